@@ -1,0 +1,67 @@
+"""A read-only mapping from names to values whose misses are helpful."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Generic, TypeVar
+
+from bglab.errors import UnknownName
+
+Value = TypeVar("Value")
+
+
+class Catalogue(Mapping[str, Value], Generic[Value]):
+    """Map names to values; an unknown name raises with the nearest known one.
+
+    Args:
+        kind: What an entry is, as the error should call it ("variant", "model", …).
+        entries: The names and their values, in the order in which they are listed.
+
+    Example:
+        >>> plates = Catalogue("plate", {"white": 255, "black": 0})
+        >>> plates["white"]
+        255
+        >>> plates["whit"]
+        Traceback (most recent call last):
+        ...
+        bglab.errors.UnknownName: unknown plate 'whit'; did you mean 'white'? Known: white, black
+    """
+
+    def __init__(self, kind: str, entries: Mapping[str, Value]) -> None:
+        self.kind = kind
+        self._entries = MappingProxyType(dict(entries))
+
+    def __getitem__(self, name: str) -> Value:
+        try:
+            return self._entries[name]
+        except KeyError:
+            raise UnknownName(unknown_name(self.kind, name, list(self._entries))) from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __repr__(self) -> str:
+        return f"Catalogue({self.kind}: {', '.join(self._entries)})"
+
+
+def unknown_name(kind: str, name: str, known: list[str]) -> str:
+    """Write the sentence for a name that is not among the known ones.
+
+    Args:
+        kind: What the name was meant to be.
+        name: What was given.
+        known: Every name that would have worked.
+    """
+    # a wrong separator is the commonest slip, and difflib alone ranks it behind shorter names
+    flat = {k.replace("-", "_").lower(): k for k in known}
+    near = flat.get(name.replace("-", "_").lower())
+    if near is None:
+        matches = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+        near = matches[0] if matches else None
+    hint = f"; did you mean '{near}'?" if near else "."
+    return f"unknown {kind} '{name}'{hint} Known: {', '.join(known)}"

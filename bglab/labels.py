@@ -1,0 +1,162 @@
+"""Classes: the nine of ImageNet-9, the thousand of ImageNet, the map between them, and names as printed.
+
+Source of the map: Noise or Signal, Table 4, and the list of the release (which leaves out Italian greyhound,
+whippet, domestic cats and game birds; it is a table, not something to derive from WordNet again).
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from bglab.errors import BadInput, MissingData
+
+DecisionRule = Literal["argmax", "restricted", "summed"]
+
+#: Predicted or true class that none of the set's classes stands for; always counts as wrong.
+OUTSIDE = -1
+
+
+class CoarseClass(NamedTuple):
+    """One of the nine classes: its name, its folder in the release, its WordNet id, its ImageNet indices."""
+
+    name: str
+    folder: str
+    wordnet_id: str
+    imagenet: tuple[int, ...]
+
+
+def _indices(ranges: str) -> tuple[int, ...]:
+    """Expand "1-3,7" to (1, 2, 3, 7)."""
+    bounds = (part.split("-") for part in ranges.split(","))
+    return tuple(i for b in bounds for i in range(int(b[0]), int(b[-1]) + 1))
+
+
+IN9 = (
+    CoarseClass("dog", "00_dog", "n02084071", _indices("151-170,173-268")),
+    CoarseClass("bird", "01_bird", "n01503061", _indices("7-24,87-100,127-146")),
+    CoarseClass(
+        "vehicle",
+        "02_wheeled vehicle",
+        "n04576211",
+        _indices(
+            "407-408,428,436,444,468,511,547,555,561,565,569,573,586,603,609,612,627,656,661,665,670-671,"
+            "675,690,705,717,734,751,757,791,802-803,817,820,829,847,864,866-867,870,880"
+        ),
+    ),
+    CoarseClass("reptile", "03_reptile", "n01661091", _indices("33-68")),
+    CoarseClass("carnivore", "04_carnivore", "n02075296", _indices("269-280,286-299,356-362,387-388")),
+    CoarseClass("insect", "05_insect", "n02159955", _indices("300-326")),
+    CoarseClass(
+        "instrument",
+        "06_musical instrument",
+        "n03800933",
+        _indices(
+            "401-402,420,432,486,494,513,541,546,558,566,577,579,593-594,641-642,683-684,687,699,776,822,"
+            "875,881,889"
+        ),
+    ),
+    CoarseClass("primate", "07_primate", "n02469914", _indices("365-384")),
+    CoarseClass("fish", "08_fish", "n02512053", _indices("0-6,389-397")),
+)
+
+IN9_NAMES = tuple(c.name for c in IN9)
+
+
+def _imagenet_to_in9() -> Int[np.ndarray, "1000"]:
+    table = np.full(1000, OUTSIDE, dtype=np.int16)
+    for label, coarse in enumerate(IN9):
+        table[list(coarse.imagenet)] = label
+    table.setflags(write=False)
+    return table
+
+
+#: For each ImageNet index the nine-class label, or OUTSIDE for the 630 classes that belong to none.
+IMAGENET_TO_IN9 = _imagenet_to_in9()
+
+
+def to_in9(native: Int[np.ndarray, "*shape"]) -> Int[np.ndarray, "*shape"]:
+    """Map ImageNet indices to the nine classes; OUTSIDE stays OUTSIDE.
+
+    Example:
+        >>> to_in9(np.array([207, 171, 0, -1])).tolist()
+        [0, -1, 8, -1]
+    """
+    native = np.asarray(native)
+    return np.where(native >= 0, IMAGENET_TO_IN9[np.maximum(native, 0)], OUTSIDE)
+
+
+def decide_in9(logits: Float[np.ndarray, "n 1000"], rule: DecisionRule = "argmax") -> Int[np.ndarray, " n"]:
+    """Turn ImageNet logits into one of the nine classes.
+
+    Args:
+        logits: One row a picture.
+        rule: ``argmax`` takes the best of all thousand and maps it (both papers; OUTSIDE counts as wrong);
+            ``restricted`` takes the best of the 370 mapped ones; ``summed`` adds up softmax probabilities.
+
+    Returns:
+        Labels 0–8, or OUTSIDE (only under ``argmax``).
+    """
+    if rule == "argmax":
+        return to_in9(logits.argmax(axis=1))
+    if rule == "restricted":
+        mapped = np.flatnonzero(IMAGENET_TO_IN9 != OUTSIDE)
+        return IMAGENET_TO_IN9[mapped[logits[:, mapped].argmax(axis=1)]].astype(np.int64)
+    if rule == "summed":
+        weights = np.exp(logits - logits.max(axis=1, keepdims=True))
+        sums = np.stack([weights[:, list(c.imagenet)].sum(axis=1) for c in IN9], axis=1)
+        return sums.argmax(axis=1)
+    raise BadInput(f"expected a decision rule out of argmax, restricted, summed; got '{rule}'")
+
+
+@functools.cache
+def imagenet_synsets() -> tuple[str, ...]:
+    """List the 1000 WordNet ids in ImageNet's order, as timm ships them."""
+    return tuple(_timm_info("imagenet_synsets.txt").read_text().split())
+
+
+@functools.cache
+def imagenet_names() -> tuple[str, ...]:
+    """List the 1000 class names in ImageNet's order (the first lemma of each synset)."""
+    lines = _timm_info("imagenet_synset_to_lemma.txt").read_text().splitlines()
+    lemma = dict(line.split("\t", 1) for line in lines if "\t" in line)
+    return tuple(lemma[synset].split(",")[0] for synset in imagenet_synsets())
+
+
+@functools.cache
+def synset_index() -> dict[str, int]:
+    """Map each ImageNet WordNet id to its index."""
+    return {synset: i for i, synset in enumerate(imagenet_synsets())}
+
+
+def class_names(space: str) -> tuple[str, ...]:
+    """Give the class names of a label space that is the same for every set (``in9`` or ``imagenet``)."""
+    if space == "in9":
+        return IN9_NAMES
+    if space == "imagenet":
+        return imagenet_names()
+    raise BadInput(f"expected the label space in9 or imagenet, got '{space}'; other sets carry their own names")
+
+
+def display_name(identifier: str) -> str:
+    """Write a published identifier as the papers print it.
+
+    Example:
+        >>> display_name("only_bg_t"), display_name("mixed_rand"), display_name("bg_blurred")
+        ('Only-BG-T', 'Mixed-Rand', 'BG-Blurred')
+    """
+    short = {"bg", "fg", "b", "t"}
+    return "-".join(part.upper() if part in short else part.capitalize() for part in identifier.split("_"))
+
+
+def _timm_info(name: str) -> Path:
+    """Find one of timm's class lists without importing timm (which would import torch)."""
+    spec = importlib.util.find_spec("timm")
+    if spec is None or spec.origin is None:
+        raise MissingData("ImageNet's class names come with timm, which is not installed; run: pip install timm")
+    return Path(spec.origin).parent / "data" / "_info" / name

@@ -1,0 +1,138 @@
+"""Read picture files as they come from the wild, or say by name why one cannot be used."""
+
+from __future__ import annotations
+
+import warnings
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from bglab.errors import BadInput
+
+#: File name endings that count as pictures, in lower case.
+PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff"})
+
+
+def open_picture(source: Path | bytes) -> Image.Image:
+    """Open a picture of any common mode as upright 8-bit RGB.
+
+    Grey, palette, CMYK and 16-bit pictures are converted, transparency is laid on white, and EXIF rotation is
+    applied, so that what the classifier sees is what a viewer shows.
+
+    Args:
+        source: A file, or the bytes of one (an upload).
+
+    Raises:
+        BadInput: If the file is missing, empty, truncated or no picture; the message names it.
+    """
+    name = f"{source}" if isinstance(source, Path) else "the uploaded picture"
+    try:
+        if isinstance(source, Path) and source.stat().st_size == 0:
+            raise BadInput(f"expected a picture in {name}, but the file is empty; restore or remove it")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns about EXIF oddities that do not concern the pixels
+            with Image.open(source if isinstance(source, Path) else BytesIO(source)) as picture:
+                picture.load()
+                return _to_rgb(ImageOps.exif_transpose(picture))
+    except UnidentifiedImageError:
+        raise BadInput(f"expected a picture in {name}, but its content is no known format; remove it") from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as problem:
+        if isinstance(problem, BadInput):
+            raise
+        raise BadInput(f"expected a complete picture in {name}, but reading it failed ({problem}); replace the file") from None
+
+
+def read_picture(source: Path | bytes) -> UInt8[np.ndarray, "3 h w"]:
+    """Read a picture as an RGB array; see `open_picture` for what is accepted."""
+    return np.ascontiguousarray(np.asarray(open_picture(source)).transpose(2, 0, 1))
+
+
+def read_cutout(path: Path) -> tuple[UInt8[np.ndarray, "3 h w"], Float[np.ndarray, "h w"]]:
+    """Read a picture with transparency as colours and an alpha matte in [0, 1].
+
+    Raises:
+        BadInput: If the file cannot be read or has no transparency.
+    """
+    try:
+        with Image.open(path) as picture:
+            picture.load()
+            if "A" not in picture.getbands() and "transparency" not in picture.info:
+                raise BadInput(f"expected a cut-out with transparency in {path}, got mode {picture.mode}; save it as RGBA")
+            rgba = np.asarray(picture.convert("RGBA"))
+    except (OSError, SyntaxError, Image.DecompressionBombError) as problem:
+        raise BadInput(f"expected a cut-out in {path}, but reading it failed ({problem}); replace the file") from None
+    return np.ascontiguousarray(rgba[..., :3].transpose(2, 0, 1)), rgba[..., 3].astype(np.float32) / 255
+
+
+def read_mask(path: Path) -> Bool[np.ndarray, "h w"]:
+    """Read a foreground mask from ``.npy`` or a picture; non-zero means foreground.
+
+    Raises:
+        BadInput: If the file cannot be read or does not hold one two-dimensional mask.
+    """
+    if path.suffix.lower() == ".npy":
+        try:
+            mask = np.load(path, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as problem:
+            raise BadInput(f"expected a mask in {path}, but reading it failed ({problem}); rebuild it") from None
+    else:
+        mask = np.asarray(open_picture(path).convert("L")) > 127
+    mask = np.squeeze(mask)
+    if mask.ndim != 2:
+        raise BadInput(f"expected a mask of two dimensions in {path}, got shape {mask.shape}; rebuild it")
+    return np.ascontiguousarray(mask != 0)
+
+
+def resize_crop(
+    picture: Image.Image, size: int, crop_fraction: float = 0.875, *, smooth: bool = True
+) -> Image.Image:
+    """Resize the short side to ``size / crop_fraction`` and cut out the centre, as ImageNet evaluation does.
+
+    A picture that is already ``size × size`` is returned untouched if nothing is to be cropped.
+
+    Args:
+        picture: Any size.
+        size: Side of the result in pixels.
+        crop_fraction: Part of the short side that is kept; 0.875 is resize 256, crop 224; 1 only resizes.
+        smooth: Antialiased bilinear for pictures; False takes the nearest pixel, for masks.
+    """
+    width, height = picture.size
+    scale = round(size / crop_fraction) / min(width, height)
+    resized = (max(size, round(width * scale)), max(size, round(height * scale)))
+    if resized != picture.size:
+        picture = picture.resize(resized, Image.Resampling.BILINEAR if smooth else Image.Resampling.NEAREST)
+    x0, y0 = (resized[0] - size) // 2, (resized[1] - size) // 2
+    return picture if resized == (size, size) else picture.crop((x0, y0, x0 + size, y0 + size))
+
+
+def crop_box(
+    box: tuple[int, int, int, int], width: int, height: int, size: int, crop_fraction: float = 0.875
+) -> tuple[int, int, int, int]:
+    """Follow a box through `resize_crop`; the part outside the crop is cut off.
+
+    Returns:
+        A half-open box within ``size × size``; empty (``x0 == x1``) if the crop loses it all.
+    """
+    scale = round(size / crop_fraction) / min(width, height)
+    offset_x = (max(size, round(width * scale)) - size) // 2
+    offset_y = (max(size, round(height * scale)) - size) // 2
+    x0, x1 = (min(max(round(x * scale) - offset_x, 0), size) for x in (box[0], box[2]))
+    y0, y1 = (min(max(round(y * scale) - offset_y, 0), size) for y in (box[1], box[3]))
+    return (x0, y0, x1, y1)
+
+
+def _to_rgb(picture: Image.Image) -> Image.Image:
+    """Convert any mode to RGB; 16-bit and float pictures are scaled, transparency is laid on white."""
+    if picture.mode.startswith("I;16") or picture.mode in {"I", "F"}:
+        levels = np.asarray(picture, dtype=np.float64)
+        # a 16-bit file keeps its meaning by dividing by 257; Pillow's own conversion would clip at 255
+        top = 65535.0 if levels.max() > 255 else 255.0
+        picture = Image.fromarray((levels * (255.0 / top)).round().clip(0, 255).astype(np.uint8))
+    if "A" in picture.getbands() or "transparency" in picture.info:
+        rgba = picture.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, rgba).convert("RGB")
+    return picture if picture.mode == "RGB" else picture.convert("RGB")

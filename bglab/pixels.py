@@ -1,0 +1,144 @@
+"""Pure arithmetic on pictures: tensors in, tensors out, on whatever device they come from.
+
+Pictures are uint8 in [0, 255] or float in [0, 255], shaped ``... 3 h w``; masks are bool, True = foreground;
+boxes are ``(x0, y0, x1, y1)`` in pixels, half-open.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float, Int, Shaped, UInt8
+from torch import Tensor
+from torchvision.transforms.v2 import functional as vision
+
+from bglab.errors import BadInput
+
+Color = tuple[int, int, int]
+
+
+def composite(
+    foreground: Shaped[Tensor, "*#batch 3 h w"],
+    background: Shaped[Tensor, "*#batch 3 h w"],
+    alpha: Shaped[Tensor, "*#batch h w"],
+) -> Shaped[Tensor, "*batch 3 h w"]:
+    """Lay the foreground over the background: the only compositing formula of the project.
+
+    A bool alpha selects, so masked pixels are exactly those of the inputs; a float alpha in [0, 1] mixes
+    linearly and, for uint8 pictures, rounds to the nearest level. Leading dimensions broadcast, so one
+    foreground meets a million backgrounds by the same line that serves a widget's single picture.
+
+    Example:
+        >>> white, black = torch.full((3, 1, 2), 255.0), torch.zeros(3, 1, 2)
+        >>> composite(white, black, torch.tensor([[0.25, 1.0]]))[0].tolist()
+        [[63.75, 255.0]]
+    """
+    alpha = alpha.unsqueeze(-3)
+    if alpha.dtype == torch.bool:
+        return torch.where(alpha, foreground, background)
+    if foreground.dtype == torch.uint8:
+        mixed = torch.lerp(background.to(alpha.dtype), foreground.to(alpha.dtype), alpha)
+        return mixed.round_().clamp_(0, 255).to(torch.uint8)
+    return torch.lerp(background, foreground, alpha)
+
+
+def box_mask(boxes: Int[Tensor, "*batch 4"], height: int, width: int) -> Bool[Tensor, "*batch h w"]:
+    """Mark the pixels inside each box.
+
+    Example:
+        >>> box_mask(torch.tensor([1, 0, 3, 1]), 2, 3).int().tolist()
+        [[0, 1, 1], [0, 0, 0]]
+    """
+    x0, y0, x1, y1 = (boxes[..., i, None] for i in range(4))
+    x = torch.arange(width, device=boxes.device)
+    y = torch.arange(height, device=boxes.device)
+    columns, rows = (x >= x0) & (x < x1), (y >= y0) & (y < y1)
+    return rows.unsqueeze(-1) & columns.unsqueeze(-2)
+
+
+def plain(color: Color, like: Shaped[Tensor, "*batch 3 h w"]) -> Shaped[Tensor, "3 h w"]:
+    """Make a one-coloured plate with the size, type and device of another picture."""
+    height, width = like.shape[-2:]
+    return torch.tensor(color, dtype=like.dtype, device=like.device).view(3, 1, 1).expand(3, height, width)
+
+
+def fill_box(
+    images: Shaped[Tensor, "*batch 3 h w"], boxes: Int[Tensor, "*batch 4"], color: Color
+) -> Shaped[Tensor, "*batch 3 h w"]:
+    """Paint each picture's box in one colour (black: Only-BG-B; white: Time for a Background Check!, §3)."""
+    return composite(plain(color, images), images, box_mask(boxes, *images.shape[-2:]))
+
+
+def background_strip(box: tuple[int, int, int, int], height: int, width: int) -> tuple[int, int, int, int]:
+    """Choose the strip of background that Only-BG-T tiles (Noise or Signal, Figure 9 and Appendix A).
+
+    Of the vertical bands left and right of the box and the horizontal bands above and below it, take the
+    direction with the larger area (a tie goes to the horizontal bands), then its wider side (a tie goes to
+    right or bottom), as the authors' generator does.
+
+    Args:
+        box: Half-open box in pixels.
+        height: Of the picture.
+        width: Of the picture.
+
+    Returns:
+        The strip as a half-open box that spans the full height or width.
+
+    Raises:
+        BadInput: If the box covers the whole picture, so that there is no background to tile.
+    """
+    x0, y0, x1, y1 = box
+    left, right, top, bottom = x0, width - x1, y0, height - y1
+    if max(left, right, top, bottom) <= 0:
+        raise BadInput("expected some background around the box to tile, but the box covers the whole picture")
+    if max(left, right) * height > max(top, bottom) * width:
+        return (0, 0, left, height) if left > right else (x1, 0, width, height)
+    return (0, 0, width, top) if top > bottom else (0, y1, width, height)
+
+
+def tile(strip: Shaped[Tensor, "3 sh sw"], height: int, width: int) -> Shaped[Tensor, "3 {height} {width}"]:
+    """Repeat a strip from the top-left corner until it fills a canvas."""
+    strip_height, strip_width = strip.shape[-2:]
+    repeats = (1, -(-height // strip_height), -(-width // strip_width))
+    return strip.repeat(repeats)[:, :height, :width]
+
+
+def tile_box(image: Shaped[Tensor, "3 h w"], box: tuple[int, int, int, int]) -> Shaped[Tensor, "3 h w"]:
+    """Cover the box with tiled background: the construction of Only-BG-T.
+
+    The strip is tiled over the whole canvas from the top-left corner, then copied inside the box only.
+
+    Raises:
+        BadInput: If the box leaves no background to tile.
+
+    Example:
+        >>> row = torch.arange(5, dtype=torch.uint8).expand(3, 1, 5)
+        >>> tile_box(row, (1, 0, 3, 1))[0].tolist()
+        [[0, 4, 3, 3, 4]]
+    """
+    height, width = image.shape[-2:]
+    x0, y0, x1, y1 = background_strip(box, height, width)
+    canvas = tile(image[:, y0:y1, x0:x1], height, width)
+    return composite(canvas, image, box_mask(torch.tensor(box, device=image.device), height, width))
+
+
+def blur(images: Shaped[Tensor, "*batch 3 h w"], sigma: float) -> Shaped[Tensor, "*batch 3 h w"]:
+    """Blur with a Gaussian of the given standard deviation in pixels; 0 returns the pictures unchanged."""
+    if sigma <= 0:
+        return images
+    radius = min(round(3 * sigma), min(images.shape[-2:]) - 1)
+    return vision.gaussian_blur(images, kernel_size=[2 * radius + 1] * 2, sigma=[float(sigma)] * 2)
+
+
+def soften(masks: Bool[Tensor, "*batch h w"], feather: float) -> Float[Tensor, "*batch h w"]:
+    """Turn masks into alpha mattes in [0, 1] whose edge is a Gaussian ramp of ``feather`` pixels."""
+    alpha = masks.to(torch.float32)
+    if feather <= 0:
+        return alpha
+    return blur(alpha.unsqueeze(-3).expand(*alpha.shape[:-2], 3, *alpha.shape[-2:]), feather)[..., 0, :, :]
+
+
+def add_noise(
+    images: UInt8[Tensor, "*batch 3 h w"], noise: Float[Tensor, "*batch 3 h w"]
+) -> UInt8[Tensor, "*batch 3 h w"]:
+    """Add noise, in grey levels, and clip to [0, 255] (RFS: Moayeri et al. 2022, noise in pixel space)."""
+    return (images + noise).round_().clamp_(0, 255).to(torch.uint8)
