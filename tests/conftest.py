@@ -1,0 +1,25 @@
+"""Fixtures that several test modules share; every test keeps its caches in a folder of its own."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(autouse=True, scope="session")
+def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Send caches and downloads to a temporary folder, for the whole session."""
+    folder = tmp_path_factory.mktemp("data")
+    os.environ["BGLAB_DATA"] = str(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def mini() -> Path:
+    """Give the folder with real pictures in the layouts of the IN-9 release and of ImageNet."""
+    named = os.environ.get("BGLAB_TEST_DATA", "")
+    if not named or not (Path(named) / "bg_challenge").is_dir():
+        pytest.skip("BGLAB_TEST_DATA does not name a folder with bg_challenge/ and imagenet/ in it")
+    return Path(named)
