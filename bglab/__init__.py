@@ -34,7 +34,27 @@ _WHERE = {
     "BadInput": "errors",
 }
 
-__all__ = list(_WHERE)
+__all__ = [
+    "open_scenes",
+    "prepare",
+    "compose",
+    "open_published",
+    "VARIANTS",
+    "IN9_VARIANTS",
+    "given",
+    "render",
+    "load_classifier",
+    "predict",
+    "accuracy",
+    "background_gap",
+    "compare_models",
+    "categories",
+    "background_capture",
+    "read_predictions",
+    "UnknownName",
+    "MissingData",
+    "BadInput",
+]
 
 if TYPE_CHECKING:
     from bglab.classifiers import load_classifier
