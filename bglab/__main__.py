@@ -241,9 +241,7 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     """Describe the command line."""
-    parser = _Parser(
-        prog="bglab", description="How much does an image classifier lean on the background?"
-    )
+    parser = _Parser(prog="bglab", description="How much does an image classifier lean on the background?")
     parser.add_argument("--version", action="version", version=f"bglab {__version__}")
     verbs = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 

@@ -39,6 +39,10 @@ class Catalogue(Mapping[str, Value], Generic[Value]):
         except KeyError:
             raise UnknownName(unknown_name(self.kind, name, list(self._entries))) from None
 
+    def __contains__(self, name: object) -> bool:
+        # Mapping would ask __getitem__ and wait for a KeyError
+        return name in self._entries
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)
 

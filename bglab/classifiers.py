@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from bglab.catalogue import Catalogue, unknown_name
@@ -91,8 +91,15 @@ class Classifier:
     network: Normalised = field(repr=False)
     engine: Engine = field(repr=False)
 
-    def __call__(self, pictures: UInt8[Tensor, "n 3 h w"]) -> Float[Tensor, "n c"]:
-        """Give logits in float32 for pictures of any size; a fixed-size network resizes them itself."""
+    def __call__(self, pictures: Tensor) -> Float[Tensor, "n c"]:
+        """Give logits in float32; a network of fixed size resizes the pictures itself.
+
+        Args:
+            pictures: RGB levels as uint8, ``n 3 h w``, any size.
+
+        Raises:
+            BadInput: If they are no such pictures.
+        """
         if pictures.dtype != torch.uint8 or pictures.ndim != 4 or pictures.shape[1] != 3:
             raise BadInput(
                 f"expected uint8 pictures of shape (n, 3, h, w), got {pictures.dtype} of shape "
@@ -127,7 +134,7 @@ def load_classifier(
     """
     source, colon, rest = name.partition(":")
     if not colon or source not in SOURCES:
-        hint = f"; did you mean 'timm:{name}'?" if not colon else ""
+        hint = f"; did you mean 'timm:{name}'?" if not colon else "."
         raise UnknownName(
             f"unknown model '{name}'{hint} Expected timm:NAME.TAG, tv:NAME/WEIGHTS, "
             f"lite:{'|'.join(LITE_PACKAGES)}, or file:CHECKPOINT"

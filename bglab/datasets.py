@@ -135,7 +135,7 @@ def compose(
     source = prepared.scenes
     donors = pair_donors(chosen, source.ids, source.labels, prepared.has_plate, seed=seed)
     kept = np.flatnonzero(donors >= 0)
-    rejected = prepared.rejected + tuple(_without_donor(chosen, source, i) for i in np.flatnonzero(donors < 0))
+    rejected = prepared.rejected + tuple(_without_donor(chosen, source, int(i)) for i in np.flatnonzero(donors < 0))
     if kept.size == 0:
         raise BadInput(
             f"expected scenes of {source.name} that can show {chosen.name}, but none finds a donor "

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -158,7 +159,8 @@ def _converted(core: Any, network: Normalised, key: str, height: int, width: int
         except RuntimeError as problem:
             _LOG.warning("converting again, since %s cannot be read: %s", kept, problem)
     example = torch.zeros(2, 3, height, width, dtype=torch.uint8)
-    with torch.no_grad(), np.errstate(all="ignore"):
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the converter traces, which torch announces as deprecated
         model = openvino.convert_model(network, example_input=example, input=[-1, 3, height, width])
     if key:
         _keep(openvino, model, kept)

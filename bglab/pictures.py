@@ -42,7 +42,9 @@ def open_picture(source: Path | bytes) -> Image.Image:
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as problem:
         if isinstance(problem, BadInput):
             raise
-        raise BadInput(f"expected a complete picture in {name}, but reading it failed ({problem}); replace the file") from None
+        raise BadInput(
+            f"expected a complete picture in {name}, but reading it failed ({problem}); replace the file"
+        ) from None
 
 
 def read_picture(source: Path | bytes) -> UInt8[np.ndarray, "3 h w"]:
@@ -60,7 +62,9 @@ def read_cutout(path: Path) -> tuple[UInt8[np.ndarray, "3 h w"], Float[np.ndarra
         with Image.open(path) as picture:
             picture.load()
             if "A" not in picture.getbands() and "transparency" not in picture.info:
-                raise BadInput(f"expected a cut-out with transparency in {path}, got mode {picture.mode}; save it as RGBA")
+                raise BadInput(
+                    f"expected a cut-out with transparency in {path}, got mode {picture.mode}; save it as RGBA"
+                )
             rgba = np.asarray(picture.convert("RGBA"))
     except (OSError, SyntaxError, Image.DecompressionBombError) as problem:
         raise BadInput(f"expected a cut-out in {path}, but reading it failed ({problem}); replace the file") from None
@@ -86,9 +90,7 @@ def read_mask(path: Path) -> Bool[np.ndarray, "h w"]:
     return np.ascontiguousarray(mask != 0)
 
 
-def resize_crop(
-    picture: Image.Image, size: int, crop_fraction: float = 0.875, *, smooth: bool = True
-) -> Image.Image:
+def resize_crop(picture: Image.Image, size: int, crop_fraction: float = 0.875, *, smooth: bool = True) -> Image.Image:
     """Resize the short side to ``size / crop_fraction`` and cut out the centre, as ImageNet evaluation does.
 
     A picture that is already ``size × size`` is returned untouched if nothing is to be cropped.

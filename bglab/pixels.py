@@ -138,7 +138,7 @@ def soften(masks: Bool[Tensor, "*batch h w"], feather: float) -> Float[Tensor, "
 
 
 def add_noise(
-    images: UInt8[Tensor, "*batch 3 h w"], noise: Float[Tensor, "*batch 3 h w"]
+    images: UInt8[Tensor, "*#batch 3 h w"], noise: Float[Tensor, "*#batch 3 h w"]
 ) -> UInt8[Tensor, "*batch 3 h w"]:
     """Add noise, in grey levels, and clip to [0, 255] (RFS: Moayeri et al. 2022, noise in pixel space)."""
     return (images + noise).round_().clamp_(0, 255).to(torch.uint8)

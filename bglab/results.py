@@ -79,7 +79,8 @@ def write_predictions(path: Path, predictions: pd.DataFrame, provenance: Mapping
             "choose a folder you can write to with --results"
         ) from None
     finally:
-        scratch.unlink(missing_ok=True)
+        if path.parent.is_dir():
+            scratch.unlink(missing_ok=True)
 
 
 def read_provenance(path: Path) -> dict[str, Any]:

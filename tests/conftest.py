@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
+import jaxtyping
 import pytest
 
 
@@ -23,3 +25,11 @@ def mini() -> Path:
     if not named or not (Path(named) / "bg_challenge").is_dir():
         pytest.skip("BGLAB_TEST_DATA does not name a folder with bg_challenge/ and imagenet/ in it")
     return Path(named)
+
+
+@pytest.fixture
+def unchecked() -> Iterator[None]:
+    """Switch the type checker off, so that a call with wrong types reaches our own sentence."""
+    jaxtyping.config.update("jaxtyping_disable", True)  # noqa: FBT003 - their signature
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)  # noqa: FBT003
