@@ -29,6 +29,7 @@ _WHERE = {
     "categories": "metrics",
     "background_capture": "metrics",
     "read_predictions": "results",
+    "BackgroundSwap": "widgets.swap",
     "UnknownName": "errors",
     "MissingData": "errors",
     "BadInput": "errors",
@@ -51,6 +52,7 @@ __all__ = [
     "categories",
     "background_capture",
     "read_predictions",
+    "BackgroundSwap",
     "UnknownName",
     "MissingData",
     "BadInput",
@@ -66,6 +68,7 @@ if TYPE_CHECKING:
     from bglab.results import read_predictions
     from bglab.sources import open_scenes
     from bglab.variants import IN9_VARIANTS, VARIANTS, given, render
+    from bglab.widgets.swap import BackgroundSwap
 
 
 def __getattr__(name: str) -> object:

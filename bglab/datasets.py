@@ -147,7 +147,7 @@ def compose(
         Picture(r.id, ids[donors[i]] if lends else "", r.label, r.native_label)
         for i, r in ((i, source.records[i]) for i in kept)
     )
-    resident = _Resident(prepared)
+    resident = SceneTensors(prepared)
 
     def pictures(positions: Positions, device: torch.device | str) -> UInt8[Tensor, "n 3 h w"]:
         wanted = _as_slice(kept[positions])
@@ -230,7 +230,7 @@ def _as_slice(positions: Int[np.ndarray, " n"]) -> slice | Int[np.ndarray, " n"]
     return positions
 
 
-class _Resident:
+class SceneTensors:
     """Prepared scenes as tensors: memory-mapped on the processor, uploaded once to a device with room."""
 
     def __init__(self, prepared: PreparedScenes) -> None:

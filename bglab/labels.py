@@ -107,10 +107,21 @@ def decide_in9(logits: Float[np.ndarray, "n 1000"], rule: DecisionRule = "argmax
         mapped = np.flatnonzero(IMAGENET_TO_IN9 != OUTSIDE)
         return IMAGENET_TO_IN9[mapped[logits[:, mapped].argmax(axis=1)]].astype(np.int64)
     if rule == "summed":
-        weights = np.exp(logits - logits.max(axis=1, keepdims=True))
-        sums = np.stack([weights[:, list(c.imagenet)].sum(axis=1) for c in IN9], axis=1)
-        return sums.argmax(axis=1)
+        return in9_probabilities(logits)[:, : len(IN9)].argmax(axis=1)
     raise BadInput(f"expected a decision rule out of argmax, restricted, summed; got '{rule}'")
+
+
+def in9_probabilities(logits: Float[np.ndarray, "n 1000"]) -> Float[np.ndarray, "n 10"]:
+    """Add up the softmax probabilities of each of the nine classes; the tenth column is all that is outside.
+
+    Example:
+        >>> logits = np.zeros((1, 1000))
+        >>> in9_probabilities(logits).round(3).tolist()
+        [[0.116, 0.052, 0.042, 0.036, 0.035, 0.027, 0.026, 0.02, 0.016, 0.63]]
+    """
+    weights = np.exp(logits - logits.max(axis=1, keepdims=True))
+    sums = np.stack([weights[:, list(c.imagenet)].sum(axis=1) for c in IN9], axis=1) / weights.sum(axis=1, keepdims=True)
+    return np.concatenate([sums, 1 - sums.sum(axis=1, keepdims=True)], axis=1)
 
 
 @functools.cache

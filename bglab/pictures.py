@@ -101,12 +101,9 @@ def resize_crop(picture: Image.Image, size: int, crop_fraction: float = 0.875, *
         crop_fraction: Part of the short side that is kept; 0.875 is resize 256, crop 224; 1 only resizes.
         smooth: Antialiased bilinear for pictures; False takes the nearest pixel, for masks.
     """
-    width, height = picture.size
-    scale = round(size / crop_fraction) / min(width, height)
-    resized = (max(size, round(width * scale)), max(size, round(height * scale)))
+    resized, (x0, y0) = _geometry(*picture.size, size, crop_fraction)
     if resized != picture.size:
         picture = picture.resize(resized, Image.Resampling.BILINEAR if smooth else Image.Resampling.NEAREST)
-    x0, y0 = (resized[0] - size) // 2, (resized[1] - size) // 2
     return picture if resized == (size, size) else picture.crop((x0, y0, x0 + size, y0 + size))
 
 
@@ -116,14 +113,22 @@ def crop_box(
     """Follow a box through `resize_crop`; the part outside the crop is cut off.
 
     Returns:
-        A half-open box within ``size × size``; empty (``x0 == x1``) if the crop loses it all.
+        A half-open box within ``size × size``; ``(0, 0, 0, 0)`` if the crop loses it all.
     """
-    scale = round(size / crop_fraction) / min(width, height)
-    offset_x = (max(size, round(width * scale)) - size) // 2
-    offset_y = (max(size, round(height * scale)) - size) // 2
-    x0, x1 = (min(max(round(x * scale) - offset_x, 0), size) for x in (box[0], box[2]))
-    y0, y1 = (min(max(round(y * scale) - offset_y, 0), size) for y in (box[1], box[3]))
-    return (x0, y0, x1, y1)
+    (new_width, new_height), (left, top) = _geometry(width, height, size, crop_fraction)
+    x0, x1 = (min(max(round(x * new_width / width) - left, 0), size) for x in (box[0], box[2]))
+    y0, y1 = (min(max(round(y * new_height / height) - top, 0), size) for y in (box[1], box[3]))
+    return (x0, y0, x1, y1) if x0 < x1 and y0 < y1 else (0, 0, 0, 0)
+
+
+def _geometry(width: int, height: int, size: int, crop_fraction: float) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Give the size after resizing and the crop's left and top, rounded as torchvision rounds them."""
+    short = int(size / crop_fraction)
+    if width <= height:
+        new_width, new_height = short, int(short * height / width)
+    else:
+        new_width, new_height = int(short * width / height), short
+    return (new_width, new_height), (round((new_width - size) / 2), round((new_height - size) / 2))
 
 
 def _to_rgb(picture: Image.Image) -> Image.Image:

@@ -37,7 +37,7 @@ class Scene:
     label: int
     native_label: int
     image: UInt8[np.ndarray, "3 h w"]
-    mask: Bool[np.ndarray, "h w"]
+    mask: Bool[np.ndarray, "_ _"]  # its size is checked below, with a sentence of its own
     box: Box
     plate: UInt8[np.ndarray, "3 h w"] | None = None
 
