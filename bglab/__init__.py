@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 # name → module, in the order in which the sentence above reads
 _WHERE = {
     "open_scenes": "sources",
+    "available": "sources",
     "prepare": "prepared",
     "compose": "datasets",
     "open_published": "datasets",
@@ -37,6 +38,7 @@ _WHERE = {
 
 __all__ = [
     "open_scenes",
+    "available",
     "prepare",
     "compose",
     "open_published",
@@ -66,7 +68,7 @@ if TYPE_CHECKING:
     from bglab.metrics import accuracy, background_capture, background_gap, categories, compare_models
     from bglab.prepared import prepare
     from bglab.results import read_predictions
-    from bglab.sources import open_scenes
+    from bglab.sources import available, open_scenes
     from bglab.variants import IN9_VARIANTS, VARIANTS, given, render
     from bglab.widgets.swap import BackgroundSwap
 

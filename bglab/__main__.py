@@ -184,7 +184,7 @@ def _predict_one(classifier: Classifier, scenes: SceneSet, variant: str, options
         batch_size=options.batch_size,
         decision_rule=options.decision_rule,
     )
-    right = float((table["label"] == table["prediction"]).mean())
+    right = (table["label"].to_numpy() == table["prediction"].to_numpy()).mean()
     speed = table.attrs["images_per_s"]
     print(f"{classifier.spec.id} {variant}: {len(table)} pictures, {100 * right:.1f} % right, {speed:.0f} pictures/s")
     _report_rejections(dataset.rejected)
@@ -212,7 +212,7 @@ def _contract_columns(table: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     for name in ACCURACY_COLUMNS:
         if name not in filled:
             filled[name] = "(all)"
-    return filled[[*ACCURACY_COLUMNS, *(name for name in by if name not in ACCURACY_COLUMNS)]]
+    return filled.reindex(columns=[*ACCURACY_COLUMNS, *(name for name in by if name not in ACCURACY_COLUMNS)])
 
 
 def _report_notices(scenes: SceneSet) -> None:

@@ -243,9 +243,9 @@ def _load_lite(rest: str) -> _Weights:
     if [t.shape for t in own.values()] != [t.shape for t in carried.values()]:
         raise BadInput(f"expected the tensors of tf_{rest} in {file}, got others; reinstall its pip package")
     network.load_state_dict(dict(zip(own, carried.values(), strict=True)))
-    size = network.pretrained_cfg["input_size"][-1]
+    input_size: Any = timm.get_pretrained_cfg_value(f"tf_{rest}", "input_size")
     half = (0.5, 0.5, 0.5)
-    return _Weights(network, rest, file.stem.rpartition("-")[2], half, half, size)
+    return _Weights(network, rest, file.stem.rpartition("-")[2], half, half, input_size[-1])
 
 
 def _load_file(rest: str) -> _Weights:

@@ -43,6 +43,9 @@ class Normalised(nn.Module):
         resize: Side in pixels that a fixed-size network insists on; None feeds pictures as they are.
     """
 
+    shift: Tensor
+    scale: Tensor
+
     def __init__(
         self, network: nn.Module, mean: Sequence[float], std: Sequence[float], resize: int | None = None
     ) -> None:

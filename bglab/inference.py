@@ -7,7 +7,7 @@ import platform
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from queue import Queue
 from typing import Any
@@ -22,7 +22,7 @@ from tqdm.auto import tqdm
 from bglab.classifiers import Classifier
 from bglab.datasets import Dataset
 from bglab.errors import BadInput
-from bglab.labels import DecisionRule, decide_in9
+from bglab.labels import DecisionRule, decide_in9, in9_probabilities, to_in9
 from bglab.results import (
     PREDICTION_SCHEMA,
     commit,
@@ -189,7 +189,7 @@ def tabulate(
             "space": dataset.space,
             "native_space": classifier.spec.space,
         }
-    )[PREDICTION_SCHEMA.names]
+    ).reindex(columns=PREDICTION_SCHEMA.names)
 
 
 def run_key(classifier: Classifier, dataset: Dataset, decision_rule: DecisionRule = "argmax") -> str:
@@ -231,6 +231,37 @@ def describe(classifier: Classifier, dataset: Dataset, decision_rule: DecisionRu
         "versions": versions(),
         "commit": commit(),
     }
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What a classifier says of one picture.
+
+    Attributes:
+        picture: The picture as classified.
+        probabilities: Of the nine classes, and of everything outside them as the tenth.
+        native: Name of the best of the model's own classes.
+        confidence: Its probability.
+        prediction: The nine-class decision (arg-max, then mapped), or OUTSIDE.
+    """
+
+    picture: UInt8[Tensor, "3 h w"]
+    probabilities: Float[np.ndarray, "10"]
+    native: str
+    confidence: float
+    prediction: int
+
+
+def ask(classifier: Classifier, picture: UInt8[Tensor, "3 h w"]) -> Answer:
+    """Ask a classifier about one picture."""
+    logits = classifier(picture.unsqueeze(0)).cpu().numpy().astype(np.float64)
+    best = int(logits[0].argmax())
+    shares = np.exp(logits[0] - logits[0].max())
+    shares /= shares.sum()
+    if classifier.spec.space == "in9":
+        return Answer(picture, np.append(shares, 0.0), classifier.classes[best], float(shares[best]), best)
+    decided = int(to_in9(np.array([best]))[0])
+    return Answer(picture, in9_probabilities(logits)[0], classifier.classes[best], float(shares[best]), decided)
 
 
 def _kept(path: Path, wanted: dict[str, Any]) -> pd.DataFrame | None:

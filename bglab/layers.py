@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, final
+from typing import ClassVar, Literal, NamedTuple, final
 
 import numpy as np
 import torch
@@ -56,7 +56,29 @@ class Draw(NamedTuple):
         return torch.from_numpy(np.stack(drawn)).to(scenes.images.device)
 
 
-class Foreground(ABC):
+class _Worded:
+    """A rule that says in a few words what it does, from a sentence with its parameters in it."""
+
+    wording: ClassVar[str]
+
+    @property
+    def text(self) -> str:
+        """Say what the rule does."""
+        fields = vars(self).items()
+        parameters = {n: _COLOR_NAMES.get(v, str(v)) if isinstance(v, tuple) else v for n, v in fields}
+        return self.wording.format(**parameters).strip()
+
+
+_COLOR_NAMES: dict[object, str] = {
+    BLACK: "black",
+    WHITE: "white",
+    (0, 128, 0): "green",
+    (255, 255, 0): "yellow",
+    (128, 128, 128): "grey",
+}
+
+
+class Foreground(_Worded, ABC):
     """What stands in front: colours, and where they count."""
 
     @abstractmethod
@@ -68,6 +90,8 @@ class Foreground(ABC):
 @dataclass(frozen=True)
 class Keep(Foreground):
     """The object as photographed, cut out by its mask or by its whole box; a feathered edge is optional."""
+
+    wording: ClassVar[str] = "the object, cut out by its {region}"
 
     region: Region = "mask"
     feather: float = 0.0
@@ -83,6 +107,8 @@ class Keep(Foreground):
 class Absent(Foreground):
     """No object."""
 
+    wording: ClassVar[str] = "none"
+
     def draw(self, scenes: SceneBatch, key: Draw) -> tuple[UInt8[Tensor, "n 3 h w"], Bool[Tensor, "n h w"]]:
         """Give alpha 0 everywhere."""
         return scenes.images, torch.zeros_like(scenes.masks)
@@ -92,6 +118,8 @@ class Absent(Foreground):
 @dataclass(frozen=True)
 class Patch(Foreground):
     """The object painted over in one colour: a silhouette (mask) or a rectangle (box)."""
+
+    wording: ClassVar[str] = "painted {color}, by its {region}"
 
     color: Color
     region: Region = "mask"
@@ -106,6 +134,8 @@ class Patch(Foreground):
 class NoisyForeground(Foreground):
     """The object with Gaussian noise of ``sigma`` grey levels added (RFS, Moayeri et al. 2022)."""
 
+    wording: ClassVar[str] = "the object with noise of {sigma:g} levels"
+
     sigma: float = 64.0
 
     def draw(self, scenes: SceneBatch, key: Draw) -> tuple[UInt8[Tensor, "n 3 h w"], Bool[Tensor, "n h w"]]:
@@ -113,7 +143,7 @@ class NoisyForeground(Foreground):
         return _noisy(scenes, key, self.sigma), scenes.masks
 
 
-class Background(ABC):
+class Background(_Worded, ABC):
     """What stands behind: a full-frame plate a scene."""
 
     @abstractmethod
@@ -126,6 +156,8 @@ class Background(ABC):
 class Own(Background):
     """The photograph itself."""
 
+    wording: ClassVar[str] = "as photographed"
+
     def plate(self, scenes: SceneBatch, donors: SceneBatch | None, key: Draw) -> UInt8[Tensor, "n 3 h w"]:
         """Give the photographs."""
         return scenes.images
@@ -135,6 +167,8 @@ class Own(Background):
 @dataclass(frozen=True)
 class BoxFilled(Background):
     """The photograph with its box painted in one colour."""
+
+    wording: ClassVar[str] = "the box painted {color}"
 
     color: Color = BLACK
 
@@ -147,6 +181,8 @@ class BoxFilled(Background):
 @dataclass(frozen=True)
 class Tiled(Background):
     """The donor's background, its box covered by tiled background (Only-BG-T)."""
+
+    wording: ClassVar[str] = "tiled over its box"
 
     def plate(self, scenes: SceneBatch, donors: SceneBatch | None, key: Draw) -> UInt8[Tensor, "n 3 h w"]:
         """Give the donors' plates.
@@ -164,6 +200,8 @@ class Tiled(Background):
 class Blurred(Background):
     """The photograph, blurred by a Gaussian of ``sigma`` pixels (the paper does not print its kernel)."""
 
+    wording: ClassVar[str] = "blurred by {sigma:g} pixels"
+
     sigma: float = 8.0
 
     def plate(self, scenes: SceneBatch, donors: SceneBatch | None, key: Draw) -> UInt8[Tensor, "n 3 h w"]:
@@ -176,6 +214,8 @@ class Blurred(Background):
 class Plain(Background):
     """One colour."""
 
+    wording: ClassVar[str] = "plain {color}"
+
     color: Color
 
     def plate(self, scenes: SceneBatch, donors: SceneBatch | None, key: Draw) -> UInt8[Tensor, "3 h w"]:
@@ -187,6 +227,8 @@ class Plain(Background):
 @dataclass(frozen=True)
 class Texture(Background):
     """A procedural texture, another for each scene; ``family`` "" draws one of all families."""
+
+    wording: ClassVar[str] = "a procedural texture {family}"
 
     family: str = ""
 
@@ -202,6 +244,8 @@ class Texture(Background):
 @dataclass(frozen=True)
 class Noise(Background):
     """Independent noise in every pixel and channel: Gaussian around mid-grey, or uniform over all levels."""
+
+    wording: ClassVar[str] = "{kind} noise"
 
     kind: Literal["gaussian", "uniform"]
     sigma: float = 64.0
@@ -220,6 +264,8 @@ class Noise(Background):
 class NoisyBackground(Background):
     """The photograph with Gaussian noise of ``sigma`` grey levels added (RFS, Moayeri et al. 2022)."""
 
+    wording: ClassVar[str] = "as photographed, with noise of {sigma:g} levels"
+
     sigma: float = 64.0
 
     def plate(self, scenes: SceneBatch, donors: SceneBatch | None, key: Draw) -> UInt8[Tensor, "n 3 h w"]:
@@ -231,6 +277,8 @@ class NoisyBackground(Background):
 @dataclass(frozen=True, eq=False)
 class Picture(Background):
     """A plate of the user's own, of the same size as the prepared scenes."""
+
+    wording: ClassVar[str] = "a picture of one's own"
 
     picture: UInt8[Tensor, "3 h w"]
 

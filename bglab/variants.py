@@ -85,10 +85,12 @@ _PLATES: dict[str, Background] = {
     "on_grey": layers.Plain((128, 128, 128)),
 }
 
+_REGIONS: dict[str, layers.Region] = {"": "box", "_mask": "mask"}
+
 _ON_PLATES = tuple(
     # the paper cuts out the annotated box; the mask is our option, named so that results cannot be confused
     Variant(name + suffix, layers.Keep(region), plate, place=_tbc("Figure 4") if region == "box" else "by mask")
-    for suffix, region in (("", "box"), ("_mask", "mask"))
+    for suffix, region in _REGIONS.items()
     for name, plate in _PLATES.items()
 )
 
@@ -190,7 +192,7 @@ def pair_donors(
     if variant.donor == "given":
         return np.full(len(ids), _given_position(variant, ids, lends))
     pools: dict[int, list[int]] = {}
-    for position in sorted(np.flatnonzero(lends), key=lambda i: ids[i]):
+    for position in sorted(np.flatnonzero(lends).tolist(), key=lambda i: ids[i]):
         pools.setdefault(int(labels[position]), []).append(int(position))
     classes = sorted(pools)
     return np.array([_draw_donor(variant, i, ids[i], int(labels[i]), pools, classes, seed) for i in range(len(ids))])

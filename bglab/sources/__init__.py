@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import logging
 import pkgutil
 from collections.abc import Callable
 from urllib.parse import parse_qsl
 
 from bglab.catalogue import unknown_name
-from bglab.errors import BadInput, UnknownName
+from bglab.errors import BadInput, MissingData, UnknownName
 from bglab.scenes import SceneSet
+
+_LOG = logging.getLogger(__name__)
 
 
 def schemes() -> list[str]:
@@ -59,3 +62,27 @@ def open_scenes(uri: str) -> SceneSet:
         return opener(path, uri=uri, **options)
     except TypeError as problem:  # a wrong value of an option surfaces here with the option's name
         raise BadInput(f"expected usable options in '{uri}', got: {problem}") from problem
+
+
+def available(*uris: str) -> list[str]:
+    """Keep the sets that can be opened on this machine, so that a notebook runs on what is at hand.
+
+    Args:
+        *uris: Sets in order of preference; one whose data is missing is left out with a log line.
+
+    Raises:
+        MissingData: If none can be opened; the message is that of the first.
+    """
+    found: list[str] = []
+    missing: list[MissingData] = []
+    for uri in uris:
+        try:
+            open_scenes(uri)
+        except MissingData as problem:
+            _LOG.warning("going on without %s: %s", uri, problem)
+            missing.append(problem)
+        else:
+            found.append(uri)
+    if not found:
+        raise missing[0]
+    return found

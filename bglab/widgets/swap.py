@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
+import base64
 import html
 import threading
-from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
 import ipywidgets
-import numpy as np
 import torch
-from jaxtyping import Float, UInt8
-from matplotlib.figure import Figure
+from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
-from bglab import figures, pixels
+from bglab import figures, illustrations, pixels
 from bglab.classifiers import Classifier
 from bglab.datasets import SceneTensors
 from bglab.errors import BadInput
-from bglab.labels import IN9_NAMES, OUTSIDE, in9_probabilities, to_in9
+from bglab.figures import ShownFigure
+from bglab.inference import ask
+from bglab.labels import IN9_NAMES, OUTSIDE
 from bglab.prepared import PreparedScenes, prepare
 from bglab.scenes import SceneSet
 from bglab.variants import VARIANTS, given, render
@@ -37,37 +37,6 @@ _OFFERED = (
     "on_white_mask",
 )
 _SHOWN_PX = 336
-
-
-@dataclass(frozen=True, eq=False)
-class Answer:
-    """What a classifier says of one picture.
-
-    Attributes:
-        picture: The picture as classified.
-        probabilities: Of the nine classes, and of everything outside them as the tenth.
-        native: Name of the best of the model's own classes.
-        confidence: Its probability.
-        prediction: The nine-class decision (arg-max, then mapped), or OUTSIDE.
-    """
-
-    picture: UInt8[Tensor, "3 h w"]
-    probabilities: Float[np.ndarray, "10"]
-    native: str
-    confidence: float
-    prediction: int
-
-
-def ask(classifier: Classifier, picture: UInt8[Tensor, "3 h w"]) -> Answer:
-    """Ask a classifier about one picture."""
-    logits = classifier(picture.unsqueeze(0)).cpu().numpy().astype(np.float64)
-    best = int(logits[0].argmax())
-    shares = np.exp(logits[0] - logits[0].max())
-    shares /= shares.sum()
-    if classifier.spec.space == "in9":
-        return Answer(picture, np.append(shares, 0.0), classifier.classes[best], float(shares[best]), best)
-    decided = int(to_in9(np.array([best]))[0])
-    return Answer(picture, in9_probabilities(logits)[0], classifier.classes[best], float(shares[best]), decided)
 
 
 class BackgroundSwap(ipywidgets.VBox):
@@ -127,7 +96,7 @@ class BackgroundSwap(ipywidgets.VBox):
     def _redraw(self, _change: Any = None) -> None:
         """Compose, classify and show the current choice."""
         with self._lock:
-            position, background = self._scene.value, self._background.value
+            position, background = int(self._scene.value or 0), str(self._background.value)
             self.original = ask(self._classifier, self._compose(position, "original", 1.0))
             self.answer = ask(self._classifier, self._compose(position, background, self._mix.value))
             self._truth = self._prepared.scenes.records[position].label
@@ -184,26 +153,16 @@ class BackgroundSwap(ipywidgets.VBox):
             f"<table>{''.join(rows)}</table><small>Bars: this picture. Line: the original.</small></div>"
         )
 
-    def figure(self) -> Figure:
+    def figure(self) -> ShownFigure:
         """Draw the current state as a figure that stays in a saved notebook."""
-        return figures.plot_answers(
-            [
-                ("original", self.original.picture.permute(1, 2, 0).numpy(), self.original.probabilities),
-                (self._background.label, self.answer.picture.permute(1, 2, 0).numpy(), self.answer.probabilities),
-            ],
-            truth=self._truth,
-        )
+        shown = [("Original", self.original), (self._background.label, self.answer)]
+        return illustrations.draw_answers(shown, truth=IN9_NAMES[self._truth])
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
         """Show the live widget where a kernel answers, and a picture of its state where none does."""
-        bundle = super()._repr_mimebundle_(**options)
-        data = bundle[0] if isinstance(bundle, tuple) else bundle
-        with BytesIO() as buffer:
-            self.figure().savefig(buffer, format="png", dpi=110)
-            picture = buffer.getvalue()
-        import base64
-
-        return dict(data or {}) | {"image/png": base64.b64encode(picture).decode()}
+        live = super()._repr_mimebundle_(**options)
+        picture = self.figure()._repr_png_()
+        return {**(live if isinstance(live, dict) else {}), "image/png": base64.b64encode(picture).decode()}
 
 
 def _jpeg(picture: UInt8[Tensor, "3 h w"]) -> bytes:

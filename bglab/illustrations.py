@@ -1,0 +1,177 @@
+"""Pictures of the variants: what each does to a scene, and what a classifier makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import UInt8
+from matplotlib.axes import Axes
+from torch import Tensor
+
+from bglab import figures, pixels
+from bglab.classifiers import Classifier
+from bglab.datasets import Dataset, compose
+from bglab.errors import UnknownName
+from bglab.figures import ShownFigure
+from bglab.inference import Answer, ask
+from bglab.labels import IN9_NAMES, OUTSIDE
+from bglab.prepared import PreparedScenes
+from bglab.variants import IN9_VARIANTS, VARIANTS
+
+_DONORS = {
+    "none": "",
+    "self": "the picture itself",
+    "same_class": "another picture of the same class",
+    "any_class": "a picture of any class",
+    "next_class": "a picture of the next class",
+    "given": "a chosen picture",
+}
+_OUTLINE = (230, 159, 0)
+
+
+def variant_table(names: Sequence[str] = IN9_VARIANTS) -> pd.DataFrame:
+    """Say how each variant is made, as Noise or Signal's Table 1 does.
+
+    Example:
+        >>> variant_table(["no_fg"]).iloc[0].tolist()
+        ['No-FG', 'painted black, by its mask', 'as photographed', '', 'Noise or Signal, Table 1']
+    """
+    rows = [
+        (variant.title, variant.foreground.text, variant.background.text, _DONORS[variant.donor], variant.place)
+        for variant in (VARIANTS[name] for name in names)
+    ]
+    return pd.DataFrame(rows, columns=["Variant", "Foreground", "Background", "Background from", "Defined in"])
+
+
+def plot_versions(
+    classifier: Classifier,
+    sets: Sequence[PreparedScenes],
+    class_name: str,
+    variants: Sequence[str] = IN9_VARIANTS,
+    *,
+    scene: str = "",
+    columns: int = 4,
+    ax: Axes | None = None,
+) -> Axes:
+    """Show one picture in several variants with the classifier's answer (Noise or Signal, Figures 1 and 14-21).
+
+    Args:
+        classifier: Whose answers stand below the pictures.
+        sets: Where to look for the picture; the first set that has one is used.
+        class_name: Class of the picture.
+        variants: Which versions to show, in order.
+        scene: Id of the picture; "" takes the first of the class that can show all versions.
+        columns: Pictures a row.
+        ax: Where to draw; None makes a figure.
+
+    Raises:
+        UnknownName: If no set has such a picture.
+    """
+    datasets, shown = _find(sets, class_name, variants, scene)
+    names = (*datasets[0].classes, "none of the nine")
+    pictures = [dataset[shown] for dataset in datasets]
+    answers = [names[ask(classifier, picture).prediction] for picture in pictures]
+    return figures.plot_pictures(
+        [picture.numpy() for picture in pictures],
+        [VARIANTS[name].title for name in variants],
+        labels=[class_name] * len(answers),
+        predictions=answers,
+        columns=columns,
+        ax=ax,
+    )
+
+
+def plot_tiling(prepared: PreparedScenes, scene: str, *, ax: Axes | None = None) -> Axes:
+    """Show how Only-BG-T is made: box, chosen strip, strip tiled, copied into the box (Noise or Signal, Figure 9).
+
+    Args:
+        prepared: The set the scene is in.
+        scene: Its id.
+        ax: Where to draw; None makes a figure.
+
+    Raises:
+        BadInput: If the scene's box leaves no background to tile.
+    """
+    whole = prepared.scenes[scene]
+    image = torch.from_numpy(whole.image)
+    height, width = image.shape[-2:]
+    x0, y0, x1, y1 = pixels.background_strip(whole.box, height, width)
+    canvas = pixels.tile(image[:, y0:y1, x0:x1], height, width)
+    steps = [
+        _outlined(image, whole.box),
+        _outlined(image, (x0, y0, x1, y1)),
+        canvas,
+        _outlined(pixels.tile_box(image, whole.box), whole.box),
+    ]
+    titles = ["The object's box", "Largest strip beside it", "The strip, tiled", "Tiles copied into the box"]
+    return figures.plot_pictures([step.numpy() for step in steps], titles, columns=4, ax=ax)
+
+
+def plot_masks(prepared: PreparedScenes, *, columns: int = 6, ax: Axes | None = None) -> Axes:
+    """Show every scene with its surroundings greyed out and its object in colour.
+
+    Args:
+        prepared: The scenes.
+        columns: Pictures a row.
+        ax: Where to draw; None makes a figure.
+    """
+    images = torch.from_numpy(np.asarray(prepared.images))
+    masks = torch.from_numpy(np.asarray(prepared.masks))
+    grey = images.float().mean(dim=1, keepdim=True).mul(0.35).add(165).to(torch.uint8).expand_as(images)
+    shown = pixels.composite(images, grey, masks)
+    titles = [record.id for record in prepared.scenes.records]
+    return figures.plot_pictures(list(shown.numpy()), titles, columns=columns, ax=ax)
+
+
+def draw_answers(answers: Sequence[tuple[str, Answer]], truth: str) -> ShownFigure:
+    """Draw pictures with their nine-class probabilities beside them.
+
+    Args:
+        answers: Titles and what the classifier said.
+        truth: Name of the true class.
+    """
+    names = (*IN9_NAMES, "none of the nine")
+    drawn = ShownFigure(figsize=(4.4 * len(answers), 2.4), layout="constrained")
+    axes = drawn.subplots(1, 2 * len(answers), width_ratios=[1, 0.85] * len(answers), squeeze=False)[0]
+    for (title, answer), picture, bars in zip(answers, axes[::2], axes[1::2], strict=True):
+        picture.imshow(answer.picture.permute(1, 2, 0).numpy(), interpolation="lanczos")
+        picture.set_axis_off()
+        mark = "✓" if names[answer.prediction] == truth else "✗"
+        picture.set_title(title, fontsize=9)
+        bars.barh(names, answer.probabilities, color=[*map(figures.color_of, IN9_NAMES), "#999999"])
+        bars.set_title(f"{mark} {answer.native}, {100 * answer.confidence:.0f} %", fontsize=9)
+        bars.set(xlim=(0, 1), xticks=[0, 0.5, 1], xticklabels=["0", "50", "100 %"])
+        bars.invert_yaxis()
+        bars.tick_params(labelsize=8, length=0)
+        bars.spines[["top", "right", "left"]].set_visible(False)
+        bars.get_yticklabels()[names.index(truth)].set_fontweight("bold")
+    return drawn
+
+
+def _outlined(image: UInt8[Tensor, "3 h w"], box: tuple[int, int, int, int]) -> UInt8[Tensor, "3 h w"]:
+    """Draw the outline of a box into a picture, as wide as a hundredth of it."""
+    height, width = image.shape[-2:]
+    line = max(1, round(max(height, width) / 100))
+    x0, y0, x1, y1 = box
+    inner = (x0 + line, y0 + line, max(x0 + line, x1 - line), max(y0 + line, y1 - line))
+    outline = pixels.box_mask(torch.tensor(box), height, width) & ~pixels.box_mask(torch.tensor(inner), height, width)
+    return pixels.composite(pixels.plain(_OUTLINE, image), image, outline)
+
+
+def _find(
+    sets: Sequence[PreparedScenes], class_name: str, variants: Sequence[str], scene: str
+) -> tuple[list[Dataset], str]:
+    """Find a picture of the class that every variant can show, and give the variants' data sets."""
+    for prepared in sets:
+        datasets = [compose(prepared, variant) for variant in variants]
+        able = set.intersection(*({row.scene for row in dataset.rows} for dataset in datasets))
+        for record in prepared.scenes.records:
+            named = record.label != OUTSIDE and prepared.scenes.classes[record.label] == class_name
+            if named and record.id in able and scene in {"", record.id}:
+                return datasets, record.id
+    wanted = f"scene '{scene}'" if scene else "picture"
+    where = ", ".join(prepared.scenes.name for prepared in sets)
+    raise UnknownName(f"no {wanted} of class '{class_name}' that can show {', '.join(variants)} in {where}")
