@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
+import struct
+import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from bglab.errors import BadInput
 
 #: File name endings that count as pictures, in lower case.
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff"})
+
+# warnings' filters belong to the whole process: two threads must not swap them at the same time
+_FILTERS = threading.Lock()
+
+_ORIENTATION = 0x0112
+
+# what turns a picture of each EXIF orientation upright
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 def open_picture(source: Path | bytes) -> Image.Image:
@@ -32,11 +52,10 @@ def open_picture(source: Path | bytes) -> Image.Image:
     try:
         if isinstance(source, Path) and source.stat().st_size == 0:
             raise BadInput(f"expected a picture in {name}, but the file is empty; restore or remove it")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns about EXIF oddities that do not concern the pixels
-            with Image.open(source if isinstance(source, Path) else BytesIO(source)) as picture:
-                picture.load()
-                return _to_rgb(ImageOps.exif_transpose(picture))
+        with _open_quietly(source if isinstance(source, Path) else BytesIO(source)) as picture:
+            picture.load()
+            turn = _turn(picture)
+            return _to_rgb(picture.copy() if turn is None else picture.transpose(turn))
     except UnidentifiedImageError:
         raise BadInput(f"expected a picture in {name}, but its content is no known format; remove it") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as problem:
@@ -45,6 +64,12 @@ def open_picture(source: Path | bytes) -> Image.Image:
         raise BadInput(
             f"expected a complete picture in {name}, but reading it failed ({problem}); replace the file"
         ) from None
+
+
+def turn_upright(file: Path) -> Image.Transpose | None:
+    """Tell how `open_picture` turns a readable file upright, by its EXIF orientation; None if it leaves it as it is."""
+    with _open_quietly(file) as picture:
+        return _turn(picture)
 
 
 def read_picture(source: Path | bytes) -> UInt8[np.ndarray, "3 h w"]:
@@ -72,7 +97,9 @@ def read_cutout(path: Path) -> tuple[UInt8[np.ndarray, "3 h w"], Float[np.ndarra
 
 
 def read_mask(path: Path) -> Bool[np.ndarray, "h w"]:
-    """Read a foreground mask from ``.npy`` or a picture; non-zero means foreground.
+    """Read a foreground mask from ``.npy`` (non-zero means foreground) or a picture (bright means foreground).
+
+    In a picture everything above half of its brightest level is foreground.
 
     Raises:
         BadInput: If the file cannot be read or does not hold one two-dimensional mask.
@@ -83,7 +110,8 @@ def read_mask(path: Path) -> Bool[np.ndarray, "h w"]:
         except (OSError, ValueError, EOFError) as problem:
             raise BadInput(f"expected a mask in {path}, but reading it failed ({problem}); rebuild it") from None
     else:
-        mask = np.asarray(open_picture(path).convert("L")) > 127
+        levels = np.asarray(open_picture(path).convert("L"))
+        mask = levels > levels.max() / 2  # 0/1 and 0/255 files alike; a soft edge is cut in the middle
     mask = np.squeeze(mask)
     if mask.ndim != 2:
         raise BadInput(f"expected a mask of two dimensions in {path}, got shape {mask.shape}; rebuild it")
@@ -131,12 +159,35 @@ def _geometry(width: int, height: int, size: int, crop_fraction: float) -> tuple
     return (new_width, new_height), (round((new_width - size) / 2), round((new_height - size) / 2))
 
 
+def _open_quietly(source: Path | BytesIO) -> Image.Image:
+    with _quietly():
+        return Image.open(source)
+
+
+def _turn(picture: Image.Image) -> Image.Transpose | None:
+    try:
+        with _quietly():
+            return _TURNS.get(picture.getexif().get(_ORIENTATION, 1))
+    except (OSError, SyntaxError, ValueError, TypeError, struct.error):
+        return None  # broken EXIF says nothing, and the pixels are sound
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Keep Pillow's warnings about EXIF oddities and sizes to itself; safe in threads."""
+    with _FILTERS, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
 def _to_rgb(picture: Image.Image) -> Image.Image:
     """Convert any mode to RGB; 16-bit and float pictures are scaled, transparency is laid on white."""
     if picture.mode.startswith("I;16") or picture.mode in {"I", "F"}:
-        levels = np.asarray(picture, dtype=np.float64)
+        levels = np.nan_to_num(np.asarray(picture, dtype=np.float64))
         # a 16-bit file keeps its meaning by dividing by 257; Pillow's own conversion would clip at 255
         top = 65535.0 if levels.max() > 255 else 255.0
+        if picture.mode == "F" and levels.max() <= 1:
+            top = 1.0
         picture = Image.fromarray((levels * (255.0 / top)).round().clip(0, 255).astype(np.uint8))
     if "A" in picture.getbands() or "transparency" in picture.info:
         rgba = picture.convert("RGBA")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -77,11 +78,21 @@ class SceneRecord(NamedTuple):
 
 
 class PublishedPicture(NamedTuple):
-    """A picture of a variant as a release published it: whose foreground, whose background ("" = unknown)."""
+    """A picture of a variant as a release published it.
+
+    Attributes:
+        scene: Whose foreground it shows, or once showed.
+        donor: Whose background it shows; "" if its own, none, or unknown.
+        file: Where it lies.
+        label: Index into the set's classes.
+        native_label: ImageNet index, or OUTSIDE.
+    """
 
     scene: str
     donor: str
     file: Path
+    label: int
+    native_label: int = OUTSIDE
 
 
 class Rejection(NamedTuple):
@@ -147,7 +158,7 @@ class SceneSet:
         """Ids of the scenes, in order."""
         return [record.id for record in self.records]
 
-    @property
+    @functools.cached_property
     def positions(self) -> dict[str, int]:
         """Where each id stands."""
         return {record.id: i for i, record in enumerate(self.records)}
