@@ -1,0 +1,181 @@
+"""ImageNet with its box annotations, as torchvision or as Kaggle lays it out."""
+
+from __future__ import annotations
+
+import csv
+import functools
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from bglab.errors import BadInput, MissingData
+from bglab.labels import imagenet_names, imagenet_synsets, synset_index
+from bglab.scenes import Rejection, Scene, SceneRecord, SceneSet, box_of, file_fingerprint
+from bglab.sources import _listing as listing
+from bglab.sources._annotations import cut_out, read_annotated, read_annotation
+
+_REMEDY = "give the folder that holds val/ (or ILSVRC/Data/CLS-LOC/val/) and Annotations/CLS-LOC/val/"
+_OBJECT_NAME = re.compile(r"<object>\s*<name>\s*(n\d{8})\s*</name>")
+
+#: How many pictures the split of ILSVRC 2012 has.
+_SIZES = {"val": 50_000, "train": 1_281_167}
+
+
+class _Layout(NamedTuple):
+    """Where one split's pictures and annotations lie; ``root`` is what the user gave."""
+
+    root: Path
+    pictures: Path
+    annotations: Path
+
+
+class _Candidate(NamedTuple):
+    """A picture, its WordNet id ("" = unknown), and where its annotation is (None = there is none)."""
+
+    picture: Path
+    synset: str
+    annotation: Path | None
+
+
+def open_source(path: str, *, uri: str, split: str = "val", masks: str = "grabcut") -> SceneSet:
+    """Open a split of ImageNet; annotations and pictures are read when a scene is.
+
+    Pictures lie in ``{split}/{WordNet id}/`` (torchvision) or in ``ILSVRC/Data/CLS-LOC/{split}/`` (Kaggle),
+    in folders of their class or flat; annotations in ``Annotations/CLS-LOC/{split}/``, beside either. Flat
+    pictures get their label from ``LOC_val_solution.csv`` or else from the annotation.
+
+    The scene's box is the smallest one around all boxes of the picture's class; ImageNet counts pixels from 0
+    and includes both corners. A picture without annotation is rejected.
+
+    Args:
+        path: Holds the layout above.
+        uri: What the user asked for.
+        split: ``val`` or ``train``.
+        masks: ``grabcut`` cuts the foreground out of the box, as Noise or Signal does; ``box`` takes the
+            union of the boxes themselves, as Time for a Background Check! does.
+
+    Raises:
+        MissingData: If the pictures or the annotations are not there.
+        BadInput: If no picture has a known class and an annotation.
+        UnknownName: If an option has an unknown value.
+    """
+    listing.choose("split", split, tuple(_SIZES))
+    listing.choose("masks", masks, ("grabcut", "box"))
+    layout = _find_layout(path, split)
+    candidates = list(_list_flat(layout) if not listing.subfolders(layout.pictures) else _list_folders(layout))
+    index = synset_index()
+    usable = [c for c in candidates if c.annotation is not None and c.synset in index]
+    if not usable:
+        raise BadInput(
+            f"expected pictures of ImageNet's classes in {layout.pictures} with annotations in "
+            f"{layout.annotations}, got {len(candidates)} pictures and none with both; {_REMEDY}"
+        )
+    records, duplicates = listing.without_duplicates(
+        SceneRecord(c.picture.stem, index[c.synset], index[c.synset], (c.picture, c.annotation))
+        for c in usable
+        if c.annotation is not None
+    )
+    rejected = [Rejection(c.picture.stem, str(c.picture), why) for c in candidates if (why := _problem(c, layout))]
+    return SceneSet(
+        uri=uri,
+        name=f"imagenet:{split}",
+        space="imagenet",
+        classes=imagenet_names(),
+        records=tuple(records),
+        read=functools.partial(_read, masks),
+        fingerprint=file_fingerprint(layout.root, records, split, masks),
+        notices=_notices(split, candidates, records),
+        rejected=(*rejected, *duplicates),
+        credit="ImageNet, ILSVRC 2012 (Russakovsky et al., 2015): for non-commercial research, not to be passed on.",
+    )
+
+
+def _find_layout(path: str, split: str) -> _Layout:
+    root = listing.find_folder(path, "imagenet", _REMEDY)
+    bases = (root, root / "ILSVRC")
+    pictures = listing.first_folder(
+        folder for base in bases for folder in (base / "Data" / "CLS-LOC" / split, base / split)
+    )
+    if pictures is None:
+        raise MissingData(f"expected ImageNet's {split} pictures in {root / split}, got no such folder; {_REMEDY}")
+    annotations = listing.first_folder(base / "Annotations" / "CLS-LOC" / split for base in bases)
+    if annotations is None:
+        raise MissingData(
+            f"expected ImageNet's box annotations in {root / 'Annotations' / 'CLS-LOC' / split}, got no such "
+            f"folder; unpack the bounding boxes of ILSVRC 2012 ({split}) there"
+        )
+    return _Layout(root, pictures, annotations)
+
+
+def _list_folders(layout: _Layout) -> Iterator[_Candidate]:
+    """List pictures in class folders; annotations lie in class folders too, or side by side."""
+    flat = set(listing.list_names(layout.annotations, {".xml"}))
+    for synset in listing.subfolders(layout.pictures):
+        own = set(listing.list_names(layout.annotations / synset, {".xml"}))
+        for picture in listing.list_files(layout.pictures / synset):
+            name = f"{picture.stem}.xml"
+            folder = layout.annotations / synset if name in own else layout.annotations
+            yield _Candidate(picture, synset, folder / name if name in own or name in flat else None)
+
+
+def _list_flat(layout: _Layout) -> Iterator[_Candidate]:
+    """List pictures that lie side by side; their classes come from Kaggle's list or the annotations."""
+    flat = set(listing.list_names(layout.annotations, {".xml"}))
+    solution = _read_solution(layout.root)
+    for picture in listing.list_files(layout.pictures):
+        annotation = layout.annotations / f"{picture.stem}.xml" if f"{picture.stem}.xml" in flat else None
+        synset = solution.get(picture.stem) or (_first_object(annotation) if annotation else "")
+        yield _Candidate(picture, synset, annotation)
+
+
+def _read_solution(root: Path) -> dict[str, str]:
+    """Read Kaggle's list of labels: picture name → WordNet id; empty if it is not there."""
+    files = (folder / "LOC_val_solution.csv" for folder in (root, root.parent, root / "ILSVRC"))
+    file = next((file for file in files if file.is_file()), None)
+    if file is None:
+        return {}
+    with file.open(newline="", encoding="utf-8") as lines:
+        return {row[0]: row[1].split()[0] for row in csv.reader(lines) if len(row) == 2 and row[1].split()}
+
+
+def _first_object(annotation: Path) -> str:
+    """Find the class of an annotation's first object without parsing it: there may be fifty thousand."""
+    found = _OBJECT_NAME.search(annotation.read_text(encoding="utf-8", errors="replace"))
+    return found.group(1) if found else ""
+
+
+def _problem(candidate: _Candidate, layout: _Layout) -> str:
+    """Say why a picture cannot become a scene; "" if it can."""
+    if candidate.synset not in synset_index():
+        got = f"'{candidate.synset}'" if candidate.synset else "none"
+        return f"expected one of ImageNet's 1000 WordNet ids as its class, got {got}; rename its folder"
+    if candidate.annotation is None:
+        return f"expected {candidate.picture.stem}.xml with its boxes in {layout.annotations}, got no such file"
+    return ""
+
+
+def _notices(split: str, candidates: list[_Candidate], records: list[SceneRecord]) -> tuple[str, ...]:
+    notices: list[str] = []
+    classes = len({record.label for record in records})
+    if len(candidates) != _SIZES[split] or classes != len(imagenet_synsets()):
+        notices.append(
+            f"expected {_SIZES[split]:,} pictures in {len(imagenet_synsets()):,} classes of ImageNet's {split}, "
+            f"got {len(candidates):,} in {classes:,}; the run goes on with these"
+        )
+    without_boxes = sum(c.annotation is None for c in candidates)
+    if without_boxes:
+        notices.append(f"{without_boxes:,} of {len(candidates):,} pictures have no box annotation and take no part")
+    strange = sorted({c.synset for c in candidates if c.synset not in synset_index()})
+    if strange:
+        notices.append(f"pictures of {', '.join(strange[:3]) or 'no class'} take no part: not among ImageNet's 1000")
+    return tuple(notices)
+
+
+def _read(masks: str, record: SceneRecord) -> Scene:
+    picture, annotation = record.files
+    synset = imagenet_synsets()[record.native_label]
+    image, inside = read_annotated(picture, read_annotation(annotation), synset, first=0)
+    box = box_of(inside)
+    mask = inside if masks == "box" else cut_out(image, box, picture)
+    return Scene(record.id, record.label, record.native_label, image, mask, box)
