@@ -1,0 +1,137 @@
+"""How figures look: one colour a name, venues with widths and text sizes, files with the same bytes each time."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import matplotlib
+from matplotlib import font_manager
+from matplotlib.axes import Axes
+from matplotlib.colors import hsv_to_rgb, to_hex
+from matplotlib.figure import Figure
+from tueplots import bundles
+
+from bglab.catalogue import Catalogue
+from bglab.errors import BadInput
+from bglab.seeding import keyed_seed
+
+#: One colour a name. Variants use the palette of Okabe and Ito, classes the muted one of Tol; both are made to be told
+#: apart by colour-blind readers. Plates look like what they are.
+COLORS: Mapping[str, str] = MappingProxyType({
+    "original": "#606060", "mixed_same": "#0072B2", "mixed_rand": "#D55E00", "mixed_next": "#CC79A7",
+    "only_fg": "#009E73", "no_fg": "#56B4E9", "only_bg_b": "#E69F00", "only_bg_t": "#5A3B00",
+    "bg_blurred": "#7B8FA1", "white_fg": "#C9B8D6", "white_fg_mask": "#9C83B3", "on_own_tiled": "#B5A26A",
+    "on_white": "#D9D9D9", "on_grey": "#A8A8A8", "on_green": "#4DAF4A", "on_yellow": "#E0C800",
+    "on_texture": "#A65628", "on_gaussian_noise": "#5E4FA2", "on_uniform_noise": "#9E9AC8",
+    "core_noise": "#66A61E", "spurious_noise": "#1B7F9E",
+    "dog": "#332288", "bird": "#88CCEE", "vehicle": "#44AA99", "reptile": "#117733", "carnivore": "#999933",
+    "insect": "#DDCC77", "instrument": "#CC6677", "primate": "#882255", "fish": "#AA4499",
+    "bg_irrelevant": "#BBBBBB", "bg_required": "#0072B2", "bg_fools": "#D55E00", "bg_fg_required": "#56B4E9",
+    "bg_fg_fools": "#E69F00",
+    "right": "#007A5A", "wrong": "#C0392B", "ours": "#0072B2", "published": "#D55E00", "chance": "#666666",
+})  # fmt: skip
+
+#: Where a figure goes: a notebook, or the column width and text size of a conference's style.
+VENUES: Catalogue[Mapping[str, Any]] = Catalogue("venue", {
+    "notebook": {"figure.figsize": (7.2, 3.6), "font.size": 10, "axes.labelsize": 10, "legend.fontsize": 9,
+                 "xtick.labelsize": 9, "ytick.labelsize": 9, "axes.titlesize": 10},
+    "cvpr2024": bundles.cvpr2024(column="half", usetex=False),
+    "cvpr2024-full": bundles.cvpr2024(column="full", usetex=False),
+    "eccv2024": bundles.eccv2024(),
+    "iclr2024": bundles.iclr2024(usetex=False),
+    "icml2024": bundles.icml2024(column="half", usetex=False),
+    "icml2024-full": bundles.icml2024(column="full", usetex=False),
+    "neurips2024": bundles.neurips2024(usetex=False),
+    "tmlr2023": bundles.tmlr2023(),
+})  # fmt: skip
+
+_SIZES = ("figure.figsize", "font.size", "axes.labelsize", "legend.fontsize", "xtick.labelsize", "ytick.labelsize",
+          "axes.titlesize")  # fmt: skip
+# the styles ask for Times; STIX looks like it and comes with matplotlib
+_SERIF = ("Times New Roman", "Times", "Nimbus Roman", "TeX Gyre Termes", "STIXGeneral")
+
+
+@contextlib.contextmanager
+def theme(venue: str = "notebook") -> Iterator[None]:
+    """Draw for a venue: its column width, its text sizes, a serif like its own.
+
+    Changes matplotlib's settings inside the ``with`` block only; enter it from one thread at a time.
+
+    Args:
+        venue: One of `VENUES`.
+
+    Raises:
+        UnknownName: If there is no such venue.
+    """
+    sizes = {key: value for key, value in VENUES[venue].items() if key in _SIZES}
+    fonts: dict[str, Any] = {"font.family": ["DejaVu Sans"], "lines.linewidth": 1.2}
+    if venue != "notebook":
+        # the second family lends the signs that the first lacks
+        fonts = {
+            "font.family": [_first_installed(_SERIF), "DejaVu Sans"],
+            "mathtext.fontset": "stix",
+            "lines.linewidth": 0.8,
+        }
+    settings: dict[Any, Any] = sizes | fonts | {"axes.linewidth": 0.6}
+    with matplotlib.rc_context(settings):
+        yield
+
+
+def color_of(name: str) -> str:
+    """Give the colour of a variant, class or category; an unknown name gets a colour of its own, always the same.
+
+    Example:
+        >>> color_of("mixed_rand"), color_of("my_variant") == color_of("my_variant")
+        ('#D55E00', True)
+    """
+    if name in COLORS:
+        return COLORS[name]
+    turn = keyed_seed(0, "colour", name) % 997 / 997
+    return to_hex(tuple(hsv_to_rgb((turn, 0.55, 0.7))))
+
+
+def figure_of(ax: Axes) -> Figure:
+    """Give the figure that the axes are part of, also through sub-figures."""
+    whole = ax.get_figure(root=True)
+    if whole is None:
+        raise BadInput("expected axes in a figure, got axes that were removed; draw again")
+    return whole
+
+
+def save(figure: Figure | Axes, path: Path | str) -> Path:
+    """Write a figure as PDF, SVG or PNG; the same figure gives the same bytes.
+
+    Fonts are embedded as TrueType in PDF (as conferences ask) and stay text in SVG.
+
+    Args:
+        figure: The figure, or axes in it.
+        path: Where to; the ending chooses the format. Missing folders are made.
+
+    Returns:
+        The path.
+
+    Raises:
+        BadInput: If the ending is none of the three.
+    """
+    path = Path(path)
+    undated = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}, ".png": {"Software": None}}
+    if path.suffix.lower() not in undated:
+        raise BadInput(
+            f"expected a file name ending in .pdf, .svg or .png, got {path.name}; choose one of these formats"
+        )
+    whole = figure_of(figure) if isinstance(figure, Axes) else figure
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with matplotlib.rc_context({"pdf.fonttype": 42, "svg.fonttype": "none", "svg.hashsalt": "bglab"}):
+        whole.savefig(path, dpi=300, metadata=undated[path.suffix.lower()])
+    return path
+
+
+@functools.cache
+def _first_installed(families: tuple[str, ...]) -> str:
+    installed = set(font_manager.get_font_names())
+    return next((name for name in families if name in installed), "DejaVu Serif")
