@@ -169,9 +169,7 @@ def test_a_changed_download_is_refused(tmp_path, monkeypatch):
     archives._check_digest(archive, file)
     archives._check_digest(archive, file)
     file.write_bytes(b"second")
-    with pytest.raises(
-        BadInput, match="expected in9 with sha256 .*, got .*; the download was cut short"
-    ):
+    with pytest.raises(BadInput, match="expected in9 with sha256 .*, got .*; the download was cut short"):
         archives._check_digest(archive, file)
 
 
@@ -179,9 +177,7 @@ def test_the_lab_command_is_safe():
     command = jupyter.lab_command(jupyter.Path("notebooks"), 9123)
     assert "--ip=127.0.0.1" in command
     assert "--port=9123" in command
-    assert not any(
-        "token" in part or "allow_origin" in part for part in command
-    )
+    assert not any("token" in part or "allow_origin" in part for part in command)
     assert any(part.endswith(jupyter.NO_DELAY) for part in command)
 
 

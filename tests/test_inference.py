@@ -9,12 +9,12 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import torch
-from fixtures.stand_ins import make_classifier, make_scenes
 
 from bglab import datasets, inference, results
 from bglab.errors import BadInput, MissingData
 from bglab.inference import predict
 from bglab.prepared import prepare
+from fixtures.stand_ins import make_classifier, make_scenes
 
 SIZE = 32
 

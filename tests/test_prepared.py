@@ -7,7 +7,6 @@ import json
 
 import numpy as np
 import pytest
-from fixtures.stand_ins import make_scene, make_scenes
 from PIL import Image
 
 from bglab import pictures, pixels
@@ -15,6 +14,7 @@ from bglab.archives import data_root
 from bglab.errors import BadInput
 from bglab.prepared import memory_bytes, prepare
 from bglab.scenes import Scene, SceneRecord, box_of, file_fingerprint
+from fixtures.stand_ins import make_scene, make_scenes
 
 
 def counting(scenes):
