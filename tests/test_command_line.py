@@ -78,7 +78,7 @@ def test_one_bad_model_does_not_stop_the_others(tmp_path, capsys):
     [
         ({"--variants": "mixed-rand"}, "bglab: unknown variant 'mixed-rand'; did you mean 'mixed_rand'? Known: "),
         ({"--models": "resnet50"}, "bglab: unknown model 'resnet50'; did you mean 'timm:resnet50'?"),
-        ({"--scenes": "in10:somewhere"}, "bglab: unknown source of scenes 'in10'; did you mean 'in9'? Known: "),
+        ({"--scenes": "in99:somewhere"}, "bglab: unknown source of scenes 'in99'; did you mean 'in9'? Known: "),
         ({"--scenes": "in9:/nowhere/at/all"}, "bglab: "),
         ({"--batch-size": "0"}, "bglab: argument -b/--batch-size: expected a whole number of at least 1, got 0; see"),
         ({"--engine": "jax"}, "bglab: argument --engine: invalid choice: 'jax'"),
