@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 import pandas as pd
@@ -29,6 +30,8 @@ _DONORS = {
     "next_class": "a picture of the next class",
     "given": "a chosen picture",
 }
+#: What is shown where the answer is none of the nine classes.
+OUTSIDE_NAME = "outside"
 _OUTLINE = (230, 159, 0)
 
 
@@ -71,17 +74,18 @@ def plot_versions(
         UnknownName: If no set has such a picture.
     """
     datasets, shown = _find(sets, class_name, variants, scene)
-    names = (*datasets[0].classes, "none of the nine")
+    names = (*datasets[0].classes, OUTSIDE_NAME)
     pictures = [dataset[shown] for dataset in datasets]
     answers = [names[ask(classifier, picture).prediction] for picture in pictures]
-    return figures.plot_pictures(
-        [picture.numpy() for picture in pictures],
-        [VARIANTS[name].title for name in variants],
-        labels=[class_name] * len(answers),
-        predictions=answers,
-        columns=columns,
-        ax=ax,
-    )
+    with _own_theme(ax):
+        return figures.plot_pictures(
+            [picture.numpy() for picture in pictures],
+            [VARIANTS[name].title for name in variants],
+            labels=[class_name] * len(answers),
+            predictions=answers,
+            columns=columns,
+            ax=ax,
+        )
 
 
 def plot_tiling(prepared: PreparedScenes, scene: str, *, ax: Axes | None = None) -> Axes:
@@ -107,7 +111,8 @@ def plot_tiling(prepared: PreparedScenes, scene: str, *, ax: Axes | None = None)
         _outlined(pixels.tile_box(image, whole.box), whole.box),
     ]
     titles = ["The object's box", "Largest strip beside it", "The strip, tiled", "Tiles copied into the box"]
-    return figures.plot_pictures([step.numpy() for step in steps], titles, columns=4, ax=ax)
+    with _own_theme(ax):
+        return figures.plot_pictures([step.numpy() for step in steps], titles, columns=4, ax=ax)
 
 
 def plot_masks(prepared: PreparedScenes, *, columns: int = 6, ax: Axes | None = None) -> Axes:
@@ -123,7 +128,8 @@ def plot_masks(prepared: PreparedScenes, *, columns: int = 6, ax: Axes | None = 
     grey = images.float().mean(dim=1, keepdim=True).mul(0.35).add(165).to(torch.uint8).expand_as(images)
     shown = pixels.composite(images, grey, masks)
     titles = [record.id for record in prepared.scenes.records]
-    return figures.plot_pictures(list(shown.numpy()), titles, columns=columns, ax=ax)
+    with _own_theme(ax):
+        return figures.plot_pictures(list(shown.numpy()), titles, columns=columns, ax=ax)
 
 
 def draw_answers(answers: Sequence[tuple[str, Answer]], truth: str) -> ShownFigure:
@@ -133,22 +139,28 @@ def draw_answers(answers: Sequence[tuple[str, Answer]], truth: str) -> ShownFigu
         answers: Titles and what the classifier said.
         truth: Name of the true class.
     """
-    names = (*IN9_NAMES, "none of the nine")
+    names = (*IN9_NAMES, OUTSIDE_NAME)
     drawn = ShownFigure(figsize=(4.4 * len(answers), 2.4), layout="constrained")
     axes = drawn.subplots(1, 2 * len(answers), width_ratios=[1, 0.85] * len(answers), squeeze=False)[0]
     for (title, answer), picture, bars in zip(answers, axes[::2], axes[1::2], strict=True):
         picture.imshow(answer.picture.permute(1, 2, 0).numpy(), interpolation="lanczos")
         picture.set_axis_off()
-        mark = "✓" if names[answer.prediction] == truth else "✗"
+        decided = names[answer.prediction]
+        mark = "✓" if decided == truth else "✗"
         picture.set_title(title, fontsize=9)
         bars.barh(names, answer.probabilities, color=[*map(figures.color_of, IN9_NAMES), "#999999"])
-        bars.set_title(f"{mark} {answer.native}, {100 * answer.confidence:.0f} %", fontsize=9)
+        bars.set_title(f"{mark} {decided} ({answer.native}, {100 * answer.confidence:.0f} %)", fontsize=9, loc="left")
         bars.set(xlim=(0, 1), xticks=[0, 0.5, 1], xticklabels=["0", "50", "100 %"])
         bars.invert_yaxis()
         bars.tick_params(labelsize=8, length=0)
         bars.spines[["top", "right", "left"]].set_visible(False)
         bars.get_yticklabels()[names.index(truth)].set_fontweight("bold")
     return drawn
+
+
+def _own_theme(ax: Axes | None) -> AbstractContextManager[None]:
+    """Draw new figures in the notebook's theme, and leave axes that came from outside to theirs."""
+    return figures.theme() if ax is None else nullcontext()
 
 
 def _outlined(image: UInt8[Tensor, "3 h w"], box: tuple[int, int, int, int]) -> UInt8[Tensor, "3 h w"]:

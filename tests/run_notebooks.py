@@ -15,6 +15,7 @@ from nbclient.exceptions import CellExecutionError
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 LARGEST_BYTES = 1_000_000
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 
 def execute(path: Path) -> float:
@@ -54,7 +55,16 @@ def tidy(notebook: nbformat.NotebookNode) -> None:
         if cell.cell_type == "code":
             cell.metadata = {}
             # progress bars and log lines on stderr are not results
-            cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr"]
+            cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr" and not _is_progress_bar(o)]
+            for output in cell.outputs:
+                if any(kind.startswith("image/") for kind in output.get("data", {})):
+                    # without its state a live view shows nothing; the picture of it does
+                    output.data.pop(WIDGET_VIEW, None)
+
+
+def _is_progress_bar(output: nbformat.NotebookNode) -> bool:
+    data = output.get("data", {})
+    return WIDGET_VIEW in data and "%|" in data.get("text/plain", "")
 
 
 def main() -> None:

@@ -132,7 +132,7 @@ class BackgroundSwap(ipywidgets.VBox):
 
     def _bars_html(self) -> str:
         """Draw the nine probabilities as bars, with the original's as a mark."""
-        names = (*IN9_NAMES, "none of the nine")
+        names = (*IN9_NAMES, illustrations.OUTSIDE_NAME)
         rows = []
         for label, (name, now, before) in enumerate(
             zip(names, self.answer.probabilities, self.original.probabilities, strict=True)
@@ -147,7 +147,8 @@ class BackgroundSwap(ipywidgets.VBox):
                 'var(--jp-ui-font-color1,#333)"></div></div></td>'
                 f'<td style="padding-left:8px">{100 * now:.0f} %</td></tr>'
             )
-        answer = f"{html.escape(self.answer.native)}, {100 * self.answer.confidence:.0f} %"
+        decided = (*IN9_NAMES, illustrations.OUTSIDE_NAME)[self.answer.prediction]
+        answer = f"{decided} ({html.escape(self.answer.native)}, {100 * self.answer.confidence:.0f} %)"
         return (
             f'<div style="margin-left:16px;line-height:1.35"><b>{self._verdict()}</b> · {answer}'
             f"<table>{''.join(rows)}</table><small>Bars: this picture. Line: the original.</small></div>"
@@ -161,8 +162,8 @@ class BackgroundSwap(ipywidgets.VBox):
     def _repr_mimebundle_(self, **options: Any) -> Any:
         """Show the live widget where a kernel answers, and a picture of its state where none does."""
         live = super()._repr_mimebundle_(**options)
-        picture = self.figure()._repr_png_()
-        return {**(live if isinstance(live, dict) else {}), "image/png": base64.b64encode(picture).decode()}
+        picture = self.figure()._repr_jpeg_() or b""
+        return {**(live if isinstance(live, dict) else {}), "image/jpeg": base64.b64encode(picture).decode()}
 
 
 def _jpeg(picture: UInt8[Tensor, "3 h w"]) -> bytes:
