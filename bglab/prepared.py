@@ -18,12 +18,11 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Int, UInt8
 from PIL import Image
 from tqdm.auto import tqdm
 
-from bglab import pictures, pixels
+from bglab import pictures
 from bglab.archives import data_root, writable_folder
 from bglab.errors import BadInput
 from bglab.scenes import Box, PublishedPicture, Rejection, Scene, SceneSet, digest
@@ -185,6 +184,10 @@ def _plate(scene: Scene) -> tuple[UInt8[np.ndarray, "3 h w"], bool]:
     """Give the scene's background at full resolution, or black and False if there is none to tile."""
     if scene.plate is not None:
         return scene.plate, True
+    import torch  # what is in the cache already loads without the seconds that torch takes
+
+    from bglab import pixels
+
     box: Box = scene.box
     try:
         return pixels.tile_box(torch.from_numpy(scene.image), box).numpy(), True

@@ -17,10 +17,9 @@ from typing import NamedTuple, get_args
 
 import cv2
 import numpy as np
-import torch
 from jaxtyping import Float, UInt8
 
-from bglab import pictures, pixels
+from bglab import pictures
 from bglab.archives import data_root
 from bglab.catalogue import unknown_name
 from bglab.errors import BadInput, MissingData, UnknownName
@@ -244,6 +243,10 @@ def _read(record: SceneRecord, cutouts: Mapping[str, _Cutout], options: _Options
     rng = keyed_generator(options.seed, "cut-out place", record.id)
     colors, alpha = _scaled(colors, alpha, options.size, rng.uniform(*_BOX_SHARE))
     canvas, matte = _placed(colors, alpha, options.size, rng, hovers=PLATES[plate_name].hovers)
+    import torch  # opening the set must not take the seconds that torch takes
+
+    from bglab import pixels
+
     image = pixels.composite(torch.from_numpy(canvas), torch.from_numpy(plate), torch.from_numpy(matte)).numpy()
     mask = matte > 0.5
     return Scene(record.id, record.label, record.native_label, image, mask, box_of(mask), plate)
