@@ -46,6 +46,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
+def _watched() -> bool:
+    """Say whether a person watches: a progress bar in a log file is only noise."""
+    return sys.stderr.isatty()
+
+
 def _say_error(sentence: str) -> None:
     print(f"bglab: {sentence}", file=sys.stderr)
 
@@ -103,7 +108,7 @@ def run_data_prepare(options: argparse.Namespace) -> int:
         try:
             if pack == "cutouts":
                 fetch("cutouts")
-            prepared = prepare(open_scenes(pack), options.size)
+            prepared = prepare(open_scenes(pack), options.size, progress=_watched())
         except (MissingData, BadInput) as problem:
             if options.packs:
                 raise
@@ -120,7 +125,7 @@ def run_data_check(options: argparse.Namespace) -> int:
     from bglab.sources import open_scenes
 
     scenes = open_scenes(options.scenes)
-    prepared = prepare(scenes, options.size)
+    prepared = prepare(scenes, options.size, progress=_watched())
     _report_notices(scenes)
     counts = Counter(prepared.scenes.labels.tolist())
     print(f"{scenes.name}: {len(prepared)} usable scenes of {len(scenes) + len(scenes.rejected)}")
@@ -174,15 +179,16 @@ def _predict_one(classifier: Classifier, scenes: SceneSet, variant: str, options
     from bglab.inference import predict
 
     if options.published:
-        dataset = open_published(scenes, variant, size=options.size)
+        dataset = open_published(scenes, variant, size=options.size, progress=_watched())
     else:
-        dataset = compose(scenes, variant, seed=options.seed, size=options.size)
+        dataset = compose(scenes, variant, seed=options.seed, size=options.size, progress=_watched())
     table = predict(
         classifier,
         dataset,
         results=options.results,
         batch_size=options.batch_size,
         decision_rule=options.decision_rule,
+        progress=_watched(),
     )
     right = (table["label"].to_numpy() == table["prediction"].to_numpy()).mean()
     speed = table.attrs["images_per_s"]
