@@ -232,7 +232,9 @@ def _report_rejections(rejected: Sequence[Rejection], at_most: int | None = _LIS
         return
     _say_error(f"notice: {len(rejected)} scenes take no part:")
     for rejection in rejected[:at_most]:
-        print(f"  {rejection.file or rejection.scene}: {rejection.reason}", file=sys.stderr)
+        named = rejection.file or rejection.scene
+        reason = rejection.reason if named in rejection.reason else f"{named}: {rejection.reason}"
+        print(f"  {reason}", file=sys.stderr)
     if at_most is not None and len(rejected) > at_most:
         print(f"  … and {len(rejected) - at_most} more; bglab data check lists all", file=sys.stderr)
 

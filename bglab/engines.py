@@ -80,6 +80,10 @@ class Engine(ABC):
     device: torch.device
 
     @abstractmethod
+    def get_ready(self, height: int, width: int) -> None:
+        """Do what has to be done once for pictures of this size, so that it is not counted as speed."""
+
+    @abstractmethod
     def logits(self, pictures: UInt8[Tensor, "n 3 h w"]) -> Float[Tensor, "n c"]:
         """Classify a batch; float32 logits on the processor or the engine's device."""
 
@@ -98,6 +102,10 @@ class TorchEngine(Engine):
         self._network: Any = network.eval().to(device).to(memory_format=torch.channels_last)
         if compile_network:
             self._network = torch.compile(self._network, dynamic=False)
+
+    def get_ready(self, height: int, width: int) -> None:
+        """Run one black picture, which starts the device's libraries; a compiled network compiles here."""
+        self.logits(torch.zeros(1, 3, height, width, dtype=torch.uint8))
 
     def logits(self, pictures: UInt8[Tensor, "n 3 h w"]) -> Float[Tensor, "n c"]:
         """Classify a batch on the engine's device."""
@@ -128,11 +136,15 @@ class OpenVINOEngine(Engine):
         self._key = key
         self._requests: dict[tuple[int, int], Any] = {}
 
+    def get_ready(self, height: int, width: int) -> None:
+        """Convert and compile the network for this size, unless that was done."""
+        if (height, width) not in self._requests:
+            self._requests[height, width] = self._compile(height, width)
+
     def logits(self, pictures: UInt8[Tensor, "n 3 h w"]) -> Float[Tensor, "n c"]:
         """Classify a batch on the processor."""
         height, width = pictures.shape[-2:]
-        if (height, width) not in self._requests:
-            self._requests[height, width] = self._compile(height, width)
+        self.get_ready(height, width)
         batch = np.ascontiguousarray(pictures.cpu().numpy())
         answer = self._requests[height, width].infer({0: batch}, share_inputs=True)
         return torch.from_numpy(np.array(answer[0], dtype=np.float32))

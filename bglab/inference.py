@@ -73,6 +73,7 @@ def predict(
         kept = _kept(path, provenance)
         if kept is not None:
             return kept
+    classifier.engine.get_ready(dataset.size, dataset.size)
     started = time.perf_counter()
     logits = all_logits(classifier, dataset, batch_size=batch_size, progress=progress)
     elapsed_s = time.perf_counter() - started
