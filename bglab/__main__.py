@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from bglab.classifiers import Classifier
+    from bglab.prepared import PreparedScenes
     from bglab.scenes import Rejection, SceneSet
 
 #: Packs that need no download beyond pip and apt.
@@ -140,6 +141,7 @@ def run_data_check(options: argparse.Namespace) -> int:
 def run_predict(options: argparse.Namespace) -> int:
     """Classify variants with models; every finished pair is a file, and one bad model does not stop the others."""
     from bglab.archives import writable_folder
+    from bglab.prepared import prepare
     from bglab.sources import open_scenes
     from bglab.variants import find_variant
 
@@ -147,6 +149,8 @@ def run_predict(options: argparse.Namespace) -> int:
     writable_folder(Path(options.results))
     scenes = open_scenes(options.scenes)
     _report_notices(scenes)
+    # composed variants of every model share one reading of the set; a release's own pictures need none
+    source = scenes if options.published else prepare(scenes, options.size, progress=_watched())
     failures = 0
     for model in options.models:
         try:
@@ -158,7 +162,7 @@ def run_predict(options: argparse.Namespace) -> int:
             failures += 1
             continue
         for variant in variants:
-            _predict_one(classifier, scenes, variant, options)
+            _predict_one(classifier, source, variant, options)
     return 2 if failures else 0
 
 
@@ -174,14 +178,17 @@ def _load(model: str, options: argparse.Namespace) -> Classifier:
     )
 
 
-def _predict_one(classifier: Classifier, scenes: SceneSet, variant: str, options: argparse.Namespace) -> None:
+def _predict_one(
+    classifier: Classifier, scenes: SceneSet | PreparedScenes, variant: str, options: argparse.Namespace
+) -> None:
     from bglab.datasets import compose, open_published
     from bglab.inference import predict
+    from bglab.scenes import SceneSet
 
-    if options.published:
+    if isinstance(scenes, SceneSet):
         dataset = open_published(scenes, variant, size=options.size, progress=_watched())
     else:
-        dataset = compose(scenes, variant, seed=options.seed, size=options.size, progress=_watched())
+        dataset = compose(scenes, variant, seed=options.seed)
     table = predict(
         classifier,
         dataset,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -147,7 +148,7 @@ def compose(
         Picture(r.id, ids[donors[i]] if lends else "", r.label, r.native_label)
         for i, r in ((i, source.records[i]) for i in kept)
     )
-    resident = SceneTensors(prepared)
+    resident = scene_tensors(prepared)
 
     def pictures(positions: Positions, device: torch.device | str) -> UInt8[Tensor, "n 3 h w"]:
         wanted = _as_slice(kept[positions])
@@ -228,6 +229,12 @@ def _as_slice(positions: Int[np.ndarray, " n"]) -> slice | Int[np.ndarray, " n"]
     if positions.size and np.array_equal(positions, np.arange(positions[0], positions[0] + positions.size)):
         return slice(int(positions[0]), int(positions[0]) + positions.size)
     return positions
+
+
+@functools.lru_cache(maxsize=2)
+def scene_tensors(prepared: PreparedScenes) -> SceneTensors:
+    """Give the tensors of prepared scenes; all variants of a set share one upload to a device."""
+    return SceneTensors(prepared)
 
 
 class SceneTensors:

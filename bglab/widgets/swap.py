@@ -16,7 +16,7 @@ from torch import Tensor
 
 from bglab import figures, illustrations, pixels
 from bglab.classifiers import Classifier
-from bglab.datasets import SceneTensors
+from bglab.datasets import scene_tensors
 from bglab.errors import BadInput
 from bglab.figures import ShownFigure
 from bglab.inference import ask
@@ -54,7 +54,8 @@ class BackgroundSwap(ipywidgets.VBox):
                 f"({self._prepared.scenes.space}); open the sample, cutouts, synthetic9 or in9: scenes"
             )
         self._classifier = classifier
-        self._tensors = SceneTensors(self._prepared)
+        self._tensors = scene_tensors(self._prepared)
+        self._asked = -1  # position of the scene that ``original`` answers for
         self._lock = threading.Lock()  # the front end may call from a thread of its own
         self._scene = ipywidgets.Dropdown(options=self._scene_options(), description="Picture")
         self._background = ipywidgets.Dropdown(options=self._background_options(), description="Background")
@@ -97,7 +98,9 @@ class BackgroundSwap(ipywidgets.VBox):
         """Compose, classify and show the current choice."""
         with self._lock:
             position, background = int(self._scene.value or 0), str(self._background.value)
-            self.original = ask(self._classifier, self._compose(position, "original", 1.0))
+            if position != self._asked:  # a dragged slider changes the swap, never the original
+                self.original = ask(self._classifier, self._compose(position, "original", 1.0))
+                self._asked = position
             self.answer = ask(self._classifier, self._compose(position, background, self._mix.value))
             self._truth = self._prepared.scenes.records[position].label
             self._donor = self._donor_label(position, background)
