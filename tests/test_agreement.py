@@ -9,7 +9,8 @@ import timm
 import torch
 from PIL import Image
 
-from bglab.__main__ import ACCURACY_COLUMNS, main
+from bglab.__main__ import main
+from bglab.commands.accuracy import ACCURACY_COLUMNS
 from bglab.labels import IMAGENET_TO_IN9, IN9
 from bglab.results import read_predictions
 

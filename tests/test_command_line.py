@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from bglab import archives, jupyter
-from bglab.__main__ import ACCURACY_COLUMNS, main
+from bglab.__main__ import main
+from bglab.commands.accuracy import ACCURACY_COLUMNS
 from bglab.errors import BadInput, MissingData
 
 SCENES = "synthetic9?n=27&size=64"
@@ -150,7 +151,7 @@ def test_data_prepare_goes_on_without_what_cannot_be_had(capsys, monkeypatch):
         raise MissingData(f"{name} cannot be fetched here")
 
     monkeypatch.setattr(archives, "fetch", refuse)
-    monkeypatch.setattr("bglab.__main__.PACKS", ("cutouts",))
+    monkeypatch.setattr("bglab.commands.data.PACKS", ("cutouts",))
     assert main(["data", "prepare"]) == 0
     assert "going on without cutouts: cutouts cannot be fetched here" in capsys.readouterr().err
     assert main(["data", "prepare", "cutouts"]) == 2

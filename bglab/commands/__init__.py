@@ -1,0 +1,1 @@
+"""The commands of `bglab`, one file each; a file's ``add`` describes its arguments."""

@@ -1,0 +1,48 @@
+"""`bglab accuracy`: the accuracy of everything in a results folder."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from bglab.commands._shared import command
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: Columns of the written table, which scripts rely on.
+ACCURACY_COLUMNS = ("model", "dataset", "variant", "space", "n", "top1", "top1_low", "top1_high", "top5")
+
+
+def add(verbs: argparse._SubParsersAction) -> None:
+    """Add `accuracy`."""
+    accuracy = command(verbs, "accuracy", run_accuracy)
+    accuracy.add_argument("--results", required=True, help="folder given to bglab predict")
+    accuracy.add_argument("--by", default="model,dataset,variant", help="columns to group by (default: %(default)s)")
+    accuracy.add_argument("--space", choices=("in9", "native"), help="default: the scenes' own")
+    accuracy.add_argument("--csv", help="write here instead of printing")
+
+
+def run_accuracy(options: argparse.Namespace) -> int:
+    """Print the accuracy of everything in a results folder, or write it as csv."""
+    from bglab import tables
+    from bglab.metrics import accuracy
+    from bglab.results import read_predictions
+
+    by = [name.strip() for name in options.by.split(",") if name.strip()]
+    table = accuracy(read_predictions(options.results), by=by, space=options.space)
+    if options.csv:
+        _contract_columns(table, by).to_csv(options.csv, index=False)
+        print(options.csv)
+    else:
+        print(tables.to_markdown(table))
+    return 0
+
+
+def _contract_columns(table: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """Bring an accuracy table into the promised columns; one that was pooled over says so."""
+    filled = table.copy()
+    for name in ACCURACY_COLUMNS:
+        if name not in filled:
+            filled[name] = "(all)"
+    return filled.reindex(columns=[*ACCURACY_COLUMNS, *(name for name in by if name not in ACCURACY_COLUMNS)])

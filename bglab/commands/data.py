@@ -1,0 +1,88 @@
+"""`bglab data`: list, fetch, prepare and check data."""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+
+from bglab.commands._shared import command, report_notices, report_rejections, say_error, watched
+from bglab.errors import BadInput, MissingData
+
+#: Packs that need no download beyond pip and apt.
+PACKS = ("sample", "cutouts", "synthetic9")
+
+
+def add(verbs: argparse._SubParsersAction) -> None:
+    """Add `data` and its own commands."""
+    data = verbs.add_parser("data", help="List, fetch, prepare and check data.")
+    kinds = data.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    command(kinds, "list", run_data_list)
+    prepare = command(kinds, "prepare", run_data_prepare)
+    prepare.add_argument("packs", nargs="*", metavar="PACK", help=f"of {', '.join(PACKS)}; default: all")
+    prepare.add_argument("--size", type=int, default=224, help="side in pixels (default: %(default)s)")
+    fetch = command(kinds, "fetch", run_data_fetch)
+    fetch.add_argument("name", metavar="NAME", help="see bglab data list")
+    check = command(kinds, "check", run_data_check)
+    check.add_argument("scenes", metavar="SCENES", help="for example in9:PATH")
+    check.add_argument("--size", type=int, default=224, help="side in pixels (default: %(default)s)")
+
+
+def run_data_list(options: argparse.Namespace) -> int:
+    """List packs and archives, and whether they are here."""
+    from bglab.archives import archives
+    from bglab.sources import schemes
+
+    print("Scenes open as", ", ".join(f"{scheme}:" for scheme in schemes()))
+    print("\nPacks without a download (bglab data prepare):", ", ".join(PACKS))
+    print("\nArchives (bglab data fetch NAME):")
+    for archive in archives().values():
+        state = f"here, {archive.path}" if archive.is_here else "not here"
+        print(f"  {archive.name}: {archive.title}\n    {state}; licence: {archive.licence}")
+    return 0
+
+
+def run_data_fetch(options: argparse.Namespace) -> int:
+    """Download one archive."""
+    from bglab.archives import fetch
+
+    print(fetch(options.name))
+    return 0
+
+
+def run_data_prepare(options: argparse.Namespace) -> int:
+    """Fetch what a pack needs and decode it once; without names all packs, and none of them is a must."""
+    from bglab.archives import fetch
+    from bglab.prepared import prepare
+    from bglab.sources import open_scenes
+
+    for pack in options.packs or PACKS:
+        try:
+            if pack == "cutouts":
+                fetch("cutouts")
+            prepared = prepare(open_scenes(pack), options.size, progress=watched())
+        except (MissingData, BadInput) as problem:
+            if options.packs:
+                raise
+            say_error(f"going on without {pack}: {problem}")
+            continue
+        print(f"{pack}: {len(prepared)} scenes at {prepared.size} px")
+        report_rejections(prepared.rejected)
+    return 0
+
+
+def run_data_check(options: argparse.Namespace) -> int:
+    """Read every scene of a set and report what was found."""
+    from bglab.prepared import prepare
+    from bglab.sources import open_scenes
+
+    scenes = open_scenes(options.scenes)
+    prepared = prepare(scenes, options.size, progress=watched())
+    report_notices(scenes)
+    counts = Counter(prepared.scenes.labels.tolist())
+    print(f"{scenes.name}: {len(prepared)} usable scenes of {len(scenes) + len(scenes.rejected)}")
+    for label, count in sorted(counts.items()):
+        print(f"  {scenes.classes[label] if label >= 0 else '(outside)'}: {count}")
+    print(f"  without background to tile: {int((~prepared.has_plate).sum())}")
+    print(f"  foreground: {100 * prepared.masks.mean():.1f} % of the pixels on average")
+    report_rejections(prepared.rejected, at_most=None)
+    return 0
