@@ -30,7 +30,7 @@ _WHERE = {
     "categories": "metrics",
     "background_capture": "metrics",
     "read_predictions": "results",
-    "BackgroundSwap": "widgets.swap",
+    "explore": "widgets.explorer",
     "UnknownName": "errors",
     "MissingData": "errors",
     "BadInput": "errors",
@@ -54,7 +54,7 @@ __all__ = [
     "categories",
     "background_capture",
     "read_predictions",
-    "BackgroundSwap",
+    "explore",
     "UnknownName",
     "MissingData",
     "BadInput",
@@ -70,7 +70,7 @@ if TYPE_CHECKING:
     from bglab.results import read_predictions
     from bglab.sources import available, open_scenes
     from bglab.variants import IN9_VARIANTS, VARIANTS, given, render
-    from bglab.widgets.swap import BackgroundSwap
+    from bglab.widgets.explorer import explore
 
 
 def __getattr__(name: str) -> object:

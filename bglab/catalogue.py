@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Generic, TypeVar
 
@@ -53,7 +53,7 @@ class Catalogue(Mapping[str, Value], Generic[Value]):
         return f"Catalogue({self.kind}: {', '.join(self._entries)})"
 
 
-def unknown_name(kind: str, name: str, known: list[str]) -> str:
+def unknown_name(kind: str, name: str, known: Sequence[str]) -> str:
     """Write the sentence for a name that is not among the known ones.
 
     Args:

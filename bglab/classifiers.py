@@ -16,10 +16,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from bglab.architectures import Grouped, create_network, near_names
 from bglab.catalogue import Catalogue, unknown_name
 from bglab.engines import AmpDtype, Engine, EngineChoice, EngineName, Normalised
 from bglab.errors import BadInput, MissingData, UnknownName
 from bglab.labels import class_names
+from bglab.preprocessing import CropMode, EvaluationTransform, Interpolation, crop_pct
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 # Noise or Signal's networks with nine classes were trained with these (release, evaluation tools)
@@ -45,6 +47,9 @@ class ModelSpec:
         input_size: Side in pixels the weights were evaluated at.
         fixed_input_size: True if the network accepts no other size.
         space: Label space of its logits: ``imagenet`` or ``in9``, or a set's own.
+        crop_pct: Part of the resized short side that its evaluation kept, in (0, 1].
+        interpolation: Filter its evaluation resized with.
+        crop_mode: How its evaluation cropped, in timm's word.
     """
 
     source: str
@@ -56,6 +61,14 @@ class ModelSpec:
     input_size: int
     fixed_input_size: bool
     space: str
+    crop_pct: float = 0.875
+    interpolation: Interpolation = "bilinear"
+    crop_mode: CropMode = "center"
+
+    @property
+    def transform(self) -> EvaluationTransform:
+        """Give the resize and crop the weights were evaluated with, for photographs at full resolution."""
+        return EvaluationTransform(self.input_size, self.crop_pct, self.interpolation, self.crop_mode, self.mean)
 
     @property
     def id(self) -> str:
@@ -65,7 +78,7 @@ class ModelSpec:
 
 
 class _Weights(NamedTuple):
-    """A network with its weights, and what the source knows of it."""
+    """A network with its weights, and what the source knows of it; no classes if their number tells the space."""
 
     network: nn.Module
     name: str
@@ -73,6 +86,11 @@ class _Weights(NamedTuple):
     mean: tuple[float, ...]
     std: tuple[float, ...]
     input_size: int
+    space: str = ""
+    classes: tuple[str, ...] = ()
+    crop_pct: float = 0.875
+    interpolation: Interpolation = "bilinear"
+    crop_mode: CropMode = "center"
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,7 +168,7 @@ def build_classifier(source: str, weights: _Weights, choice: EngineChoice | None
     size = weights.input_size
     with torch.inference_mode():
         count = network(torch.zeros(1, 3, size, size)).shape[-1]
-    space = {1000: "imagenet", 9: "in9"}.get(count)
+    space = weights.space or {1000: "imagenet", 9: "in9"}.get(count)
     if space is None:
         raise BadInput(
             f"expected a network with 1000 (ImageNet) or 9 (IN-9) outputs in {source}:{weights.name}, got {count}; "
@@ -166,10 +184,14 @@ def build_classifier(source: str, weights: _Weights, choice: EngineChoice | None
         input_size=size,
         fixed_input_size=not _accepts(network, size + 32),
         space=space,
+        crop_pct=weights.crop_pct,
+        interpolation=weights.interpolation,
+        crop_mode=weights.crop_mode,
     )
     wrapped = Normalised(network, spec.mean, spec.std, size if spec.fixed_input_size else None)
     key = f"{spec.id} {spec.sha256} {spec.mean} {spec.std}"
-    return Classifier(spec, class_names(space), wrapped, (choice or EngineChoice()).start(wrapped, key))
+    classes = weights.classes or class_names(space)
+    return Classifier(spec, classes, wrapped, (choice or EngineChoice()).start(wrapped, key))
 
 
 def _accepts(network: nn.Module, size: int) -> bool:
@@ -197,7 +219,7 @@ def _load_timm(rest: str) -> _Weights:
 
     name, _, tag = rest.partition(".")
     if not timm.is_model(name):
-        raise UnknownName(unknown_name("timm architecture", name, _near(name, timm.list_models())))
+        raise UnknownName(unknown_name("timm architecture", name, near_names(name, timm.list_models())))
     tags = [full.partition(".")[2] for full in timm.list_pretrained(name) if full.partition(".")[0] == name]
     if not tag:
         raise UnknownName(
@@ -208,7 +230,10 @@ def _load_timm(rest: str) -> _Weights:
         raise UnknownName(unknown_name(f"tag of timm:{name}", tag, tags))
     network = _fetching(f"timm:{rest}", lambda: timm.create_model(rest, pretrained=True))
     config = resolve_model_data_config(network, use_test_size=True)
-    return _Weights(network, name, tag, config["mean"], config["std"], config["input_size"][-1])
+    weights = _Weights(network, name, tag, config["mean"], config["std"], config["input_size"][-1])
+    return weights._replace(
+        crop_pct=config["crop_pct"], interpolation=config["interpolation"], crop_mode=config["crop_mode"]
+    )
 
 
 def _load_torchvision(rest: str) -> _Weights:
@@ -216,7 +241,7 @@ def _load_torchvision(rest: str) -> _Weights:
 
     name, _, tag = rest.partition("/")
     if name not in models.list_models(models):
-        raise UnknownName(unknown_name("torchvision model", name, _near(name, models.list_models(models))))
+        raise UnknownName(unknown_name("torchvision model", name, near_names(name, models.list_models(models))))
     offered = {entry.name: entry for entry in models.get_model_weights(name)}
     if tag not in offered:
         raise UnknownName(
@@ -225,7 +250,11 @@ def _load_torchvision(rest: str) -> _Weights:
         )
     network = _fetching(f"tv:{rest}", lambda: models.get_model(name, weights=offered[tag]))
     transforms = offered[tag].transforms()
-    return _Weights(network, name, tag, tuple(transforms.mean), tuple(transforms.std), transforms.crop_size[0])
+    size = transforms.crop_size[0]
+    weights = _Weights(network, name, tag, tuple(transforms.mean), tuple(transforms.std), size)
+    return weights._replace(
+        crop_pct=crop_pct(size, transforms.resize_size[0]), interpolation=transforms.interpolation.value
+    )
 
 
 def _load_lite(rest: str) -> _Weights:
@@ -243,9 +272,10 @@ def _load_lite(rest: str) -> _Weights:
     if [t.shape for t in own.values()] != [t.shape for t in carried.values()]:
         raise BadInput(f"expected the tensors of tf_{rest} in {file}, got others; reinstall its pip package")
     network.load_state_dict(dict(zip(own, carried.values(), strict=True)))
-    input_size: Any = timm.get_pretrained_cfg_value(f"tf_{rest}", "input_size")
-    half = (0.5, 0.5, 0.5)
-    return _Weights(network, rest, file.stem.rpartition("-")[2], half, half, input_size[-1])
+    config: Any = timm.get_pretrained_cfg(f"tf_{rest}")
+    half, tag = (0.5, 0.5, 0.5), file.stem.rpartition("-")[2]
+    weights = _Weights(network, rest, tag, half, half, config.input_size[-1])
+    return weights._replace(crop_pct=config.crop_pct, interpolation=config.interpolation)
 
 
 def _load_file(rest: str) -> _Weights:
@@ -265,8 +295,10 @@ def _load_file(rest: str) -> _Weights:
         raise BadInput(f"expected a dictionary of tensors in {path}, got {type(content).__name__}; save a state dict")
     state = _plain_names(content.get("state_dict", content.get("model", content)))
     architecture = str(content.get("architecture") or dict(parse_qsl(query)).get("architecture", ""))
-    count = _output_count(state, path)
-    network = _architecture(architecture, count, path)
+    groups = tuple(content.get("groups", ()))
+    count = len(groups) or _output_count(state, path)
+    size = int(content.get("input_size", 224))
+    network = _architecture(architecture, count, size, path)
     try:
         network.load_state_dict(state)
     except RuntimeError as problem:
@@ -274,7 +306,10 @@ def _load_file(rest: str) -> _Weights:
         raise BadInput(f"expected the weights of {architecture} in {path}, but they do not fit: {reason}") from None
     default = (IN9_MEAN, IN9_STD) if count == 9 else (IMAGENET_MEAN, IMAGENET_STD)
     mean, std = content.get("mean", default[0]), content.get("std", default[1])
-    return _Weights(network, str(path), "", tuple(mean), tuple(std), int(content.get("input_size", 224)))
+    if len(groups) > len(set(groups)):
+        network = Grouped(network, groups)
+    space, classes = str(content.get("space", "")), tuple(content.get("classes", ()))
+    return _Weights(network, str(path), str(content.get("tag", "")), tuple(mean), tuple(std), size, space, classes)
 
 
 #: Where weights come from. A new source is a new row.
@@ -297,12 +332,6 @@ def _fetching(name: str, load: Callable[[], Any]) -> nn.Module:
         ) from None
 
 
-def _near(name: str, known: list[str]) -> list[str]:
-    """List the architectures that start alike, so that an error stays readable."""
-    alike = [k for k in known if k.startswith(name[:5])]
-    return (alike or known)[:12]
-
-
 def _plain_names(state: dict[str, Any]) -> dict[str, Tensor]:
     """Drop the prefixes that wrappers add to parameter names, and entries that are no tensors."""
     prefixes = ("module.", "_orig_mod.", "model.", "network.")
@@ -320,15 +349,11 @@ def _output_count(state: dict[str, Tensor], path: Path) -> int:
     return int(list(state.values())[-1].shape[0]) if list(state.values())[-1].ndim else 0
 
 
-def _architecture(architecture: str, count: int, path: Path) -> nn.Module:
-    import timm
-    from torchvision import models
-
-    if timm.is_model(architecture):
-        return timm.create_model(architecture, num_classes=count)
-    if architecture.startswith("tv_") and architecture[3:] in models.list_models(models):
-        return models.get_model(architecture[3:], weights=None, num_classes=count)
-    raise UnknownName(
-        f"expected the architecture of {path} in its entry 'architecture' or as file:PATH?architecture=NAME, got "
-        f"'{architecture}'; give a name that timm knows, or tv_NAME for torchvision's"
-    )
+def _architecture(architecture: str, count: int, size: int, path: Path) -> nn.Module:
+    try:
+        return create_network(architecture, count, size)
+    except UnknownName:
+        raise UnknownName(
+            f"expected the architecture of {path} in its entry 'architecture' or as file:PATH?architecture=NAME, got "
+            f"'{architecture}'; give a name that timm knows, or tv_NAME for torchvision's"
+        ) from None

@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import threading
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib import metadata, util
@@ -135,6 +136,7 @@ class OpenVINOEngine(Engine):
         self._network = network.eval()
         self._key = key
         self._requests: dict[tuple[int, int], Any] = {}
+        self._busy = threading.Lock()  # a request serves one caller at a time; widgets and cells may share it
 
     def get_ready(self, height: int, width: int) -> None:
         """Convert and compile the network for this size, unless that was done."""
@@ -146,14 +148,45 @@ class OpenVINOEngine(Engine):
         height, width = pictures.shape[-2:]
         self.get_ready(height, width)
         batch = np.ascontiguousarray(pictures.cpu().numpy())
-        answer = self._requests[height, width].infer({0: batch}, share_inputs=True)
-        return torch.from_numpy(np.array(answer[0], dtype=np.float32))
+        with self._busy:
+            answer = self._requests[height, width].infer({0: batch}, share_inputs=True)
+            return torch.from_numpy(np.array(answer[0], dtype=np.float32))
+
+    def start_another(
+        self, make: Callable[[], nn.Module], examples: Sequence[Tensor], name: str
+    ) -> Callable[..., tuple[Tensor, ...]]:
+        """Convert and compile a second network over the same weights, such as one that gives feature maps as well.
+
+        Args:
+            make: Builds it; called only if no conversion is kept from an earlier session.
+            examples: One tensor for each of its inputs; the first dimension stays free, the others are fixed.
+            name: What tells it from the engine's own network.
+
+        Returns:
+            A function of as many tensors that gives all outputs; it serves one caller at a time.
+        """
+        shapes = [tuple(example.shape[1:]) for example in examples]
+        request = self._start(make, f"{self._key} {name} {shapes}" if self._key else "", examples)
+        busy = threading.Lock()
+
+        def run(*inputs: Tensor) -> tuple[Tensor, ...]:
+            arrays = [np.ascontiguousarray(given.cpu().numpy()) for given in inputs]
+            with busy:
+                answer = request.infer(dict(enumerate(arrays)), share_inputs=True)
+                return tuple(torch.from_numpy(np.array(value)) for value in answer.to_tuple())
+
+        return run
 
     def _compile(self, height: int, width: int) -> Any:
+        example = torch.zeros(2, 3, height, width, dtype=torch.uint8)
+        key = f"{self._key} {height} {width}" if self._key else ""
+        return self._start(lambda: self._network, key, [example])
+
+    def _start(self, make: Callable[[], nn.Module], key: str, examples: Sequence[Tensor]) -> Any:
         import openvino
 
         core = openvino.Core()
-        model = _converted(core, self._network, self._key, height, width)
+        model = _converted(core, make, key, examples)
         hints = {
             # one stream over all cores: batches come one after another, and a widget's single picture is fastest
             "PERFORMANCE_HINT": "LATENCY",
@@ -162,21 +195,21 @@ class OpenVINOEngine(Engine):
         return core.compile_model(model, "CPU", hints).create_infer_request()
 
 
-def _converted(core: Any, network: Normalised, key: str, height: int, width: int) -> Any:
-    """Convert the module, or read the conversion kept from an earlier session (seconds become milliseconds)."""
+def _converted(core: Any, make: Callable[[], nn.Module], key: str, examples: Sequence[Tensor]) -> Any:
+    """Convert a module, or read the conversion kept from an earlier session (seconds become milliseconds)."""
     import openvino
 
-    name = hashlib.blake2b(f"{key} {height} {width}".encode(), digest_size=8).hexdigest()
+    name = hashlib.blake2b(key.encode(), digest_size=8).hexdigest()
     kept = data_root() / "cache" / "engines" / f"openvino-{metadata.version('openvino')}-{name}.xml"
     if key and kept.is_file():
         try:
             return core.read_model(kept)
         except RuntimeError as problem:
             _LOG.warning("converting again, since %s cannot be read: %s", kept, problem)
-    example = torch.zeros(2, 3, height, width, dtype=torch.uint8)
+    shapes = [[-1, *example.shape[1:]] for example in examples]
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the converter traces, which torch announces as deprecated
-        model = openvino.convert_model(network, example_input=example, input=[-1, 3, height, width])
+        model = openvino.convert_model(make(), example_input=tuple(examples), input=shapes)
     if key:
         _keep(openvino, model, kept)
     return model

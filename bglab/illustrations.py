@@ -16,9 +16,8 @@ from bglab import figures, pixels
 from bglab.classifiers import Classifier
 from bglab.datasets import Dataset, compose
 from bglab.errors import UnknownName
-from bglab.figures import ShownFigure
-from bglab.inference import Answer, ask
-from bglab.labels import IN9_NAMES, OUTSIDE
+from bglab.inference import ask
+from bglab.labels import OUTSIDE
 from bglab.prepared import PreparedScenes
 from bglab.variants import IN9_VARIANTS, VARIANTS
 
@@ -130,32 +129,6 @@ def plot_masks(prepared: PreparedScenes, *, columns: int = 6, ax: Axes | None = 
     titles = [record.id for record in prepared.scenes.records]
     with _own_theme(ax):
         return figures.plot_pictures(list(shown.numpy()), titles, columns=columns, ax=ax)
-
-
-def draw_answers(answers: Sequence[tuple[str, Answer]], truth: str) -> ShownFigure:
-    """Draw pictures with their nine-class probabilities beside them.
-
-    Args:
-        answers: Titles and what the classifier said.
-        truth: Name of the true class.
-    """
-    names = (*IN9_NAMES, OUTSIDE_NAME)
-    drawn = ShownFigure(figsize=(4.4 * len(answers), 2.4), layout="constrained")
-    axes = drawn.subplots(1, 2 * len(answers), width_ratios=[1, 0.85] * len(answers), squeeze=False)[0]
-    for (title, answer), picture, bars in zip(answers, axes[::2], axes[1::2], strict=True):
-        picture.imshow(answer.picture.permute(1, 2, 0).numpy(), interpolation="lanczos")
-        picture.set_axis_off()
-        decided = names[answer.prediction]
-        mark = "✓" if decided == truth else "✗"
-        picture.set_title(title, fontsize=9)
-        bars.barh(names, answer.probabilities, color=[*map(figures.color_of, IN9_NAMES), "#999999"])
-        bars.set_title(f"{mark} {decided} ({answer.native}, {100 * answer.confidence:.0f} %)", fontsize=9, loc="left")
-        bars.set(xlim=(0, 1), xticks=[0, 0.5, 1], xticklabels=["0", "50", "100 %"])
-        bars.invert_yaxis()
-        bars.tick_params(labelsize=8, length=0)
-        bars.spines[["top", "right", "left"]].set_visible(False)
-        bars.get_yticklabels()[names.index(truth)].set_fontweight("bold")
-    return drawn
 
 
 def _own_theme(ax: Axes | None) -> AbstractContextManager[None]:

@@ -51,7 +51,9 @@ def lab_command(folder: Path, port: int) -> list[str]:
         "--ServerApp.port_retries=0",
         "--no-browser",
         "--log-level=ERROR",
-        "--LabApp.news_url=None",  # no question about news on the first visit, no call home
+        # no question about news on the first visit, no call home
+        "--LabApp.news_url=None",
+        f"--LabApp.app_settings_dir={Path(__file__).parent / 'lab_settings'}",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
         f"--ServerApp.kernel_websocket_connection_class={NO_DELAY}",
         *(["--allow-root"] if is_root() else []),

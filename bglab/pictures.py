@@ -96,6 +96,17 @@ def read_cutout(path: Path) -> tuple[UInt8[np.ndarray, "3 h w"], Float[np.ndarra
     return np.ascontiguousarray(rgba[..., :3].transpose(2, 0, 1)), rgba[..., 3].astype(np.float32) / 255
 
 
+def read_matte(source: Path | bytes) -> Float[np.ndarray, "h w"] | None:
+    """Read only the transparency of a picture that `open_picture` can open, upright; None if it cuts nothing out."""
+    with _open_quietly(source if isinstance(source, Path) else BytesIO(source)) as picture:
+        if "A" not in picture.getbands() and "transparency" not in picture.info:
+            return None
+        turn = _turn(picture)
+        alpha = picture.convert("RGBA").getchannel("A")
+        matte = np.asarray(alpha if turn is None else alpha.transpose(turn), dtype=np.float32) / 255
+    return matte if matte.min() < 0.5 <= matte.max() else None
+
+
 def read_mask(path: Path) -> Bool[np.ndarray, "h w"]:
     """Read a foreground mask from ``.npy`` (non-zero means foreground) or a picture (bright means foreground).
 

@@ -121,20 +121,20 @@ def tile_box(image: Shaped[Tensor, "3 h w"], box: tuple[int, int, int, int]) -> 
     return composite(canvas, image, box_mask(torch.tensor(box, device=image.device), height, width))
 
 
-def blur(images: Shaped[Tensor, "*batch 3 h w"], sigma: float) -> Shaped[Tensor, "*batch 3 h w"]:
+def blur(images: Shaped[Tensor, "*batch c h w"], sigma: float) -> Shaped[Tensor, "*batch c h w"]:
     """Blur with a Gaussian of the given standard deviation in pixels; 0 returns the pictures unchanged."""
     if sigma <= 0:
         return images
-    radius = min(round(3 * sigma), min(images.shape[-2:]) - 1)
-    return vision.gaussian_blur(images, kernel_size=[2 * radius + 1] * 2, sigma=[float(sigma)] * 2)
+    reach, spread = 2 * min(round(3 * sigma), min(images.shape[-2:]) - 1) + 1, [float(sigma)] * 2
+    # one direction after the other is the same Gaussian at a fraction of the price
+    rows = vision.gaussian_blur(images.float(), kernel_size=[reach, 1], sigma=spread)
+    blurred = vision.gaussian_blur(rows, kernel_size=[1, reach], sigma=spread)
+    return blurred.round_().to(torch.uint8) if images.dtype == torch.uint8 else blurred
 
 
 def soften(masks: Bool[Tensor, "*batch h w"], feather: float) -> Float[Tensor, "*batch h w"]:
     """Turn masks into alpha mattes in [0, 1] whose edge is a Gaussian ramp of ``feather`` pixels."""
-    alpha = masks.to(torch.float32)
-    if feather <= 0:
-        return alpha
-    return blur(alpha.unsqueeze(-3).expand(*alpha.shape[:-2], 3, *alpha.shape[-2:]), feather)[..., 0, :, :]
+    return blur(masks.to(torch.float32).unsqueeze(-3), feather).squeeze(-3)
 
 
 def add_noise(
@@ -142,3 +142,31 @@ def add_noise(
 ) -> UInt8[Tensor, "*batch 3 h w"]:
     """Add noise, in grey levels, and clip to [0, 255] (RFS: Moayeri et al. 2022, noise in pixel space)."""
     return (images + noise).round_().clamp_(0, 255).to(torch.uint8)
+
+
+def brighten(images: UInt8[Tensor, "*batch 3 h w"], factor: float) -> UInt8[Tensor, "*batch 3 h w"]:
+    """Multiply every level by a factor and clip to [0, 255]; 1 returns the pictures unchanged."""
+    return images if factor == 1 else (images * factor).round_().clamp_(0, 255).to(torch.uint8)
+
+
+def grow(masks: Bool[Tensor, "*batch h w"], radius: int) -> Bool[Tensor, "*batch h w"]:
+    """Dilate masks by a disc of ``radius`` pixels, or erode them if it is negative.
+
+    The disc holds the pixels whose centres lie at most ``radius`` away. What the picture's edge cuts off stays
+    cut off there: nothing is eroded from outside the picture.
+
+    Example:
+        >>> grow(torch.tensor([[False, True, False, False]]), 1).int().tolist()
+        [[1, 1, 1, 0]]
+    """
+    if radius == 0:
+        return masks
+    reach = abs(radius)
+    offsets = torch.arange(-reach, reach + 1, device=masks.device)
+    disc = (offsets[:, None] ** 2 + offsets**2 <= reach**2).float()
+    grown = masks if radius > 0 else ~masks
+    touched = torch.nn.functional.conv2d(
+        grown.reshape(-1, 1, *masks.shape[-2:]).float(), disc[None, None], padding=reach
+    )
+    spread = (touched > 0.5).reshape(masks.shape)
+    return spread if radius > 0 else ~spread

@@ -1,17 +1,29 @@
 """Texture plates of our own: seeded, tileable, from several families of spectra and structures.
 
 Time for a Background Check! pastes objects on textures without naming their source; these families are the
-default here, keyed so that a plate depends on (seed, key) alone.
+default here, keyed so that a plate depends on (seed, key) alone. The Describable Textures Dataset, which the paper
+cites, or any folder of pictures can take their place.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, UInt8
+from PIL import Image
 
 from bglab.catalogue import Catalogue
+from bglab.errors import BadInput, MissingData, UnknownName
+from bglab.pictures import PICTURE_SUFFIXES, open_picture
+from bglab.scenes import digest
+from bglab.seeding import keyed_generator
+
+#: Plates in a procedural stock, and their side: enough that a set sees variety, few enough to stay in memory.
+_STOCK, _STOCK_SIZE = 128, 512
 
 Field = Float[np.ndarray, "s s"]
 
@@ -111,3 +123,102 @@ def _unit(field: Field) -> Field:
     """Stretch to [0, 1]."""
     low, high = field.min(), field.max()
     return (field - low) / max(high - low, 1e-12)
+
+
+@dataclass(frozen=True, eq=False)
+class Plates:
+    """A stock of plates for photographs of any size.
+
+    Attributes:
+        source: What it was opened as, without a machine's paths.
+        names: One a plate; result tables name it as the donor.
+        stamp: Digest of what the plates are made from.
+        is_tileable: Whether opposite edges match, so that a larger photograph is tiled; others are enlarged.
+        read: Gives a plate by its position.
+    """
+
+    source: str
+    names: tuple[str, ...]
+    stamp: str
+    is_tileable: bool
+    read: Callable[[int], UInt8[np.ndarray, "3 _ _"]] = field(repr=False)
+
+    def draw(self, rng: np.random.Generator, height: int, width: int) -> tuple[str, UInt8[np.ndarray, "3 h w"]]:
+        """Draw a plate and a place in it that covers a photograph; give its name and its pixels."""
+        position = int(rng.integers(len(self.names)))
+        plate = self.read(position)
+        if plate.shape[1] < height or plate.shape[2] < width:
+            plate = _tiled(plate, height, width) if self.is_tileable else _enlarged(plate, height, width)
+        top, left = (int(rng.integers(room + 1)) for room in (plate.shape[1] - height, plate.shape[2] - width))
+        return self.names[position], plate[:, top : top + height, left : left + width]
+
+
+def open_plates(source: str = "procedural", *, seed: int = 0) -> Plates:
+    """Open a stock of texture plates.
+
+    Args:
+        source: ``procedural`` (`FAMILIES`, made here), ``dtd:PATH`` (the Describable Textures Dataset, the folder that
+            holds ``images/``), or ``folder:PATH`` (every picture below a folder).
+        seed: Of procedural plates.
+
+    Raises:
+        UnknownName: If there is no such source.
+        MissingData: If the folder is not there.
+        BadInput: If it holds no picture.
+
+    Example:
+        >>> name, plate = open_plates().draw(np.random.default_rng(0), 24, 40)
+        >>> name.split("-")[0] in FAMILIES, plate.shape
+        (True, (3, 24, 40))
+    """
+    scheme, _, path = source.partition(":")
+    if source == "procedural":
+        return _procedural(seed)
+    if scheme not in {"dtd", "folder"} or not path:
+        raise UnknownName(f"unknown source of textures '{source}'. Known: procedural, dtd:PATH, folder:PATH")
+    root = Path(path).expanduser()
+    folder = root / "images" if scheme == "dtd" else root
+    if not folder.is_dir():
+        raise MissingData(f"expected a folder of textures at {folder} for '{source}', got none; unpack it there")
+    files = [f for f in sorted(folder.rglob("*")) if f.suffix.lower() in PICTURE_SUFFIXES and f.name[0] != "."]
+    if not files:
+        raise BadInput(f"expected pictures below {folder} for '{source}', got none; give another folder")
+    names = tuple(file.relative_to(folder).as_posix() for file in files)
+    sizes = [f"{name} {file.stat().st_size}" for name, file in zip(names, files, strict=True)]
+    return Plates(
+        f"{scheme}:{root.name}", names, digest(sizes), is_tileable=False, read=lambda i: _photograph(files[i])
+    )
+
+
+def _procedural(seed: int) -> Plates:
+    names = tuple(f"{list(FAMILIES)[i % len(FAMILIES)]}-{i:03d}" for i in range(_STOCK))
+    return Plates(
+        "procedural",
+        names,
+        digest([str(seed), str(_STOCK_SIZE), *names]),
+        is_tileable=True,
+        read=lambda i: _plate_of_stock(seed, names[i]),
+    )
+
+
+@functools.lru_cache(maxsize=_STOCK)
+def _plate_of_stock(seed: int, name: str) -> UInt8[np.ndarray, "3 s s"]:
+    return texture(_STOCK_SIZE, keyed_generator(seed, "texture", name), name.partition("-")[0])
+
+
+@functools.lru_cache(maxsize=_STOCK)
+def _photograph(file: Path) -> UInt8[np.ndarray, "3 h w"]:
+    return np.asarray(open_picture(file)).transpose(2, 0, 1)
+
+
+def _tiled(plate: UInt8[np.ndarray, "3 ph pw"], height: int, width: int) -> UInt8[np.ndarray, "3 h w"]:
+    """Repeat a plate until it covers the size."""
+    return np.tile(plate, (1, -(-height // plate.shape[1]), -(-width // plate.shape[2])))
+
+
+def _enlarged(plate: UInt8[np.ndarray, "3 ph pw"], height: int, width: int) -> UInt8[np.ndarray, "3 h w"]:
+    """Enlarge a plate, keeping its proportions, until it covers the size."""
+    factor = max(height / plate.shape[1], width / plate.shape[2])
+    size = (max(width, round(plate.shape[2] * factor)), max(height, round(plate.shape[1] * factor)))
+    picture = Image.fromarray(np.ascontiguousarray(plate.transpose(1, 2, 0)))
+    return np.asarray(picture.resize(size, Image.Resampling.BICUBIC)).transpose(2, 0, 1)

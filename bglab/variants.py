@@ -33,6 +33,8 @@ class Variant:
             ``next_class`` (the next class in folder order that has scenes); ``given`` (``donor_scene``).
         place: Where the papers define it.
         donor_scene: Id of the donor under the rule ``given``.
+        drawn_as: Name that keys what is drawn at random (donors, textures, noise), so that an adjusted variant keeps
+            its original's draws; "" is its own.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Variant:
     donor: DonorRule = "none"
     place: str = ""
     donor_scene: str = ""
+    drawn_as: str = ""
 
     @property
     def title(self) -> str:
@@ -154,7 +157,7 @@ def render(
         donors: The scenes that lend their backgrounds, row by row; None if the variant needs none.
         seed: Of textures and noise.
     """
-    key = Draw(seed, variant.name)
+    key = Draw(seed, variant.drawn_as or variant.name)
     colours, alpha = variant.foreground.draw(scenes, key)
     plates = variant.background.plate(scenes, donors, key)
     return pixels.composite(colours, plates, alpha).expand_as(scenes.images)
@@ -208,7 +211,7 @@ def _draw_donor(
     seed: int,
 ) -> int:
     """Draw one donor; a class with nobody left in it is passed over."""
-    rng = keyed_generator(seed, "donor", variant.name, scene)
+    rng = keyed_generator(seed, "donor", variant.drawn_as or variant.name, scene)
     if variant.donor == "next_class":
         following = [c for c in classes if c > label] + [c for c in classes if c < label]
         order = following[:1]

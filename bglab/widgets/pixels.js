@@ -1,0 +1,181 @@
+// The kernel's arithmetic again, so that a canvas follows the hand: bglab/pixels.py, placement.py and adjustments.py.
+// Every stage rounds to levels where the kernel does; a Uint8ClampedArray rounds ties to even, as torch does.
+// Planes are stored one after the other: red, green, blue.
+
+const kernelOf = (sigma, size) => {
+  const reach = Math.min(Math.round(3 * sigma), size - 1);
+  const weights = new Float32Array(reach + 1);
+  let total = 0;
+  for (let i = 0; i <= reach; i++) {
+    weights[i] = Math.exp(-0.5 * (i / sigma) ** 2);
+    total += i ? 2 * weights[i] : weights[i];
+  }
+  return weights.map((weight) => weight / total);
+};
+
+// Blur one line that starts at `start` and goes on in steps of `step`, reflecting at both ends.
+const blurLine = (source, target, start, step, size, weights, line) => {
+  const reach = weights.length - 1;
+  for (let i = -reach; i < size + reach; i++) {
+    const inside = i < 0 ? -i : i >= size ? 2 * size - 2 - i : i;
+    line[i + reach] = source[start + inside * step];
+  }
+  for (let i = 0; i < size; i++) {
+    const centre = i + reach;
+    let sum = weights[0] * line[centre];
+    for (let j = 1; j <= reach; j++) sum += weights[j] * (line[centre - j] + line[centre + j]);
+    target[start + i * step] = sum;
+  }
+};
+
+export const blurPlanes = (planes, size, sigma) => {
+  if (sigma <= 0) return planes;
+  const weights = kernelOf(sigma, size);
+  const line = new Float32Array(size + 2 * (weights.length - 1));
+  const rows = new Float32Array(planes.length);
+  const both = new Float32Array(planes.length);
+  for (let plane = 0; plane < planes.length; plane += size * size) {
+    for (let y = 0; y < size; y++) blurLine(planes, rows, plane + y * size, 1, size, weights, line);
+    for (let x = 0; x < size; x++) blurLine(rows, both, plane + x, size, size, weights, line);
+  }
+  return planes instanceof Float32Array ? both : new Uint8ClampedArray(both);
+};
+
+export const brightenPlanes = (planes, factor) => {
+  if (factor === 1) return planes;
+  const levels = new Uint8ClampedArray(256);
+  for (let level = 0; level < 256; level++) levels[level] = level * factor;
+  return planes.map((level) => levels[level]);
+};
+
+// Dilate by a disc of `radius` pixels, or erode if it is negative; nothing is eroded from outside the picture.
+export const growMask = (mask, size, radius) => {
+  if (!radius) return mask;
+  const reach = Math.abs(radius);
+  const wanted = radius > 0 ? 1 : 0;
+  const grown = new Float32Array(mask);
+  for (let dy = -reach; dy <= reach; dy++) {
+    const dx = Math.floor(Math.sqrt(reach * reach - dy * dy) + 1e-9);
+    for (let y = 0; y < size; y++) {
+      if (y + dy < 0 || y + dy >= size) continue;
+      for (let x = 0; x < size; x++) {
+        if (mask[y * size + x] !== wanted) continue;
+        const row = (y + dy) * size;
+        grown.fill(wanted, row + Math.max(0, x - dx), row + Math.min(size, x + dx + 1));
+      }
+    }
+  }
+  return grown;
+};
+
+// Where each column or row of the moved picture comes from: two neighbours and the weight of the second.
+const pointsOf = (size, shift, scale, flip) => {
+  const points = [];
+  for (let i = 0; i < size; i++) {
+    const at = (i + 0.5 - size / 2 - shift * size) / scale + size / 2 - 0.5;
+    const low = Math.floor(at);
+    const mirror = (j) => (flip ? size - 1 - j : j);
+    points.push({ low: mirror(low), high: mirror(low + 1), weight: at - low });
+  }
+  return points;
+};
+
+const sampled = (source, target, size, columns, rows, border) => {
+  const clamp = (i) => Math.min(Math.max(i, 0), size - 1);
+  const get = (plane, y, x) =>
+    border ? source[plane + clamp(y) * size + clamp(x)]
+      : y < 0 || x < 0 || y >= size || x >= size ? 0 : source[plane + y * size + x];
+  for (let plane = 0; plane < source.length; plane += size * size) {
+    for (let y = 0; y < size; y++) {
+      const row = rows[y];
+      for (let x = 0; x < size; x++) {
+        const column = columns[x];
+        const above = get(plane, row.low, column.low) * (1 - column.weight) + get(plane, row.low, column.high) * column.weight;
+        const below = get(plane, row.high, column.low) * (1 - column.weight) + get(plane, row.high, column.high) * column.weight;
+        target[plane + y * size + x] = above * (1 - row.weight) + below * row.weight;
+      }
+    }
+  }
+  return target;
+};
+
+const isPlaced = (s) => s.dx !== 0 || s.dy !== 0 || s.scale !== 1 || s.flip;
+
+const mixPlanes = (changed, photograph, mix) => {
+  if (mix === 1) return changed;
+  const mixed = new Uint8ClampedArray(changed.length);
+  for (let i = 0; i < mixed.length; i++) mixed[i] = photograph[i] + mix * (changed[i] - photograph[i]);
+  return mixed;
+};
+
+// Composes states of one choice of scene and background; each stage is kept until something it depends on changes.
+export class Composer {
+  constructor(size, { image, front, alpha, plate }) {
+    Object.assign(this, { size, image, front, plate, mask: Float32Array.from(alpha) });
+    this.kept = new Map();
+    this.picture = new Uint8ClampedArray(4 * size * size).fill(255);
+  }
+
+  stage(name, key, compute) {
+    const kept = this.kept.get(name);
+    if (kept && kept.key === key) return kept.value;
+    const value = compute();
+    this.kept.set(name, { key, value });
+    return value;
+  }
+
+  alpha(s) {
+    const soft = this.stage("soft", `${s.grow} ${s.feather}`, () =>
+      blurPlanes(growMask(this.mask, this.size, s.grow), this.size, s.feather));
+    if (!isPlaced(s)) return soft;
+    return this.stage("alpha", `${s.grow} ${s.feather} ${s.dx} ${s.dy} ${s.scale} ${s.flip}`, () =>
+      sampled(soft, new Float32Array(soft.length), this.size, ...this.points(s), false));
+  }
+
+  points(s) {
+    return [pointsOf(this.size, s.dx, s.scale, s.flip), pointsOf(this.size, s.dy, s.scale, false)];
+  }
+
+  colours(s) {
+    if (!isPlaced(s)) return this.front;
+    return this.stage("front", `${s.dx} ${s.dy} ${s.scale} ${s.flip}`, () =>
+      sampled(this.front, new Uint8ClampedArray(this.front.length), this.size, ...this.points(s), true));
+  }
+
+  // RGBA of the state, in an array that the next call writes over.
+  compose(s) {
+    const { size, image, picture } = this;
+    const blurred = this.stage("blurred", s.background_blur, () => blurPlanes(this.plate, size, s.background_blur));
+    const lit = this.stage("lit", `${s.background_blur} ${s.brightness}`, () => brightenPlanes(blurred, s.brightness));
+    const plate = this.stage("mixed", `${s.background_blur} ${s.brightness} ${s.mix}`, () => mixPlanes(lit, image, s.mix));
+    const alpha = this.alpha(s);
+    const front = mixPlanes(this.colours(s), image, s.mix);
+    const area = size * size;
+    for (let i = 0, j = 0; i < area; i++, j += 4) {
+      const a = alpha[i];
+      picture[j] = plate[i] + a * (front[i] - plate[i]);
+      picture[j + 1] = plate[i + area] + a * (front[i + area] - plate[i + area]);
+      picture[j + 2] = plate[i + 2 * area] + a * (front[i + 2 * area] - plate[i + 2 * area]);
+    }
+    return picture;
+  }
+}
+
+// A saliency map as RGBA: upsampled bilinearly, scaled to its maximum, coloured by a table of 256 colours.
+export const colourMap = (map, height, width, size, table) => {
+  const coloured = new Uint8ClampedArray(4 * size * size);
+  const top = map.reduce((most, value) => Math.max(most, value), 0) || 1;
+  const at = (i, count) => Math.min(Math.max(((i + 0.5) * count) / size - 0.5, 0), count - 1);
+  for (let y = 0; y < size; y++) {
+    const v = at(y, height), y0 = Math.floor(v), y1 = Math.min(y0 + 1, height - 1), b = v - y0;
+    for (let x = 0; x < size; x++) {
+      const u = at(x, width), x0 = Math.floor(u), x1 = Math.min(x0 + 1, width - 1), a = u - x0;
+      const above = map[y0 * width + x0] * (1 - a) + map[y0 * width + x1] * a;
+      const below = map[y1 * width + x0] * (1 - a) + map[y1 * width + x1] * a;
+      const level = Math.round((255 * (above * (1 - b) + below * b)) / top);
+      coloured.set(table.subarray(3 * level, 3 * level + 3), 4 * (y * size + x));
+      coloured[4 * (y * size + x) + 3] = 255 * Math.sqrt(level / 255); // where nothing is salient the picture shows
+    }
+  }
+  return coloured;
+};
