@@ -1,0 +1,113 @@
+"""`bglab search`: which foregrounds does some background fool?"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bglab.commands._shared import (
+    add_engine_options,
+    command,
+    load,
+    positive,
+    report_notices,
+    report_rejections,
+    watched,
+)
+
+if TYPE_CHECKING:
+    from bglab.classifiers import Classifier
+    from bglab.prepared import PreparedScenes
+    from bglab.protocols import Protocol
+
+
+def add(verbs: argparse._SubParsersAction) -> None:
+    """Add `search`."""
+    search = command(verbs, "search", run_search)
+    search.add_argument("--scenes", required=True, help="for example sample, synthetic9?rho=1, in9:PATH")
+    search.add_argument("-m", "--model", required=True, help="for example lite:efficientnet_lite0")
+    search.add_argument("--results", required=True, help="folder for result files; finished rows are kept")
+    search.add_argument(
+        "--mode",
+        default="matrix",
+        choices=("matrix", "first-hit"),
+        help="every pair, or only as many as the verdict on each foreground takes (default: %(default)s)",
+    )
+    search.add_argument("--json", help="write the numbers here instead of printing them")
+    search.add_argument("-b", "--batch-size", type=positive, help="default: what suits the device")
+    search.add_argument("--foregrounds-per-class", type=positive, default=0, help="search so many of each class only")
+    search.add_argument("--backgrounds-per-class", type=positive, default=0, help="try so many of each class only")
+    search.add_argument("--no-own-class", action="store_true", help="leave out backgrounds of the foreground's class")
+    search.add_argument("--no-own-image", action="store_true", help="leave out the foreground's own background")
+    search.add_argument("--only-right", action="store_true", help="leave out foregrounds that are wrong on Original")
+    search.add_argument("--size", type=positive, default=224, help="side of the pictures in pixels")
+    add_engine_options(search)
+
+
+def run_search(options: argparse.Namespace) -> int:
+    """Search adversarial backgrounds: every foreground on every tiled background."""
+    from bglab.archives import writable_folder
+    from bglab.prepared import prepare
+    from bglab.sources import open_scenes
+
+    writable_folder(Path(options.results))
+    if options.json:
+        writable_folder(Path(options.json).parent)  # hours of work should not end in a folder that is not there
+    scenes = open_scenes(options.scenes)
+    report_notices(scenes)
+    prepared = prepare(scenes, options.size, progress=watched())
+    report_rejections(prepared.rejected)
+    run = {"matrix": _matrix, "first-hit": _first_hit}[options.mode]
+    numbers = run(load(options.model, options), prepared, options)
+    text = json.dumps(numbers, indent=2)
+    if options.json:
+        Path(options.json).write_text(text + "\n")
+        print(options.json)
+    else:
+        print(text)
+    return 0
+
+
+def _matrix(classifier: Classifier, prepared: PreparedScenes, options: argparse.Namespace) -> dict[str, Any]:
+    from bglab.adversarial import search_matrix
+    from bglab.fooling import file_order_forwards, summarise
+
+    pairs = search_matrix(
+        classifier,
+        prepared,
+        results=options.results,
+        protocol=_protocol(options),
+        batch_size=options.batch_size or "auto",
+        progress=watched(),
+    )
+    run = {"forwards": pairs.evaluated, **{name: pairs.run.get(name) for name in ("seconds", "images_per_s")}}
+    return {"mode": "matrix", **summarise(pairs), **run, "forwards_in_file_order": file_order_forwards(pairs)}
+
+
+def _first_hit(classifier: Classifier, prepared: PreparedScenes, options: argparse.Namespace) -> dict[str, Any]:
+    """Decide both notions; what the first search asked, the second does not ask again."""
+    from bglab.verdicts import first_hit, summarise_hits
+
+    asked = {
+        "results": options.results,
+        "protocol": _protocol(options),
+        "batch_size": options.batch_size or "auto",
+        "progress": watched(),
+    }
+    any_error = first_hit(classifier, prepared, goal="any", **asked)
+    targeted = first_hit(classifier, prepared, goal="targeted", known=any_error.pairs, **asked)
+    return {"mode": "first-hit", **summarise_hits(any_error, targeted)}
+
+
+def _protocol(options: argparse.Namespace) -> Protocol:
+    from bglab.protocols import Protocol
+
+    return Protocol(
+        own_image=not options.no_own_image,
+        own_class=not options.no_own_class,
+        pool_per_class=options.backgrounds_per_class,
+        foregrounds_per_class=options.foregrounds_per_class,
+        only_right=options.only_right,
+    )
