@@ -16,6 +16,8 @@ from torch._decomp import get_decompositions
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from bglab.errors import BadInput
+
 _ATEN = torch.ops.aten
 
 # torch's own formulas for the gradients of activations, norms and pooling
@@ -51,6 +53,9 @@ def write_out(module: nn.Module, examples: Sequence[Tensor]) -> fx.GraphModule:
 
     Returns:
         A module of the same inputs and outputs.
+
+    Raises:
+        BadInput: If the module turns the first dimension into a plain number, which the trace would then hold.
     """
     # the tracer takes sides of one length for the same side, so the number of pictures must be no other's
     others = {side for example in examples for side in example.shape[1:]}
@@ -60,7 +65,11 @@ def write_out(module: nn.Module, examples: Sequence[Tensor]) -> fx.GraphModule:
     with sdpa_kernel(SDPBackend.MATH):
         trace = make_fx(module, _DECOMPOSITIONS, tracing_mode="symbolic", _allow_non_fake_inputs=True)
         traced = trace(*batches)
-    _fix_sides(traced.graph)
+    free = next(node for node in traced.graph.nodes if node.op == "placeholder").meta["val"].shape[0]
+    if not isinstance(free, torch.SymInt) or free.node.expr.is_number:
+        name = type(module).__name__
+        raise BadInput(f"expected a network that takes any number of pictures, but {name} fixes it; run it by torch")
+    _fix_sides(traced.graph, free.node.expr)
     for node in list(traced.graph.nodes):
         rule = _RULES.get(node.target)
         if rule is not None:
@@ -101,14 +110,15 @@ def convolution_backward(
     return spread, None, None
 
 
-def select_backward(gradient: Tensor, sizes: Sequence[int], dimension: int, index: int) -> Tensor:
+# sizes may be symbols of the tracer, so their type is left open
+def select_backward(gradient: Tensor, sizes: Sequence[Any], dimension: int, index: int) -> Tensor:
     """Give the gradient of taking one slice, by padding, which engines know, in place of writing into zeros."""
     index %= sizes[dimension]
     margins = (index, sizes[dimension] - index - 1)
     return _padded(gradient.unsqueeze(dimension), dimension, margins)
 
 
-def slice_backward(gradient: Tensor, sizes: Sequence[int], dimension: int, start: int, end: int, step: int) -> Tensor:
+def slice_backward(gradient: Tensor, sizes: Sequence[Any], dimension: int, start: Any, end: Any, step: int) -> Tensor:
     """Give the gradient of taking a range, by padding."""
     if step != 1:
         return NotImplemented
@@ -118,7 +128,7 @@ def slice_backward(gradient: Tensor, sizes: Sequence[int], dimension: int, start
     return _padded(gradient, dimension, (start, length - end))
 
 
-def _padded(tensor: Tensor, dimension: int, margins: tuple[int, int]) -> Tensor:
+def _padded(tensor: Tensor, dimension: int, margins: tuple[Any, Any]) -> Tensor:
     after = tensor.ndim - 1 - dimension % tensor.ndim
     return _ATEN.constant_pad_nd(tensor, [0, 0] * after + list(margins))
 
@@ -131,9 +141,8 @@ _DECOMPOSITIONS: dict[Any, Callable[..., Any]] = {
 }
 
 
-def _fix_sides(graph: fx.Graph) -> None:
-    """Put numbers where the trace computes with the sides of pictures; only the number of pictures stays free."""
-    free = next(node for node in graph.nodes if node.op == "placeholder").meta["val"].shape[0].node.expr
+def _fix_sides(graph: fx.Graph, free: Any) -> None:
+    """Put numbers where the trace computes with the sides of pictures; only their number stays free."""
     for node in list(graph.nodes):
         value = node.meta.get("val")
         if not isinstance(value, (torch.SymInt, torch.SymFloat)):

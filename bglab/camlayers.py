@@ -201,7 +201,9 @@ class TappedNetwork(nn.Module):
         return features.clone()  # what follows may work in place
 
     def _aspect(self, pictures: Tensor) -> float:
-        return 1.0 if self.network.resize is not None else pictures.shape[-2] / pictures.shape[-1]
+        if self.network.resize is not None:
+            return 1.0
+        return int(pictures.shape[-2]) / int(pictures.shape[-1])  # numbers even while a tracer looks on
 
 
 def to_grid(output: Tensor, layer: CamLayer, shape: tuple[int, int]) -> Float[Tensor, "n k mh mw"]:
@@ -292,7 +294,7 @@ class _Probe:
     def _reaches(self, record: _Record) -> bool:
         if not record.output.requires_grad:
             return False
-        weights = torch.linspace(-1, 1, self.logits.shape[1], device=self.logits.device).expand_as(self.logits)
+        weights = torch.linspace(0.5, 1.5, self.logits.shape[1], device=self.logits.device).expand_as(self.logits)
         (gradient,) = torch.autograd.grad(self.logits, record.output, weights, retain_graph=True, allow_unused=True)
         if gradient is None:
             return False
