@@ -50,7 +50,7 @@ _MIXED = re.compile(r"fg_(?P<scene>.+)_bg_(?P<donor>.+)")
 _BLACK, _BLACKENED = 24, 32
 
 
-def open_source(path: str, *, uri: str, plates: str = "published") -> SceneSet:
+def open_source(path: str, *, uri: str, plates: str = "published", split: str = "val") -> SceneSet:
     """Open the release: 450 pictures of each of nine classes, their masks, and seven variants of them.
 
     Labels come from the class folders, ImageNet indices from the WordNet ids in the file names. The release
@@ -63,21 +63,23 @@ def open_source(path: str, *, uri: str, plates: str = "published") -> SceneSet:
         uri: What the user asked for.
         plates: ``published`` takes backgrounds for new compositions from the release's Only-BG-T pictures, as
             the papers' challenge does; ``tiled`` tiles them from the original and its box.
+        split: ``val``, the test set, is all that was released; ``train`` is there in sets that were rebuilt.
 
     Raises:
         MissingData: If there is no such folder.
         BadInput: If it is not laid out like the release.
-        UnknownName: If ``plates`` is neither.
+        UnknownName: If ``plates`` or ``split`` is neither.
     """
     listing.choose("plates", plates, ("published", "tiled"))
-    root = _find_root(path)
-    pictures = root / "original" / "val"
+    listing.choose("split", split, ("val", "train"))
+    root = _find_root(path, split)
+    pictures = root / "original" / split
     classes = listing.match_classes(pictures, _FOLDERS)
     extras = ("only_bg_b", "only_bg_t") if plates == "published" else ("only_bg_b",)
     candidates: list[SceneRecord] = []
     rejected = listing.reject_unknown(pictures, classes)
     for folder, label in classes.labels.items():
-        found, unusable = _list_class(root, folder, label, extras)
+        found, unusable = _list_class(root, split, folder, label, extras)
         candidates += found
         rejected += unusable
     records, duplicates = listing.without_duplicates(candidates)
@@ -87,51 +89,51 @@ def open_source(path: str, *, uri: str, plates: str = "published") -> SceneSet:
     present = digest([" ".join(file.parents[2].name for file in record.files) for record in records])
     return SceneSet(
         uri=uri,
-        name=f"in9:{root.name}",
+        name=f"in9:{root.name}" if split == "val" else f"in9:{root.name}-{split}",
         space="in9",
         classes=IN9_NAMES,
         records=tuple(records),
         read=_read,
         fingerprint=file_fingerprint(root, defining, present),
         crop_fraction=1.0,
-        notices=(*listing.class_notices(pictures, classes), *_count_notices(root)),
+        notices=(*listing.class_notices(pictures, classes), *_count_notices(root, split)),
         rejected=(*rejected, *duplicates),
-        published=functools.partial(_published, root),
+        published=functools.partial(_published, root, split),
         credit="ImageNet-9 (Xiao, Engstrom, Ilyas, Madry, ICLR 2021): pictures of ImageNet, no licence stated, "
         "for non-commercial research.",
     )
 
 
-def _find_root(path: str) -> Path:
+def _find_root(path: str, split: str) -> Path:
     given = listing.find_folder(path, "in9", _REMEDY)
-    root = next((r for r in (given, given / "bg_challenge") if (r / "original" / "val").is_dir()), None)
+    root = next((r for r in (given, given / "bg_challenge") if (r / "original" / split).is_dir()), None)
     if root is None:
-        raise BadInput(f"expected the folder original/val of the release in {given}, got none; {_REMEDY}")
+        raise BadInput(f"expected the folder original/{split} of the release in {given}, got none; {_REMEDY}")
     return root
 
 
 def _list_class(
-    root: Path, folder: str, label: int, extras: Sequence[str]
+    root: Path, split: str, folder: str, label: int, extras: Sequence[str]
 ) -> tuple[list[SceneRecord], list[Rejection]]:
     """List one class: scenes whose files are there, and those that lack one."""
-    beside = {extra: set(listing.list_names(root / extra / "val" / folder)) for extra in extras}
+    beside = {extra: set(listing.list_names(root / extra / split / folder)) for extra in extras}
     records: list[SceneRecord] = []
     rejected: list[Rejection] = []
-    for picture in listing.list_files(root / "original" / "val" / folder):
-        mask = root / "fg_mask" / "val" / folder / f"{picture.stem}.npy"
+    for picture in listing.list_files(root / "original" / split / folder):
+        mask = root / "fg_mask" / split / folder / f"{picture.stem}.npy"
         problem = listing.empty_file(picture, mask)
         if problem:
             rejected.append(Rejection(picture.stem, str(picture), problem))
             continue
-        more = (root / e / "val" / folder / picture.name for e, names in beside.items() if picture.name in names)
+        more = (root / e / split / folder / picture.name for e, names in beside.items() if picture.name in names)
         native = listing.imagenet_index(picture.stem)
         records.append(SceneRecord(picture.stem, label, native, (picture, mask, *more)))
     return records, rejected
 
 
-def _count_notices(root: Path) -> list[str]:
+def _count_notices(root: Path, split: str) -> list[str]:
     """Say how the release on disk differs in number from the published one."""
-    counts = {variant: Counter(_count(root, variant)) for variant in PUBLISHED}
+    counts = {variant: Counter(_count(root, split, variant)) for variant in PUBLISHED}
     whole = counts.pop("original")
     notices: list[str] = []
     if any(whole[folder] != _PER_CLASS for folder in _FOLDERS):
@@ -155,14 +157,14 @@ def _count_notices(root: Path) -> list[str]:
     return notices
 
 
-def _count(root: Path, variant: str) -> dict[str, int]:
-    folder = root / variant / "val"
+def _count(root: Path, split: str, variant: str) -> dict[str, int]:
+    folder = root / variant / split
     counts = {name: len(listing.list_names(folder / name)) for name in listing.subfolders(folder)}
     return {name: count for name, count in counts.items() if count and name in _FOLDERS}
 
 
 def _read(record: SceneRecord) -> Scene:
-    """Read one scene; a file lies in ``<variant>/val/<class>``, so its folder says what it is."""
+    """Read one scene; a file lies in ``<variant>/<split>/<class>``, so its folder says what it is."""
     files = {file.parents[2].name: file for file in record.files}
     image = read_picture(files["original"])
     mask = listing.read_mask_for(image, files["fg_mask"])
@@ -209,7 +211,7 @@ def widen_to_black(box: Box, image: UInt8[np.ndarray, "3 h w"], blackened: UInt8
     return wider if black[y0:y1, x0:x1].mean() >= 0.98 else box
 
 
-def _published(root: Path, variant: str) -> list[PublishedPicture]:
+def _published(root: Path, split: str, variant: str) -> list[PublishedPicture]:
     """List the release's own pictures of a variant, with labels from their class folders.
 
     Names of mixed pictures say whose foreground and whose background they show. In ``mixed_rand`` the second
@@ -217,7 +219,7 @@ def _published(root: Path, variant: str) -> list[PublishedPicture]:
     """
     if variant not in PUBLISHED:
         raise UnknownName(unknown_name("published variant", variant, list(PUBLISHED)))
-    folder = root / variant / "val"
+    folder = root / variant / split
     pictures = [
         _parse_published(file, label, variant)
         for label, name in enumerate(_FOLDERS)
