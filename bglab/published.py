@@ -17,6 +17,8 @@ import pandas as pd
 from bglab.catalogue import unknown_name
 from bglab.errors import UnknownName
 
+Unit = Literal["fraction", "count", "setting"]
+
 
 class Published(NamedTuple):
     """One printed number.
@@ -29,8 +31,8 @@ class Published(NamedTuple):
         train: The data set the model was trained on.
         test: The data set or variant it was tested on.
         label: The class, where the number belongs to one.
-        value: A fraction in [-1, 1], or a count.
-        unit: Which of the two.
+        value: A fraction in [0, 1], a count, or a setting of an experiment.
+        unit: Which of the three.
         note: What to know before comparing.
     """
 
@@ -42,7 +44,7 @@ class Published(NamedTuple):
     train: str = ""
     test: str = ""
     label: str = ""
-    unit: Literal["fraction", "count"] = "fraction"
+    unit: Unit = "fraction"
     note: str = ""
 
 
@@ -112,7 +114,7 @@ SWSL-ResNeXt50-32x4d          84.6     3.75
 WSL-ResNeXt101-32x48d         87.4     5.88
 """
 
-# what stands in sentences, captions and on the leaderboard; the value is percent or a count
+# what stands in sentences, captions and on the leaderboard: percent, counts, and settings of the experiments
 _SINGLE = """
 place | quantity | value | unit | model | train | test | note
 nos-text | vulnerable | 87.5 | % | ResNet-50 | in9l | only_bg_t | version 1
@@ -123,7 +125,9 @@ nos-text | accuracy_spread | 3.8 | % | ResNet-50 | mixed_rand | | at most, over 
 nos-text | accuracy | 23 | % | ResNet-50 | only_fg | only_bg_b, only_bg_t | about; 23.58 and 22.59 in Table 5
 nos-text | accuracy | 15 | % | ResNet-50 | mixed_rand | only_bg_b, only_bg_t | about; 15.33 and 14.62 in Table 5
 nos-text | shape_gain | 13 | % | ResNet-50 | in9l | no_fg, only_bg_b | about; Table 5 contradicts: 21.76 points
-nos-text | chance | 11.11 | % | | | |
+nos-text | chance | 11.11 | % | | | | the dotted line of Figure 2
+nos-text | accuracy_low | 40 | % | ResNet-50 | backgrounds only | original | about, Figure 2; Table 5: 42.10 to 49.06
+nos-text | accuracy_high | 50 | % | ResNet-50 | backgrounds only | original | about, Figure 2; Table 5: 42.10 to 49.06
 nos-text | background_gap_low | 6 | % | all of Table 2 | imagenet | | range over five models
 nos-text | background_gap_high | 14 | % | all of Table 2 | imagenet | | range over five models
 nos-text | background_gap_low | 13 | % | all of Table 2 | in9l | | range over five models
@@ -131,6 +135,20 @@ nos-text | background_gap_high | 22 | % | all of Table 2 | in9l | | range over f
 nos-text | pictures | 45405 | count | | | train | IN-9; 5045 a class
 nos-text | pictures | 4050 | count | | | val | IN-9; 450 a class
 nos-text | pictures | 180000 | count | | in9l | | about; ICLR version
+nos-text | pictures_per_class | 5045 | count | | | train | IN-9
+nos-text | pictures_per_class | 450 | count | | | val | IN-9
+nos-text | size_ratio | 4 | setting | | in9l | | about; IN-9L has so many times the pictures of IN-9
+nos-text | classes | 144 | count | | in9lb | | 16 ImageNet classes in each of the nine
+nos-text | subclasses | 16 | count | | in9lb | | of each class
+nos-text | box_area_limit | 90 | % | | | only_bg_t | a larger box drops the picture from background-only sets
+nos-text | box_loss_limit | 50 | % | | | only_fg | a crop that loses so much of the box drops the picture
+nos-recipe | epochs | 200 | setting | ResNet-50 | | | all trainings
+nos-recipe | batch_size | 256 | setting | ResNet-50 | | | all trainings
+nos-recipe | learning_rate | 0.1 | setting | ResNet-50 | | | Figure 11 differs
+nos-recipe | learning_rate | 0.01 | setting | ResNet-50 | | | all sizes of Figure 11
+nos-recipe | epochs_between_drops | 50 | setting | ResNet-50 | | | of the learning rate; the factor is not printed
+nos-recipe | momentum | 0.9 | setting | ResNet-50 | | | all trainings
+nos-recipe | weight_decay | 0.0001 | setting | ResNet-50 | | | all trainings
 nos-figure-7 | bg_required + bg_fg_required | 35 | % | ResNet-50 | original | | about
 nos-figure-7 | bg_fools | 3 | % | ResNet-50 | original | | about; appendix H
 nos-figure-10 | background_gap | 13.3 | % | ResNet-50 | in9lb | | the finest labels, 144 classes
@@ -147,6 +165,10 @@ tbc-text | accuracy | 94 | % | ResNet-18 | caltech101 | original | mean of three
 tbc-text | accuracy | 85 | % | ResNet-18 | caltech101 | on_white | mean of three runs
 tbc-text | accuracy | 74 | % | ResNet-18 | caltech101 | on_texture | mean of three runs
 tbc-text | pictures | 31801 | count | | | val | ImageNet; boxes of 5 % to 70 % of the area
+tbc-text | pictures | 50000 | count | | | | ImageNet's validation set, before boxes are chosen by area
+tbc-text | area_low | 5 | % | | | | share of the picture that the box must cover
+tbc-text | area_high | 70 | % | | | | share of the picture that the box may cover
+tbc-text | runs | 3 | count | ResNet-18 | caltech101 | | averaged
 tbc-text | models | 32 | count | | imagenet | | Figures 2, 4 and 5; the full list is not printed
 """
 
@@ -164,6 +186,7 @@ primate    primate    instrument carnivore  dog     dog        primate    primat
 fish       fish       insect     fish       dog     fish       fish       fish       fish
 """
 
+_UNITS: dict[str, Unit] = {"%": "fraction", "count": "count", "setting": "setting"}
 _STARS = {"": "imagenet", "*": "in9l", "**": "mixed_rand"}  # what the model was trained on
 _TABLE_4 = {"dog": 116, "bird": 52, "vehicle": 42, "reptile": 36, "carnivore": 35, "insect": 27, "instrument": 26,
             "primate": 20, "fish": 16}  # fmt: skip
@@ -176,7 +199,7 @@ def published(place: str | None = None) -> pd.DataFrame:
         place: Only this place, e.g. ``nos-table-2``; None gives everything.
 
     Returns:
-        The columns of `Published`; numbers are fractions unless ``unit`` says ``count``.
+        The columns of `Published`; numbers are fractions unless ``unit`` says otherwise.
 
     Raises:
         UnknownName: If nothing is printed there.
@@ -276,7 +299,7 @@ def _singles() -> Iterator[Published]:
     for line in _SINGLE.strip().splitlines()[1:]:
         place, quantity, value, unit, model, train, test, note = (part.strip() for part in line.split("|"))
         number = _fraction(value) if unit == "%" else float(value)
-        written = "fraction" if unit == "%" else "count"
+        written = _UNITS[unit]
         yield Published(place[:3], place, quantity, number, model, train, test, unit=written, note=note)
 
 

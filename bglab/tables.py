@@ -67,13 +67,16 @@ _HEADINGS = {
     "n": "n", "top1": "Top-1 (%)", "top5": "Top-5 (%)", "same": "Mixed-Same (%)", "rand": "Mixed-Rand (%)",
     "gap": "BG-Gap (points)", "difference": "Difference (points)", "share": "Share (%)", "captured": "Captured (%)",
     "ours": "Ours (%)", "published": "Published (%)", "p": "p", "p_holm": "p (Holm)",
+    "share_on_object": "On the object (%)", "mask_area": "Mask (%)", "pointing": "Pointing game (%)",
+    "iou": "IoU (%)", "auc": "AUC (%)", "undefined": "Without map", "core_accuracy": "Core accuracy (%)",
+    "spurious_accuracy": "Spurious accuracy (%)", "rfs": "RFS", "drop": "Drop (points)",
     "model_a": "Model A", "model_b": "Model B", "a_only": "Only A", "b_only": "Only B",
 }  # fmt: skip
 
 #: Columns and axes whose entries are identifiers with a printed name.
 _IDENTIFIERS = frozenset({"variant", "train", "test", "category", "space"})
 _PRINTED = {
-    "in9": "IN-9", "in9l": "IN-9L", "imagenet": "ImageNet", "voc": "VOC", "background_gap": "BG-Gap",
+    "in9": "IN-9", "in9l": "IN-9L", "in9lb": "IN-9LB", "imagenet": "ImageNet", "voc": "VOC", "background_gap": "BG-Gap",
     "bg_irrelevant": "BG Irrelevant", "bg_required": "BG Required", "bg_fools": "BG Fools",
     "bg_fg_required": "BG+FG Required", "bg_fg_fools": "BG+FG Fools",
     "bg_fools_strict": "BG Fools (same wrong class)",

@@ -1,0 +1,130 @@
+"""`bglab reproduce`: make the papers' tables and figures, and a report that sets ours beside theirs."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bglab.commands._shared import command, positive, report_notices, say_error, watched
+from bglab.errors import BadInput
+
+if TYPE_CHECKING:
+    from bglab.reproduce.artefacts import Artefact, Outcome
+    from bglab.reproduce.workbench import Workbench
+
+
+def add(verbs: argparse._SubParsersAction) -> None:
+    """Add `reproduce`."""
+    reproduce = command(verbs, "reproduce", run_reproduce)
+    reproduce.add_argument("ids", nargs="*", metavar="ID", help="for example nos-table-2 nos-figure-3; see --list")
+    reproduce.add_argument("--paper", choices=("nos", "tbc"), help="everything of one paper")
+    reproduce.add_argument("--list", action="store_true", help="show ids, titles, and with --scenes what can be made")
+    reproduce.add_argument("--scenes", help="for example synthetic9, in9:PATH")
+    reproduce.add_argument("-m", "--models", nargs="+", help="default: the three networks that come with pip")
+    reproduce.add_argument("--out", help="folder for the report; results lie in its folder results")
+    trainings = reproduce.add_argument_group("trained networks")
+    trainings.add_argument("--trained", type=Path, metavar="DIR", help="folder with networks, for example original.pt")
+    trainings.add_argument("--train", default="auto", choices=("auto", "none", "toy", "paper"),
+                           help="preset for what is missing; auto is toy for synthetic9, none elsewhere")  # fmt: skip
+    trainings.add_argument("--train-scenes", default="", metavar="URI", help="training scenes (default: drawn)")
+    trainings.add_argument("--large-scenes", default="", metavar="URI", help="those that stand for IN-9L")
+    trainings.add_argument("--train-minutes", type=float, default=20, metavar="N", help="time box (default: 20)")
+    reproduce.add_argument("--imagenet", default="", metavar="URI", help="for the columns ImageNet and IN-9L")
+    reproduce.add_argument("--pairs-per-class", type=int, metavar="N",
+                           help="scenes a class in the search, 0 = all (default: 0 on a GPU, else 10)")  # fmt: skip
+    reproduce.add_argument("-b", "--batch-size", type=positive, default=64)
+    reproduce.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
+    reproduce.add_argument("--engine", default="auto", choices=("auto", "torch", "openvino"))
+    reproduce.add_argument("--amp-dtype", default="none", choices=("none", "bfloat16", "float16"))
+    reproduce.add_argument("--seed", type=int, default=0, help="of donors, and of which pictures are shown")
+    reproduce.add_argument("--size", type=positive, default=224, help="side of the pictures in pixels")
+
+
+def run_reproduce(options: argparse.Namespace) -> int:
+    """Make tables and figures of the papers, each with its files, and one report of all."""
+    from bglab.reproduce import catalogue
+
+    known = catalogue([options.paper] if options.paper else ())
+    chosen = [known[name] for name in options.ids] or list(known.values())
+    if options.list:
+        return _list(chosen, options)
+    if not (options.ids or options.paper):
+        raise BadInput("expected what to reproduce, got nothing; name an ID or --paper nos; --list shows all")
+    for name in ("scenes", "out"):
+        if getattr(options, name) is None:
+            raise BadInput(f"expected --{name}, got none; write for example --scenes synthetic9 --out report")
+    return _reproduce(chosen, options)
+
+
+def _list(chosen: Sequence[Artefact], options: argparse.Namespace) -> int:
+    """Print ids, titles and, on given scenes, states."""
+    from bglab.reproduce.artefacts import first_lack
+
+    bench = _bench(options) if options.scenes else None
+    width = max(len(artefact.id) for artefact in chosen)
+    for artefact in chosen:
+        needed = "; ".join(need.text for need in artefact.needs) or "nothing"
+        state, remedy = f"needs {needed}", ""
+        if bench is not None:
+            lack = first_lack(artefact, bench)
+            state = f"{lack.state}: {lack.reason}" if lack else "ready"
+            remedy = f"\n{'':<{width}}    → {lack.command}" if lack and lack.command else ""
+        print(f"{artefact.id:<{width}}  {artefact.title}\n{'':<{width}}    {state}{remedy}")
+    return 0
+
+
+def _reproduce(chosen: Sequence[Artefact], options: argparse.Namespace) -> int:
+    """Make the artefacts; status 2 if one failed."""
+    from bglab.archives import writable_folder
+    from bglab.reproduce.report import write_report
+    from bglab.reproduce.runner import run
+
+    writable_folder(Path(options.out))
+    bench = _bench(options)
+    report_notices(bench.scenes)
+    width = max(len(artefact.id) for artefact in chosen)
+
+    def tell(outcome: Outcome) -> None:
+        why = f": {outcome.reason}" if outcome.verdict in {"not run", "failed", "differs"} else ""
+        print(f"{outcome.artefact.id:<{width}}  {outcome.verdict}{why}", flush=True)
+
+    outcomes = run(chosen, bench, callback=tell)
+    page, _ = write_report(outcomes, bench)
+    print(page)
+    failed = [outcome.artefact.id for outcome in outcomes if outcome.verdict == "failed"]
+    if failed:
+        say_error(f"{len(failed)} of {len(outcomes)} failed: {', '.join(failed)}; their sections in {page} say why")
+    return 2 if failed else 0
+
+
+def _bench(options: argparse.Namespace) -> Workbench:
+    from bglab.engines import pick_device
+    from bglab.reproduce.settings import DEFAULT_MODELS, Settings
+    from bglab.reproduce.workbench import Workbench
+
+    per_class = options.pairs_per_class
+    if per_class is None:
+        per_class = 0 if pick_device(options.device).type == "cuda" else 10
+    return Workbench(
+        Settings(
+            scenes=options.scenes,
+            out=Path(options.out or "."),
+            models=tuple(options.models or DEFAULT_MODELS),
+            trained=options.trained,
+            train=options.train,
+            train_scenes=options.train_scenes,
+            large_scenes=options.large_scenes,
+            imagenet=options.imagenet,
+            train_minutes=options.train_minutes,
+            pairs_per_class=per_class,
+            size=options.size,
+            seed=options.seed,
+            batch_size=options.batch_size,
+            engine=options.engine,
+            device=options.device,
+            amp_dtype=options.amp_dtype,
+            progress=watched(),
+        )
+    )

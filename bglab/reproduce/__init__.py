@@ -1,0 +1,39 @@
+"""Reproduce the papers: a catalogue of their tables and figures, and a report that sets ours beside theirs.
+
+`bglab.reproduce.artefacts` says what an artefact is, one module a paper lists them, `runner` makes them, `report`
+writes the page.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from bglab.catalogue import Catalogue
+
+if TYPE_CHECKING:
+    from bglab.reproduce.artefacts import Artefact
+
+#: Short names of the papers, and the module that lists the artefacts of each.
+PAPERS: Catalogue[str] = Catalogue("paper", {"nos": "noise_or_signal"})
+
+
+def catalogue(papers: Sequence[str] = ()) -> Catalogue[Artefact]:
+    """Give the artefacts of papers by their ids, in the papers' order.
+
+    Args:
+        papers: Short names; () takes all.
+
+    Raises:
+        UnknownName: If there is no such paper.
+
+    Example:
+        >>> catalogue(["nos"])["nos-table-2"].title
+        'Accuracy and BG-Gap of many models'
+    """
+    return Catalogue("artefact", {artefact.id: artefact for name in papers or PAPERS for artefact in _listed(name)})
+
+
+def _listed(paper: str) -> Iterator[Artefact]:
+    yield from importlib.import_module(f"bglab.reproduce.{PAPERS[paper]}").ARTEFACTS
