@@ -30,7 +30,23 @@ _WHERE = {
     "categories": "metrics",
     "background_capture": "metrics",
     "read_predictions": "results",
+    "search_matrix": "adversarial",
+    "first_hit": "verdicts",
+    "GradCam": "saliency",
+    "saliency_maps": "saliency",
+    "saliency_table": "saliency_rows",
+    "explain_scenes": "saliency_rows",
+    "localisation_summary": "saliency_metrics",
+    "compare_localisation": "saliency_metrics",
+    "fooled_by_share": "saliency_metrics",
+    "read_saliency": "saliency_files",
+    "fit": "training",
+    "Recipe": "recipes",
+    "PRESETS": "recipes",
+    "history": "checkpoints",
+    "LiveCurves": "learning_curves",
     "explore": "widgets.explorer",
+    "search_live": "widgets.search",
     "UnknownName": "errors",
     "MissingData": "errors",
     "BadInput": "errors",
@@ -54,23 +70,50 @@ __all__ = [
     "categories",
     "background_capture",
     "read_predictions",
+    "search_matrix",
+    "first_hit",
+    "GradCam",
+    "saliency_maps",
+    "saliency_table",
+    "explain_scenes",
+    "localisation_summary",
+    "compare_localisation",
+    "fooled_by_share",
+    "read_saliency",
+    "fit",
+    "Recipe",
+    "PRESETS",
+    "history",
+    "LiveCurves",
     "explore",
+    "search_live",
     "UnknownName",
     "MissingData",
     "BadInput",
 ]
 
 if TYPE_CHECKING:
+    from bglab.adversarial import search_matrix
+    from bglab.checkpoints import history
     from bglab.classifiers import load_classifier
     from bglab.datasets import compose, open_published
     from bglab.errors import BadInput, MissingData, UnknownName
     from bglab.inference import predict
+    from bglab.learning_curves import LiveCurves
     from bglab.metrics import accuracy, background_capture, background_gap, categories, compare_models
     from bglab.prepared import prepare
+    from bglab.recipes import PRESETS, Recipe
     from bglab.results import read_predictions
+    from bglab.saliency import GradCam, saliency_maps
+    from bglab.saliency_files import read_saliency
+    from bglab.saliency_metrics import compare_localisation, fooled_by_share, localisation_summary
+    from bglab.saliency_rows import explain_scenes, saliency_table
     from bglab.sources import available, open_scenes
+    from bglab.training import fit
     from bglab.variants import IN9_VARIANTS, VARIANTS, given, render
+    from bglab.verdicts import first_hit
     from bglab.widgets.explorer import explore
+    from bglab.widgets.search import search_live
 
 
 def __getattr__(name: str) -> object:

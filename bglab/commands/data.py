@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 
+from bglab.commands import construction
 from bglab.commands._shared import command, report_notices, report_rejections, say_error, watched
 from bglab.errors import BadInput, MissingData
 
@@ -25,6 +26,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
     check = command(kinds, "check", run_data_check)
     check.add_argument("scenes", metavar="SCENES", help="for example in9:PATH")
     check.add_argument("--size", type=int, default=224, help="side in pixels (default: %(default)s)")
+    construction.add(kinds)
 
 
 def run_data_list(options: argparse.Namespace) -> int:

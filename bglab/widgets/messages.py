@@ -111,21 +111,21 @@ class Sheets:
         """
         if kind == "texture":
             rngs = [keyed_generator(self._session.seed, "thumbnail", name) for name in FAMILIES]
-            return _sheet([texture(THUMB_PX, rng, name) for name, rng in zip(FAMILIES, rngs, strict=True)])
+            return sheet_of([texture(THUMB_PX, rng, name) for name, rng in zip(FAMILIES, rngs, strict=True)])
         if kind not in {"scene", "plate"}:
             raise UnknownName(unknown_name("kind of thumbnail", kind, ("scene", "plate", "texture")))
         if sheet.startswith("own"):
             name = list(self._session.own)[int(sheet[3:])]
-            return _sheet([self._picture(self._session.own[name].batch, kind)])
+            return sheet_of([self._picture(self._session.own[name].batch, kind)])
         prepared, first = self._session.prepared, int(sheet) * PER_SHEET
         arrays = prepared.images if kind == "scene" else prepared.plates
-        return _sheet([np.asarray(array) for array in arrays[first : first + PER_SHEET]])
+        return sheet_of([np.asarray(array) for array in arrays[first : first + PER_SHEET]])
 
     def _picture(self, batch: SceneBatch, kind: str) -> np.ndarray:
         return (batch.images if kind == "scene" else batch.plates)[0].numpy()
 
 
-def _sheet(pictures: Sequence[np.ndarray]) -> bytes:
+def sheet_of(pictures: Sequence[np.ndarray]) -> bytes:
     """Lay pictures out in rows of eight."""
     rows = -(-len(pictures) // PER_ROW)
     canvas = Image.new("RGB", (PER_ROW * THUMB_PX, rows * THUMB_PX))

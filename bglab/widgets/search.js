@@ -1,0 +1,197 @@
+// The live search's front end: a strip of tried backgrounds that fills, the worst so far beside the original.
+
+class SearchView {
+  constructor(model, root) {
+    Object.assign(this, { model, root, view: `${Date.now()}-${Math.random()}`, listeners: [], urls: [], items: new Map(), shown: null, seq: 0 });
+    this.listen("msg:custom", (message, buffers) => this.receive(message, buffers));
+    root.classList.add("bglab");
+    root.replaceChildren(make("div", { class: "bglab-note", role: "status" }, "loading…"));
+    this.send({ type: "hello" });
+  }
+
+  listen(event, callback) {
+    this.model.on(event, callback);
+    this.listeners.push([event, callback]);
+  }
+
+  send(message) {
+    this.model.send({ ...message, view: this.view });
+  }
+
+  receive(message, buffers) {
+    if (message.view && message.view !== this.view) return;
+    const bytes = buffers.map((buffer) => new Uint8Array(buffer.buffer ?? buffer, buffer.byteOffset ?? 0, buffer.byteLength));
+    this[`on_${message.type}`]?.(message, bytes);
+  }
+
+  on_hello(config) {
+    this.config = config;
+    this.table = Uint8Array.from(config.colour_map);
+    this.scenes = new Strip({
+      label: "Foregrounds", side: config.thumb, perSheet: config.per_sheet, perRow: config.per_row,
+      choose: (scene) => this.choose({ scene }), needSheet: (sheet) => this.send({ type: "thumbs", sheet }),
+    });
+    this.target = select("What counts as fooled", config.targets.map((name) => [name, name]), (target) => this.choose({ target }));
+    this.target.value = config.state.target;
+    this.go = button("Start", () => this.send({ type: this.running ? "cancel" : "start" }), { class: "bglab-button bglab-go" });
+    this.refine = button("Move, scale and mix the worst", () => this.refineWorst(), { title: "Another attack: a search over place, size and mix, starting from the worst backgrounds" });
+    this.gauge = make("div");
+    this.whisker = make("span", { hidden: true });
+    this.said = make("span", { class: "bglab-note", role: "status" }, "no background tried yet");
+    this.found = make("div", { class: "bglab-found", role: "group", "aria-label": "Backgrounds tried, the worst first" });
+    this.error = make("div", { class: "bglab-error", role: "alert", hidden: true });
+    this.panels = { original: this.panel("Original"), candidate: this.panel("Worst so far"), refined: this.panel("Another attack: moved, scaled, mixed") };
+    this.panels.refined.element.hidden = true;
+    this.root.replaceChildren(make("div", { class: "bglab-explorer bglab-search" },
+      make("div", { class: "bglab-row" }, make("h2", {}, "Foreground"), make("span", { class: "bglab-space" }), make("span", { class: "bglab-note" }, "fooled means"), this.target, this.go, this.refine),
+      this.scenes.element, this.error,
+      make("div", { class: "bglab-row" }, make("h2", {}, "Fooled"), make("div", { class: "bglab-gauge" }, this.gauge, this.whisker), this.said),
+      this.found,
+      make("div", { class: "bglab-panels" }, ...Object.values(this.panels).map((panel) => panel.element)),
+      make("div", { class: "bglab-note" }, "Click a background to see it large, and open it in the explorer to go on by hand. Overlay: Grad-CAM of the answer, scaled to the map's maximum.")));
+    this.scenes.fill(config.scenes.map(([id, label, place]) => ({
+      value: id, label: `${config.class_names[label] ?? ""} · ${id}`, sheet: String(Math.floor(place / config.per_sheet)), place: place % config.per_sheet,
+    })));
+    this.scenes.select(config.state.scene);
+    this.listen("change:scene", () => this.choose({ scene: this.model.get("scene") }, true));
+  }
+
+  panel(title) {
+    const size = this.config.size;
+    const picture = make("canvas", { class: "bglab-picture", width: size, height: size, role: "img", "aria-label": title });
+    const heat = make("canvas", { class: "bglab-heat", width: size, height: size, "aria-hidden": "true" });
+    heat.style.opacity = 0.45;
+    const said = make("div", { class: "bglab-verdict" });
+    const open = button("Open in the explorer", () => this.send({ type: "open", state: open.state }), { hidden: true });
+    const element = make("section", { class: "bglab-panel", "aria-label": title }, make("h3", {}, title), make("div", { class: "bglab-stage" }, picture, heat), said, open);
+    return { element, picture, heat, said, open };
+  }
+
+  choose(changes, isEcho = false) {
+    if (changes.scene) {
+      if (isEcho && this.scenes.chosen === changes.scene) return;
+      this.scenes.select(changes.scene);
+      for (const { said, picture, heat } of Object.values(this.panels)) {
+        said.textContent = "";
+        for (const canvas of [picture, heat]) canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height);
+      }
+    }
+    this.panels.refined.element.hidden = true;
+    this.send({ type: "choose", ...changes });
+  }
+
+  on_clear() {
+    this.items.clear();
+    this.found.replaceChildren();
+    this.shown = this.picked = null;
+    this.dropUrls();
+  }
+
+  on_progress({ tried, total, running, share }) {
+    this.running = running;
+    this.go.textContent = running ? "Stop" : tried === 0 ? "Start" : tried < total ? "Go on" : "Done";
+    this.go.disabled = !running && tried > 0 && tried >= total;
+    const percent = (value) => `${(100 * value).toFixed(0)} %`;
+    this.gauge.style.width = share ? `${100 * share[0]}%` : 0;
+    this.whisker.hidden = !share;
+    if (share) Object.assign(this.whisker.style, { left: `${100 * share[1]}%`, width: `${100 * (share[2] - share[1])}%` });
+    this.said.textContent = share
+      ? `${percent(share[0])} of ${tried} tried (95 % interval ${percent(share[1])} to ${percent(share[2])}), ${total - tried} left`
+      : "no background tried yet";
+    this.root.dataset.progress = JSON.stringify({ tried, total, running, share });
+    if (!running && tried) this.send({ type: "rest" });
+  }
+
+  on_items({ items, scene }, [sprite]) {
+    if (scene !== this.scenes.chosen) return;
+    const url = URL.createObjectURL(new Blob([sprite], { type: "image/jpeg" }));
+    this.urls.push(url);
+    items.forEach((item, i) => {
+      const label = `background of ${item.of} · ${item.id}: ${item.said}`;
+      const element = make("button", { type: "button", class: "bglab-thumb", title: label, "aria-label": label, "aria-pressed": "false", "data-fooled": item.fooled ? "true" : null, ...QUIET, onclick: () => this.show(item.id, true) });
+      const x = i % this.config.per_row, y = Math.floor(i / this.config.per_row);
+      element.style.background = `url(${url}) ${-64 * x}px ${-64 * y}px`;
+      this.items.set(item.id, { ...item, element });
+    });
+    const sorted = [...this.items.values()].sort((a, b) => b.fooled - a.fooled || b.score - a.score);
+    this.found.replaceChildren(...sorted.map((item) => item.element));
+    if (!this.picked && sorted.length && sorted[0].id !== this.shown) this.show(sorted[0].id);
+  }
+
+  // A background that was picked by hand stays; until then the worst so far is shown.
+  show(id, byHand = false) {
+    this.shown = id;
+    if (byHand) this.picked = id;
+    for (const item of this.items.values()) item.element.setAttribute("aria-pressed", String(item.id === id));
+    this.send({ type: "show", background: id, seq: ++this.seq });
+  }
+
+  refineWorst() {
+    this.said.textContent = "trying places, sizes and mixes…";
+    this.send({ type: "refine" });
+  }
+
+  async on_shown(message, [original, picture, originalMap, map]) {
+    if (message.state.scene !== this.scenes.chosen) return;
+    const { place, state, truth } = message;
+    const panel = this.panels[place];
+    panel.element.hidden = false;
+    if (place === "candidate") panel.element.querySelector("h3").textContent = this.picked ? "Picked background" : "Worst so far";
+    await this.draw(this.panels.original, original, message.original[0], originalMap, truth);
+    await this.draw(panel, picture, message.answers[0], map, truth);
+    if (place === "refined") {
+      const moved = `mix ${Math.round(100 * state.mix)} %, moved ${Math.round(100 * state.dx)} % right and ${Math.round(100 * state.dy)} % down, scaled to ${Math.round(100 * state.scale)} %${state.flip ? ", mirrored" : ""}`;
+      panel.said.append(make("div", { class: "bglab-note" }, `${message.hit ? "fools" : "does not fool"} after ${message.forwards} pictures: ${moved}`));
+      this.said.textContent = "the other attack is done";
+    }
+    panel.open.hidden = false;
+    panel.open.state = state;
+    this.root.dataset.shown = JSON.stringify({ place, background: state.background });
+  }
+
+  async draw({ picture, heat, said }, png, answer, map, truth) {
+    const bitmap = await createImageBitmap(new Blob([png], { type: "image/png" }));
+    picture.getContext("2d").drawImage(bitmap, 0, 0);
+    bitmap.close();
+    if (answer.map && map.byteLength) {
+      const values = new Float32Array(map.slice().buffer);
+      heat.getContext("2d").putImageData(new ImageData(colourMap(values, ...answer.map, this.config.size, this.table), this.config.size, this.config.size), 0, 0);
+    }
+    const name = this.config.nine[answer.prediction < 0 ? 9 : answer.prediction];
+    const right = answer.prediction === truth;
+    said.replaceChildren(make("b", { class: right ? "bglab-right" : "bglab-wrong" }, right ? "✓ right" : answer.captured ? "✗ captured" : "✗ wrong"),
+      ` · ${name} (${answer.top[0][1]}, ${Math.round(100 * answer.top[0][2])} %)`);
+    picture.setAttribute("aria-label", said.textContent);
+  }
+
+  on_thumbs({ sheet }, [bytes]) {
+    this.scenes.showSheet(sheet, bytes);
+  }
+
+  on_opened() {
+    this.said.textContent = "opened in the explorer below";
+  }
+
+  on_error({ text }) {
+    if (!this.error) return this.root.replaceChildren(make("div", { class: "bglab-error", role: "alert" }, text));
+    this.error.replaceChildren(text, button("×", () => { this.error.hidden = true; }, { "aria-label": "Close the message" }));
+    this.error.hidden = false;
+  }
+
+  dropUrls() {
+    for (const url of this.urls.splice(0)) URL.revokeObjectURL(url);
+  }
+
+  close() {
+    for (const [event, callback] of this.listeners) this.model.off(event, callback);
+    this.scenes?.close();
+    this.dropUrls();
+  }
+}
+
+export default {
+  render({ model, el }) {
+    const view = new SearchView(model, el);
+    return () => view.close();
+  },
+};
