@@ -48,6 +48,9 @@ __all__ = [
 
 _LOG = logging.getLogger(__name__)
 
+# part of the name under which an engine keeps a conversion: raise it when the graph computes something else
+_GRAPH_VERSION = 1
+
 # SmoothGrad, Smilkov et al. 2017, section 4: noise of 10 to 20 % of the range, a few dozen samples
 SMOOTH_SAMPLES, SMOOTH_NOISE = 25, 0.15 * 255
 # a window of an eighth of the picture, moved by half of itself
@@ -159,7 +162,7 @@ class GradCam:
         marks = torch.ones(2, self._classes, dtype=torch.bool)
         examples = (torch.zeros(2, 3, height, width, dtype=torch.uint8), marks, marks)
         linear = self._tapped.weight is not None
-        name = f"{self._tapped.combine.__name__} {self.layer}"
+        name = f"{_GRAPH_VERSION} {self._tapped.combine.__name__} {self.layer} {linear}"
         try:
             return self._engine.start_another(
                 lambda: self._tapped if linear else write_out(self._tapped, examples), examples, name

@@ -41,6 +41,8 @@ class LiveWidget(anywidget.AnyWidget):
     latest: ClassVar[frozenset[str]] = frozenset()
     #: Types that are answered beside the others, by a thread of their own.
     aside: ClassVar[frozenset[str]] = frozenset({"rest"})
+    #: Types that are answered in the callback itself; their methods must take no time.
+    at_once: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, **traits: Any) -> None:
         name = type(self).__name__.lower()
@@ -79,6 +81,9 @@ class LiveWidget(anywidget.AnyWidget):
                 self._reply(message, {"type": "error", "text": f"{type(problem).__name__}: {problem}"})
                 raise
 
+        if kind in self.at_once:
+            answer(message, held)
+            return
         key = f"{kind} {view}" if kind in self.latest else f"{kind} {view} {time.monotonic_ns()}"
         worker = self._aside if kind in self.aside else self._worker
         worker.post(key, job, urgency=self.urgency.get(kind, 0))

@@ -50,10 +50,11 @@ class LiveSearch(LiveWidget):
     _esm = module_of(("controls.js", "pixels.js", "search.js"))
     _css = module_of(["explorer.css", "search.css"])
 
-    urgency = {"hello": 4, "show": 3, "refine": 1, "step": 0}
+    urgency = {"hello": 4, "show": 1, "thumbs": 2, "open": 3, "refine": 1}
     latest = frozenset({"step", "show", "rest"})
-    # a stop never waits behind the step that it stops
-    aside = frozenset({"cancel", "rest", "thumbs", "open"})
+    aside = frozenset({"rest", "thumbs", "open", "show"})
+    # a stop waits for nothing
+    at_once = frozenset({"cancel"})
 
     scene = traitlets.Unicode().tag(sync=True)
     target = traitlets.Unicode(_TARGETS[0]).tag(sync=True)
@@ -65,6 +66,7 @@ class LiveSearch(LiveWidget):
         self._sheets = Sheets(session)
         self._placeholder = ""
         self._begin(scene)
+        session.original(scene)  # what Grad-CAM prepares once must not compete with the search later
         super().__init__(scene=scene, target=target)
         self.explorer = Explorer(session, State(scene))
 
@@ -104,35 +106,35 @@ class LiveSearch(LiveWidget):
             ``background, label, native`` (the classifier's own class), ``prediction`` (among the scenes' classes),
             ``fooled`` (of the target), ``score`` (larger is closer to the target), ``column`` of the stage.
         """
-        side, classes = self._stage.backgrounds, self._session.classifiers[0].classes
-        label = self._stage.foregrounds.labels[self._state.foreground]
-        rows = []
-        for step in self._steps:
-            fooled, score = self._judge(step, int(label))
-            for i, column in enumerate(step.columns):
-                native = int(step.answers.native[i])
-                rows.append(
-                    (
-                        side.ids[column],
-                        int(side.labels[column]),
-                        classes[native],
-                        int(step.answers.predictions[i]),
-                        bool(fooled[i]),
-                        float(score[i]),
-                        int(column),
-                    )
-                )
-        columns = ["background", "label", "native", "prediction", "fooled", "score", "column"]
-        table = pd.DataFrame(rows, columns=columns)
+        tables = [self._table(step) for step in self._steps] or [self._table(None)]
+        table = pd.concat(tables, ignore_index=True)
         return table.sort_values(["fooled", "score"], ascending=False, kind="stable").reset_index(drop=True)
+
+    def _table(self, step: LiveStep | None) -> pd.DataFrame:
+        """Give what one step tried, in the order in which it was tried."""
+        columns = ["background", "label", "native", "prediction", "fooled", "score", "column"]
+        if step is None:
+            return pd.DataFrame(columns=columns).astype({"fooled": bool, "score": float})
+        side, classes = self._stage.backgrounds, self._session.classifiers[0].classes
+        fooled, score = self._judge(step)
+        values = (
+            [side.ids[column] for column in step.columns],
+            side.labels[step.columns],
+            [classes[native] for native in step.answers.native],
+            step.answers.predictions,
+            fooled,
+            score,
+            step.columns,
+        )
+        return pd.DataFrame(dict(zip(columns, values, strict=True)))
 
     @property
     def share(self) -> tuple[float, float, float]:
         """Share of the backgrounds tried so far that fool, with its 95 % interval; NaN before the first."""
-        table = self.results
-        if table.empty:
+        if not self._steps:
             return float("nan"), float("nan"), float("nan")
-        fooled, tried = table["fooled"].to_numpy().sum(keepdims=True), np.array([len(table)])
+        fooled = np.array([sum(int(self._judge(step)[0].sum()) for step in self._steps)])
+        tried = np.array([self._state.tried])
         low, high = share_interval(fooled, tried)
         return float(fooled[0] / tried[0]), float(low[0]), float(high[0])
 
@@ -184,13 +186,14 @@ class LiveSearch(LiveWidget):
 
     # ---- the search
 
-    def _judge(self, step: LiveStep, label: int) -> tuple[np.ndarray, np.ndarray]:
+    def _judge(self, step: LiveStep) -> tuple[np.ndarray, np.ndarray]:
         """Say of each candidate whether it reaches the target, and how close it comes."""
         if self.target == _TARGETS[0]:
             return step.wrong, 1 - step.own_probability
         if self.target == _TARGETS[1]:
             return step.captured, step.target_probability
         wanted = self._session.prepared.scenes.classes.index(self.target)
+        label = int(self._stage.foregrounds.labels[self._state.foreground])
         return (step.answers.predictions == wanted) & (wanted != label), step.answers.probabilities[:, wanted]
 
     def _advance(self, count: int) -> LiveStep:
@@ -222,8 +225,7 @@ class LiveSearch(LiveWidget):
             self._tell_progress(message)
             return
         step = self._advance(_STEP)
-        table = self.results
-        self._tell_items(message, table.loc[np.isin(table["column"].to_numpy(), step.columns)])
+        self._tell_items(message, self._table(step))
         self._tell_progress(message)
         self._receive(self, message, [])
 
