@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from bglab.reproduce.artefacts import Artefact
 
 #: Short names of the papers, and the module that lists the artefacts of each.
-PAPERS: Catalogue[str] = Catalogue("paper", {"nos": "noise_or_signal"})
+PAPERS: Catalogue[str] = Catalogue("paper", {"nos": "noise_or_signal", "tbc": "background_check"})
 
 
 def catalogue(papers: Sequence[str] = ()) -> Catalogue[Artefact]:

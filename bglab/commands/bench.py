@@ -1,0 +1,90 @@
+"""`bglab bench`: how fast is it here, beside what it replaces?"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bglab.commands._shared import add_engine_options, command, load, positive, report_notices, watched
+
+if TYPE_CHECKING:
+    from bglab.bench import Measurement, Ratio, Report
+
+#: Taken in this order where no scenes are named; none needs a download, and the last is drawn by ourselves.
+_SCENES = ("cutouts", "sample", "synthetic9?n=108")
+
+
+def add(verbs: argparse._SubParsersAction) -> None:
+    """Add `bench`."""
+    bench = command(verbs, "bench", run_bench)
+    bench.add_argument(
+        "--scenes", help=f"for example in9:PATH (default: the first that is here of {', '.join(_SCENES)})"
+    )
+    bench.add_argument("-m", "--model", default="lite:efficientnet_lite0", help="default: %(default)s")
+    bench.add_argument("--rounds", type=positive, default=3, help="times each is measured (default: %(default)s)")
+    bench.add_argument("--json", help="write everything that was measured here, too")
+    add_engine_options(bench)
+
+
+def run_bench(options: argparse.Namespace) -> int:
+    """Time search and saliency beside the reference's loop, captum and the bare forward pass, side by side."""
+    from bglab.bench import measure
+    from bglab.contenders import plan_for
+    from bglab.sources import available, open_scenes
+
+    scenes = open_scenes(options.scenes or available(*_SCENES)[0])
+    report_notices(scenes)
+    classifier = load(options.model, options)
+    report = measure(classifier, scenes, plan_for(classifier, options.rounds), progress=watched())
+    print("\n".join(_lines(report)))
+    if options.json:
+        Path(options.json).write_text(json.dumps(report.as_json(), indent=2) + "\n")
+        print(options.json)
+    return 0
+
+
+def _lines(report: Report) -> list[str]:
+    """Write the report as people read it."""
+    about = report.about
+    width = max(len(row.title) for row in (*report.measurements, *report.ratios))
+    where = f"{about['engine']}, {about['precision']}, on {about['device']} ({about['cores']} cores)"
+    return [
+        f"{about['model']} · {where}",
+        f"{about['foregrounds']} foregrounds on {about['backgrounds']} backgrounds of {about['scenes']}, "
+        f"{about['size']} px · {about['plan']['rounds']} rounds, all in turn",
+        "",
+        f"{'':{width}}  pictures/s   lowest – highest round",
+        *(_measured(row, width) for row in report.measurements),
+        "",
+        f"{'':{width}}       ratio   aim",
+        *(_held(row, width) for row in report.ratios),
+        "",
+        *report.checks,
+    ]
+
+
+def _measured(row: Measurement, width: int) -> str:
+    if row.rate is None:
+        return f"{row.title:{width}}  {'–':>10}   {row.note}"
+    return f"{row.title:{width}}  {_number(row.rate):>10}   {_number(min(row.rates))} – {_number(max(row.rates))}"
+
+
+def _held(row: Ratio, width: int) -> str:
+    aim = "" if row.aim is None else _value(row, row.aim)
+    return f"{row.title:{width}}  {_value(row, row.value):>10}   {aim}".rstrip()
+
+
+def _value(row: Ratio, value: float) -> str:
+    return f"{100 * value:.0f} %" if row.unit == "share" else f"{value:.3g} ×"
+
+
+def _number(rate: float) -> str:
+    """Write a speed with three digits or more.
+
+    Example:
+        >>> _number(6.283), _number(12345.6)
+        ('6.28', '12,346')
+    """
+    return f"{rate:.3g}" if rate < 1000 else f"{rate:,.0f}"
