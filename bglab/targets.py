@@ -68,7 +68,7 @@ def resolve_targets(
         >>> from bglab import load_classifier
         >>> lite = load_classifier("lite:efficientnet_lite0", engine="torch")
         >>> resolve_targets(lite, "true", labels=[0, 7]).targets.sum(1).tolist()  # kinds of dogs, and of primates
-        [114, 20]
+        [116, 20]
         >>> resolve_targets(lite, (207, 281), count=2)
         Targets(targets=tensor([207, 207]), against=tensor([281, 281]))
     """

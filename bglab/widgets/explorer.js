@@ -233,8 +233,11 @@ class ExplorerView {
   change(changes) {
     const before = this.state;
     this.state = { ...before, ...changes };
+    // a dragged slider must touch nothing but itself
+    for (const name of Object.keys(changes)) this.sliders[name]?.set(this.state[name]);
     if (changes.background) this.showKind(changes.background.split(":")[0]);
-    this.showChosen();
+    else if (["scene", "target", "model"].some((name) => name in changes)) this.showChosen();
+    this.scale.hidden = !this.state.saliency_opacity;
     const isElsewhere = before.scene !== this.state.scene || before.background !== this.state.background;
     if (isElsewhere) this.needLayers();
     else this.draw();

@@ -163,19 +163,28 @@ export class Composer {
 
 // A saliency map as RGBA: upsampled bilinearly, scaled to its maximum, coloured by a table of 256 colours.
 export const colourMap = (map, height, width, size, table) => {
-  const coloured = new Uint8ClampedArray(4 * size * size);
   const top = map.reduce((most, value) => Math.max(most, value), 0) || 1;
-  const at = (i, count) => Math.min(Math.max(((i + 0.5) * count) / size - 0.5, 0), count - 1);
+  const colours = new Uint32Array(256);
+  for (let level = 0; level < 256; level++) {
+    // where nothing is salient the picture shows
+    const alpha = Math.round(255 * Math.sqrt(level / 255));
+    colours[level] = (alpha << 24) | (table[3 * level + 2] << 16) | (table[3 * level + 1] << 8) | table[3 * level];
+  }
+  const at = (count) => Array.from({ length: size }, (_, i) => {
+    const place = Math.min(Math.max(((i + 0.5) * count) / size - 0.5, 0), count - 1);
+    const low = Math.floor(place);
+    return [low, Math.min(low + 1, count - 1), place - low];
+  });
+  const columns = at(width), rows = at(height);
+  const coloured = new Uint32Array(size * size);
+  const line = new Float32Array(width);
   for (let y = 0; y < size; y++) {
-    const v = at(y, height), y0 = Math.floor(v), y1 = Math.min(y0 + 1, height - 1), b = v - y0;
+    const [above, below, b] = rows[y];
+    for (let x = 0; x < width; x++) line[x] = (255 / top) * (map[above * width + x] * (1 - b) + map[below * width + x] * b);
     for (let x = 0; x < size; x++) {
-      const u = at(x, width), x0 = Math.floor(u), x1 = Math.min(x0 + 1, width - 1), a = u - x0;
-      const above = map[y0 * width + x0] * (1 - a) + map[y0 * width + x1] * a;
-      const below = map[y1 * width + x0] * (1 - a) + map[y1 * width + x1] * a;
-      const level = Math.round((255 * (above * (1 - b) + below * b)) / top);
-      coloured.set(table.subarray(3 * level, 3 * level + 3), 4 * (y * size + x));
-      coloured[4 * (y * size + x) + 3] = 255 * Math.sqrt(level / 255); // where nothing is salient the picture shows
+      const [left, right, a] = columns[x];
+      coloured[y * size + x] = colours[Math.round(line[left] * (1 - a) + line[right] * a)];
     }
   }
-  return coloured;
+  return new Uint8ClampedArray(coloured.buffer);
 };
