@@ -20,7 +20,7 @@ from bglab.camlayers import CamLayer, CamOutput, TappedNetwork, find_layer, loca
 from bglab.classifiers import Classifier
 from bglab.engines import Normalised
 from bglab.errors import BadInput
-from bglab.seeding import keyed_generator
+from bglab.seeding import keyed_generator, keyed_seed
 from bglab.targets import mark_classes
 
 # correlations of maps over positions, averaged over pictures; two unrelated maps have 0 and equal ones 1
@@ -28,7 +28,7 @@ _SAME = 0.99
 _LEAST_SPREAD = 0.02
 _MOST_AGREEMENT = 0.9
 _LEAST_MOVE = 0.1
-_SHUFFLES = 3
+_REDRAWS = 3
 
 
 class Check(NamedTuple):
@@ -85,7 +85,7 @@ def examine_layer(
         classifier: Any.
         layer: Where to read the maps; None finds it.
         pictures: What to try it on; None draws a few textured rectangles before grey.
-        seed: Of the drawn pictures and of the shuffled weights.
+        seed: Of the drawn pictures and of the redrawn weights.
 
     Raises:
         UnknownName: If the classifier has no layer of that name.
@@ -174,17 +174,16 @@ class _Trial:
         )
 
     def changes_with_weights(self) -> Check:
-        """Check that shuffled weights give another map (Adebayo et al. 2018, section 3)."""
-        shuffled = copy.deepcopy(self._classifier.network)
+        """Check that weights drawn anew give another map (Adebayo et al. 2018, section 3)."""
+        redrawn = copy.deepcopy(self._classifier.network)
         agreements = []
-        for turn in range(_SHUFFLES):
-            for name, weights in shuffled.named_parameters():
-                order = keyed_generator(self._seed, "shuffled weights", turn, name).permutation(weights.numel())
-                weights.data = weights.data.flatten()[torch.from_numpy(order).to(weights.device)].view_as(weights)
-            maps = self._run(self._tap(shuffled), self._pictures, self._best).maps
+        for turn in range(_REDRAWS):
+            for name, weights in redrawn.named_parameters():
+                _redraw(weights, keyed_seed(self._seed, "redrawn weights", turn, name))
+            maps = self._run(self._tap(redrawn), self._pictures, self._best).maps
             agreements.append(_agreement(self._best_maps, maps))
         agreement = float(np.mean(agreements))
-        seen = f"its ranks agree by {agreement:.3f} with those under shuffled weights (1 is equal)"
+        seen = f"its ranks agree by {agreement:.3f} with those of weights drawn anew (1 is equal)"
         if agreement < _MOST_AGREEMENT:
             return Check("weights", passed=True, sentence=f"The map depends on what was learnt: {seen}.")
         return Check(
@@ -214,6 +213,14 @@ class _Trial:
             passed=False,
             sentence=f"The map does not move with the picture: {seen}, so its places mean nothing.",
         )
+
+
+def _redraw(weights: torch.nn.Parameter, seed: int) -> None:
+    """Draw weights anew, of the same mean and spread; what is one value throughout stays."""
+    generator = torch.Generator().manual_seed(seed % 2**63)
+    drawn = torch.randn(weights.shape, generator=generator).to(weights.device, weights.dtype)
+    if weights.numel() > 1:
+        weights.data = drawn * weights.data.std() + weights.data.mean()
 
 
 def _agreement(one: Float[Tensor, "n h w"], other: Float[Tensor, "n h w"]) -> float:

@@ -26,11 +26,11 @@ SLOW = [
     ("vit_tiny_patch16_224", 224),
     ("deit_tiny_distilled_patch16_224", 224),
     ("swin_s3_tiny_224", 224),
-    ("mixer_s32_224", 224),
-    ("poolformerv2_s12", 96),
+    ("gmlp_ti16_224", 224),
+    ("poolformer_s12", 160),
     ("edgenext_xx_small", 96),
     ("tv_squeezenet1_1", 96),
-    ("tv_vgg11", 96),
+    ("tv_mobilenet_v2", 96),
     ("tv_shufflenet_v2_x0_5", 96),
 ]
 

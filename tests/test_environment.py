@@ -71,5 +71,6 @@ def test_nothing_large_is_tracked():
 
 
 def test_files_stay_chapters():
-    long = {p.name: n for p in tracked_files() if p.suffix == ".py" and (n := len(p.read_text().splitlines())) > 430}
-    assert long == {}
+    lines = {p: len(p.read_text().splitlines()) for p in tracked_files() if p.suffix in {".py", ".js"}}
+    # a chapter of tests shares its fixtures, and may be a little longer for it
+    assert {p.name for p, n in lines.items() if n > (480 if p.parts[-2] in {"tests", "fixtures"} else 430)} == set()

@@ -13,7 +13,7 @@ export class Stage {
     });
     this.heat = surface("bglab-heat", { "aria-hidden": "true" });
     this.marks = surface("bglab-marks", { "aria-hidden": "true" });
-    this.element = make("div", { class: "bglab-stage" }, this.canvas, this.heat, this.marks);
+    this.element = make("div", { class: "bglab-stage", "data-mode": "move" }, this.canvas, this.heat, this.marks);
     this.pen = this.canvas.getContext("2d", { willReadFrequently: true });
     for (const kind of ["pointerdown", "pointermove", "pointerup", "pointercancel", "keydown"]) {
       this.canvas.addEventListener(kind, (event) => this[kind](event));
@@ -26,6 +26,7 @@ export class Stage {
   }
 
   drawHeat(levels, opacity) {
+    this.heat.hidden = !opacity;
     this.heat.style.opacity = opacity;
     if (levels) this.heat.getContext("2d").putImageData(new ImageData(levels, this.size, this.size), 0, 0);
   }
