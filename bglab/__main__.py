@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from bglab import __version__
-from bglab.commands import accuracy, data, lab, predict, reproduce, saliency, search, train
+from bglab.commands import accuracy, bench, data, lab, predict, reproduce, saliency, search, train
 from bglab.commands._shared import say_error
 from bglab.errors import BadInput, MissingData, UnknownName
 
 #: In the order in which the help lists them.
-_COMMANDS = (lab, data, predict, accuracy, search, saliency, train, reproduce)
+_COMMANDS = (lab, data, predict, accuracy, search, saliency, train, reproduce, bench)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
