@@ -6,9 +6,11 @@ import gc
 import re
 import threading
 import time
+import weakref
 from dataclasses import asdict, fields
 
 import numpy as np
+import psutil
 import pytest
 import torch
 
@@ -283,7 +285,7 @@ def test_a_burst_of_moves_leads_to_few_forwards(prepared):
 
 @pytest.mark.slow
 def test_two_thousand_moves_cost_no_memory(prepared):
-    resource = pytest.importorskip("resource")
+    process = psutil.Process()
     widget = bglab.explore(prepared, fresh("test_resnet"), scene="scene-3-1")
     view = View(widget)
 
@@ -304,24 +306,58 @@ def test_two_thousand_moves_cost_no_memory(prepared):
 
     move(200)  # libraries take their buffers
     gc.collect()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = process.memory_info().rss
     move(2000)
-    grown_mb = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    gc.collect()
+    grown_mb = (process.memory_info().rss - before) / 1e6
     widget.close()
     assert grown_mb < 50
 
 
-def test_running_a_cell_again_closes_what_it_made_before(prepared, monkeypatch):
+@pytest.fixture
+def run_cell(monkeypatch):
+    """Give a function that pretends that a cell runs once more."""
+    parent = {"metadata": {"cellId": "one"}, "header": {"msg_id": "0"}}
+
     class Shell:
         def get_parent(self):
-            return {"metadata": {"cellId": "one"}}
+            return parent
 
     monkeypatch.setattr("bglab.widgets.base.get_ipython", Shell)
-    first = bglab.explore(prepared, make_classifier(brightness))
+    monkeypatch.setattr("bglab.widgets.base._BY_CELL", {})
+
+    def again():
+        parent["header"] = {"msg_id": parent["header"]["msg_id"] + "+"}
+
+    return again
+
+
+def test_running_a_cell_again_retires_what_it_made_before(prepared, run_cell):
+    classifier = make_classifier(brightness)
+    first = bglab.explore(prepared, classifier)
+    assert first.answers
+    run_cell()
     second = bglab.explore(prepared, make_classifier(brightness))
     assert first.comm is None
     assert second.comm is not None
+    # IPython's Out keeps `first`; what is large must not stay with it
+    kept = weakref.ref(classifier)
+    del classifier
+    gc.collect()
+    assert kept() is None
+    with pytest.raises(BadInput, match="an earlier run of the cell"):
+        _ = first.answers
     second.close()
+
+
+def test_a_cell_may_make_two(prepared, run_cell):
+    run_cell()
+    both = [bglab.explore(prepared, make_classifier(brightness)) for _ in range(2)]
+    assert all(widget.comm is not None for widget in both)
+    run_cell()
+    third = bglab.explore(prepared, make_classifier(brightness))
+    assert [widget.comm for widget in both] == [None, None]
+    third.close()
 
 
 def test_a_session_counts_adjustments_as_values(prepared):

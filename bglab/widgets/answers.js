@@ -21,8 +21,8 @@ class Bar {
   show(now, before) {
     this.fill.style.transform = `scaleX(${now})`;
     this.mark.style.left = `${100 * before}%`;
-    this.value.textContent = percent(now);
-    this.change.textContent = signed(now - before);
+    say(this.value, percent(now));
+    say(this.change, signed(now - before));
   }
 }
 
@@ -39,7 +39,9 @@ export const verdictOf = (answer) =>
 export class AnswerPanel {
   constructor(model, names, colours) {
     this.names = names;
-    this.verdict = make("div", { class: "bglab-verdict" });
+    this.mark = make("b");
+    this.said = make("span");
+    this.verdict = make("div", { class: "bglab-verdict" }, this.mark, this.said);
     this.nine = names.map((name, i) => new Bar(name, colours[i]));
     this.own = Array.from({ length: 5 }, () => new Bar("", "var(--bglab-plain)"));
     this.share = make("div", { class: "bglab-share" });
@@ -57,7 +59,9 @@ export class AnswerPanel {
     const [tone, words] = VERDICTS[kind];
     const said = answer.nine ? this.names[answer.prediction < 0 ? 9 : answer.prediction] : answer.top[0][1];
     const native = answer.nine ? ` (${answer.top[0][1]}, ${percent(answer.top[0][2])} %)` : "";
-    this.verdict.replaceChildren(make("b", { class: `bglab-${tone}` }, words), ` · ${said}${native}`);
+    this.mark.className = `bglab-${tone}`;
+    say(this.mark, words);
+    say(this.said, ` · ${said}${native}`);
     this.nineElement.hidden = !answer.nine;
     if (answer.nine) {
       this.nine.forEach((bar, i) => {
@@ -72,13 +76,15 @@ export class AnswerPanel {
     this.own.forEach((bar, i) => {
       const [, name, now, earlier] = answer.top[i] ?? [0, "", 0, 0];
       bar.element.hidden = !answer.top[i];
-      bar.label.textContent = name;
-      bar.label.title = name;
+      if (bar.label.title !== name) {
+        bar.label.textContent = name;
+        bar.label.title = name;
+      }
       bar.show(now, earlier);
     });
     const change = answer.share === null || before.share === null ? "" : ` (${signed(answer.share - before.share) || "±0"})`;
-    this.share.textContent = answer.no_map ? `No saliency: ${answer.no_map}`
-      : answer.share === null ? "Saliency on the object: –" : `Saliency on the object: ${percent(answer.share)} %${change}`;
+    say(this.share, answer.no_map ? `No saliency: ${answer.no_map}`
+      : answer.share === null ? "Saliency on the object: –" : `Saliency on the object: ${percent(answer.share)} %${change}`);
     this.spoken = `${words.replace(/[✓✗] /, "")}: ${said}${native}`;
   }
 

@@ -64,6 +64,10 @@ class LiveWidget(anywidget.AnyWidget):
             self.layout.close()
         super().close()
 
+    @abstractmethod
+    def retire(self) -> None:
+        """Close for good and let go of the classifiers: IPython's ``Out`` keeps the widget itself alive."""
+
     def _receive(self, _widget: Any, message: Message, buffers: Sequence[Any]) -> None:
         """Leave a message with a worker."""
         kind, view = str(message.get("type")), str(message.get("view"))
@@ -130,16 +134,21 @@ class LiveWidget(anywidget.AnyWidget):
 
 Widget = TypeVar("Widget", bound=LiveWidget)
 
-#: The widget that each cell made last.
-_BY_CELL: dict[str, LiveWidget] = {}
+#: For each cell, the run that made widgets last, and what it made.
+_BY_CELL: dict[str, tuple[str, list[LiveWidget]]] = {}
 
 
 def made_by_cell(widget: Widget) -> Widget:
-    """Close what the running cell made before: running it again must not leave a widget behind."""
+    """Retire what earlier runs of the running cell made: running it again must leave no widget and no memory behind."""
     shell: Any = get_ipython()
-    cell = str(shell.get_parent().get("metadata", {}).get("cellId", "")) if hasattr(shell, "get_parent") else ""
+    parent = shell.get_parent() if hasattr(shell, "get_parent") else {}
+    cell = str(parent.get("metadata", {}).get("cellId", ""))
     if cell:
-        if cell in _BY_CELL:
-            _BY_CELL[cell].close()
-        _BY_CELL[cell] = widget
+        run = str(parent.get("header", {}).get("msg_id", ""))
+        before, made = _BY_CELL.get(cell, (run, []))
+        if before != run:
+            for old in made:
+                old.retire()
+            made = []
+        _BY_CELL[cell] = (run, [*made, widget])
     return widget

@@ -14,6 +14,11 @@ export const make = (tag, attributes = {}, ...children) => {
   return element;
 };
 
+// Writes only what differs: to write the same words again would lay out and paint the page again.
+export const say = (element, words) => {
+  if (element.textContent !== words) element.textContent = words;
+};
+
 export const button = (text, press, attributes = {}) =>
   make("button", { type: "button", class: "bglab-button", onclick: press, ...QUIET, ...attributes }, text);
 
@@ -36,9 +41,10 @@ export const slider = (name, { low, high, step, label, unit }, drag, settle) => 
     ondblclick: () => input.dispatchEvent(new CustomEvent("reset", { bubbles: true })),
   });
   const show = () => {
-    readout.value = spoken(Number(input.value), unit);
-    input.setAttribute("aria-valuetext", readout.value);
-    input.style.setProperty("--filled", `${(100 * (input.value - low)) / (high - low)}%`);
+    const words = spoken(Number(input.value), unit);
+    if (readout.value === words) return;
+    readout.value = words;
+    input.setAttribute("aria-valuetext", words);
   };
   const element = make("label", { class: "bglab-slider" }, make("span", {}, label), input, readout);
   return { element, input, set: (value) => { if (Number(input.value) !== value) input.value = value; show(); } };

@@ -161,6 +161,11 @@ class Explorer(LiveWidget):
         self._send_pictures()
         return key
 
+    def retire(self) -> None:
+        """Close, and let go of the classifiers."""
+        self.close()
+        self._session.release()
+
     # ---- what the browser asks
 
     def _on_hello(self, message: Message, _buffers: list[bytes]) -> None:

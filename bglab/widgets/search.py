@@ -184,6 +184,13 @@ class LiveSearch(LiveWidget):
         super().close()
         self.explorer.close()
 
+    def retire(self) -> None:
+        """Close, and let go of the classifier and of what was tried."""
+        self.close()
+        self._session.release()
+        del self._stage, self._state
+        self._steps.clear()
+
     # ---- the search
 
     def _judge(self, step: LiveStep) -> tuple[np.ndarray, np.ndarray]:

@@ -101,7 +101,7 @@ class Session:
 
     def __init__(self, prepared: PreparedScenes, classifiers: Sequence[Classifier], seed: int = 0) -> None:
         self.prepared = prepared
-        self.classifiers = tuple(classifiers)
+        self.classifiers: tuple[Classifier, ...] = tuple(classifiers)
         self.seed = seed
         self.size = prepared.size
         self.own = OwnPictures(prepared.size, seed)
@@ -215,8 +215,21 @@ class Session:
         """Compose what the state shows, by the same rules and the same formula as whole sets."""
         return self._compose(state)[0][0]
 
+    def release(self) -> None:
+        """Let go of the classifiers and of all that was computed: their memory is the lab's largest."""
+        with self._asking:
+            self.classifiers = ()
+            self._cams.clear()
+            self._originals.clear()
+
     def look(self, state: State) -> tuple[Seen, ...]:
-        """Ask every classifier what it makes of the state."""
+        """Ask every classifier what it makes of the state.
+
+        Raises:
+            BadInput: If the widget was replaced by another run of its cell.
+        """
+        if not self.classifiers:
+            raise BadInput("expected the widget that stands below its cell, got one from an earlier run of the cell")
         composed, region, donor = self._compose(state)
         donor_label = self.label(donor) if donor and donor != state.scene else OUTSIDE
         truth = self.label(state.scene)
