@@ -15,6 +15,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import cache
 from importlib import metadata, util
 from pathlib import Path
 from typing import Any, Literal, final
@@ -183,9 +184,7 @@ class OpenVINOEngine(Engine):
         return self._start(lambda: self._network, key, [example])
 
     def _start(self, make: Callable[[], nn.Module], key: str, examples: Sequence[Tensor]) -> Any:
-        import openvino
-
-        core = openvino.Core()
+        core = _core()
         model = _converted(core, make, key, examples)
         hints = {
             # one stream over all cores: batches come one after another, and a widget's single picture is fastest
@@ -193,6 +192,18 @@ class OpenVINOEngine(Engine):
             "INFERENCE_PRECISION_HINT": "bf16" if self.precision == "bfloat16" else "f32",
         }
         return core.compile_model(model, "CPU", hints).create_infer_request()
+
+
+@cache
+def _core() -> Any:
+    """Give OpenVINO's runtime, one for the whole process.
+
+    Each runtime gives the thread a stack for signal handlers and puts back at its end what it found. Where runtimes end
+    in another order than they began, that is a stack long gone, and the next interrupt ends the process.
+    """
+    import openvino
+
+    return openvino.Core()
 
 
 def _converted(core: Any, make: Callable[[], nn.Module], key: str, examples: Sequence[Tensor]) -> Any:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import timm
 import torch
@@ -70,6 +73,32 @@ def test_a_kept_conversion_gives_the_same_answer(data_folder):
     assert kept
     again = EngineChoice("openvino").start(Normalised(weights.network, weights.mean, weights.std), key="a test")
     assert torch.allclose(again.logits(pictures()), before, atol=1e-4)
+
+
+MANY_ENGINES = """
+import os, signal, torch
+from bglab.engines import EngineChoice, Normalised
+
+caught = []
+signal.signal(signal.SIGUSR1, lambda *_: caught.append("caught"))
+def engine():
+    network = Normalised(torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.Flatten()), [0.5] * 3, [0.5] * 3)
+    made = EngineChoice("openvino").start(network)
+    made.get_ready(8, 8)
+    return made
+first = engine()
+second = engine()
+del first  # in the order in which they began
+del second
+os.kill(os.getpid(), signal.SIGUSR1)
+print(*caught)
+"""
+
+
+def test_engines_that_come_and_go_leave_interrupts_alone():
+    command = [sys.executable, "-W", "ignore", "-c", MANY_ENGINES]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stdout.strip()) == (0, "caught"), run.stderr
 
 
 def test_half_precision_stays_close():
