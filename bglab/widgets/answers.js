@@ -19,7 +19,7 @@ class Bar {
   }
 
   show(now, before) {
-    this.fill.style.transform = `scaleX(${now})`;
+    this.fill.style.width = `${(100 * now).toFixed(1)}%`;
     this.mark.style.left = `${100 * before}%`;
     say(this.value, percent(now));
     say(this.change, signed(now - before));

@@ -7,6 +7,8 @@ const BACKGROUNDS = [
 const SWATCHES = ["#ffffff", "#000000", "#808080", "#008000", "#ffff00", "#0072b2", "#d55e00"];
 const PLACED = ["dx", "dy", "scale", "flip"];
 const SETTLED_MS = 1200;
+// Answers come at most this often: the eye reads no faster, and the picture needs the processor's time to be smooth.
+const PACE_MS = 100;
 
 class ExplorerView {
   constructor(model, root) {
@@ -309,8 +311,9 @@ class ExplorerView {
   }
 
   pump() {
-    if (this.flying || !this.waiting) return;
+    if (this.flying || this.paced || !this.waiting) return;
     this.flying = ++this.seq;
+    this.paced = setTimeout(() => { this.paced = 0; this.pump(); }, PACE_MS);
     this.send({ type: "ask", seq: this.flying, state: this.waiting });
     this.waiting = null;
     clearTimeout(this.slow);
@@ -414,6 +417,7 @@ class ExplorerView {
     cancelAnimationFrame(this.frame);
     clearTimeout(this.slow);
     clearTimeout(this.quiet);
+    clearTimeout(this.paced);
     for (const strip of [this.scenes, this.plates, this.chips]) strip?.close();
   }
 }
