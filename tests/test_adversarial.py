@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 
 import bglab
 from bglab import fooling, pairings, pixels
+from bglab.__main__ import main
 from bglab.adversarial import search_matrix
 from bglab.commands import search
 from bglab.datasets import compose
@@ -256,6 +258,7 @@ import os, signal, sys
 sys.path.insert(0, {tests!r})
 from fixtures.matrices import coded_scenes, matrix_classifier
 from fixtures.stand_ins import make_classifier
+from bglab.__main__ import main
 from bglab.adversarial import search_matrix
 answer = matrix_classifier({matrix}, {original}).engine.answer
 asked = []
@@ -423,3 +426,20 @@ def test_codes_can_be_read():
     image, plate, mask = (torch.from_numpy(a[3:4]) for a in (scenes.images, scenes.plates, scenes.masks))
     assert [v.item() for v in read_code(pixels.composite(image, plate, mask))] == [3, 3]
     assert [v.item() for v in read_code(image)] == [3, -1]
+
+
+@pytest.mark.slow
+def test_the_same_command_goes_on_after_a_kill(tmp_path, data_folder, monkeypatch, capsys):
+    monkeypatch.setenv("BGLAB_DATA", str(data_folder))
+    drawn = ["--scenes", "synthetic9?n=63&size=64", "--size", "64", "--model", "lite:efficientnet_lite0"]
+    command = ["search", *drawn, "--results", str(tmp_path / "killed")]
+    with subprocess.Popen([sys.executable, "-m", "bglab", *command], stdout=subprocess.DEVNULL) as running:
+        while not list((tmp_path / "killed").glob("pairs/*/*/rows/*.npy")):
+            assert running.poll() is None, "the search ended before it could be killed"
+            time.sleep(0.005)
+        running.kill()
+    # rows are joined at the end, so a file of rows means a search that was cut off
+    assert list((tmp_path / "killed").glob("pairs/*/*/rows/*.npy"))
+    assert main(command) == 0
+    assert main(["search", *drawn, "--results", str(tmp_path / "whole")]) == 0
+    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
