@@ -161,7 +161,8 @@ def plot_trends(
         line = bands.loc[bands["variant"] == variant] if bands is not None else table.iloc[:0]
         if len(line):
             ax.plot(line["reference"], line["top1"], color=color, linewidth=1, zorder=2)
-            low, high = line["top1_low"].to_numpy(float), line["top1_high"].to_numpy(float)
+            # a straight line knows no bounds, an accuracy does
+            low, high = (line[end].to_numpy(float).clip(0, 1) for end in ("top1_low", "top1_high"))
             ax.fill_between(line["reference"], low, high, color=color, alpha=0.12, linewidth=0, zorder=1)
     ax.set_ylim(0, 1)
     ax.margins(x=0.08)
