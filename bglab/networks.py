@@ -12,6 +12,8 @@ trained on ImageNet features is given as ``file:PATH``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from bglab.catalogue import Catalogue
@@ -120,6 +122,26 @@ TABLE_1: Catalogue[Network] = Catalogue(
         )
     },
 )
+
+#: Lists that stand for their networks wherever several may be named: ``--models thirty-two today``.
+LISTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "thirty-two": tuple(network.uri for network in _OF_THE_PAPER),
+        "table-1": tuple(TABLE_1[name].uri for name in TABLE_1),
+        "today": tuple(network.uri for network in _OF_TODAY),
+    }
+)
+
+
+def expand(models: Sequence[str]) -> tuple[str, ...]:
+    """Put a list's networks in the place of its name; a network that is named twice stays where it came first.
+
+    Example:
+        >>> expand(["lite:efficientnet_lite0", "table-1"])[:2]
+        ('lite:efficientnet_lite0', 'timm:resnet18.tv_in1k')
+    """
+    return tuple(dict.fromkeys(uri for name in models for uri in LISTS.get(name, (name,))))
+
 
 #: The network that all others are read relative to (Appendix A: box labels are noisy).
 BASELINE = TABLE_1["ResNet-18"].uri

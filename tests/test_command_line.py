@@ -13,6 +13,7 @@ from bglab import archives, jupyter
 from bglab.__main__ import main
 from bglab.commands.accuracy import ACCURACY_COLUMNS
 from bglab.errors import BadInput, MissingData
+from bglab.foregrounds import area_census
 
 SCENES = "synthetic9?n=27&size=64"
 MODEL = "lite:efficientnet_lite0"
@@ -144,6 +145,13 @@ def test_data_check_counts(capsys):
     printed = capsys.readouterr().out
     assert "27 usable scenes of 27" in printed
     assert "  dog: 3" in printed
+
+
+def test_data_check_counts_what_the_papers_area_rule_keeps(mini, capsys):
+    scenes = f"imagenet:{mini / 'imagenet'}"
+    assert main(["data", "check", scenes, "--size", "32"]) == 0
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first == f"boxes: {area_census(scenes).text} (5 to 70 % of the picture; the paper keeps 31,801 of 50,000)"
 
 
 def test_data_prepare_goes_on_without_what_cannot_be_had(capsys, monkeypatch):

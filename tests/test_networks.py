@@ -67,3 +67,10 @@ def test_the_open_ends_are_said():
     text = re.sub(r"\s+", " ", networks.__doc__ or "")
     assert "open_clip_torch" in text
     assert "DINOv2 and DINOv3 come without a linear head" in text
+
+
+def test_a_list_stands_for_its_networks_and_none_is_asked_twice():
+    named = networks.expand(["table-1", "lite:efficientnet_lite0", "thirty-two", "today"])
+    assert named[:8] == (*(TABLE_1[name].uri for name in TABLE_1), "lite:efficientnet_lite0")
+    assert len(named) == len(set(named)) == 32 + 1 + len(TODAY)
+    assert networks.expand(["timm:today"]) == ("timm:today",)

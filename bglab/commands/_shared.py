@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from bglab.classifiers import Classifier
     from bglab.scenes import Rejection, SceneSet
 
+#: Of an option that takes several models.
+MODELS_HELP = "for example lite:efficientnet_lite0; thirty-two, table-1 and today are lists of bglab.networks"
 _LISTED_REJECTIONS = 10
 
 

@@ -74,10 +74,14 @@ def run_data_prepare(options: argparse.Namespace) -> int:
 
 def run_data_check(options: argparse.Namespace) -> int:
     """Read every scene of a set and report what was found."""
+    from bglab.foregrounds import area_census
     from bglab.prepared import prepare
     from bglab.sources import open_scenes
 
     scenes = open_scenes(options.scenes)
+    if scenes.space == "imagenet":
+        # boxes are read in seconds, and known before every object is cut out
+        print(f"boxes: {area_census(options.scenes).text} (5 to 70 % of the picture; the paper keeps 31,801 of 50,000)")
     prepared = prepare(scenes, options.size, progress=watched())
     report_notices(scenes)
     counts = Counter(prepared.scenes.labels.tolist())

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bglab.commands._shared import (
+    MODELS_HELP,
     add_engine_options,
     command,
     load,
@@ -28,7 +29,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
     """Add `predict`."""
     predict = command(verbs, "predict", run_predict)
     predict.add_argument("--scenes", required=True, help="for example sample, synthetic9?rho=1, in9:PATH")
-    predict.add_argument("-m", "--models", required=True, nargs="+", help="for example lite:efficientnet_lite0")
+    predict.add_argument("-m", "--models", required=True, nargs="+", help=MODELS_HELP)
     predict.add_argument("--variants", required=True, nargs="+", help="for example original mixed_same mixed_rand")
     predict.add_argument("--results", required=True, help="folder for result files; finished ones are kept")
     predict.add_argument("--published", action="store_true", help="use the release's own pixels")
@@ -42,6 +43,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
 def run_predict(options: argparse.Namespace) -> int:
     """Classify variants with models; every finished pair is a file, and one bad model does not stop the others."""
     from bglab.archives import writable_folder
+    from bglab.networks import expand
     from bglab.prepared import prepare
     from bglab.sources import open_scenes
     from bglab.variants import find_variant
@@ -52,12 +54,12 @@ def run_predict(options: argparse.Namespace) -> int:
     report_notices(scenes)
     # composed variants of every model share one reading of the set; a release's own pictures need none
     source = scenes if options.published else prepare(scenes, options.size, progress=watched())
-    failures = 0
-    for model in options.models:
+    models, failures = expand(options.models), 0
+    for model in models:
         try:
             classifier = load(model, options)
         except (BadInput, MissingData, UnknownName) as problem:
-            if options.debug or len(options.models) == 1:
+            if options.debug or len(models) == 1:
                 raise
             say_error(f"going on without {model}: {problem}")
             failures += 1

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bglab.commands._shared import command, positive, report_notices, say_error, watched
+from bglab.commands._shared import MODELS_HELP, command, positive, report_notices, say_error, watched
 from bglab.errors import BadInput
 
 if TYPE_CHECKING:
@@ -22,7 +22,9 @@ def add(verbs: argparse._SubParsersAction) -> None:
     reproduce.add_argument("--paper", choices=("nos", "tbc"), help="everything of one paper")
     reproduce.add_argument("--list", action="store_true", help="show ids, titles, and with --scenes what can be made")
     reproduce.add_argument("--scenes", help="for example synthetic9, in9:PATH")
-    reproduce.add_argument("-m", "--models", nargs="+", help="default: the three networks that come with pip")
+    reproduce.add_argument(
+        "-m", "--models", nargs="+", help=MODELS_HELP + "; default: the three networks that come with pip"
+    )
     reproduce.add_argument("--out", help="folder for the report; results lie in its folder results")
     trainings = reproduce.add_argument_group("trained networks")
     trainings.add_argument("--trained", type=Path, metavar="DIR", help="folder with networks, for example original.pt")
@@ -101,6 +103,7 @@ def _reproduce(chosen: Sequence[Artefact], options: argparse.Namespace) -> int:
 
 def _bench(options: argparse.Namespace) -> Workbench:
     from bglab.engines import pick_device
+    from bglab.networks import expand
     from bglab.reproduce.settings import DEFAULT_MODELS, Settings
     from bglab.reproduce.workbench import Workbench
 
@@ -111,7 +114,7 @@ def _bench(options: argparse.Namespace) -> Workbench:
         Settings(
             scenes=options.scenes,
             out=Path(options.out or "."),
-            models=tuple(options.models or DEFAULT_MODELS),
+            models=expand(options.models or DEFAULT_MODELS),
             trained=options.trained,
             train=options.train,
             train_scenes=options.train_scenes,
