@@ -14,6 +14,7 @@ from bglab.__main__ import main
 from bglab.commands.accuracy import ACCURACY_COLUMNS
 from bglab.errors import BadInput, MissingData
 from bglab.foregrounds import area_census
+from fixtures.boxed import BoxedImageNet
 
 SCENES = "synthetic9?n=27&size=64"
 MODEL = "lite:efficientnet_lite0"
@@ -147,11 +148,14 @@ def test_data_check_counts(capsys):
     assert "  dog: 3" in printed
 
 
-def test_data_check_counts_what_the_papers_area_rule_keeps(mini, capsys):
-    scenes = f"imagenet:{mini / 'imagenet'}"
+def test_data_check_counts_what_the_papers_area_rule_keeps(tmp_path, capsys):
+    written = BoxedImageNet(tmp_path)
+    written.add_good(1, labels=(0,))
+    scenes = f"imagenet:{written.root}"
     assert main(["data", "check", scenes, "--size", "32"]) == 0
     first = capsys.readouterr().out.splitlines()[0]
     assert first == f"boxes: {area_census(scenes).text} (5 to 70 % of the picture; the paper keeps 31,801 of 50,000)"
+    assert first.startswith("boxes: 1 of 1 scenes")
 
 
 def test_data_prepare_goes_on_without_what_cannot_be_had(capsys, monkeypatch):
