@@ -164,6 +164,7 @@ def _ratios(turns: Sequence[Turn], arena: Arena) -> list[Ratio]:
         _ratio(turns, "matrix", "as_written", "brute force / loop as written", 20),
         _ratio(turns, "matrix", "best_loop", over_best, 5, among=list(loops)),
         _share(turns, "matrix", "bare", "brute force / bare forward pass", 0.93),
+        _ratio(turns, "bare", "eager", "bare forward pass, this engine / eager torch"),
         *_forwards(arena),
         _verdicts(turns, "matrix", "seconds a verdict, brute force / first hit"),
         _verdicts(turns, "as_written", "seconds a verdict, loop as written / first hit"),

@@ -273,8 +273,19 @@ def search_contenders(arena: Arena) -> list[Contender]:
             f"bare forward pass, batches of {len(batch)}, pictures in memory",
             lambda _: repeat(arena, len(batch), lambda: arena.classifier(batch)),
         ),
+        Contender(
+            "eager",
+            f"bare forward pass of eager torch, batches of {BATCH_SIZE}",
+            lambda _: repeat(arena, BATCH_SIZE, functools.partial(_forward_eagerly, arena)),
+        ),
         Contender("compositing", "compositing alone", lambda _: repeat(arena, len(batch), compose)),
     ]
+
+
+def _forward_eagerly(arena: Arena) -> None:
+    """Run the reference's network alone: what its loop could reach if reading and composing took no time."""
+    with torch.no_grad():
+        arena.usual(arena.pictures(BATCH_SIZE)).cpu()
 
 
 def _loop(arena: Arena, workers: int, number: int) -> Pace:

@@ -49,7 +49,17 @@ def arena(classifier, tmp_path):
 
 def test_everything_is_measured_in_every_round(report):
     rates = {row.name: len(row.rates) for row in report.measurements}
-    twice = {"as_written", "loop_0", "matrix", "first_hit", "compositing", "grad_cam", "grad_cam_below", "captum"}
+    twice = {
+        "as_written",
+        "loop_0",
+        "matrix",
+        "first_hit",
+        "eager",
+        "compositing",
+        "grad_cam",
+        "grad_cam_below",
+        "captum",
+    }
     twice |= {"pytorch_grad_cam"} if find_spec("pytorch_grad_cam") else set()
     assert {name for name, count in rates.items() if count == 2} == twice
     # between two turns of the bare forward pass stands what is held against it
