@@ -18,6 +18,7 @@ from bglab.labels import IMAGENET_TO_IN9, IN9
 from bglab.pairs import NOT_EVALUATED
 from bglab.protocols import Protocol
 from bglab.sources.in9 import open_source
+from fixtures.memory import PEAK
 
 MODEL = "lite:efficientnet_lite0"
 PROTOCOL = Protocol(foregrounds_per_class=2)
@@ -92,7 +93,7 @@ def test_the_matrix_agrees_with_a_plain_script_cell_for_cell(mini, by_hand, tmp_
 
 
 FULL_SIZE = """
-import json, resource, sys
+import json, sys
 import numpy as np, torch
 from pathlib import Path
 from bglab.adversarial import search_matrix
@@ -122,7 +123,7 @@ pairs = search_matrix(
     classifier, prepared, results=folder / sys.argv[2], protocol=Protocol(foregrounds_per_class=1), progress=False
 )
 print(json.dumps({
-    "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    "peak": peak_bytes(),
     "shape": pairs.native.shape,
     "tried": int((pairs.native != NOT_EVALUATED).sum()),
 }))
@@ -138,7 +139,7 @@ def test_the_release_at_full_size_stays_below_two_gigabytes(tmp_path, engine):
         for _ in range(81):
             pictures.write(rng.bytes(50 * 3 * 224 * 224))
             masks.write(rng.integers(0, 2, size=50 * 224 * 224, dtype=np.uint8).tobytes())
-    arguments = [sys.executable, "-c", FULL_SIZE, str(tmp_path), engine]
+    arguments = [sys.executable, "-c", PEAK + FULL_SIZE, str(tmp_path), engine]
     run = subprocess.run(arguments, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     found = json.loads(run.stdout)

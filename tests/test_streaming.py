@@ -31,6 +31,7 @@ from bglab.streaming import INVARIANCE, StreamSettings, expand, open_full, strea
 from bglab.textures import open_plates
 from bglab.variants import VARIANTS, render
 from fixtures.layouts import box_xml, colours, save, truncate, write_imagenet
+from fixtures.memory import PEAK
 from fixtures.stand_ins import make_classifier, make_scenes
 
 SMALL = EvaluationTransform(32, 0.875, "bicubic")
@@ -422,13 +423,13 @@ def test_only_a_few_pictures_are_held_at_once(nine, monkeypatch):
 
 
 SPEED = """
-import json, resource, sys
+import json, sys
 from bglab.classifiers import load_classifier
 from bglab.evaluation import measure_speed
 from bglab.streaming import StreamSettings, open_full
 full = open_full(sys.argv[1], StreamSettings(), progress=False)
 speed = measure_speed(load_classifier("lite:efficientnet_lite0", device="cpu"), full, json.loads(sys.argv[2]))
-print(json.dumps(speed._asdict() | {"peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}))
+print(json.dumps(speed._asdict() | {"peak": peak_bytes()}))
 """
 
 
@@ -436,7 +437,7 @@ print(json.dumps(speed._asdict() | {"peak": resource.getrusage(resource.RUSAGE_S
 def test_streaming_keeps_the_engine_busy_in_bounded_memory(tmp_path):
     """2,000 pictures of 500 × 375: less than 1.5 GB, and close to what decoding and network allow together."""
     root = write_many(tmp_path, 2000)
-    script = [sys.executable, "-c", SPEED, f"imagenet:{root}", json.dumps(["original"])]
+    script = [sys.executable, "-c", PEAK + SPEED, f"imagenet:{root}", json.dumps(["original"])]
     done = subprocess.run(script, capture_output=True, text=True, check=True, env=os.environ)
     speed = json.loads(done.stdout.splitlines()[-1])
     assert speed["peak"] < 1.5e9, speed
