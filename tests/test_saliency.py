@@ -194,7 +194,7 @@ def test_pytorch_grad_cam_agrees_up_to_its_normalisation(lite, photographs):
     ours = upsample(GradCam(lite).cam(photographs, targets).maps, 224, 224)
     lowest, highest = ours.amin((1, 2), keepdim=True), ours.amax((1, 2), keepdim=True)
     network = lite.network.network
-    inputs = (photographs.float() - lite.network.shift) * lite.network.scale
+    inputs = ((photographs.float() - lite.network.shift) * lite.network.scale).requires_grad_()
     with library.GradCAM(model=network, target_layers=[network.bn2]) as explainer:
         theirs = explainer(inputs, [ClassifierOutputTarget(int(t)) for t in targets])
     assert np.abs(((ours - lowest) / (highest - lowest)).numpy() - theirs).max() < 0.02
