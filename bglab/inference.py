@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 import platform
-import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from queue import Queue
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from bglab.ahead import one_ahead
 from bglab.classifiers import Classifier
 from bglab.datasets import Dataset
 from bglab.errors import BadInput
@@ -119,10 +119,12 @@ def all_logits(
     with tqdm(total=len(dataset), desc=title, unit="picture", disable=not progress) as bar:
         while position < len(dataset):
             try:
-                for pictures in _ahead(dataset, position, batch_size, classifier.engine.device):
-                    parts.append(classifier(pictures).cpu())
-                    position += len(pictures)
-                    bar.update(len(pictures))
+                rendered = _rendered(dataset, position, batch_size, classifier.engine.device)
+                with closing(one_ahead(rendered, name="bglab-render")) as ready:
+                    for pictures in ready:
+                        parts.append(classifier(pictures).cpu())
+                        position += len(pictures)
+                        bar.update(len(pictures))
             except torch.cuda.OutOfMemoryError:
                 if batch_size == 1:
                     raise BadInput(
@@ -135,34 +137,12 @@ def all_logits(
     return torch.cat(parts)
 
 
-def _ahead(dataset: Dataset, start: int, batch_size: int, device: torch.device) -> Iterator[UInt8[Tensor, "n 3 h w"]]:
-    """Give batches, rendering one ahead in a thread of its own."""
-    queue: Queue[UInt8[Tensor, "n 3 h w"] | BaseException | None] = Queue(maxsize=1)
-    stop = threading.Event()
-
-    def render() -> None:
-        try:
-            for first in range(start, len(dataset), batch_size):
-                if stop.is_set():
-                    return
-                queue.put(dataset.pictures(slice(first, min(first + batch_size, len(dataset))), device))
-            queue.put(None)
-        except BaseException as problem:  # noqa: BLE001 - handed to the caller, who raises it
-            queue.put(problem)
-
-    worker = threading.Thread(target=render, name="bglab-render", daemon=True)
-    worker.start()
-    try:
-        while (item := queue.get()) is not None:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        stop.set()
-        while worker.is_alive():  # the renderer may wait for room in the queue
-            if not queue.empty():
-                queue.get_nowait()
-            worker.join(timeout=0.01)
+def _rendered(
+    dataset: Dataset, start: int, batch_size: int, device: torch.device
+) -> Iterator[UInt8[Tensor, "n 3 h w"]]:
+    """Render batch after batch."""
+    for first in range(start, len(dataset), batch_size):
+        yield dataset.pictures(slice(first, min(first + batch_size, len(dataset))), device)
 
 
 def tabulate(

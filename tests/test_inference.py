@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from bglab import datasets, inference, results
+from bglab.ahead import one_ahead
 from bglab.errors import BadInput, MissingData
 from bglab.inference import predict
 from bglab.prepared import prepare
@@ -170,7 +171,8 @@ def test_the_render_thread_ends_with_the_loop(dataset):
     import threading
 
     predict(make_classifier(brightness), dataset, batch_size=2, progress=False)
-    generator = inference._ahead(dataset, 0, 2, torch.device("cpu"))
+    rendered = inference._rendered(dataset, 0, 2, torch.device("cpu"))
+    generator = one_ahead(rendered, name="bglab-render")
     next(generator)
     generator.close()
     assert not [t for t in threading.enumerate() if t.name == "bglab-render"]
