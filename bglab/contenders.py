@@ -258,6 +258,13 @@ def search_contenders(arena: Arena) -> list[Contender]:
         else:
             arena.stage.pictures(cells)
 
+    usual_batch = arena.pictures(BATCH_SIZE)
+
+    def forward_eagerly() -> None:
+        """Run the reference's network alone: what its loop could reach if reading and composing took no time."""
+        with torch.no_grad():
+            arena.usual(usual_batch).cpu()
+
     loops = [(w, f"reference's loop, every background, {w} worker{'s' * (w != 1)}") for w in plan.workers]
     return [
         Contender(
@@ -276,16 +283,10 @@ def search_contenders(arena: Arena) -> list[Contender]:
         Contender(
             "eager",
             f"bare forward pass of eager torch, batches of {BATCH_SIZE}",
-            lambda _: repeat(arena, BATCH_SIZE, functools.partial(_forward_eagerly, arena)),
+            lambda _: repeat(arena, BATCH_SIZE, forward_eagerly),
         ),
         Contender("compositing", "compositing alone", lambda _: repeat(arena, len(batch), compose)),
     ]
-
-
-def _forward_eagerly(arena: Arena) -> None:
-    """Run the reference's network alone: what its loop could reach if reading and composing took no time."""
-    with torch.no_grad():
-        arena.usual(arena.pictures(BATCH_SIZE)).cpu()
 
 
 def _loop(arena: Arena, workers: int, number: int) -> Pace:
