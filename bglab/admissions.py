@@ -33,6 +33,7 @@ from bglab.masks import (
 from bglab.pictures import read_picture, resize_crop
 from bglab.scenes import Box, box_of, digest
 from bglab.sources._annotations import Annotation, half_open, read_annotated, read_annotation
+from bglab.whole_files import whole_file
 
 Fidelity = Literal["paper", "clean"]
 
@@ -325,16 +326,9 @@ def write_whole(file: Path, content: bytes) -> None:
     Raises:
         BadInput: If it cannot be written.
     """
-    scratch = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        scratch.write_bytes(content)
-        scratch.replace(file)
-    except OSError as problem:
-        raise BadInput(
-            f"could not write {file} ({problem.strerror or problem}); free some space or choose another folder, and "
-            "run the same command again: what is finished is kept"
-        ) from None
+    remedy = "free some space or choose another folder, and run the same command again: what is finished is kept"
+    with whole_file(file, what="a part of the set", remedy=remedy) as opened:
+        opened.write(content)
 
 
 def _record_file(candidate: Candidate, folder: Path) -> Path:

@@ -6,7 +6,6 @@ one never runs code from it.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ import torch
 from bglab.errors import BadInput, MissingData
 from bglab.recipes import Recipe, differences, recipe_from
 from bglab.results import commit, versions
+from bglab.whole_files import whole_file
 
 #: Raised whenever an older checkpoint could no longer be gone on with.
 _FORMAT = "bglab training 1"
@@ -133,18 +133,12 @@ def write_checkpoint(
         **parts,
     }
     content["about"] = {**content.get("about", {}), "versions": versions(), "commit": commit()}
-    scratch = path.with_name(f".{path.name}-{os.getpid()}")
-    try:
-        torch.save(content, scratch)
-        scratch.replace(path)
-    except (OSError, RuntimeError) as problem:
-        # torch words a full disk as a RuntimeError
-        raise BadInput(
-            f"expected to write a checkpoint to {path}, but {getattr(problem, 'strerror', None) or problem}; free "
-            "some space and run the same command again: it goes on from the last epoch that was kept"
-        ) from None
-    finally:
-        scratch.unlink(missing_ok=True)
+    remedy = "free some space and run the same command again: it goes on from the last epoch that was kept"
+    with whole_file(path, what="a checkpoint", remedy=remedy) as file:
+        try:
+            torch.save(content, file)
+        except RuntimeError as problem:  # torch's words for a full disk
+            raise OSError(str(problem)) from None
 
 
 def _unreadable(path: Path, reason: str) -> BadInput:

@@ -10,7 +10,6 @@ alone: an interrupted run that was taken up again leaves the same bytes as one t
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -27,6 +26,7 @@ from bglab.errors import BadInput, MissingData
 from bglab.labels import to_in9
 from bglab.protocols import Protocol, Side, allowed_pairs
 from bglab.results import file_name, read_provenance
+from bglab.whole_files import whole_file
 
 #: Stands in the matrix where a foreground was not tried on a background.
 NOT_EVALUATED = -2
@@ -328,20 +328,7 @@ def _write_table(folder: Path, name: str, table: pa.Table, provenance: Mapping[s
 
 def _write(folder: Path, name: str, fill: Callable[[BinaryIO], object]) -> None:
     """Write a file whole or not at all, and to the disk before it gets its name."""
+    remedy = "what was finished is kept: free some space, or choose a folder you can write to with --results"
     # scratch lies with the blocks, so that what a killed run leaves goes with them
-    path, scratch = folder / name, folder / _ROWS / f".{Path(name).name}-{os.getpid()}"
-    try:
-        scratch.parent.mkdir(parents=True, exist_ok=True)
-        with scratch.open("wb") as file:
-            fill(file)
-            file.flush()
-            os.fsync(file.fileno())
-        scratch.replace(path)
-    except OSError as problem:
-        raise BadInput(
-            f"expected to write pairs to {folder}, but {problem.strerror or problem}; what was finished is kept: "
-            "free some space, or choose a folder you can write to with --results"
-        ) from None
-    finally:
-        if scratch.parent.is_dir():
-            scratch.unlink(missing_ok=True)
+    with whole_file(folder / name, what="pairs", remedy=remedy, scratch_folder=folder / _ROWS, durable=True) as file:
+        fill(file)

@@ -24,6 +24,7 @@ from bglab.labels import IN9_NAMES
 from bglab.pictures import read_mask
 from bglab.prepared import PreparedPictures, prepare_published
 from bglab.scenes import PublishedPicture, Rejection, SceneSet
+from bglab.whole_files import whole_file
 
 #: The variants whose pictures show another picture's background.
 MIXED = ("mixed_same", "mixed_rand", "mixed_next")
@@ -140,15 +141,8 @@ def write_repair(found: Repair, file: Path) -> Path:
     Raises:
         BadInput: If it cannot be written.
     """
-    scratch = file.with_name(f".{file.name}.part")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        found.table.to_csv(scratch, index=False, float_format="%.3f")
-        scratch.replace(file)
-    except OSError as problem:
-        raise BadInput(
-            f"expected to write the backgrounds to {file}, but {problem.strerror or problem}; choose another --out"
-        ) from None
+    with whole_file(file, what="the backgrounds", remedy="choose another --out") as table:
+        found.table.to_csv(table, index=False, float_format="%.3f")
     return file
 
 

@@ -7,7 +7,6 @@ under a temporary name and renamed, never appended to, so a run resumes by askin
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterator, Mapping
 from importlib import metadata
@@ -20,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bglab.errors import BadInput, MissingData
+from bglab.whole_files import whole_file
 
 #: Columns of the prediction table, and what they hold.
 PREDICTION_SCHEMA = pa.schema(
@@ -68,19 +68,8 @@ def write_predictions(path: Path, predictions: pd.DataFrame, provenance: Mapping
     columns = {name: predictions[name] for name in PREDICTION_SCHEMA.names}
     table = pa.Table.from_pydict(columns, schema=PREDICTION_SCHEMA)
     table = table.replace_schema_metadata({_PROVENANCE: json.dumps(dict(provenance), sort_keys=True).encode()})
-    scratch = path.with_name(f".{path.name}-{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(table, scratch, compression="zstd")
-        scratch.replace(path)
-    except OSError as problem:
-        raise BadInput(
-            f"expected to write results to {path.parent}, but {problem.strerror or problem}; "
-            "choose a folder you can write to with --results"
-        ) from None
-    finally:
-        if path.parent.is_dir():
-            scratch.unlink(missing_ok=True)
+    with whole_file(path, what="results", remedy="choose a folder you can write to with --results") as file:
+        pq.write_table(table, file, compression="zstd")
 
 
 def read_provenance(path: Path) -> dict[str, Any]:

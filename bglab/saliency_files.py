@@ -7,7 +7,6 @@ under a temporary name and renamed, never appended to, so a run resumes by askin
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ import pyarrow.parquet as pq
 
 from bglab.errors import BadInput, MissingData
 from bglab.results import PREDICTION_SCHEMA, file_name
+from bglab.whole_files import whole_file
 
 _WHOLE_NUMBERS = ("label", "native_label", "prediction", "native", "target")
 _MEASURES = (
@@ -58,19 +58,8 @@ def write_saliency(path: Path, rows: pd.DataFrame, provenance: Mapping[str, Any]
     """
     table = pa.Table.from_pydict({name: rows[name] for name in SALIENCY_SCHEMA.names}, schema=SALIENCY_SCHEMA)
     table = table.replace_schema_metadata({b"bglab": json.dumps(dict(provenance), sort_keys=True).encode()})
-    scratch = path.with_name(f".{path.name}-{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(table, scratch, compression="zstd")
-        scratch.replace(path)
-    except OSError as problem:
-        raise BadInput(
-            f"expected to write saliency to {path.parent}, but {problem.strerror or problem}; "
-            "choose a folder you can write to with --results"
-        ) from None
-    finally:
-        if path.parent.is_dir():
-            scratch.unlink(missing_ok=True)
+    with whole_file(path, what="saliency", remedy="choose a folder you can write to with --results") as file:
+        pq.write_table(table, file, compression="zstd")
 
 
 def saliency_files(results: Path) -> Iterator[Path]:

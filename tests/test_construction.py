@@ -429,8 +429,8 @@ def test_a_full_disk_is_one_sentence(good, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(BadInput, match=r"could not write .* \(No space left on device\); free some space or choose"):
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(BadInput, match="expected to write .* to .*, but No space left on device; free some space or"):
         quiet(good, tmp_path, Construction("in9"))
 
 

@@ -20,6 +20,7 @@ from bglab import tables
 from bglab.intervals import detectable_difference
 from bglab.reproduce.artefacts import VERDICTS, Artefact, Outcome, Product
 from bglab.results import commit, versions
+from bglab.whole_files import whole_file
 
 if TYPE_CHECKING:
     from bglab.reproduce.workbench import Workbench
@@ -203,6 +204,5 @@ def _plain(cell: Any) -> Any:
 
 
 def _write(path: Path, text: str) -> None:
-    scratch = path.with_name(f".{path.name}")
-    scratch.write_text(text, encoding="utf-8")
-    scratch.replace(path)
+    with whole_file(path, what="the report", remedy="choose another --out") as file:
+        file.write(text.encode())
