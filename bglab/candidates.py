@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from bglab.admissions import CODES, Candidate, Verdict
-from bglab.errors import BadInput, MissingData
+from bglab.errors import BadInput
 from bglab.labels import IMAGENET_TO_IN9, IN9, OUTSIDE, imagenet_synsets, synset_index
 from bglab.seeding import keyed_seed
 from bglab.sources import _listing as listing
-from bglab.sources import imagenet, open_scenes
+from bglab.sources import open_scenes
+from bglab.sources._imagenet_layout import Layout, find_layout, list_pictures
 
 Kind = Literal["in9", "in9l", "in9lb"]
 
@@ -22,7 +23,6 @@ SUBCLASSES = 16
 #: How many of them are merged into one label (Noise or Signal, Appendix B.1): 144, 72, 36, 18, 9 classes.
 GRANULARITIES = (1, 2, 4, 8, 16)
 
-_PICTURE_FOLDERS = ("Data/CLS-LOC", ".", "ILSVRC/Data/CLS-LOC", "ILSVRC")
 _VALIDATION = re.compile(r"ILSVRC2012_(?:val|test)_\d*(?P<number>\d{5})")
 
 
@@ -75,7 +75,7 @@ def list_candidates(root: str | Path, kind: Kind, split: str, *, seed: int, test
         BadInput: If there is no picture of the nine classes, or IN-9LB lacks sub-classes.
     """
     listing.choose("split", split, ("train", "val"))
-    layout = _find_layout(str(root), split, boxes=kind == "in9")
+    layout = find_layout(str(root), split, boxes=kind == "in9")
     tested = names_in(test_release) if test_release else frozenset()
     candidates = tuple(_candidates(layout))
     subclasses = _draw_subclasses(candidates, seed) if kind == "in9lb" else ()
@@ -96,21 +96,8 @@ def list_candidates(root: str | Path, kind: Kind, split: str, *, seed: int, test
     return Listing(layout.root, candidates, refused, subclasses, len(tested))
 
 
-def _find_layout(path: str, split: str, *, boxes: bool) -> imagenet._Layout:
-    """Find pictures and annotations; where no boxes are needed, annotations may be missing."""
-    try:
-        return imagenet._find_layout(path, split)
-    except MissingData:
-        root = listing.find_folder(path, "imagenet", imagenet._REMEDY)
-        pictures = listing.first_folder(root / part / split for part in _PICTURE_FOLDERS)
-        if boxes or pictures is None:
-            raise
-        return imagenet._Layout(root, pictures, root / "Annotations" / "CLS-LOC" / split)
-
-
-def _candidates(layout: imagenet._Layout) -> Iterator[Candidate]:
-    flat = not listing.subfolders(layout.pictures)
-    for found in imagenet._list_flat(layout) if flat else imagenet._list_folders(layout):
+def _candidates(layout: Layout) -> Iterator[Candidate]:
+    for found in list_pictures(layout):
         index = synset_index().get(found.synset, OUTSIDE)
         yield Candidate(
             id=scene_id(found.picture.stem, found.synset),

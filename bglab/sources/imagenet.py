@@ -2,40 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 import functools
-import re
-from collections.abc import Iterator
-from pathlib import Path
-from typing import NamedTuple
 
-from bglab.errors import BadInput, MissingData
+from bglab.errors import BadInput
 from bglab.labels import imagenet_names, imagenet_synsets, synset_index
 from bglab.scenes import Rejection, Scene, SceneRecord, SceneSet, box_of, file_fingerprint
 from bglab.sources import _listing as listing
 from bglab.sources._annotations import cut_out, read_annotated, read_annotation
-
-_REMEDY = "give the folder that holds val/ (or ILSVRC/Data/CLS-LOC/val/) and Annotations/CLS-LOC/val/"
-_OBJECT_NAME = re.compile(r"<object>\s*<name>\s*(n\d{8})\s*</name>")
+from bglab.sources._imagenet_layout import REMEDY, Layout, Picture, find_layout, list_pictures
 
 #: How many pictures the split of ILSVRC 2012 has.
 _SIZES = {"val": 50_000, "train": 1_281_167}
-
-
-class _Layout(NamedTuple):
-    """Where one split's pictures and annotations lie; ``root`` is what the user gave."""
-
-    root: Path
-    pictures: Path
-    annotations: Path
-
-
-class _Candidate(NamedTuple):
-    """A picture, its WordNet id ("" = unknown), and where its annotation is (None = there is none)."""
-
-    picture: Path
-    synset: str
-    annotation: Path | None
 
 
 def open_source(path: str, *, uri: str, split: str = "val", masks: str = "grabcut") -> SceneSet:
@@ -62,14 +39,14 @@ def open_source(path: str, *, uri: str, split: str = "val", masks: str = "grabcu
     """
     listing.choose("split", split, tuple(_SIZES))
     listing.choose("masks", masks, ("grabcut", "box"))
-    layout = _find_layout(path, split)
-    candidates = list(_list_flat(layout) if not listing.subfolders(layout.pictures) else _list_folders(layout))
+    layout = find_layout(path, split)
+    candidates = list(list_pictures(layout))
     index = synset_index()
     usable = [c for c in candidates if c.annotation is not None and c.synset in index]
     if not usable:
         raise BadInput(
             f"expected pictures of ImageNet's classes in {layout.pictures} with annotations in "
-            f"{layout.annotations}, got {len(candidates)} pictures and none with both; {_REMEDY}"
+            f"{layout.annotations}, got {len(candidates)} pictures and none with both; {REMEDY}"
         )
     records, duplicates = listing.without_duplicates(
         SceneRecord(c.picture.stem, index[c.synset], index[c.synset], (c.picture, c.annotation))
@@ -91,61 +68,7 @@ def open_source(path: str, *, uri: str, split: str = "val", masks: str = "grabcu
     )
 
 
-def _find_layout(path: str, split: str) -> _Layout:
-    root = listing.find_folder(path, "imagenet", _REMEDY)
-    bases = (root, root / "ILSVRC")
-    pictures = listing.first_folder(
-        folder for base in bases for folder in (base / "Data" / "CLS-LOC" / split, base / split)
-    )
-    if pictures is None:
-        raise MissingData(f"expected ImageNet's {split} pictures in {root / split}, got no such folder; {_REMEDY}")
-    annotations = listing.first_folder(base / "Annotations" / "CLS-LOC" / split for base in bases)
-    if annotations is None:
-        raise MissingData(
-            f"expected ImageNet's box annotations in {root / 'Annotations' / 'CLS-LOC' / split}, got no such "
-            f"folder; unpack the bounding boxes of ILSVRC 2012 ({split}) there"
-        )
-    return _Layout(root, pictures, annotations)
-
-
-def _list_folders(layout: _Layout) -> Iterator[_Candidate]:
-    """List pictures in class folders; annotations lie in class folders too, or side by side."""
-    flat = set(listing.list_names(layout.annotations, {".xml"}))
-    for synset in listing.subfolders(layout.pictures):
-        own = set(listing.list_names(layout.annotations / synset, {".xml"}))
-        for picture in listing.list_files(layout.pictures / synset):
-            name = f"{picture.stem}.xml"
-            folder = layout.annotations / synset if name in own else layout.annotations
-            yield _Candidate(picture, synset, folder / name if name in own or name in flat else None)
-
-
-def _list_flat(layout: _Layout) -> Iterator[_Candidate]:
-    """List pictures that lie side by side; their classes come from Kaggle's list or the annotations."""
-    flat = set(listing.list_names(layout.annotations, {".xml"}))
-    solution = _read_solution(layout.root)
-    for picture in listing.list_files(layout.pictures):
-        annotation = layout.annotations / f"{picture.stem}.xml" if f"{picture.stem}.xml" in flat else None
-        synset = solution.get(picture.stem) or (_first_object(annotation) if annotation else "")
-        yield _Candidate(picture, synset, annotation)
-
-
-def _read_solution(root: Path) -> dict[str, str]:
-    """Read Kaggle's list of labels: picture name → WordNet id; empty if it is not there."""
-    files = (folder / "LOC_val_solution.csv" for folder in (root, root.parent, root / "ILSVRC"))
-    file = next((file for file in files if file.is_file()), None)
-    if file is None:
-        return {}
-    with file.open(newline="", encoding="utf-8") as lines:
-        return {row[0]: row[1].split()[0] for row in csv.reader(lines) if len(row) == 2 and row[1].split()}
-
-
-def _first_object(annotation: Path) -> str:
-    """Find the class of an annotation's first object without parsing it: there may be fifty thousand."""
-    found = _OBJECT_NAME.search(annotation.read_text(encoding="utf-8", errors="replace"))
-    return found.group(1) if found else ""
-
-
-def _problem(candidate: _Candidate, layout: _Layout) -> str:
+def _problem(candidate: Picture, layout: Layout) -> str:
     """Say why a picture cannot become a scene; "" if it can."""
     if candidate.synset not in synset_index():
         got = f"'{candidate.synset}'" if candidate.synset else "none"
@@ -155,7 +78,7 @@ def _problem(candidate: _Candidate, layout: _Layout) -> str:
     return ""
 
 
-def _notices(split: str, candidates: list[_Candidate], records: list[SceneRecord]) -> tuple[str, ...]:
+def _notices(split: str, candidates: list[Picture], records: list[SceneRecord]) -> tuple[str, ...]:
     notices: list[str] = []
     classes = len({record.label for record in records})
     if len(candidates) != _SIZES[split] or classes != len(imagenet_synsets()):
