@@ -67,8 +67,8 @@ _HEADINGS = {
     "n": "n", "top1": "Top-1 (%)", "top5": "Top-5 (%)", "same": "Mixed-Same (%)", "rand": "Mixed-Rand (%)",
     "gap": "BG-Gap (points)", "difference": "Difference (points)", "share": "Share (%)", "captured": "Captured (%)",
     "ours": "Ours (%)", "published": "Published (%)", "p": "p", "p_holm": "p (Holm)",
-    "share_on_object": "On the object (%)", "mask_area": "Mask (%)", "pointing": "Pointing game (%)",
-    "iou": "IoU (%)", "auc": "AUC (%)", "undefined": "Without map", "core_accuracy": "Core accuracy (%)",
+    "share_on_object": "On the object (%)", "share_on_object_chance": "By chance (%)", "mask_area": "Mask (%)",
+    "pointing": "Pointing game (%)", "iou": "IoU (%)", "auc": "AUC (%)", "undefined": "Without map", "core_accuracy": "Core accuracy (%)",
     "spurious_accuracy": "Spurious accuracy (%)", "rfs": "RFS", "drop": "Drop (points)",
     "model_a": "Model A", "model_b": "Model B", "a_only": "Only A", "b_only": "Only B",
 }  # fmt: skip
