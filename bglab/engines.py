@@ -12,8 +12,8 @@ import os
 import threading
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata, util
@@ -218,12 +218,24 @@ def _converted(core: Any, make: Callable[[], nn.Module], key: str, examples: Seq
         except RuntimeError as problem:
             _LOG.warning("converting again, since %s cannot be read: %s", kept, problem)
     shapes = [[-1, *example.shape[1:]] for example in examples]
-    with torch.no_grad(), warnings.catch_warnings():
+    with torch.no_grad(), warnings.catch_warnings(), _logging_kept():
         warnings.simplefilter("ignore")  # the converter traces, which torch announces as deprecated
         model = openvino.convert_model(make(), example_input=tuple(examples), input=shapes)
     if key:
         _keep(openvino, model, kept)
     return model
+
+
+@contextmanager
+def _logging_kept() -> Iterator[None]:
+    """Put the root logger back: a conversion that fails leaves it at errors only, for everybody in the process."""
+    root = logging.getLogger()
+    level, handlers, filters = root.level, root.handlers[:], root.filters[:]
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+        root.handlers[:], root.filters[:] = handlers, filters
 
 
 def _keep(openvino: Any, model: Any, kept: Path) -> None:

@@ -68,7 +68,8 @@ _HEADINGS = {
     "gap": "BG-Gap (points)", "difference": "Difference (points)", "share": "Share (%)", "captured": "Captured (%)",
     "ours": "Ours (%)", "published": "Published (%)", "p": "p", "p_holm": "p (Holm)",
     "share_on_object": "On the object (%)", "share_on_object_chance": "By chance (%)", "mask_area": "Mask (%)",
-    "pointing": "Pointing game (%)", "iou": "IoU (%)", "auc": "AUC (%)", "undefined": "Without map", "core_accuracy": "Core accuracy (%)",
+    "pointing": "Pointing game (%)", "iou": "IoU (%)",
+    "auc": "AUC (%)", "undefined": "Without map", "core_accuracy": "Core accuracy (%)",
     "spurious_accuracy": "Spurious accuracy (%)", "rfs": "RFS", "drop": "Drop (points)",
     "model_a": "Model A", "model_b": "Model B", "a_only": "Only A", "b_only": "Only B",
 }  # fmt: skip

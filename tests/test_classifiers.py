@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 
@@ -99,6 +100,19 @@ def test_engines_that_come_and_go_leave_interrupts_alone():
     command = [sys.executable, "-W", "ignore", "-c", MANY_ENGINES]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (run.returncode, run.stdout.strip()) == (0, "caught"), run.stderr
+
+
+class _Untraceable(torch.nn.Module):
+    def forward(self, pictures):
+        raise ValueError("not this one")
+
+
+def test_a_conversion_that_fails_leaves_everybodys_logging_alone():
+    root = logging.getLogger()
+    before = root.level, root.handlers[:], root.filters[:]
+    with pytest.raises(Exception, match="not this one"):
+        OpenVINOEngine(Normalised(_Untraceable(), (0.5,) * 3, (0.5,) * 3)).logits(pictures())
+    assert (root.level, root.handlers, root.filters) == before
 
 
 def test_half_precision_stays_close():
