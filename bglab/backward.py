@@ -15,6 +15,7 @@ from torch import Tensor, fx, nn
 from torch._decomp import get_decompositions
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.overrides import TorchFunctionMode
 
 from bglab.errors import BadInput
 
@@ -62,7 +63,7 @@ def write_out(module: nn.Module, examples: Sequence[Tensor]) -> fx.GraphModule:
     count = next(n for n in range(5, 1000) if n not in others)
     batches = [example[:1].expand(count, *example.shape[1:]).contiguous() for example in examples]
     # attention in its plain form: a fused kernel's gradient is one opaque operation
-    with sdpa_kernel(SDPBackend.MATH):
+    with sdpa_kernel(SDPBackend.MATH), _PlainPooling():
         trace = make_fx(module, _DECOMPOSITIONS, tracing_mode="symbolic", _allow_non_fake_inputs=True)
         traced = trace(*batches)
     free = next(node for node in traced.graph.nodes if node.op == "placeholder").meta["val"].shape[0]
@@ -78,6 +79,17 @@ def write_out(module: nn.Module, examples: Sequence[Tensor]) -> fx.GraphModule:
     traced.graph.eliminate_dead_code()
     traced.recompile()
     return traced
+
+
+class _PlainPooling(TorchFunctionMode):
+    """Average over all positions by ``mean``: pooling as torch has it rearranges strides where channels come last."""
+
+    def __torch_function__(
+        self, function: Any, _types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if function is nn.functional.adaptive_avg_pool2d and args[1] in (1, (1, 1), [1, 1]):
+            return args[0].mean((2, 3), keepdim=True)
+        return function(*args, **(kwargs or {}))
 
 
 def convolution_backward(
@@ -163,6 +175,11 @@ def _pass_on(graph: fx.Graph, node: fx.Node) -> None:
     _put(graph, node, node.args[0])
 
 
+def _copy(graph: fx.Graph, node: fx.Node) -> None:
+    # kept: what is copied may be written over in place, and the backward pass wants it as it was
+    _put(graph, node, graph.call_method("clone", node.args[:1]))
+
+
 def _pass_on_second(graph: fx.Graph, node: fx.Node) -> None:
     # in-place operations come as new values and a copy into the old one
     _put(graph, node, node.args[1])
@@ -170,7 +187,11 @@ def _pass_on_second(graph: fx.Graph, node: fx.Node) -> None:
 
 def _view(graph: fx.Graph, node: fx.Node) -> None:
     source, shape = cast("tuple[fx.Node, list[Any]]", node.args)
-    _put(graph, node, graph.call_method("reshape", (source, [-1 if isinstance(s, fx.Node) else s for s in shape])))
+    if any(isinstance(side, fx.Node) for side in shape):
+        # only the free side may stay open: what the network itself left open gets its number
+        traced = zip(shape, node.meta["val"].shape, strict=True)
+        shape = [-1 if isinstance(side, fx.Node) else int(length) if side == -1 else side for side, length in traced]
+    _put(graph, node, graph.call_method("reshape", (source, shape)))
 
 
 def _expand(graph: fx.Graph, node: fx.Node) -> None:
@@ -233,7 +254,7 @@ _RULES: dict[Any, Callable[[fx.Graph, fx.Node], None]] = {
     _ATEN._to_copy.default: _cast,
     _ATEN._unsafe_view.default: _view,
     _ATEN.alias.default: _pass_on,
-    _ATEN.clone.default: _pass_on,
+    _ATEN.clone.default: _copy,
     _ATEN.copy_.default: _pass_on_second,
     _ATEN.detach.default: _pass_on,
     _ATEN.expand.default: _expand,

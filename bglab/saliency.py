@@ -49,7 +49,7 @@ __all__ = [
 _LOG = logging.getLogger(__name__)
 
 # part of the name under which an engine keeps a conversion: raise it when the graph computes something else
-_GRAPH_VERSION = 1
+_GRAPH_VERSION = 2
 
 # SmoothGrad, Smilkov et al. 2017, section 4: noise of 10 to 20 % of the range, a few dozen samples
 SMOOTH_SAMPLES, SMOOTH_NOISE = 25, 0.15 * 255

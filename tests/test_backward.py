@@ -40,11 +40,25 @@ class Attention(nn.Module):
         return attended.transpose(1, 2).flatten(2)[:, 0]
 
 
+class LeavesOneSideOpen(nn.Module):
+    def forward(self, inputs):
+        return inputs.view(inputs.shape[0], -1, 3) ** 2
+
+
+class ChannelsLast(nn.Module):
+    def forward(self, inputs):
+        return inputs.contiguous(memory_format=torch.channels_last) ** 2
+
+
 NETWORKS = {
     "convolutions": lambda: nn.Sequential(
         nn.Conv2d(4, 6, 3, stride=2, padding=1), nn.BatchNorm2d(6), nn.ReLU6(inplace=True), nn.Conv2d(6, 6, 5, groups=3)
     ),
     "activations": lambda: nn.Sequential(nn.Conv2d(4, 8, 1), nn.SiLU(), nn.GELU(), nn.Hardswish(), nn.Sigmoid()),
+    # what the backward pass of SiLU wants is what it was given, and that is written over
+    "in place": lambda: nn.Sequential(nn.Conv2d(4, 8, 3), nn.BatchNorm2d(8), nn.SiLU(inplace=True), nn.Conv2d(8, 8, 1)),
+    "left open": LeavesOneSideOpen,
+    "channels last": lambda: nn.Sequential(ChannelsLast(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 9)),
     "head": lambda: nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.LayerNorm(4), nn.Linear(4, 9)),
     "pooled": lambda: nn.Sequential(nn.AvgPool2d(3), nn.Flatten(), nn.Linear(36, 9)),
 }
