@@ -185,6 +185,9 @@ class OpenVINOEngine(Engine):
 
     def _start(self, make: Callable[[], nn.Module], key: str, examples: Sequence[Tensor]) -> Any:
         core = _core()
+        # an engine of torch with the same network may have turned its weights round, which backward passes on symbolic
+        # sizes cannot be traced through
+        self._network.to(memory_format=torch.contiguous_format)
         model = _converted(core, make, key, examples)
         hints = {
             # one stream over all cores: batches come one after another, and a widget's single picture is fastest
