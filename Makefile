@@ -1,5 +1,5 @@
 # make lab        everything from a fresh clone to JupyterLab; PORT=9000 chooses the port
-# make test       style, import rows, tests
+# make test       style, import rows, tests; ARGS="-k name" chooses, JOBS=4 runs more at a time
 # make notebooks  run every notebook headless, results kept in the notebooks
 # make check      what make test runs before the tests, and the type checker
 
@@ -7,6 +7,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 EXTRAS := lab,cpu,demo,test
+# two at a time: each may take some gigabytes
+JOBS := 2
+# pytest ends with 5 where ARGS leave no test
+NONE_IS_FINE := || [ $$? -eq 5 ]
 
 .PHONY: lab test notebooks check browser clean
 .DEFAULT_GOAL := lab
@@ -19,7 +23,8 @@ test: $(VENV)/.installed
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/lint-imports
-	@$(BIN)/python -m pytest -m "not browser" $(ARGS)
+	@$(BIN)/python -m pytest -m "not browser and not alone" -n $(JOBS) --dist worksteal $(ARGS) $(NONE_IS_FINE)
+	@$(BIN)/python -m pytest -m "alone and not browser" $(ARGS) $(NONE_IS_FINE)
 
 browser: $(VENV)/.installed
 	@$(BIN)/python -m pytest -m browser $(ARGS)

@@ -9,6 +9,10 @@ from pathlib import Path
 import jaxtyping
 import pytest
 
+# workers beside each other share the cores; read by torch when it is imported, and by processes that tests start
+if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
+
 
 @pytest.fixture(autouse=True, scope="session")
 def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -89,6 +89,7 @@ def test_what_is_unknown_is_refused_by_name(prepared, search):
         search.refine()
 
 
+@pytest.mark.alone
 def test_the_strip_fills_and_a_stop_is_served_beside_a_slow_step(data_folder):
     prepared = prepare(make_scenes(per_class=9), SIZE, progress=False)
     slow = make_classifier(lambda pictures: (time.sleep(0.2), brightness(pictures))[1])

@@ -221,6 +221,7 @@ def test_in9_names_variants_that_are_unknown_or_absent(release):
     )
 
 
+@pytest.mark.alone
 def test_in9_opens_a_release_of_full_size_in_a_moment(tmp_path):
     for coarse in IN9:
         for part, suffix in (*((variant, ".JPEG") for variant in PUBLISHED[:3]), ("fg_mask", ".npy")):

@@ -433,6 +433,7 @@ print(json.dumps(speed._asdict() | {"peak": peak_bytes()}))
 """
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_streaming_keeps_the_engine_busy_in_bounded_memory(tmp_path):
     """2,000 pictures of 500 × 375: less than 1.5 GB, and close to what decoding and network allow together."""

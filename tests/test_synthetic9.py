@@ -349,6 +349,7 @@ def test_a_foreign_id_is_refused():
     )
 
 
+@pytest.mark.alone
 @pytest.mark.usefixtures("unchecked")
 def test_scenes_are_rendered_fast_enough_to_train_on():
     opened = open_scenes("synthetic9?n=300&size=64")
