@@ -181,7 +181,14 @@ def _copy(graph: fx.Graph, node: fx.Node) -> None:
 
 
 def _pass_on_second(graph: fx.Graph, node: fx.Node) -> None:
-    # in-place operations come as new values and a copy into the old one
+    # in-place operations come as new values and a copy into the old one; who looks at the old one by another name
+    # would miss it
+    seen: Any = node.args[0]
+    while isinstance(seen, fx.Node):
+        if any(user > node for user in seen.users):
+            raise BadInput("expected a network that writes into no part of a value, but one does; run it by torch")
+        returns = getattr(seen.target, "_schema", None)
+        seen = seen.args[0] if returns and any(part.alias_info for part in returns.returns) and seen.args else None
     _put(graph, node, node.args[1])
 
 

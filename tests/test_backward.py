@@ -122,6 +122,19 @@ def test_a_number_of_pictures_that_is_baked_in_is_refused():
     )
 
 
+class WritesIntoAPart(nn.Module):
+    def forward(self, inputs):
+        values = inputs * 2
+        values[:, :2] = inputs[:, :2].sigmoid()
+        return values**2
+
+
+def test_what_writes_into_a_part_is_refused():
+    with pytest.raises(BadInput) as error:
+        write_out(Gradient(WritesIntoAPart()), [torch.zeros(2, 4, 9, 9)])
+    assert str(error.value) == ("expected a network that writes into no part of a value, but one does; run it by torch")
+
+
 def test_slices():
     gradient = torch.tensor([[1.0, 2.0]])
     assert select_backward(gradient, [1, 3, 2], 1, -1).tolist() == [[[0, 0], [0, 0], [1, 2]]]
