@@ -56,7 +56,8 @@ def write_out(module: nn.Module, examples: Sequence[Tensor]) -> fx.GraphModule:
         A module of the same inputs and outputs.
 
     Raises:
-        BadInput: If the module turns the first dimension into a plain number, which the trace would then hold.
+        BadInput: If the module turns the first dimension into a plain number, which the trace would then hold, or
+            writes into part of a value.
     """
     # the tracer takes sides of one length for the same side, so the number of pictures must be no other's
     others = {side for example in examples for side in example.shape[1:]}
@@ -87,9 +88,10 @@ class _PlainPooling(TorchFunctionMode):
     def __torch_function__(
         self, function: Any, _types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        if function is nn.functional.adaptive_avg_pool2d and args[1] in (1, (1, 1), [1, 1]):
+        named = kwargs or {}
+        if function is nn.functional.adaptive_avg_pool2d and [*args, *named.values()][1] in (1, (1, 1), [1, 1]):
             return args[0].mean((2, 3), keepdim=True)
-        return function(*args, **(kwargs or {}))
+        return function(*args, **named)
 
 
 def convolution_backward(
@@ -187,8 +189,9 @@ def _pass_on_second(graph: fx.Graph, node: fx.Node) -> None:
     while isinstance(seen, fx.Node):
         if any(user > node for user in seen.users):
             raise BadInput("expected a network that writes into no part of a value, but one does; run it by torch")
-        returns = getattr(seen.target, "_schema", None)
-        seen = seen.args[0] if returns and any(part.alias_info for part in returns.returns) and seen.args else None
+        schema = getattr(seen.target, "_schema", None)
+        is_view = schema is not None and any(part.alias_info for part in schema.returns)
+        seen = seen.args[0] if is_view else None
     _put(graph, node, node.args[1])
 
 
