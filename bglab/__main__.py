@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from bglab import __version__
-from bglab.commands import accuracy, bench, data, lab, predict, reproduce, saliency, search, train
-from bglab.commands._shared import say_error
+from bglab.commands import accuracy, bench, data, lab, predict, reproduce, saliency, say_error, search, train
 from bglab.errors import BadInput, MissingData, UnknownName
 
 #: In the order in which the help lists them.

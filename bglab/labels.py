@@ -154,17 +154,6 @@ def class_names(space: str) -> tuple[str, ...]:
     raise BadInput(f"expected the label space in9 or imagenet, got '{space}'; other sets carry their own names")
 
 
-def display_name(identifier: str) -> str:
-    """Write a published identifier as the papers print it.
-
-    Example:
-        >>> display_name("only_bg_t"), display_name("mixed_rand"), display_name("bg_blurred")
-        ('Only-BG-T', 'Mixed-Rand', 'BG-Blurred')
-    """
-    short = {"bg", "fg", "b", "t"}
-    return "-".join(part.upper() if part in short else part.capitalize() for part in identifier.split("_"))
-
-
 def _timm_info(name: str) -> Path:
     """Find one of timm's class lists without importing timm (which would import torch)."""
     spec = importlib.util.find_spec("timm")

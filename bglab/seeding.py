@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -37,3 +38,8 @@ def keyed_generator(seed: int, *key: str | int) -> np.random.Generator:
         81
     """
     return np.random.Generator(np.random.PCG64(keyed_seed(seed, *key)))
+
+
+def digest(parts: Sequence[str]) -> str:
+    """Hash a list of strings to 16 hexadecimal digits, keeping the parts apart."""
+    return hashlib.blake2b(repr(list(parts)).encode(), digest_size=8).hexdigest()

@@ -1,1 +1,5 @@
-"""The commands of `bglab`, one file each; a file's ``add`` describes its arguments."""
+"""The command line: one module per command, each with ``add`` (its arguments) and ``run``."""
+
+from bglab.commands._options import say_error
+
+__all__ = ["say_error"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from bglab.commands._shared import command
+from bglab.commands._options import command
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,8 +25,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
 
 def run_accuracy(options: argparse.Namespace) -> int:
     """Print the accuracy of everything in a results folder, or write it as csv."""
-    from bglab import tables
-    from bglab.metrics import accuracy
+    from bglab.analysis import accuracy, to_markdown
     from bglab.results import read_predictions
 
     by = [name.strip() for name in options.by.split(",") if name.strip()]
@@ -35,7 +34,7 @@ def run_accuracy(options: argparse.Namespace) -> int:
         _contract_columns(table, by).to_csv(options.csv, index=False)
         print(options.csv)
     else:
-        print(tables.to_markdown(table))
+        print(to_markdown(table))
     return 0
 
 

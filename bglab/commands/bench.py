@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bglab.commands._shared import add_engine_options, command, load, positive, report_notices, watched
+from bglab.commands._options import add_engine_options, command, load, positive, report_notices, watched
 
 if TYPE_CHECKING:
     from bglab.bench import Measurement, Ratio, Report
@@ -30,9 +30,8 @@ def add(verbs: argparse._SubParsersAction) -> None:
 
 def run_bench(options: argparse.Namespace) -> int:
     """Time search and saliency beside the reference's loop, captum and the bare forward pass, side by side."""
-    from bglab.bench import measure
-    from bglab.contenders import plan_for
-    from bglab.sources import available, open_scenes
+    from bglab.bench import measure, plan_for
+    from bglab.scenes import available, open_scenes
 
     scenes = open_scenes(options.scenes or available(*_SCENES)[0])
     report_notices(scenes)

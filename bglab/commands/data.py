@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 
-from bglab.commands import construction
-from bglab.commands._shared import command, report_notices, report_rejections, say_error, watched
+from bglab.commands import rebuild
+from bglab.commands._options import command, report_notices, report_rejections, say_error, watched
 from bglab.errors import BadInput, MissingData
 
 #: Packs that need no download beyond pip and apt.
@@ -26,13 +26,12 @@ def add(verbs: argparse._SubParsersAction) -> None:
     check = command(kinds, "check", run_data_check)
     check.add_argument("scenes", metavar="SCENES", help="for example in9:PATH")
     check.add_argument("--size", type=int, default=224, help="side in pixels (default: %(default)s)")
-    construction.add(kinds)
+    rebuild.add(kinds)
 
 
 def run_data_list(options: argparse.Namespace) -> int:
     """List packs and archives, and whether they are here."""
-    from bglab.archives import archives
-    from bglab.sources import schemes
+    from bglab.scenes import archives, schemes
 
     print("Scenes open as", ", ".join(f"{scheme}:" for scheme in schemes()))
     print("\nPacks without a download (bglab data prepare):", ", ".join(PACKS))
@@ -45,7 +44,7 @@ def run_data_list(options: argparse.Namespace) -> int:
 
 def run_data_fetch(options: argparse.Namespace) -> int:
     """Download one archive."""
-    from bglab.archives import fetch
+    from bglab.scenes import fetch
 
     print(fetch(options.name))
     return 0
@@ -53,9 +52,7 @@ def run_data_fetch(options: argparse.Namespace) -> int:
 
 def run_data_prepare(options: argparse.Namespace) -> int:
     """Fetch what a pack needs and decode it once; without names all packs, and none of them is a must."""
-    from bglab.archives import fetch
-    from bglab.prepared import prepare
-    from bglab.sources import open_scenes
+    from bglab.scenes import fetch, open_scenes, prepare
 
     for pack in options.packs or PACKS:
         try:
@@ -74,9 +71,7 @@ def run_data_prepare(options: argparse.Namespace) -> int:
 
 def run_data_check(options: argparse.Namespace) -> int:
     """Read every scene of a set and report what was found."""
-    from bglab.foregrounds import area_census
-    from bglab.prepared import prepare
-    from bglab.sources import open_scenes
+    from bglab.scenes import area_census, open_scenes, prepare
 
     scenes = open_scenes(options.scenes)
     if scenes.space == "imagenet":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from bglab.commands._shared import command, say_error
+from bglab.commands._options import command, say_error
 
 
 def add(verbs: argparse._SubParsersAction) -> None:
@@ -17,14 +17,14 @@ def add(verbs: argparse._SubParsersAction) -> None:
 
 def run_lab(options: argparse.Namespace) -> int:
     """Open JupyterLab on the notebooks."""
-    from bglab.jupyter import run_lab as start
+    from bglab.lab import run_lab as start
 
     return start(options.port, open_browser=not options.no_browser)
 
 
 def run_doctor(options: argparse.Namespace) -> int:
     """Report on this machine; status 1 if the lab cannot run."""
-    from bglab.doctor import examine
+    from bglab.lab import examine
 
     findings = examine()
     width = max(len(f.what) for f in findings)

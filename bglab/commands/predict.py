@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bglab.commands._shared import (
+from bglab.commands._options import (
     MODELS_HELP,
     add_engine_options,
     command,
@@ -20,9 +20,8 @@ from bglab.commands._shared import (
 from bglab.errors import BadInput, MissingData, UnknownName
 
 if TYPE_CHECKING:
-    from bglab.classifiers import Classifier
-    from bglab.prepared import PreparedScenes
-    from bglab.scenes import SceneSet
+    from bglab.models import Classifier
+    from bglab.scenes import PreparedScenes, SceneSet
 
 
 def add(verbs: argparse._SubParsersAction) -> None:
@@ -42,10 +41,9 @@ def add(verbs: argparse._SubParsersAction) -> None:
 
 def run_predict(options: argparse.Namespace) -> int:
     """Classify variants with models; every finished pair is a file, and one bad model does not stop the others."""
-    from bglab.archives import writable_folder
-    from bglab.networks import expand
-    from bglab.prepared import prepare
-    from bglab.sources import open_scenes
+    from bglab.files import writable_folder
+    from bglab.models import expand
+    from bglab.scenes import open_scenes, prepare
     from bglab.variants import find_variant
 
     variants = [find_variant(name).name for name in options.variants]
@@ -72,9 +70,9 @@ def run_predict(options: argparse.Namespace) -> int:
 def _predict_one(
     classifier: Classifier, scenes: SceneSet | PreparedScenes, variant: str, options: argparse.Namespace
 ) -> None:
-    from bglab.datasets import compose, open_published
-    from bglab.inference import predict
+    from bglab.evaluation import predict
     from bglab.scenes import SceneSet
+    from bglab.variants import compose, open_published
 
     if isinstance(scenes, SceneSet):
         dataset = open_published(scenes, variant, size=options.size, progress=watched())

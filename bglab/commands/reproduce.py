@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bglab.commands._shared import MODELS_HELP, command, positive, report_notices, say_error, watched
+from bglab.commands._options import MODELS_HELP, command, positive, report_notices, say_error, watched
 from bglab.errors import BadInput
 
 if TYPE_CHECKING:
-    from bglab.reproduce.artefacts import Artefact, Outcome
-    from bglab.reproduce.workbench import Workbench
+    from bglab.papers import Artefact, Outcome, Workbench
 
 
 def add(verbs: argparse._SubParsersAction) -> None:
@@ -46,7 +45,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
 
 def run_reproduce(options: argparse.Namespace) -> int:
     """Make tables and figures of the papers, each with its files, and one report of all."""
-    from bglab.reproduce import catalogue
+    from bglab.papers import catalogue
 
     known = catalogue([options.paper] if options.paper else ())
     chosen = [known[name] for name in options.ids] or list(known.values())
@@ -62,7 +61,7 @@ def run_reproduce(options: argparse.Namespace) -> int:
 
 def _list(chosen: Sequence[Artefact], options: argparse.Namespace) -> int:
     """Print ids, titles and, on given scenes, states."""
-    from bglab.reproduce.artefacts import first_lack
+    from bglab.papers import first_lack
 
     bench = _bench(options) if options.scenes else None
     width = max(len(artefact.id) for artefact in chosen)
@@ -79,9 +78,8 @@ def _list(chosen: Sequence[Artefact], options: argparse.Namespace) -> int:
 
 def _reproduce(chosen: Sequence[Artefact], options: argparse.Namespace) -> int:
     """Make the artefacts; status 2 if one failed."""
-    from bglab.archives import writable_folder
-    from bglab.reproduce.report import write_report
-    from bglab.reproduce.runner import run
+    from bglab.files import writable_folder
+    from bglab.papers import run, write_report
 
     writable_folder(Path(options.out))
     bench = _bench(options)
@@ -102,10 +100,8 @@ def _reproduce(chosen: Sequence[Artefact], options: argparse.Namespace) -> int:
 
 
 def _bench(options: argparse.Namespace) -> Workbench:
-    from bglab.engines import pick_device
-    from bglab.networks import expand
-    from bglab.reproduce.settings import DEFAULT_MODELS, Settings
-    from bglab.reproduce.workbench import Workbench
+    from bglab.models import expand, pick_device
+    from bglab.papers import DEFAULT_MODELS, Settings, Workbench
 
     per_class = options.pairs_per_class
     if per_class is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from bglab.commands._shared import (
+from bglab.commands._options import (
     add_engine_options,
     command,
     load,
@@ -17,9 +17,8 @@ from bglab.commands._shared import (
 from bglab.errors import BadInput
 
 if TYPE_CHECKING:
-    from bglab.datasets import Dataset
     from bglab.saliency import TargetRule
-    from bglab.variants import Variant
+    from bglab.variants import Dataset, Variant
 
 _RULES = ("predicted", "true", "background")
 
@@ -49,14 +48,11 @@ def run_saliency(options: argparse.Namespace) -> int:
     """Explain variants with a model and measure how much of what it looks at lies on the object."""
     from pathlib import Path
 
-    from bglab import tables
-    from bglab.archives import writable_folder
-    from bglab.datasets import open_published
-    from bglab.prepared import prepare
-    from bglab.saliency_metrics import localisation_summary
-    from bglab.saliency_rows import saliency_table
-    from bglab.sources import open_scenes
-    from bglab.variants import find_variant
+    from bglab.analysis import localisation_summary, to_markdown
+    from bglab.files import writable_folder
+    from bglab.saliency import saliency_table
+    from bglab.scenes import open_scenes, prepare
+    from bglab.variants import find_variant, open_published
 
     target = read_target(options.target)
     variants: list[str | Variant | Dataset] = [find_variant(name) for name in options.variants]
@@ -84,7 +80,7 @@ def run_saliency(options: argparse.Namespace) -> int:
     print("with 95 % intervals over scenes; chance is what a map that knows nothing would score (auc: 50),")
     print("drift a rank correlation × 100 with the map of the same class on Original")
     left_out = [name for name in summary.columns if name.startswith("iou")]  # the csv has it
-    print(tables.to_markdown(summary.drop(columns=[*left_out, "auc_chance"])))
+    print(to_markdown(summary.drop(columns=[*left_out, "auc_chance"])))
     if options.csv:
         rows.to_csv(options.csv, index=False)
         print(options.csv)

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bglab.commands._shared import (
+from bglab.commands._options import (
     add_engine_options,
     command,
     load,
@@ -18,9 +18,9 @@ from bglab.commands._shared import (
 )
 
 if TYPE_CHECKING:
-    from bglab.classifiers import Classifier
-    from bglab.prepared import PreparedScenes
-    from bglab.protocols import Protocol
+    from bglab.models import Classifier
+    from bglab.results import Protocol
+    from bglab.scenes import PreparedScenes
 
 
 def add(verbs: argparse._SubParsersAction) -> None:
@@ -48,9 +48,8 @@ def add(verbs: argparse._SubParsersAction) -> None:
 
 def run_search(options: argparse.Namespace) -> int:
     """Search adversarial backgrounds: every foreground on every tiled background."""
-    from bglab.archives import writable_folder
-    from bglab.prepared import prepare
-    from bglab.sources import open_scenes
+    from bglab.files import writable_folder
+    from bglab.scenes import open_scenes, prepare
 
     writable_folder(Path(options.results))
     if options.json:
@@ -71,8 +70,8 @@ def run_search(options: argparse.Namespace) -> int:
 
 
 def _matrix(classifier: Classifier, prepared: PreparedScenes, options: argparse.Namespace) -> dict[str, Any]:
-    from bglab.adversarial import search_matrix
-    from bglab.fooling import file_order_forwards, summarise
+    from bglab.analysis import file_order_forwards, summarise
+    from bglab.search import search_matrix
 
     pairs = search_matrix(
         classifier,
@@ -88,7 +87,7 @@ def _matrix(classifier: Classifier, prepared: PreparedScenes, options: argparse.
 
 def _first_hit(classifier: Classifier, prepared: PreparedScenes, options: argparse.Namespace) -> dict[str, Any]:
     """Decide both notions; what the first search asked, the second does not ask again."""
-    from bglab.verdicts import first_hit, summarise_hits
+    from bglab.search import first_hit, summarise_hits
 
     asked = {
         "results": options.results,
@@ -102,7 +101,7 @@ def _first_hit(classifier: Classifier, prepared: PreparedScenes, options: argpar
 
 
 def _protocol(options: argparse.Namespace) -> Protocol:
-    from bglab.protocols import Protocol
+    from bglab.results import Protocol
 
     return Protocol(
         own_image=not options.no_own_image,

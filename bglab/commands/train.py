@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bglab.commands._shared import command, positive, report_notices, watched
-from bglab.recipes import PAPER_ARCHITECTURES, PRESETS
+from bglab.commands._options import command, positive, report_notices, watched
+from bglab.training import PAPER_ARCHITECTURES, PRESETS
 
 if TYPE_CHECKING:
-    from bglab.recipes import Recipe
+    from bglab.training import Recipe
 
 #: Options that go into the recipe as they are, under the recipe's names.
 _CHANGES = ("architecture", "epochs", "batch_size", "lr", "weight_decay", "seed", "size", "fraction", "amp_dtype",
@@ -61,9 +61,8 @@ def run_train(options: argparse.Namespace) -> int:
     """Train a network on a variant; a run that was stopped goes on, a finished one is not repeated."""
     recipe = _recipe(options)
 
-    from bglab.checkpoints import read_checkpoint
-    from bglab.sources import open_scenes
-    from bglab.training import fit
+    from bglab.scenes import open_scenes
+    from bglab.training import fit, read_checkpoint
 
     first = int(os.environ.get("RANK", "0")) == 0
     path = Path(options.out)

@@ -1,1 +1,9 @@
-"""Widgets: what a reader drags and clicks; they compute nothing that a function could not."""
+"""The explorer and the live search as Jupyter widgets."""
+
+from bglab.widgets.explorer import explore
+from bglab.widgets.search import search_live
+
+__all__ = [
+    "explore",
+    "search_live",
+]

@@ -1,7 +1,7 @@
 """The explorer: swap a background and watch the classifier react, at the speed of the hand.
 
 The browser composes on a canvas at once; the kernel is asked only what classifiers make of it, one request at a
-time, and composes the same picture by `bglab.pixels.composite`.
+time, and composes the same picture by `bglab.images.composite`.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ import traitlets
 from PIL import Image
 
 from bglab.catalogue import unknown_name
-from bglab.classifiers import Classifier
 from bglab.errors import BadInput, UnknownName
 from bglab.figures import ShownFigure
+from bglab.images import Box
 from bglab.labels import OUTSIDE
-from bglab.prepared import PreparedScenes, prepare
-from bglab.scenes import Box, SceneSet
+from bglab.models import Classifier
+from bglab.scenes import PreparedScenes, SceneSet, prepare
 from bglab.variants import Variant
-from bglab.widgets import keeping
-from bglab.widgets.base import LiveWidget, Message, made_by_cell, module_of
+from bglab.widgets import export
+from bglab.widgets.live_widget import LiveWidget, Message, made_by_cell, module_of
 from bglab.widgets.messages import Sheets, answer_message, greeting
 from bglab.widgets.session import NINE_NAMES, Seen, Session
 from bglab.widgets.state import FIELDS, State
 
 #: The parts of the ES module, in order.
-PARTS = ("controls.js", "pixels.js", "answers.js", "stage.js", "explorer.js")
+PARTS = ("controls.js", "composer.js", "answers.js", "stage.js", "explorer.js")
 _MIME = {"pdf": "application/pdf", "svg": "image/svg+xml", "png": "image/png", "csv": "text/csv"}
 
 
@@ -113,23 +113,23 @@ class Explorer(LiveWidget):
 
     @property
     def numbers(self) -> pd.DataFrame:
-        """Every number shown, one row a model and class; see `bglab.widgets.keeping.table`."""
-        return keeping.table(self._session, State(**self.state))
+        """Every number shown, one row a model and class; see `bglab.widgets.export.table`."""
+        return export.table(self._session, State(**self.state))
 
     def figure(self, venue: str = "notebook") -> ShownFigure:
         """Draw the current state at a venue's width and in its fonts; write it with `bglab.figures.save`.
 
         Args:
-            venue: One of `bglab.themes.VENUES`.
+            venue: One of `bglab.figures.VENUES`.
 
         Raises:
             UnknownName: If there is no such venue.
         """
-        return keeping.draw(self._session, State(**self.state), venue)
+        return export.draw(self._session, State(**self.state), venue)
 
     def code(self) -> str:
         """Write the cell that shows the current state again."""
-        return keeping.code(self._session, State(**self.state))
+        return export.code(self._session, State(**self.state))
 
     def add_picture(
         self, source: Path | str | bytes, *, box: Box | None = None, label: str = "", name: str = ""
@@ -240,13 +240,13 @@ class Explorer(LiveWidget):
 
     def _on_keep(self, message: Message, _buffers: list[bytes]) -> None:
         kind, state = str(message["format"]), State(**self.state)
-        name = keeping.file_stem(self._session, state)
+        name = export.file_stem(self._session, state)
         if kind == "cutout":
             content, kind, name = _png(self._session.cutout(state.scene)), "png", f"{name}-cutout"
         elif kind == "csv":
-            content = keeping.table(self._session, state).to_csv(index=False).encode()
+            content = export.table(self._session, state).to_csv(index=False).encode()
         else:
-            content = keeping.figure_bytes(self._session, state, str(message["venue"]), kind)
+            content = export.figure_bytes(self._session, state, str(message["venue"]), kind)
         self._reply(message, {"type": "file", "name": f"{name}.{kind}", "mime": _MIME[kind]}, [content])
 
     def _on_code(self, message: Message, _buffers: list[bytes]) -> None:
@@ -258,7 +258,7 @@ class Explorer(LiveWidget):
         self.send({"type": "pictures", "own": own, "pictures": pictures, "state": state, "mode": mode})
 
     def _caption(self) -> str:
-        return keeping.caption(self._session, self.state)
+        return export.caption(self._session, self.state)
 
 
 def explore(

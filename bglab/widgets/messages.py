@@ -12,15 +12,13 @@ import matplotlib
 import numpy as np
 from PIL import Image
 
-from bglab import themes
 from bglab.catalogue import unknown_name
 from bglab.errors import UnknownName
-from bglab.illustrations import variant_table
+from bglab.figures import VENUES, color_of
+from bglab.images import FAMILIES, texture
 from bglab.labels import OUTSIDE
-from bglab.layers import SceneBatch
 from bglab.seeding import keyed_generator
-from bglab.textures import FAMILIES, texture
-from bglab.variants import VARIANTS
+from bglab.variants import VARIANTS, SceneBatch, variant_table
 from bglab.widgets.session import NINE_NAMES, Seen, Session
 from bglab.widgets.state import SLIDERS, State
 
@@ -43,7 +41,7 @@ def greeting(session: Session, state: dict[str, Any]) -> dict[str, Any]:
         "size": session.size,
         "sliders": {name: slider._asdict() for name, slider in SLIDERS.items()},
         "nine": list(NINE_NAMES),
-        "colours": [*map(themes.color_of, NINE_NAMES[:9]), "#999999"],
+        "colours": [*map(color_of, NINE_NAMES[:9]), "#999999"],
         "colour_map": colours.ravel().tolist(),
         "models": [classifier.spec.id for classifier in session.classifiers],
         "truth_is_known": session.truth_is_known,
@@ -59,7 +57,7 @@ def greeting(session: Session, state: dict[str, Any]) -> dict[str, Any]:
             for v in VARIANTS.values()
         ],
         "textures": list(FAMILIES),
-        "venues": list(themes.VENUES),
+        "venues": list(VENUES),
         "thumb": THUMB_PX,
         "per_sheet": PER_SHEET,
         "per_row": PER_ROW,

@@ -13,21 +13,18 @@ import traitlets
 from IPython.display import publish_display_data
 from PIL import Image
 
-from bglab.attacks import LiveState, LiveStep, Refinement, refine_attack, search_live_steps, start_live
+from bglab.analysis import share_interval
 from bglab.catalogue import unknown_name
-from bglab.classifiers import Classifier
 from bglab.errors import BadInput, UnknownName
 from bglab.figures import ShownFigure
-from bglab.goals import Goal
-from bglab.intervals import share_interval
 from bglab.labels import OUTSIDE
-from bglab.pairings import set_stage
-from bglab.pairs import Protocol
-from bglab.prepared import PreparedScenes, prepare
-from bglab.scenes import SceneSet
-from bglab.widgets import keeping
-from bglab.widgets.base import LiveWidget, Message, made_by_cell, module_of
+from bglab.models import Classifier
+from bglab.results import Goal, Protocol
+from bglab.scenes import PreparedScenes, SceneSet, prepare
+from bglab.search import LiveState, LiveStep, Refinement, refine_attack, search_live_steps, set_stage, start_live
 from bglab.widgets.explorer import Explorer
+from bglab.widgets.export import draw
+from bglab.widgets.live_widget import LiveWidget, Message, made_by_cell, module_of
 from bglab.widgets.messages import Sheets, answer_message, greeting, sheet_of
 from bglab.widgets.session import NINE_NAMES, Session
 from bglab.widgets.state import State
@@ -47,7 +44,7 @@ class LiveSearch(LiveWidget):
         explorer: Where a background that was found is opened.
     """
 
-    _esm = module_of(("controls.js", "pixels.js", "search.js"))
+    _esm = module_of(("controls.js", "composer.js", "search.js"))
     _css = module_of(["explorer.css", "search.css"])
 
     urgency = {"hello": 4, "show": 1, "thumbs": 2, "open": 3, "refine": 1}
@@ -176,7 +173,7 @@ class LiveSearch(LiveWidget):
         """Draw the original and the worst background so far, with what the classifier says of both."""
         table = self.results
         worst = "own" if table.empty else f"scene:{table['background'].iloc[0]}"
-        return keeping.draw(self._session, State(self.scene, worst))
+        return draw(self._session, State(self.scene, worst))
 
     def close(self) -> None:
         """End the search, its explorer, and everything that belongs to them."""

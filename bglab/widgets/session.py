@@ -14,20 +14,27 @@ from jaxtyping import Bool, Float, UInt8
 from PIL import Image
 from torch import Tensor
 
-from bglab import layers, pictures
-from bglab.adjustments import adjusted, object_region
+from bglab.analysis import share_on_object
 from bglab.catalogue import unknown_name
-from bglab.classifiers import Classifier
-from bglab.datasets import scene_tensors
 from bglab.errors import BadInput, UnknownName
+from bglab.images import io
 from bglab.labels import IN9_NAMES, OUTSIDE, in9_probabilities, to_in9
-from bglab.layers import Draw, SceneBatch
-from bglab.localisation import share_on_object
-from bglab.prepared import PreparedScenes
+from bglab.models import Classifier
 from bglab.saliency import GradCam, resolve_targets, upsample
-from bglab.variants import Variant, pair_donors, render
-from bglab.widgets.own_pictures import OwnPictures, free_name, square
+from bglab.scenes import PreparedScenes
+from bglab.variants import (
+    Draw,
+    Picture,
+    SceneBatch,
+    Variant,
+    adjusted,
+    object_region,
+    pair_donors,
+    render,
+    scene_tensors,
+)
 from bglab.widgets.state import State, base_variant
+from bglab.widgets.uploads import OwnPictures, free_name, square
 
 _TOP = 5
 #: Names of the nine classes with what stands for everything else.
@@ -105,7 +112,7 @@ class Session:
         self.seed = seed
         self.size = prepared.size
         self.own = OwnPictures(prepared.size, seed)
-        self.backgrounds: dict[str, layers.Picture] = {}
+        self.backgrounds: dict[str, Picture] = {}
         self.forwards = 0
         self._tensors = scene_tensors(prepared)
         self._cams: dict[int, GradCam | str] = {}
@@ -254,10 +261,10 @@ class Session:
             How many are done, and for each scene ``right``, ``wrong`` or ``""`` if that is not known.
         """
         scenes, done = self.prepared.scenes, len(self._verdicts)
-        pictures = self._tensors.batch(slice(done, done + count), "cpu").images
-        if len(pictures):
+        io = self._tensors.batch(slice(done, done + count), "cpu").images
+        if len(io):
             with self._asking:
-                best = self.classifiers[0](pictures).cpu().argmax(1).numpy()
+                best = self.classifiers[0](io).cpu().argmax(1).numpy()
             decided = best if self.classifiers[0].spec.space == "in9" else to_in9(best)
             truths = [self.label(scene) for scene in scenes.ids[done : done + count]]
             pairs = zip(decided, truths, strict=True)
@@ -350,9 +357,9 @@ class Session:
         Raises:
             BadInput: If it is no picture.
         """
-        picture = square(pictures.open_picture(source), self.size)
+        picture = square(io.open_picture(source), self.size)
         key = free_name(name, set(self.backgrounds))
-        self.backgrounds[key] = layers.Picture(torch.from_numpy(picture))
+        self.backgrounds[key] = Picture(torch.from_numpy(picture))
         return key
 
     def cutout(self, scene: str) -> Image.Image:

@@ -7,12 +7,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, NamedTuple
 
-from bglab import layers
-from bglab.adjustments import Adjustment
 from bglab.catalogue import unknown_name
 from bglab.errors import BadInput, UnknownName
-from bglab.textures import FAMILIES
-from bglab.variants import VARIANTS, Variant, given
+from bglab.images import FAMILIES
+from bglab.variants import VARIANTS, Adjustment, Noise, Picture, Plain, Texture, Variant, given
 
 
 class Range(NamedTuple):
@@ -54,7 +52,7 @@ class State:
         scene: Id of the picture.
         background: ``own``, ``scene:ID``, ``variant:NAME``, ``colour:#rrggbb``, ``texture:FAMILY``,
             ``noise:gaussian``, ``noise:uniform`` or ``picture:NAME``.
-        mix: See `bglab.adjustments.Adjustment`, as for all fields up to ``flip``.
+        mix: See `bglab.variants.Adjustment`, as for all fields up to ``flip``.
         saliency_opacity: Of the Grad-CAM overlay; 0 hides it.
         target: Class that the overlay explains: ``predicted``, ``true`` or ``background``.
         model: Position of the classifier whose overlay is shown.
@@ -114,7 +112,7 @@ class State:
 FIELDS = tuple(f.name for f in fields(State))
 
 
-def base_variant(background: str, pictures: Mapping[str, layers.Picture]) -> Variant:
+def base_variant(background: str, pictures: Mapping[str, Picture]) -> Variant:
     """Turn a background as it is written into a variant, before anything is adjusted by hand.
 
     Args:
@@ -137,10 +135,10 @@ def base_variant(background: str, pictures: Mapping[str, layers.Picture]) -> Var
         return given(pictures[rest], name=f"given_{rest}")
     if kind == "colour":
         red, green, blue = bytes.fromhex(rest.removeprefix("#"))
-        return given(layers.Plain((red, green, blue)), name=f"given_{rest.removeprefix('#').lower()}")
+        return given(Plain((red, green, blue)), name=f"given_{rest.removeprefix('#').lower()}")
     if kind == "texture":
-        return given(layers.Texture(rest), name=f"given_{rest}")
-    return given(layers.Noise("uniform" if rest == "uniform" else "gaussian"), name=f"given_{rest}_noise")
+        return given(Texture(rest), name=f"given_{rest}")
+    return given(Noise("uniform" if rest == "uniform" else "gaussian"), name=f"given_{rest}_noise")
 
 
 def _check_background(kind: str, rest: str, written: str) -> None:

@@ -1,0 +1,317 @@
+"""Show small tables to people: percent with intervals, as LaTeX, Markdown, HTML or CSV.
+
+Tables hold fractions until the last moment; only the writers of this module make percent of them (and `to_csv`, which
+machines read, does not). Columns ``x``, ``x_low`` and ``x_high`` are shown as one: 78.9 [77.6, 80.1].
+"""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Callable, Mapping
+from numbers import Integral
+from typing import Any, NamedTuple
+
+import pandas as pd
+from pandas.io.formats.style import Styler
+
+from bglab.catalogue import unknown_name
+from bglab.errors import BadInput, UnknownName
+from bglab.names import display_name
+
+
+class Estimate(NamedTuple):
+    """A number with its interval, as one cell of a table."""
+
+    value: float
+    low: float
+    high: float
+
+
+class _Markup(NamedTuple):
+    """How one format writes a cell."""
+
+    interval: str
+    bold: str
+    minus: str
+    missing: str
+    less: str
+    escape: Callable[[str], str]
+
+
+class _Written(NamedTuple):
+    """A table as text, and which columns are set to the right."""
+
+    text: pd.DataFrame
+    right: list[bool]
+
+
+_LATEX_ESCAPES = str.maketrans(
+    {c: "\\" + c for c in "&%$#_{}"}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+)
+
+_PLAIN = _Markup("{value} [{low}, {high}]", "{}", "−", "–", "<", str)
+_MARKDOWN = _Markup("{value} [{low}, {high}]", "**{}**", "−", "–", "<", lambda text: text.replace("|", "\\|"))
+_HTML = _Markup("{value} <small>[{low}, {high}]</small>", "<b>{}</b>", "−", "–", "&lt;", html.escape)
+_LATEX = _Markup(
+    r"{value} {{\scriptsize [{low}, {high}]}}",
+    r"\textbf{{{}}}",
+    "$-$",
+    "--",
+    "$<$",
+    lambda text: text.translate(_LATEX_ESCAPES),
+)
+
+_HEADINGS = {
+    "n": "n", "top1": "Top-1 (%)", "top5": "Top-5 (%)", "same": "Mixed-Same (%)", "rand": "Mixed-Rand (%)",
+    "gap": "BG-Gap (points)", "difference": "Difference (points)", "share": "Share (%)", "captured": "Captured (%)",
+    "ours": "Ours (%)", "published": "Published (%)", "p": "p", "p_holm": "p (Holm)",
+    "share_on_object": "On the object (%)", "share_on_object_chance": "By chance (%)", "mask_area": "Mask (%)",
+    "pointing": "Pointing game (%)", "iou": "IoU (%)",
+    "auc": "AUC (%)", "undefined": "Without map", "core_accuracy": "Core accuracy (%)",
+    "spurious_accuracy": "Spurious accuracy (%)", "rfs": "RFS", "drop": "Drop (points)",
+    "model_a": "Model A", "model_b": "Model B", "a_only": "Only A", "b_only": "Only B",
+}  # fmt: skip
+
+#: Columns and axes whose entries are identifiers with a printed name.
+_IDENTIFIERS = frozenset({"variant", "train", "test", "category", "space"})
+_PRINTED = {
+    "in9": "IN-9", "in9l": "IN-9L", "in9lb": "IN-9LB", "imagenet": "ImageNet", "voc": "VOC", "background_gap": "BG-Gap",
+    "bg_irrelevant": "BG Irrelevant", "bg_required": "BG Required", "bg_fools": "BG Fools",
+    "bg_fg_required": "BG+FG Required", "bg_fg_fools": "BG+FG Fools",
+    "bg_fools_strict": "BG Fools (same wrong class)",
+}  # fmt: skip
+_P_VALUES = frozenset({"p", "p_holm"})
+
+
+def with_intervals(table: pd.DataFrame) -> pd.DataFrame:
+    """Fold each triple of columns ``x, x_low, x_high`` into one column ``x`` of `Estimate`.
+
+    Example:
+        >>> with_intervals(pd.DataFrame({"top1": [0.5], "top1_low": [0.4], "top1_high": [0.6]}))["top1"].item()
+        Estimate(value=0.5, low=0.4, high=0.6)
+    """
+    folded = table.copy()
+    for name in table.columns:
+        limits = [f"{name}_low", f"{name}_high"]
+        if set(limits) <= set(table.columns):
+            triples = table[[name, *limits]].itertuples(index=False, name=None)
+            folded[name] = pd.Series([Estimate(*triple) for triple in triples], index=table.index, dtype=object)
+            folded = folded.drop(columns=limits)
+    return folded
+
+
+def spread(table: pd.DataFrame, *, rows: str, columns: str, value: str) -> pd.DataFrame:
+    """Lay a long table out as the papers do, e.g. variants down and models across, in order of first appearance.
+
+    Args:
+        table: One row a cell; intervals are folded in.
+        rows: The column whose entries become the rows.
+        columns: The column whose entries become the columns.
+        value: The column that fills the cells.
+
+    Raises:
+        UnknownName: If a column does not exist.
+        BadInput: If two rows fall into one cell.
+    """
+    _check(table, (rows, columns, value))
+    twice = table.loc[table.duplicated([rows, columns])]
+    if len(twice):
+        cell = " and ".join(str(twice[name].iloc[0]) for name in (rows, columns))
+        raise BadInput(f"expected one row a cell, got two for {cell}; select one data set or space first")
+    wide = with_intervals(table).pivot_table(index=rows, columns=columns, values=value, aggfunc="first", sort=False)
+    return wide.reindex(index=list(dict.fromkeys(table[rows])), columns=list(dict.fromkeys(table[columns])))
+
+
+def significant_best(wide: pd.DataFrame) -> pd.DataFrame:
+    """Mark in each row the cell whose interval lies above all others, if there is one.
+
+    Intervals that do not overlap are a stricter condition than a paired test (see `bglab.analysis.compare_models`),
+    so what is marked is safe to print in bold.
+
+    Args:
+        wide: Cells of `Estimate`, as `spread` makes them; the larger value is the better one.
+    """
+
+    def mark(row: pd.Series) -> pd.Series:
+        cells = {name: cell for name, cell in row.items() if isinstance(cell, Estimate)}
+        best = max(cells, key=lambda name: cells[name].value, default=None)
+        others = [cell.high for name, cell in cells.items() if name != best]
+        wins = bool(others) and best is not None and cells[best].low > max(others)
+        return pd.Series([wins and name == best for name in row.index], index=row.index)
+
+    return pd.DataFrame([mark(row) for _, row in wide.iterrows()], index=wide.index, columns=wide.columns)
+
+
+def beside(ours: pd.DataFrame, published: pd.DataFrame, *, on: Mapping[str, str], value: str = "top1") -> pd.DataFrame:
+    """Put the printed numbers next to ours.
+
+    Args:
+        ours: A table of `bglab.analysis.metrics`; rows without a printed number stay, with NaN.
+        published: Rows of `bglab.analysis.published`, of one quantity.
+        on: Our columns and the published ones they match, e.g. ``{"variant": "test"}``.
+        value: Our column to compare, with ``_low`` and ``_high``.
+
+    Returns:
+        Our identifying columns, then ``[ours, ours_low, ours_high, published, difference, inside, place, note]``:
+        difference is ours minus published, ``inside`` says whether the printed number lies in our interval.
+
+    Raises:
+        UnknownName: If a column does not exist.
+    """
+    limits = [value, f"{value}_low", f"{value}_high"]
+    _check(ours, (*on, *limits))
+    _check(published, tuple(on.values()))
+    identity = [c for c in ("model", "dataset", "variant", "n") if c in ours.columns and c not in on]
+    left = ours[[*on, *identity, *limits]].set_axis([*on, *identity, "ours", "ours_low", "ours_high"], axis=1)
+    right = published[[*on.values(), "value", "place", "note"]].set_axis([*on, "published", "place", "note"], axis=1)
+    both = left.merge(right, on=list(on), how="left")
+    both["difference"] = both["ours"] - both["published"]
+    inside = both["published"].between(both["ours_low"], both["ours_high"])
+    both["inside"] = inside.astype("boolean").mask(both["published"].isna())
+    return both.reindex(columns=[*left.columns, "published", "difference", "inside", "place", "note"])
+
+
+def as_percent(table: pd.DataFrame, *, digits: int = 1) -> pd.DataFrame:
+    """Write every cell as people read it: percent, folded intervals, printed names, headings.
+
+    Args:
+        table: Fractions are percent or percentage points afterwards; p-values and whole numbers stay what they are.
+        digits: Decimals of a percent.
+
+    Example:
+        >>> as_percent(pd.DataFrame({"variant": ["only_bg_t"], "top1": [0.4906], "n": [4050]})).values.tolist()
+        [['Only-BG-T', '49.1', '4,050']]
+    """
+    return _written(table, _PLAIN, digits, None).text
+
+
+def to_markdown(table: pd.DataFrame, *, digits: int = 1, bold: pd.DataFrame | None = None) -> str:
+    """Write a Markdown table; numbers are set to the right.
+
+    Args:
+        table: A table of fractions.
+        digits: Decimals of a percent.
+        bold: Which cells to set in bold, e.g. from `significant_best`; None for none.
+    """
+    text, right = _written(table, _MARKDOWN, digits, bold, index_as_column=True)
+    lines = [text.columns.tolist(), ["--:" if number else ":--" for number in right], *text.to_numpy().tolist()]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def to_html(table: pd.DataFrame, *, digits: int = 1, bold: pd.DataFrame | None = None) -> str:
+    """Write an HTML table with intervals in small type; the arguments are those of `to_markdown`."""
+    return styled(table, digits=digits, bold=bold).to_html()
+
+
+def styled(table: pd.DataFrame, *, digits: int = 1, bold: pd.DataFrame | None = None) -> Styler:
+    """Give a table that a notebook displays with intervals in small type; arguments as in `to_markdown`."""
+    text, _ = _written(table, _HTML, digits, bold, index_as_column=True)
+    # a fixed id keeps the output the same from run to run
+    return Styler(text, uuid="bglab", cell_ids=False).hide(axis="index")
+
+
+def to_latex(
+    table: pd.DataFrame, *, caption: str = "", label: str = "", digits: int = 1, bold: pd.DataFrame | None = None
+) -> str:
+    r"""Write a LaTeX table for the booktabs package, with intervals in small type.
+
+    Args:
+        table: A table of fractions.
+        caption: LaTeX, as it shall be printed.
+        label: Key for ``\ref``.
+        digits: Decimals of a percent.
+        bold: Which cells to set in bold, e.g. from `significant_best`; None for none.
+    """
+    text, right = _written(table, _LATEX, digits, bold, index_as_column=True)
+    return (
+        Styler(text)
+        .hide(axis="index")
+        .to_latex(
+            hrules=True,
+            column_format="".join("r" if number else "l" for number in right),
+            caption=caption or None,
+            label=label or None,
+            position_float="centering",
+        )
+    )
+
+
+def to_csv(table: pd.DataFrame) -> str:
+    """Write the fractions themselves, unrounded, for machines; folded intervals become columns again."""
+    flat = {}
+    for name in table.columns:
+        if any(isinstance(cell, Estimate) for cell in table[name]):
+            for field in Estimate._fields:
+                column = f"{name}" if field == "value" else f"{name}_{field}"
+                flat[column] = table[name].map(lambda cell, f=field: getattr(cell, f, math.nan))
+        else:
+            flat[name] = table[name]
+    return pd.DataFrame(flat, index=table.index).to_csv(index=table.index.name is not None, lineterminator="\n")
+
+
+def _written(
+    table: pd.DataFrame, markup: _Markup, digits: int, bold: pd.DataFrame | None, *, index_as_column: bool = False
+) -> _Written:
+    """Turn every cell, heading and row name into text; an index without a name only counts rows."""
+    folded = with_intervals(table)
+    across, down = folded.columns.name, folded.index.name
+    headings, columns, right = [], [], []
+    names = [_name(str(entry), str(down), markup) for entry in folded.index]
+    if index_as_column and down is not None:
+        headings, columns, right = [markup.escape(_heading(str(down)))], [names], [False]
+    for name in folded.columns:
+        cells = folded[name].tolist()
+        marks = bold[name].tolist() if bold is not None and name in bold.columns else [False] * len(cells)
+        texts = [_cell(cell, str(name), markup, digits) for cell in cells]
+        columns.append([markup.bold.format(t) if mark else t for t, mark in zip(texts, marks, strict=True)])
+        headings.append(_name(str(name), str(across), markup) if across else markup.escape(_heading(str(name))))
+        right.append(not any(isinstance(cell, str) for cell in cells))
+    index = None if index_as_column or down is None else pd.Index(names, name=down)
+    rows = list(zip(*columns, strict=True))
+    return _Written(pd.DataFrame(rows, columns=headings, index=index, dtype=object), right)
+
+
+def _cell(cell: Any, column: str, markup: _Markup, digits: int) -> str:
+    """Write one cell by its type, and a float by its column."""
+    if isinstance(cell, Estimate):
+        if math.isnan(cell.value):
+            return markup.missing
+        value, low, high = (_number(100 * x, digits, markup) for x in cell)
+        return markup.interval.format(value=value, low=low, high=high)
+    if isinstance(cell, str):
+        return _name(cell, column, markup)
+    if cell is None or cell is pd.NA or (isinstance(cell, float) and math.isnan(cell)):
+        return markup.missing
+    if isinstance(cell, bool):
+        return "yes" if cell else "no"
+    if isinstance(cell, Integral):
+        return f"{cell:,}".replace("-", markup.minus)
+    if column in _P_VALUES:
+        return f"{markup.less} 0.001" if cell < 0.001 else f"{cell:.3f}"
+    return _number(100 * float(cell), digits, markup)
+
+
+def _number(value: float, digits: int, markup: _Markup) -> str:
+    text = f"{value:.{digits}f}"
+    if float(text) == 0:  # no "−0.0"
+        text = text.removeprefix("-")
+    return text.replace("-", markup.minus)
+
+
+def _name(entry: str, column: str, markup: _Markup) -> str:
+    """Write an identifier as the papers print it, anything else as it is."""
+    if column in _IDENTIFIERS:
+        entry = _PRINTED.get(entry) or ", ".join(display_name(part) for part in entry.split(", "))
+    return markup.escape(entry)
+
+
+def _heading(column: str) -> str:
+    return _HEADINGS.get(column, column.replace("_", " ").capitalize())
+
+
+def _check(table: pd.DataFrame, columns: tuple[str, ...]) -> None:
+    for column in columns:
+        if column not in table.columns:
+            raise UnknownName(unknown_name("column", column, [str(c) for c in table.columns]))

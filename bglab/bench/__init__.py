@@ -1,0 +1,12 @@
+"""How fast bglab is on this machine: each contender is timed between two runs of its baseline."""
+
+from bglab.bench.contenders import plan_for
+from bglab.bench.measure import Measurement, Ratio, Report, measure
+
+__all__ = [
+    "Measurement",
+    "Ratio",
+    "Report",
+    "measure",
+    "plan_for",
+]

@@ -1,0 +1,83 @@
+"""What the commands share: how one is added, and how notices are worded."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bglab.models import Classifier
+    from bglab.scenes import Rejection, SceneSet
+
+#: Of an option that takes several models.
+MODELS_HELP = "for example lite:efficientnet_lite0; thirty-two, table-1 and today are lists of bglab.models.model_lists"
+_LISTED_REJECTIONS = 10
+
+
+def command(verbs: argparse._SubParsersAction, name: str, run: Callable) -> argparse.ArgumentParser:
+    """Add one command, described by the first line of its function."""
+    summary = (run.__doc__ or "").split("\n", maxsplit=1)[0]
+    parser = verbs.add_parser(name, help=summary, description=summary)
+    parser.add_argument("--debug", action="store_true", help="show a traceback with an error")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def add_engine_options(parser: argparse.ArgumentParser) -> None:
+    """Add what `load` reads: where the arithmetic runs, in timm's names."""
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
+    parser.add_argument("--engine", default="auto", choices=("auto", "torch", "openvino"))
+    parser.add_argument("--amp-dtype", default="none", choices=("none", "bfloat16", "float16"))
+    parser.add_argument("--torchcompile", action="store_true")
+
+
+def load(model: str, options: argparse.Namespace) -> Classifier:
+    """Load a classifier as the engine options say."""
+    from bglab.models import load_classifier
+
+    return load_classifier(
+        model,
+        engine=options.engine,
+        device=options.device,
+        amp_dtype=options.amp_dtype,
+        torchcompile=options.torchcompile,
+    )
+
+
+def positive(text: str) -> int:
+    """Read a whole number of at least 1."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text}")
+    return number
+
+
+def watched() -> bool:
+    """Say whether a person watches: a progress bar in a log file is only noise."""
+    return sys.stderr.isatty()
+
+
+def say_error(sentence: str) -> None:
+    """Write one sentence to stderr."""
+    print(f"bglab: {sentence}", file=sys.stderr)
+
+
+def report_notices(scenes: SceneSet) -> None:
+    """Pass on what a source noticed while it was opened."""
+    for notice in scenes.notices:
+        say_error(f"notice: {notice}")
+
+
+def report_rejections(rejected: Sequence[Rejection], at_most: int | None = _LISTED_REJECTIONS) -> None:
+    """Name and count what takes no part."""
+    if not rejected:
+        return
+    say_error(f"notice: {len(rejected)} scenes take no part:")
+    for rejection in rejected[:at_most]:
+        named = rejection.file or rejection.scene
+        reason = rejection.reason if named in rejection.reason else f"{named}: {rejection.reason}"
+        print(f"  {reason}", file=sys.stderr)
+    if at_most is not None and len(rejected) > at_most:
+        print(f"  … and {len(rejected) - at_most} more; bglab data check lists all", file=sys.stderr)

@@ -1,0 +1,103 @@
+"""Keep finished crops, so that the next network with the same transform decodes nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from bglab.errors import BadInput
+from bglab.files import data_root, writable_folder
+from bglab.images import EvaluationTransform
+from bglab.scenes import Rejection, SceneRecord
+from bglab.variants import Block, FullScenes, Variant
+
+
+def crop_file(full: FullScenes, variant: Variant, transform: EvaluationTransform) -> Path:
+    """Say where the crops of one variant are kept; the index beside it, with the suffix .json, makes them whole."""
+    name = f"{full.by_box.fingerprint}-{full.definition(variant, transform)}.raw"
+    return data_root() / "cache" / "crops" / name
+
+
+def kept_blocks(
+    full: FullScenes, variant: Variant, transform: EvaluationTransform, block_size: int
+) -> Iterator[Block] | None:
+    """Give the kept crops of one variant as blocks; None if they are not there."""
+    file = crop_file(full, variant, transform)
+    try:
+        index = json.loads(file.with_suffix(".json").read_text())
+        shape = (len(index["scenes"]), 3, transform.size, transform.size)
+        crops = np.memmap(file, dtype=np.uint8, mode="c", shape=shape)
+    except (OSError, ValueError, KeyError):
+        return None
+    return _from_index(full, variant, index, crops, block_size)
+
+
+def _from_index(full: FullScenes, variant: Variant, index: dict, crops: np.ndarray, size: int) -> Iterator[Block]:
+    known: dict[str, SceneRecord] = {record.id: record for record in full.by_box.records}
+    records = tuple(known[scene] for scene in index["scenes"])
+    rejected = tuple(Rejection(*entry) for entry in index["rejected"])
+    for start in range(0, len(records), size):
+        part = slice(start, start + size)
+        donors = (tuple(index["donors"][part]),)
+        yield Block((variant.name,), records[part], donors, crops[None, part], () if start else rejected)
+
+
+def keeping(
+    full: FullScenes, variants: Sequence[Variant], transform: EvaluationTransform, given: Iterator[Block]
+) -> Iterator[Block]:
+    """Pass blocks on and keep their crops; a run that ends early keeps nothing.
+
+    Raises:
+        BadInput: If the cache cannot be written.
+    """
+    keepers = [_Keeper(crop_file(full, variant, transform)) for variant in variants]
+    try:
+        for block in given:
+            for keeper, donors, crops in zip(keepers, block.donors, block.crops, strict=True):
+                keeper.add(block, donors, crops)
+            yield block
+        for keeper in keepers:
+            keeper.finish()
+    except OSError as problem:
+        raise BadInput(
+            f"could not keep crops under {data_root() / 'cache' / 'crops'} ({problem.strerror or problem}); free some "
+            "space, or go on without keeping them"
+        ) from None
+    finally:
+        for keeper in keepers:
+            keeper.close()
+
+
+class _Keeper:
+    """Writes the crops of one variant under a temporary name, and renames them when all are there."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.scratch = writable_folder(file.parent) / f".{os.getpid()}-{file.name}"
+        self.index: dict[str, list] = {"scenes": [], "donors": [], "rejected": []}
+        self.stream: BinaryIO = self.scratch.open("wb")
+
+    def add(self, block: Block, donors: Sequence[str], crops: np.ndarray) -> None:
+        """Append one block."""
+        self.stream.write(np.ascontiguousarray(crops).tobytes())
+        self.index["scenes"] += [record.id for record in block.records]
+        self.index["donors"] += donors
+        self.index["rejected"] += [list(rejection) for rejection in block.rejected]
+
+    def finish(self) -> None:
+        """Give both files their names, the index last."""
+        self.stream.close()
+        self.scratch.replace(self.file)
+        index = self.scratch.with_suffix(".json")
+        index.write_text(json.dumps(self.index))
+        index.replace(self.file.with_suffix(".json"))
+
+    def close(self) -> None:
+        """Remove what is unfinished."""
+        self.stream.close()
+        self.scratch.unlink(missing_ok=True)

@@ -1,0 +1,223 @@
+"""Disturb the object or the background and predict: noise over a grid of strengths, and the object taken away.
+
+The rows are prediction tables, so they are kept, resumed and read like all others; `bglab.analysis` turns them into
+relative foreground sensitivity, core and spurious accuracy, and the drop when the object goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal, final
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, UInt8
+from torch import Tensor
+
+from bglab.errors import BadInput
+from bglab.evaluation.predict import predict
+from bglab.images import add_noise
+from bglab.models import Classifier
+from bglab.scenes import PreparedScenes, SceneSet, open_scenes, prepare
+from bglab.variants import (
+    VARIANTS,
+    Background,
+    Draw,
+    Foreground,
+    Keep,
+    Own,
+    Patch,
+    SceneBatch,
+    Variant,
+    at_strength,
+    compose,
+)
+
+Norm = Literal["linf", "l2"]
+
+_LEVELS = 255.0
+_GREY = (128, 128, 128)
+_PLACE = "RFS, Moayeri et al. 2022"
+
+
+@dataclass(frozen=True)
+class NoiseGrid:
+    """How strong the noise is, and how often it is drawn.
+
+    Attributes:
+        norm: ``linf`` adds Gaussian noise of a standard deviation to each pixel of the region; ``l2`` scales the
+            region's whole noise to one Euclidean norm, so that a small object is disturbed as much as a large one.
+        strengths: Standard deviations or norms, of pictures in [0, 1].
+        draws: How often each strength is drawn.
+    """
+
+    norm: Norm
+    strengths: tuple[float, ...]
+    draws: int = 3
+
+    def __post_init__(self) -> None:
+        if self.draws < 1 or not self.strengths or min(self.strengths) <= 0:
+            raise BadInput(
+                f"expected strengths above 0 and at least one draw, got {self.strengths} and {self.draws}; "
+                "see sensitivity.LINF for an example"
+            )
+
+
+#: The grids of Moayeri et al. (CVPR 2022), as in their evaluation of Hard ImageNet.
+LINF = NoiseGrid("linf", (0.125, 0.25, 0.375, 0.5, 0.625, 0.75))
+L2 = NoiseGrid("l2", (30.0, 60.0, 90.0, 120.0, 150.0, 180.0))
+
+#: The object gone in three ways (Hard ImageNet, 2022): grey by its mask, grey by its box, the box tiled with what
+#: lies beside it.
+ABLATIONS: tuple[Variant, ...] = (
+    Variant("grey_fg_mask", Patch(_GREY, "mask"), Own(), place="Hard ImageNet, Moayeri et al. 2022"),
+    Variant("grey_fg", Patch(_GREY, "box"), Own(), place="Hard ImageNet, Moayeri et al. 2022"),
+    VARIANTS["only_bg_t"],
+)
+
+
+@final
+@dataclass(frozen=True)
+class NormedForeground(Foreground):
+    """The object with Gaussian noise whose Euclidean norm over the object is ``norm``, for pictures in [0, 1]."""
+
+    wording: ClassVar[str] = "the object with noise of norm {norm:g}"
+
+    norm: float
+
+    def draw(self, scenes: SceneBatch, key: Draw) -> tuple[UInt8[Tensor, "n 3 h w"], Bool[Tensor, "n h w"]]:
+        """Give the noisy photographs, cut out by their masks."""
+        return _noise_of_norm(scenes, scenes.masks, key, self.norm), scenes.masks
+
+
+@final
+@dataclass(frozen=True)
+class NormedBackground(Background):
+    """The photograph with Gaussian noise whose Euclidean norm beside the object is ``norm``, for pictures in [0, 1]."""
+
+    wording: ClassVar[str] = "as photographed, with noise of norm {norm:g}"
+
+    norm: float
+
+    def plate(self, scenes: SceneBatch, donors: SceneBatch | None, key: Draw) -> UInt8[Tensor, "n 3 h w"]:
+        """Give the noisy photographs."""
+        return _noise_of_norm(scenes, ~scenes.masks, key, self.norm)
+
+
+def noise_variants(norm: Norm, strength: float) -> dict[str, Variant]:
+    """Give the two variants of one strength: noise on the object, and noise beside it.
+
+    Args:
+        norm: See `NoiseGrid`.
+        strength: Standard deviation or norm, of pictures in [0, 1].
+
+    Example:
+        >>> {region: variant.name for region, variant in noise_variants("l2", 60).items()}
+        {'foreground': 'core_noise_l2_60', 'background': 'spurious_noise_l2_60'}
+    """
+    if norm == "linf":
+        levels = _LEVELS * strength
+        return {
+            "foreground": at_strength(VARIANTS["core_noise"], levels),
+            "background": at_strength(VARIANTS["spurious_noise"], levels),
+        }
+    return {
+        "foreground": Variant(f"core_noise_l2_{strength:g}", NormedForeground(strength), Own(), place=_PLACE),
+        "background": Variant(f"spurious_noise_l2_{strength:g}", Keep(), NormedBackground(strength), place=_PLACE),
+    }
+
+
+def noise_predictions(
+    classifier: Classifier,
+    scenes: SceneSet | PreparedScenes | str,
+    grid: NoiseGrid = LINF,
+    *,
+    seed: int = 0,
+    size: int = 224,
+    results: Path | str | None = None,
+    batch_size: int = 64,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Predict with noise on the object and with noise beside it, over a grid of strengths (Moayeri et al. 2022).
+
+    Args:
+        classifier: From `load_classifier`.
+        scenes: A set, its prepared form, or a URI.
+        grid: Strengths and number of draws.
+        seed: Of the noise; every draw has a seed of its own.
+        size: Side of the pictures in pixels; ignored for prepared scenes.
+        results: Folder to keep the prediction tables in; finished ones are read again.
+        batch_size: Pictures a forward pass.
+        progress: Show a bar.
+
+    Returns:
+        One row a picture, strength, region and draw: the columns of a prediction table, then ``region``
+        (``foreground`` or ``background``: where the noise is), ``norm``, ``strength`` and ``draw``. All draws carry
+        the ``dataset`` of the first.
+
+    Raises:
+        BadInput: If classifier and scenes have no classes in common.
+    """
+    prepared = _prepared(scenes, size, progress=progress)
+    parts = []
+    for strength in grid.strengths:
+        for region, variant in noise_variants(grid.norm, strength).items():
+            for draw in range(grid.draws):
+                dataset = compose(prepared, variant, seed=seed * grid.draws + draw)
+                table = predict(classifier, dataset, results=results, batch_size=batch_size, progress=progress)
+                parts.append(table.assign(region=region, norm=grid.norm, strength=float(strength), draw=draw))
+    rows = pd.concat(parts, ignore_index=True)
+    return rows.assign(dataset=parts[0]["dataset"].iloc[0])
+
+
+def ablation_predictions(
+    classifier: Classifier,
+    scenes: SceneSet | PreparedScenes | str,
+    ablations: Sequence[Variant] = ABLATIONS,
+    *,
+    size: int = 224,
+    results: Path | str | None = None,
+    batch_size: int = 64,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Predict pictures as photographed and with their object taken away (Hard ImageNet, 2022).
+
+    Args:
+        classifier: From `load_classifier`.
+        scenes: A set, its prepared form, or a URI.
+        ablations: How the object goes.
+        size: Side of the pictures in pixels; ignored for prepared scenes.
+        results: Folder to keep the prediction tables in; finished ones are read again.
+        batch_size: Pictures a forward pass.
+        progress: Show a bar.
+
+    Returns:
+        A prediction table with ``original`` and every ablation.
+
+    Raises:
+        BadInput: If classifier and scenes have no classes in common.
+    """
+    prepared = _prepared(scenes, size, progress=progress)
+    parts = []
+    for variant in (VARIANTS["original"], *ablations):
+        dataset = compose(prepared, variant)
+        parts.append(predict(classifier, dataset, results=results, batch_size=batch_size, progress=progress))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _prepared(scenes: SceneSet | PreparedScenes | str, size: int, *, progress: bool) -> PreparedScenes:
+    if isinstance(scenes, PreparedScenes):
+        return scenes
+    return prepare(open_scenes(scenes) if isinstance(scenes, str) else scenes, size, progress=progress)
+
+
+def _noise_of_norm(
+    scenes: SceneBatch, regions: Bool[Tensor, "n h w"], key: Draw, norm: float
+) -> UInt8[Tensor, "n 3 h w"]:
+    """Add keyed Gaussian noise inside each region, scaled to the norm over the region before levels are clipped."""
+    shape = scenes.images.shape[1:]
+    noise = key.for_each(scenes, lambda rng: rng.standard_normal(shape, dtype=np.float32)) * regions.unsqueeze(1)
+    length = noise.flatten(1).norm(dim=1).clamp_min(1e-12).view(-1, 1, 1, 1)
+    return add_noise(scenes.images, noise * (_LEVELS * norm / length))

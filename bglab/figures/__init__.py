@@ -1,0 +1,75 @@
+"""Plots: a table goes in, matplotlib axes come out.
+
+Nothing here loads data or computes a metric, and torch is never imported.
+"""
+
+from bglab.figures.accuracy import (
+    ShownFigure,
+    plot_accuracy,
+    plot_background_gap,
+    plot_categories,
+    plot_pictures,
+    plot_published,
+)
+from bglab.figures.axes import ShownAxes, one_line_names
+from bglab.figures.invariance import Measure, plot_influence, plot_invariance, plot_ticks
+from bglab.figures.papers import (
+    plot_curves,
+    plot_fooling_rates,
+    plot_own_and_original,
+    plot_table,
+    plot_train_test,
+    plot_trends,
+)
+from bglab.figures.saliency import (
+    plot_fooled,
+    plot_foreground_sensitivity,
+    plot_localisation,
+    plot_paired_shares,
+    plot_saliency,
+)
+from bglab.figures.search import (
+    plot_class_heat_map,
+    plot_rate_histogram,
+    plot_top_backgrounds,
+    plot_transfer,
+    plot_vulnerability_curve,
+)
+from bglab.figures.theme import VENUES, color_of, save, theme
+from bglab.figures.training import LiveCurves
+
+__all__ = [
+    "LiveCurves",
+    "Measure",
+    "ShownAxes",
+    "ShownFigure",
+    "VENUES",
+    "color_of",
+    "one_line_names",
+    "plot_accuracy",
+    "plot_background_gap",
+    "plot_categories",
+    "plot_class_heat_map",
+    "plot_curves",
+    "plot_fooled",
+    "plot_fooling_rates",
+    "plot_foreground_sensitivity",
+    "plot_influence",
+    "plot_invariance",
+    "plot_localisation",
+    "plot_own_and_original",
+    "plot_paired_shares",
+    "plot_pictures",
+    "plot_published",
+    "plot_rate_histogram",
+    "plot_saliency",
+    "plot_table",
+    "plot_ticks",
+    "plot_top_backgrounds",
+    "plot_train_test",
+    "plot_transfer",
+    "plot_trends",
+    "plot_vulnerability_curve",
+    "save",
+    "theme",
+]

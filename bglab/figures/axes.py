@@ -1,0 +1,189 @@
+"""What every figure shares: figures that notebooks show, whiskers, notes, legends, and checks of the table.
+
+Figures are made without pyplot, so they may be drawn in any thread, and take sizes and fonts from the `themes.theme`
+that is active.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import Literal
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from jaxtyping import Num
+from matplotlib import font_manager
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import MaxNLocator
+
+from bglab.errors import BadInput
+from bglab.figures.theme import figure_of
+
+#: Colour of remarks.
+GREY = "#444444"
+#: Size of a marker, as part of the text size.
+MARKER = 0.5
+
+
+class ShownFigure(Figure):
+    """A figure without pyplot that a notebook displays: photographs as JPEG, which takes a tenth, drawings as PNG."""
+
+    def _repr_png_(self) -> bytes | None:
+        if self._shows_pictures():
+            return None
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png", dpi=144, metadata={"Software": None})
+        return buffer.getvalue()
+
+    def _repr_jpeg_(self) -> bytes | None:
+        if not self._shows_pictures():
+            return None
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="jpeg", dpi=110, pil_kwargs={"quality": 82})
+        return buffer.getvalue()
+
+    def _shows_pictures(self) -> bool:
+        return any(ax.images for ax in self.axes)
+
+
+class ShownAxes(Axes):
+    """Axes that a notebook displays as their figure."""
+
+    def _repr_png_(self) -> bytes | None:
+        shown = self.figure
+        return shown._repr_png_() if isinstance(shown, ShownFigure) else None
+
+    def _repr_jpeg_(self) -> bytes | None:
+        shown = self.figure
+        return shown._repr_jpeg_() if isinstance(shown, ShownFigure) else None
+
+
+def new_axes(height: float) -> Axes:
+    """Make a figure as wide as the theme says and as high as told (inches), with one plot in it."""
+    figure = ShownFigure(figsize=(matplotlib.rcParams["figure.figsize"][0], height), layout="constrained")
+    return figure.add_subplot(axes_class=ShownAxes)
+
+
+def draw_whiskers(
+    ax: Axes,
+    at: Num[np.ndarray, " k"],
+    table: pd.DataFrame,
+    name: str,
+    *,
+    vertical: bool,
+    color: str,
+    room: float = 12,
+) -> None:
+    """Draw intervals from ``<name>_low`` to ``<name>_high``, thinner where the room across them (points) is scarce."""
+    thickness = min(matplotlib.rcParams["lines.linewidth"], 0.22 * room)
+    draw = ax.vlines if vertical else ax.hlines
+    halo = withStroke(linewidth=1.7 * thickness, foreground="white")  # shows a dark whisker on a dark bar
+    lines = draw(at, table[f"{name}_low"], table[f"{name}_high"], color=color, linewidth=thickness, zorder=2.5)
+    lines.set_path_effects([halo])
+
+
+def tidy(ax: Axes, along: Literal["x", "y"]) -> None:
+    """Show fractions as percent, a light grid along the numbers, no frame."""
+    axis = ax.xaxis if along == "x" else ax.yaxis
+    axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+    axis.set_major_formatter(lambda fraction, _: f"{100 * fraction:.4g}".replace("-", "−"))
+    ax.grid(visible=True, axis=along, color="#E4E4E4", linewidth=0.6, zorder=0)
+    ax.set_axisbelow(True)
+    ax.spines[["top", "right"]].set_visible(False)
+    (ax.yaxis if along == "x" else ax.xaxis).set_tick_params(length=0)
+
+
+def legend_above(ax: Axes) -> None:
+    """Put the legend over the plot, in as many columns as fit, to be read row by row."""
+    handles, texts = ax.get_legend_handles_labels()
+    entries = sorted(zip(texts, handles, strict=True), key=lambda entry: entry[0].startswith("Chance"))
+    width = figure_of(ax).get_size_inches()[0] * 72
+    letters = max(len(text) for text in texts) + 4
+    fitting = max(1, min(len(entries), int(width / (0.62 * letters * points(matplotlib.rcParams["legend.fontsize"])))))
+    columns = -(-len(entries) // -(-len(entries) // fitting))
+    entries = [entry for column in range(columns) for entry in entries[column::columns]]  # matplotlib fills downwards
+    ax.legend(
+        [handle for _, handle in entries], [text for text, _ in entries], loc="lower right", bbox_to_anchor=(1, 1),
+        ncols=columns, frameon=False, handlelength=1.2, handletextpad=0.5, columnspacing=1.4, borderaxespad=0.2,
+    )  # fmt: skip
+
+
+def note(ax: Axes, text: str) -> None:
+    """Write a remark under the axis label, flush right so that it may run under the names of the rows."""
+    ax.annotate(
+        text, (1, 0), (0, -2), xycoords=("axes fraction", ax.xaxis.label), textcoords="offset points", ha="right",
+        va="top", fontsize="small", color=GREY, annotation_clip=False,
+    )  # fmt: skip
+
+
+def pictures_text(table: pd.DataFrame) -> str:
+    """Say how many pictures stand behind each number, or nothing where the table does not."""
+    if "n" not in table.columns:
+        return ""
+    counts = table["n"].to_numpy(np.int64)
+    low, high = counts.min(), counts.max()
+    return f"; n = {low:,}" if low == high else f"; n = {low:,} to {high:,}"
+
+
+def model_name(model: str) -> str:
+    """Break a long identifier of weights into two lines; the part before the colon says where they come from."""
+    name = model.partition(":")[2] or model
+    for mark in ("/", "."):
+        if mark in name and len(name) > 14:
+            return name.replace(mark, "\n", 1)
+    return name
+
+
+def one_line_names(models: Sequence[str]) -> list[str]:
+    """Name models in one line each, without the tag of the weights where the rest tells them apart."""
+    names = [model_name(model) for model in models]
+    short = [name.split("\n")[0] for name in names]
+    return short if len(set(short)) == len(set(models)) else [name.replace("\n", " ") for name in names]
+
+
+def group_width(ax: Axes, models: Sequence[str]) -> float:
+    """Estimate the width of a group of bars in points, before the layout is known."""
+    return 0.85 * figure_of(ax).get_size_inches()[0] * 72 / len(models)
+
+
+def name_groups(ax: Axes, models: Sequence[str]) -> None:
+    """Name groups of bars, aslant where the names would run into each other."""
+    names = [model_name(model) for model in models]
+    widest = max(len(line) for name in names for line in name.split("\n"))
+    if widest * 0.56 * points(matplotlib.rcParams["xtick.labelsize"]) <= group_width(ax, models):
+        ax.set_xticks(range(len(models)), names)
+    else:
+        ax.set_xticks(range(len(models)), one_line_names(models), rotation=30, ha="right", rotation_mode="anchor")
+
+
+def readable_on(color: str) -> str:
+    """Choose black or white text for a coloured ground."""
+    red, green, blue = to_rgb(color)
+    return "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 0.55 else "white"
+
+
+def points(size: str | float) -> float:
+    """Turn a text size such as ``small`` into points."""
+    return font_manager.FontProperties(size=size).get_size_in_points()
+
+
+def lines_high(count: float) -> float:
+    """Give the height of so many lines of text in inches."""
+    return count * 1.2 * points("medium") / 72
+
+
+def require(table: pd.DataFrame, columns: Sequence[str], *, once: Sequence[str] = ()) -> None:
+    """Refuse a table that lacks a column, is empty, or has two rows for one mark."""
+    missing = [c for c in columns if c not in table.columns]
+    if missing or table.empty:
+        what = f"no column '{missing[0]}'" if missing else "no rows"
+        raise BadInput(f"expected a table with {', '.join(columns)} and at least one row, got {what}")
+    if once and len(set(zip(*(table[c] for c in once), strict=True))) < len(table):
+        raise BadInput(
+            f"expected one row for each {' and '.join(once)}, got several; select one data set or space first"
+        )

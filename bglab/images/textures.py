@@ -1,0 +1,223 @@
+"""Texture plates of our own: seeded, tileable, from several families of spectra and structures.
+
+Time for a Background Check! pastes objects on textures without naming their source; these families are the
+default here, keyed so that a plate depends on (seed, key) alone. The Describable Textures Dataset, which the paper
+cites, or any folder of pictures can take their place.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from PIL import Image
+
+from bglab.catalogue import Catalogue
+from bglab.errors import BadInput, MissingData, UnknownName
+from bglab.images.io import PICTURE_SUFFIXES, open_picture
+from bglab.seeding import digest, keyed_generator
+
+#: Plates in a procedural stock, and their side: enough that a set sees variety, few enough to stay in memory.
+_STOCK, _STOCK_SIZE = 128, 512
+
+Field = Float[np.ndarray, "s s"]
+
+
+def texture(size: int, rng: np.random.Generator, family: str | None = None) -> UInt8[np.ndarray, "3 s s"]:
+    """Draw one texture plate.
+
+    Args:
+        size: Side in pixels; the plate's opposite edges match.
+        rng: Where its randomness comes from (see `bglab.seeding.keyed_generator`).
+        family: One of `FAMILIES`; None draws one.
+
+    Example:
+        >>> texture(32, np.random.default_rng(0), "cloudy").shape
+        (3, 32, 32)
+    """
+    name = family or str(rng.choice(list(FAMILIES)))
+    relief = FAMILIES[name](size, rng)
+    return _colour(relief, size, rng)
+
+
+def _spectral(size: int, rng: np.random.Generator, falloff: float, stretch: float = 1.0) -> Field:
+    """Filter white noise to a power law of frequency; ``stretch`` lengthens it along one direction."""
+    fy = np.fft.fftfreq(size)[:, None] * size
+    fx = np.fft.rfftfreq(size)[None, :] * size
+    radius = np.hypot(fx * stretch, fy)
+    radius[0, 0] = np.inf  # no constant part: the colour map sets the mean
+    spectrum = np.fft.rfft2(rng.standard_normal((size, size))) * radius**-falloff
+    return _unit(np.fft.irfft2(spectrum, s=(size, size)))
+
+
+def _cloudy(size: int, rng: np.random.Generator) -> Field:
+    return _spectral(size, rng, falloff=rng.uniform(1.0, 1.8))
+
+
+def _grainy(size: int, rng: np.random.Generator) -> Field:
+    return _spectral(size, rng, falloff=rng.uniform(0.1, 0.6))
+
+
+def _brushed(size: int, rng: np.random.Generator) -> Field:
+    field = _spectral(size, rng, falloff=rng.uniform(0.8, 1.3), stretch=rng.uniform(6, 20))
+    return field.T if rng.random() < 0.5 else field
+
+
+def _striped(size: int, rng: np.random.Generator) -> Field:
+    """Draw sine bands, a whole number of periods each way so that they tile, bent by soft noise."""
+    waves = rng.integers(-9, 10, size=2)
+    waves[rng.integers(2)] = rng.integers(4, 15)
+    y, x = np.mgrid[:size, :size] / size
+    bend = rng.uniform(0, 2.5) * (_spectral(size, rng, 2.0) - 0.5)
+    return _unit(np.sin(2 * np.pi * (waves[0] * x + waves[1] * y + bend)))
+
+
+def _woven(size: int, rng: np.random.Generator) -> Field:
+    """Draw warp and weft that pass over each other alternately."""
+    threads = int(rng.integers(8, 24)) * 2
+    y, x = np.mgrid[:size, :size] * threads / size
+    warp, weft = np.sin(np.pi * x) ** 2, np.sin(np.pi * y) ** 2
+    over = (np.floor(x) + np.floor(y)) % 2 == 0
+    return _unit(np.where(over, warp + 0.3, weft) + 0.25 * _spectral(size, rng, 0.4))
+
+
+def _cellular(size: int, rng: np.random.Generator) -> Field:
+    """Measure the distance to the nearest of some scattered points, on a torus: pebbles, scales, crackle."""
+    points = rng.uniform(0, 1, size=(int(rng.integers(20, 70)), 2))
+    axis = (np.arange(size) + 0.5) / size
+    nearest = np.full((size, size), np.inf)
+    for px, py in points:
+        dx, dy = np.abs(axis - px), np.abs(axis - py)
+        square = np.minimum(dx, 1 - dx)[None, :] ** 2 + np.minimum(dy, 1 - dy)[:, None] ** 2
+        np.minimum(nearest, square, out=nearest)
+    return _unit(np.sqrt(nearest))
+
+
+FAMILIES: Catalogue[Callable[[int, np.random.Generator], Field]] = Catalogue(
+    "texture",
+    {
+        "cloudy": _cloudy,
+        "grainy": _grainy,
+        "brushed": _brushed,
+        "striped": _striped,
+        "woven": _woven,
+        "cellular": _cellular,
+    },
+)
+
+
+def _colour(relief: Field, size: int, rng: np.random.Generator) -> UInt8[np.ndarray, "3 s s"]:
+    """Shade a relief between two random colours, with a little grain so that no area is flat."""
+    dark, light = np.sort(rng.uniform(20, 235, size=(2, 3)), axis=0)
+    plate = dark[:, None, None] + (light - dark)[:, None, None] * relief
+    plate += 6 * rng.standard_normal((1, size, size))
+    return plate.round().clip(0, 255).astype(np.uint8)
+
+
+def _unit(field: Field) -> Field:
+    """Stretch to [0, 1]."""
+    low, high = field.min(), field.max()
+    return (field - low) / max(high - low, 1e-12)
+
+
+@dataclass(frozen=True, eq=False)
+class Plates:
+    """A stock of plates for photographs of any size.
+
+    Attributes:
+        source: What it was opened as, without a machine's paths.
+        names: One a plate; result tables name it as the donor.
+        stamp: Digest of what the plates are made from.
+        is_tileable: Whether opposite edges match, so that a larger photograph is tiled; others are enlarged.
+        read: Gives a plate by its position.
+    """
+
+    source: str
+    names: tuple[str, ...]
+    stamp: str
+    is_tileable: bool
+    read: Callable[[int], UInt8[np.ndarray, "3 _ _"]] = field(repr=False)
+
+    def draw(self, rng: np.random.Generator, height: int, width: int) -> tuple[str, UInt8[np.ndarray, "3 h w"]]:
+        """Draw a plate and a place in it that covers a photograph; give its name and its pixels."""
+        position = int(rng.integers(len(self.names)))
+        plate = self.read(position)
+        if plate.shape[1] < height or plate.shape[2] < width:
+            plate = _tiled(plate, height, width) if self.is_tileable else _enlarged(plate, height, width)
+        top, left = (int(rng.integers(room + 1)) for room in (plate.shape[1] - height, plate.shape[2] - width))
+        return self.names[position], plate[:, top : top + height, left : left + width]
+
+
+def open_plates(source: str = "procedural", *, seed: int = 0) -> Plates:
+    """Open a stock of texture plates.
+
+    Args:
+        source: ``procedural`` (`FAMILIES`, made here), ``dtd:PATH`` (the Describable Textures Dataset, the folder that
+            holds ``images/``), or ``folder:PATH`` (every picture below a folder).
+        seed: Of procedural plates.
+
+    Raises:
+        UnknownName: If there is no such source.
+        MissingData: If the folder is not there.
+        BadInput: If it holds no picture.
+
+    Example:
+        >>> name, plate = open_plates().draw(np.random.default_rng(0), 24, 40)
+        >>> name.split("-")[0] in FAMILIES, plate.shape
+        (True, (3, 24, 40))
+    """
+    scheme, _, path = source.partition(":")
+    if source == "procedural":
+        return _procedural(seed)
+    if scheme not in {"dtd", "folder"} or not path:
+        raise UnknownName(f"unknown source of textures '{source}'. Known: procedural, dtd:PATH, folder:PATH")
+    root = Path(path).expanduser()
+    folder = root / "images" if scheme == "dtd" else root
+    if not folder.is_dir():
+        raise MissingData(f"expected a folder of textures at {folder} for '{source}', got none; unpack it there")
+    files = [f for f in sorted(folder.rglob("*")) if f.suffix.lower() in PICTURE_SUFFIXES and f.name[0] != "."]
+    if not files:
+        raise BadInput(f"expected pictures below {folder} for '{source}', got none; give another folder")
+    names = tuple(file.relative_to(folder).as_posix() for file in files)
+    sizes = [f"{name} {file.stat().st_size}" for name, file in zip(names, files, strict=True)]
+    return Plates(
+        f"{scheme}:{root.name}", names, digest(sizes), is_tileable=False, read=lambda i: _photograph(files[i])
+    )
+
+
+def _procedural(seed: int) -> Plates:
+    names = tuple(f"{list(FAMILIES)[i % len(FAMILIES)]}-{i:03d}" for i in range(_STOCK))
+    return Plates(
+        "procedural",
+        names,
+        digest([str(seed), str(_STOCK_SIZE), *names]),
+        is_tileable=True,
+        read=lambda i: _plate_of_stock(seed, names[i]),
+    )
+
+
+@functools.lru_cache(maxsize=_STOCK)
+def _plate_of_stock(seed: int, name: str) -> UInt8[np.ndarray, "3 s s"]:
+    return texture(_STOCK_SIZE, keyed_generator(seed, "texture", name), name.partition("-")[0])
+
+
+@functools.lru_cache(maxsize=_STOCK)
+def _photograph(file: Path) -> UInt8[np.ndarray, "3 h w"]:
+    return np.asarray(open_picture(file)).transpose(2, 0, 1)
+
+
+def _tiled(plate: UInt8[np.ndarray, "3 ph pw"], height: int, width: int) -> UInt8[np.ndarray, "3 h w"]:
+    """Repeat a plate until it covers the size."""
+    return np.tile(plate, (1, -(-height // plate.shape[1]), -(-width // plate.shape[2])))
+
+
+def _enlarged(plate: UInt8[np.ndarray, "3 ph pw"], height: int, width: int) -> UInt8[np.ndarray, "3 h w"]:
+    """Enlarge a plate, keeping its proportions, until it covers the size."""
+    factor = max(height / plate.shape[1], width / plate.shape[2])
+    size = (max(width, round(plate.shape[2] * factor)), max(height, round(plate.shape[1] * factor)))
+    picture = Image.fromarray(np.ascontiguousarray(plate.transpose(1, 2, 0)))
+    return np.asarray(picture.resize(size, Image.Resampling.BICUBIC)).transpose(2, 0, 1)

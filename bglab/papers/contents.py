@@ -1,0 +1,35 @@
+"""The two papers, and the catalogue of their tables and figures."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from bglab.catalogue import Catalogue
+
+if TYPE_CHECKING:
+    from bglab.papers.artefact import Artefact
+
+#: Short names of the papers, and the module that lists the artefacts of each.
+PAPERS: Catalogue[str] = Catalogue("paper", {"nos": "noise_or_signal", "tbc": "background_check"})
+
+
+def catalogue(papers: Sequence[str] = ()) -> Catalogue[Artefact]:
+    """Give the artefacts of papers by their ids, in the papers' order.
+
+    Args:
+        papers: Short names; () takes all.
+
+    Raises:
+        UnknownName: If there is no such paper.
+
+    Example:
+        >>> catalogue(["nos"])["nos-table-2"].title
+        'Accuracy and BG-Gap of many models'
+    """
+    return Catalogue("artefact", {artefact.id: artefact for name in papers or PAPERS for artefact in _listed(name)})
+
+
+def _listed(paper: str) -> Iterator[Artefact]:
+    yield from importlib.import_module(f"bglab.papers.{PAPERS[paper]}").ARTEFACTS

@@ -1,0 +1,114 @@
+"""Noise or Signal, Figures 3, 4 and 22 to 29: the backgrounds that fool most, from the matrix of all pairs."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from bglab.analysis import beside, fooling_rates, per_class_totals, rate_histogram, top_backgrounds
+from bglab.figures import plot_fooling_rates, plot_pictures
+from bglab.labels import IN9_NAMES
+from bglab.papers.artefact import Artefact, Product
+from bglab.papers.requirements import scene_of
+
+if TYPE_CHECKING:
+    from bglab.papers.reproduction import Workbench
+
+_TOP = 5
+
+
+def make_top_backgrounds(name: str, bench: Workbench) -> Product:
+    """Show the five backgrounds of a class that turn most foregrounds of other classes into it."""
+    model = bench.main_model()
+    pairs = bench.pairs(model)
+    best = top_backgrounds(pairs, k=_TOP)
+    best = best.loc[best["class"] == name].reset_index(drop=True)
+    totals = per_class_totals(pairs)
+    total = totals.loc[totals["class"] == name]
+    table = _with_total(best, total)
+    limits = zip(100 * best["rate_low"], 100 * best["rate_high"], strict=True)
+    plates = bench.dataset("only_bg_t", bench.size_of(model))
+    figure = plot_pictures(
+        [plates[scene].numpy() for scene in best["background"]],
+        [f"{100 * rate:.0f} %" for rate in best["rate"]],
+        predictions=[f"[{low:.0f}, {high:.0f}]" for low, high in limits],
+        columns=_TOP,
+    )  # fmt: skip
+    printed = PRINTED[name].printed_rows()
+    compared = None
+    if bench.is_trained(model) and bench.trained.follows_paper(model) and not bench.settings.pairs_per_class:
+        compared = beside(table, printed, on={"quantity": "quantity"})
+    shares = {"top1": "share", "top1_low": "share_low", "top1_high": "share_high"}
+    shown = table.reindex(columns=["quantity", "background", "n", *shares]).rename(columns=shares)
+    shown["quantity"] = [_READ[name] for name in shown["quantity"]]
+    return Product(
+        table, figure, shown=shown, compared=compared,
+        notes=(bench.pairs_note, "The intervals are those of each background by itself; the best of many looks better "
+               "than it is on other foregrounds."),
+        models=(bench.label(model),),
+    )  # fmt: skip
+
+
+def make_figure_4(bench: Workbench) -> Product:
+    """Count the insect backgrounds by how many foregrounds each fools."""
+    model = bench.main_model()
+    rates = fooling_rates(bench.pairs(model))
+    rates = rates.loc[rates["class"] == "insect"].reset_index(drop=True)
+    shown = rate_histogram(bench.pairs(model))
+    shown = shown.loc[shown["class"] == "insect"].reindex(columns=["low", "high", "count"]).reset_index(drop=True)
+    last = int(shown["count"].to_numpy().nonzero()[0].max())
+    return Product(
+        rates, plot_fooling_rates(rates), shown=shown.iloc[: last + 1],
+        notes=(bench.pairs_note,), models=(bench.label(model),),
+    )  # fmt: skip
+
+
+def _with_total(best: pd.DataFrame, total: pd.DataFrame) -> pd.DataFrame:
+    """Put the five rates and the share that any background of the class fools into one long table."""
+    single = pd.DataFrame(
+        {"quantity": [f"fooling_rate_{rank}" for rank in best["rank"]], "background": best["background"],
+         "class": best["class"], "n": best["n"], "fooled": best["fooled"], "top1": best["rate"],
+         "top1_low": best["rate_low"], "top1_high": best["rate_high"]}
+    )  # fmt: skip
+    whole = pd.DataFrame(
+        {"quantity": "fooling_rate_total", "background": "", "class": total["class"], "n": total["n"],
+         "fooled": total["fooled"], "top1": total["total"], "top1_low": total["total_low"],
+         "top1_high": total["total_high"]}
+    )  # fmt: skip
+    return pd.concat([single, whole], ignore_index=True)
+
+
+_READ = {f"fooling_rate_{rank}": f"background {rank}" for rank in range(1, _TOP + 1)}
+_READ |= {"fooling_rate_total": "any background of the class"}
+
+
+def _artefact(number: int, name: str, place: str) -> Artefact:
+    return Artefact(
+        f"nos-figure-{number}", f"The five most adversarial backgrounds: {name}", f"Figure {number}",
+        f"The backgrounds of class {name} that turn most foregrounds of other classes into {name}, each with its share "
+        "and interval, and the share that any background of the class turns.",
+        functools.partial(make_top_backgrounds, name), (scene_of(name),), (place,), name, _layout,
+    )  # fmt: skip
+
+
+def _layout(printed: pd.DataFrame) -> pd.DataFrame:
+    """Lay the printed shares out like ours."""
+    ordered = printed.iloc[[*range(1, len(printed)), 0]]
+    return pd.DataFrame({"quantity": [_READ[name] for name in ordered["quantity"]], "share": ordered["value"]})
+
+
+_OTHERS = [name for name in IN9_NAMES if name != "insect"]
+#: The artefact of each class.
+PRINTED = {"insect": _artefact(3, "insect", "nos-figure-3")}
+PRINTED |= {name: _artefact(number, name, "nos-figures-22-29") for number, name in enumerate(_OTHERS, start=22)}
+
+ARTEFACTS = (
+    *PRINTED.values(),
+    Artefact(
+        "nos-figure-4", "How adversarial single backgrounds are", "Figure 4",
+        "Histogram of insect backgrounds by the share of foregrounds of other classes that each turns into an insect.",
+        make_figure_4, (scene_of("insect"),),
+    ),
+)  # fmt: skip

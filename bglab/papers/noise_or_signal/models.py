@@ -1,0 +1,153 @@
+"""Noise or Signal, Figures 7, 8 and 13: the five categories, the trend over models, and blurred backgrounds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from bglab.analysis import beside, categories, fit_trends, published, share_interval, significant_best, trend_bands
+from bglab.figures import plot_categories, plot_pictures, plot_trends
+from bglab.papers.artefact import Artefact, Product, Test
+from bglab.papers.comparisons import laid_out, model_tests, score_table
+from bglab.papers.examples import answers_to, shuffled_scenes, title_of
+from bglab.papers.requirements import scenes
+
+if TYPE_CHECKING:
+    from bglab.papers.reproduction import Workbench
+
+_CATEGORY_VARIANTS = ("original", "mixed_rand", "only_bg_t")
+_FIGURE_7 = ("mixed_rand", "original", "only_bg_t")
+_TRENDS = ("only_bg_t", "mixed_next", "mixed_rand", "mixed_same", "no_fg")
+_BLURRED = ("original", "only_fg", "bg_blurred", "mixed_same")
+
+
+def make_figure_7(bench: Workbench) -> Product:
+    """Sort pictures into the five categories for each training set, or for the given models."""
+    found = bench.trained.networks(_FIGURE_7)
+    models = list(found.values()) or list(bench.settings.models)
+    table = categories(bench.predictions(models, _CATEGORY_VARIANTS), by=["model"])
+    instead = "No network trained on Mixed-Rand, Original or Only-BG-T is here; the given models stand in."
+    compared = None
+    original = found.get("original")
+    if original is not None and bench.trained.follows_paper(original):
+        compared = _beside_figure_7(table.loc[table["model"] == bench.label(original)])
+    return Product(
+        table,
+        plot_categories(table),
+        shown=laid_out(table, rows="category", columns="model", value="share"),
+        compared=compared,
+        notes=() if found else (instead,),
+        models=tuple(dict.fromkeys(table["model"])),
+    )
+
+
+def make_figure_8(bench: Workbench) -> Product:
+    """Set accuracy on the versions against accuracy on ImageNet, model by model, with straight lines."""
+    predictions = bench.predictions(bench.settings.models, ("original", *_TRENDS))
+    table = score_table(predictions, gap=False).rename(columns={"test": "variant"})
+    if bench.imagenet_scenes is not None:
+        seen = bench.predictions(bench.settings.models, ["original"], scenes=bench.imagenet_scenes)
+        whole, name = score_table(seen, gap=False), "ImageNet top-1 accuracy"
+    else:
+        whole, name = table.loc[table["variant"] == "original"], "Accuracy on Original"
+    reference = dict(zip(whole["model"], whole["top1"], strict=True))
+    table = table.assign(reference=[reference[model] for model in table["model"]])
+    table = table.loc[table["variant"] != "original"].reset_index(drop=True)
+    notes = []
+    if bench.imagenet_scenes is None:
+        notes.append(
+            "Without ImageNet's validation set (--imagenet) accuracy on Original stands on the horizontal axis."
+        )
+    if len(bench.settings.models) < 4:
+        notes.append("A line through so few models says little: see the width of its interval.")
+    return Product(
+        table,
+        plot_trends(table, bands=trend_bands(table), reference=name),
+        shown=laid_out(table, rows="variant", columns="model"),
+        tests=(Test("Slope of each line, points of accuracy a point: least squares, 95 % interval", _slopes(table)),
+               *model_tests(predictions, ("mixed_rand",))),
+        notes=tuple(notes),
+        models=tuple(dict.fromkeys(table["model"])),
+    )  # fmt: skip
+
+
+def make_figure_13(bench: Workbench) -> Product:
+    """Show a picture whole, without and with a blurred background, and score models on all of them."""
+    models = list(bench.settings.models)
+    predictions = bench.predictions(models, _BLURRED)
+    table = score_table(predictions, gap=False)
+    first = predictions.loc[predictions["model"] == bench.label(models[0])]
+    whole = first.loc[first["variant"] == "original"]
+    right = set(whole.loc[whole["label"] == whole["prediction"], "scene"])
+    drawn = shuffled_scenes(bench, models[0], _BLURRED[:3])
+    scene = next((name for name in drawn if name in right), drawn[0])
+    datasets = [bench.dataset(variant, bench.size_of(models[0])) for variant in _BLURRED[:3]]
+    answers = answers_to(bench, first, scene)
+    figure = plot_pictures(
+        [dataset[scene].numpy() for dataset in datasets],
+        [title_of(variant) for variant in _BLURRED[:3]],
+        labels=[answers["truth"]] * 3,
+        predictions=[answers[variant] for variant in _BLURRED[:3]],
+        columns=3,
+    )
+    best = significant_best(laid_out(table, rows="test", columns="model"))
+    return Product(
+        table,
+        figure,
+        shown=laid_out(table, rows="test", columns="model"),
+        bold=best,
+        tests=model_tests(predictions, ("bg_blurred",)),
+        notes=(f"The picture is {scene}, drawn by the seed among those that are right as a whole; the answers are "
+               f"{bench.label(models[0])}'s.", "The paper does not say how strongly it blurs."),
+        models=tuple(dict.fromkeys(table["model"])),
+    )  # fmt: skip
+
+
+def _slopes(table: pd.DataFrame) -> pd.DataFrame:
+    """Write slopes out, which are neither fractions nor percent."""
+    rows = []
+    for fit in fit_trends(table).to_dict("records"):
+        limits = f" [{fit['slope_low']:.2f}, {fit['slope_high']:.2f}]" if fit["models"] > 2 else ""
+        rows.append((fit["variant"], fit["models"], f"{fit['slope']:.2f}{limits}".replace("-", "−")))
+    return pd.DataFrame(rows, columns=["variant", "models", "slope"])
+
+
+def _beside_figure_7(table: pd.DataFrame) -> pd.DataFrame:
+    """Put the two shares that the text gives beside ours."""
+    counts = table.set_index("category")["count"]
+    n = int(table["n"].iloc[0])
+    ours = {
+        "bg_required + bg_fg_required": counts["bg_required"] + counts["bg_fg_required"],
+        "bg_fools": counts["bg_fools"],
+    }
+    frame = pd.DataFrame({"quantity": list(ours), "n": n, "count": list(ours.values())})
+    low, high = share_interval(frame["count"].to_numpy(), frame["n"].to_numpy())
+    frame = frame.assign(top1=frame["count"] / n, top1_low=low, top1_high=high)
+    return beside(frame, published("nos-figure-7"), on={"quantity": "quantity"})
+
+
+ARTEFACTS = (
+    Artefact(
+        "nos-figure-7", "In how many pictures the background decides", "Figure 7",
+        "The five categories of Table 3 as shares of all pictures, for networks trained on Mixed-Rand, Original and "
+        "Only-BG-T; versions are matched by the foreground's scene.",
+        make_figure_7, (scenes(),), ("nos-figure-7",),
+    ),
+    Artefact(
+        "nos-figure-8", "Better models and backgrounds", "Figure 8",
+        "Accuracy on five versions against ImageNet accuracy: a column a model, a line of best fit a version, with its "
+        "95 % band.",
+        make_figure_8, (scenes(),),
+        contradictions=(
+            "The introduction of version 1 says that more accurate models exploit backgrounds more and are more "
+            "robust; its abstract says that they depend on backgrounds less.",
+        ),
+    ),
+    Artefact(
+        "nos-figure-13", "Blurred backgrounds", "Figure 13",
+        "A picture as Original, Only-FG and BG-Blurred with a model's answers, and accuracies that test the claim that "
+        "BG-Blurred lies between Only-FG and Mixed-Same.",
+        make_figure_13, (scenes(),),
+    ),
+)  # fmt: skip

@@ -1,0 +1,207 @@
+"""The report of a reproduction: one page that needs nothing else, and the same as json for scripts."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import math
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from bglab.analysis import detectable_difference, to_html
+from bglab.files import whole_file
+from bglab.papers.artefact import VERDICTS, Artefact, Outcome, Product
+from bglab.results import commit, versions
+
+if TYPE_CHECKING:
+    from bglab.papers.reproduction import Workbench
+
+PAPERS = {
+    "nos": "Noise or Signal: The Role of Image Backgrounds in Object Recognition (arXiv 2006.09994)",
+    "tbc": "Time for a Background Check! Uncovering the Impact of Background Features (arXiv 2006.14077)",
+}
+_WIDTH_PX = 1400
+# columns of a comparison, in the order of the page
+_COMPARED = ("ours", "ours_low", "ours_high", "published", "difference", "inside")
+
+
+def write_report(outcomes: Sequence[Outcome], bench: Workbench) -> tuple[Path, Path]:
+    """Write ``report.html`` and ``report.json`` into the workbench's folder.
+
+    Args:
+        outcomes: What became of each artefact, in order.
+        bench: What they were made on.
+
+    Returns:
+        Paths of the two files.
+    """
+    folder = bench.settings.out
+    page, data = folder / "report.html", folder / "report.json"
+    _write(page, render(outcomes, bench))
+    entries = {outcome.artefact.id: entry_of(outcome) for outcome in outcomes}
+    _write(data, json.dumps(entries, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    return page, data
+
+
+def entry_of(outcome: Outcome) -> dict[str, Any]:
+    """Give an outcome as plain values: status, ours, published and where they come from."""
+    artefact, product = outcome.artefact, outcome.product
+    return {
+        "status": outcome.verdict,
+        "reason": outcome.reason,
+        "command": outcome.command,
+        "title": artefact.title,
+        "place": artefact.place,
+        "data": outcome.data,
+        "models": list(product.models) if product else [],
+        "n": list(product.n) if product and product.n else None,
+        "ours": _records(product.table) if product else [],
+        "published": _records(artefact.printed_rows()),
+        "compared": _records(product.compared) if product and product.compared is not None else [],
+        "tests": {test.title: _records(test.table) for test in product.tests} if product else {},
+        "notes": list(product.notes) if product else [],
+        "contradictions": list(artefact.contradictions),
+        "files": list(outcome.files),
+    }
+
+
+def render(outcomes: Sequence[Outcome], bench: Workbench) -> str:
+    """Write the page as HTML that loads nothing from anywhere."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("bglab.papers", "."), autoescape=True, undefined=jinja2.StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    sections = [_section(outcome, bench.settings.out) for outcome in outcomes]
+    counts = Counter(outcome.verdict for outcome in outcomes)
+    return environment.get_template("report.html.j2").render(
+        papers=[PAPERS.get(name, name) for name in dict.fromkeys(o.artefact.paper for o in outcomes)],
+        sections=sections,
+        verdicts=[(name, counts[name], meaning) for name, meaning in VERDICTS.items() if counts[name]],
+        data=f"{bench.data}, fingerprint {bench.scenes.fingerprint}",
+        credit=bench.scenes.credit,
+        scenes=bench.settings.scenes if ":" not in bench.settings.scenes else bench.scenes.name,
+        models=bench.settings.models,
+        preset=bench.trained.preset,
+        is_release=bench.is_release,
+        shows=_what_n_shows(len(bench.scenes)),
+        n=len(bench.scenes),
+        versions=versions(),
+        commit=commit(),
+    )
+
+
+def _section(outcome: Outcome, folder: Path) -> dict[str, Any]:
+    """Gather what the page shows of one artefact."""
+    artefact, product = outcome.artefact, outcome.product
+    compared = product.compared if product else None
+    return {
+        "id": artefact.id,
+        "title": artefact.title,
+        "place": artefact.place,
+        "about": artefact.about,
+        "verdict": outcome.verdict,
+        "chip": outcome.verdict.replace(" ", "-"),
+        "reason": outcome.reason,
+        "command": outcome.command,
+        "data": outcome.data,
+        "needs": [need.text for need in artefact.needs],
+        "picture": _embedded(folder / f"{artefact.id}.png") if product and _is_drawn(product) else "",
+        "table": _table(product.table if product.shown is None else product.shown, product.bold) if product else "",
+        "published": "" if artefact.printed and not artefact.uses_data and product else _published(artefact, outcome),
+        "compared": _table(_comparison(compared)) if compared is not None else "",
+        "tests": [(test.title, _table(test.table)) for test in product.tests] if product else [],
+        "notes": product.notes if product else (),
+        "contradictions": artefact.contradictions,
+        "models": product.models if product else (),
+        "n": _count(product.n) if product else "",
+        "files": outcome.files,
+    }
+
+
+def _is_drawn(product: Product) -> bool:
+    return product.figure is not None and not product.figure_is_table
+
+
+def _published(artefact: Artefact, outcome: Outcome) -> str:
+    """Show the paper's numbers: laid out like ours if the product says how, else as rows with their notes."""
+    if outcome.product is not None and outcome.product.published is not None:
+        return _table(outcome.product.published)
+    rows = artefact.printed_rows()
+    if rows.empty:
+        return ""
+    if artefact.layout is not None:
+        return _table(artefact.layout(rows))
+    rows = rows.assign(quantity=rows["quantity"].str.replace("_", " "))
+    fractions = rows["unit"] == "fraction"
+    rows = rows.assign(value=[v if f else int(v) for v, f in zip(rows["value"], fractions, strict=True)])
+    shown = [c for c in ("label", "model", "train", "test", "quantity", "value", "note") if set(rows[c]) != {""}]
+    return _table(rows.reindex(columns=shown).astype({"value": object}))
+
+
+def _comparison(compared: pd.DataFrame) -> pd.DataFrame:
+    identity = [c for c in compared.columns if c not in {*_COMPARED, "place", "note", "n", "dataset"}]
+    known = compared.dropna(subset=["published"])
+    chosen = known.reindex(columns=[*identity, *(c for c in (*_COMPARED, "note") if c in compared.columns)])
+    # headings of shares speak of percent
+    counts = {"ours": "Our count", "published": "Printed count", "difference": "More"}
+    return chosen if "ours_low" in compared.columns else chosen.rename(columns=counts)
+
+
+def _table(table: pd.DataFrame, bold: pd.DataFrame | None = None) -> str:
+    """Write a table as HTML with intervals in small type, wide ones scrolling by themselves."""
+    if table.empty:
+        return ""
+    return f'<div class="wide">{to_html(table, bold=bold)}</div>'
+
+
+def _count(n: tuple[int, int] | None) -> str:
+    if n is None:
+        return ""
+    return f"{n[0]:,}" if n[0] == n[1] else f"{n[0]:,} to {n[1]:,}"
+
+
+def _what_n_shows(n: int) -> list[tuple[str, str]]:
+    """Say what difference between two models so many scenes can show, for a few shares of disagreement."""
+    found = [(share, detectable_difference(n, share)) for share in (0.05, 0.1, 0.2)]
+    return [(f"{100 * s:.0f} %", f"{100 * d:.1f} points") for s, d in found if not math.isnan(d)]
+
+
+def _embedded(path: Path) -> str:
+    """Put a figure into the page: drawings as PNG of a reading size, photographs as JPEG where that is smaller."""
+    with Image.open(path) as picture:
+        plain = picture.convert("RGB")
+    if plain.width > _WIDTH_PX:
+        plain = plain.resize((_WIDTH_PX, round(plain.height * _WIDTH_PX / plain.width)), Image.Resampling.LANCZOS)
+    drawn, photographed = io.BytesIO(), io.BytesIO()
+    plain.quantize(256, dither=Image.Dither.NONE).save(drawn, "PNG", optimize=True)
+    plain.save(photographed, "JPEG", quality=86)
+    # drawings have few colours; a picture with many of them is a photograph
+    colors = plain.getcolors(maxcolors=40_000)
+    kind, buffer = ("png", drawn) if colors is not None else ("jpeg", photographed)
+    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Give rows as plain values; NaN becomes null."""
+    return [{str(name): _plain(cell) for name, cell in row.items()} for row in table.to_dict("records")]
+
+
+def _plain(cell: Any) -> Any:
+    if isinstance(cell, np.generic):
+        cell = cell.item()
+    if cell is pd.NA or (isinstance(cell, float) and not math.isfinite(cell)):
+        return None
+    return cell if isinstance(cell, bool | int | float | str | None) else str(cell)
+
+
+def _write(path: Path, text: str) -> None:
+    with whole_file(path, what="the report", remedy="choose another --out") as file:
+        file.write(text.encode())

@@ -1,0 +1,96 @@
+"""Make artefacts one after the other; one that fails says why and does not stop the others."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from bglab.analysis import to_csv, to_latex
+from bglab.errors import BadInput, MissingData, UnknownName
+from bglab.figures import save, theme
+from bglab.papers.artefact import Artefact, Outcome, Product, first_lack, judge
+from bglab.papers.missing import TimeBoxUsed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from bglab.papers.reproduction import Workbench
+
+_LOG = logging.getLogger(__name__)
+_ENDINGS = (".pdf", ".png", ".csv", ".tex")
+_AGAIN = "bglab reproduce with the same arguments"
+
+
+def run(
+    artefacts: Sequence[Artefact], bench: Workbench, *, callback: Callable[[Outcome], None] | None = None
+) -> list[Outcome]:
+    """Make artefacts and write their files into the workbench's folder.
+
+    Args:
+        artefacts: Which ones.
+        bench: What they are made from.
+        callback: Called with each outcome as it comes.
+    """
+    outcomes = []
+    for artefact in artefacts:
+        outcome = run_one(artefact, bench)
+        outcomes.append(outcome)
+        if callback is not None:
+            callback(outcome)
+    return outcomes
+
+
+def run_one(artefact: Artefact, bench: Workbench) -> Outcome:
+    """Make one artefact, whatever happens; files of an earlier run that no longer hold are removed."""
+    for ending in _ENDINGS:
+        (bench.settings.out / f"{artefact.id}{ending}").unlink(missing_ok=True)
+    try:
+        lack = first_lack(artefact, bench)
+        if lack is not None:
+            return Outcome(artefact, "not run", lack.reason, lack.command)
+        with theme():
+            product = artefact.make(bench)
+            files = _write_files(artefact, product, bench.settings.out)
+        papers_data = bench.is_papers_data(artefact.paper)
+        verdict, reason = judge(artefact, product, papers_data=papers_data)
+    except TimeBoxUsed as problem:
+        return Outcome(artefact, "not run", str(problem), _AGAIN)
+    except (BadInput, MissingData, UnknownName) as problem:
+        return Outcome(artefact, "failed", str(problem))
+    except Exception as problem:  # noqa: BLE001 - the other artefacts go on, and the page says what happened
+        _LOG.debug("%s failed:\n%s", artefact.id, traceback.format_exc())
+        return Outcome(artefact, "failed", f"{type(problem).__name__}: {problem}")
+    data = bench.data if artefact.uses_data else "tables of bglab; no picture is used"
+    return Outcome(artefact, verdict, reason, product=product, data=data, files=files)
+
+
+def _write_files(artefact: Artefact, product: Product, folder: Path) -> tuple[str, ...]:
+    """Write figure, table as csv, and table as LaTeX."""
+    folder.mkdir(parents=True, exist_ok=True)
+    names = []
+    if product.figure is not None:
+        for ending in (".pdf", ".png"):
+            names.append(save(product.figure, folder / f"{artefact.id}{ending}").name)
+    texts = {".csv": to_csv(_flat(product.table)), ".tex": _latex(artefact, product)}
+    for ending, text in texts.items():
+        path = folder / f"{artefact.id}{ending}"
+        path.write_text(text, encoding="utf-8")
+        names.append(path.name)
+    return tuple(names)
+
+
+def _latex(artefact: Artefact, product: Product) -> str:
+    shown = product.table if product.shown is None else product.shown
+    count = product.n
+    behind = f" ($n = {count[0]}$)" if count and count[0] == count[1] else ""
+    caption = f"{artefact.title} (after {artefact.place}){behind}."
+    return to_latex(shown, caption=caption, label=f"tab:{artefact.id}", bold=product.bold)
+
+
+def _flat(table: pd.DataFrame) -> pd.DataFrame:
+    """Leave out an index that only counts rows."""
+    return table if table.index.name else table.reset_index(drop=True)

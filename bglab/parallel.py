@@ -1,0 +1,135 @@
+"""Work for many items: one step ahead, in threads or in processes, with results in order."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from queue import Queue
+from typing import TypeVar, final
+
+from tqdm.auto import tqdm
+
+from bglab.errors import BadInput
+
+Item = TypeVar("Item")
+
+
+def one_ahead(work: Iterator[Item], *, name: str = "bglab-ahead") -> Generator[Item, None, None]:
+    """Go through ``work`` in order, letting a thread stay one step ahead.
+
+    At any time one item is with the caller, one waits, and one is being made, so three buffers in turn are enough
+    for work that fills them. Close the iterator to end the thread early.
+
+    Args:
+        work: What to go through; an error in it reaches the caller at its place.
+        name: Of the thread.
+
+    Example:
+        >>> list(one_ahead(iter("abc")))
+        ['a', 'b', 'c']
+    """
+    queue: Queue[tuple[list[Item], BaseException | None]] = Queue(maxsize=1)
+    stop = threading.Event()
+
+    def fill() -> None:
+        try:
+            for item in work:
+                if stop.is_set():
+                    return
+                queue.put(([item], None))
+            queue.put(([], None))
+        except BaseException as problem:  # noqa: BLE001 - handed to the caller, who raises it
+            queue.put(([], problem))
+
+    worker = threading.Thread(target=fill, name=name, daemon=True)
+    worker.start()
+    try:
+        while True:
+            items, problem = queue.get()
+            if problem is not None:
+                raise problem
+            if not items:
+                return
+            yield items[0]
+    finally:
+        stop.set()
+        while worker.is_alive():  # it may wait for room in the queue
+            if not queue.empty():
+                queue.get_nowait()
+            worker.join(timeout=0.01)
+
+
+Item = TypeVar("Item")
+Outcome = TypeVar("Outcome")
+
+# items that travel to a process together: few enough that the processes finish at about the same time
+_MOST_AT_ONCE = 8
+
+
+@final
+class Crew:
+    """A number of processes that stay for several rounds of work; leave it as a context to end them.
+
+    Example:
+        >>> with Crew(1) as crew:
+        ...     list(crew.in_order(abs, [-1, 2, -3]))
+        [1, 2, 3]
+    """
+
+    def __init__(self, workers: int, *, progress: bool = False) -> None:
+        self._workers, self._progress = workers, progress
+        self._pool: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> Crew:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def in_order(
+        self, work: Callable[[Item], Outcome], items: Sequence[Item], title: str | None = None
+    ) -> Iterator[Outcome]:
+        """Do a piece of work for every item and give the outcomes in the items' order.
+
+        Args:
+            work: What to do; for several processes a module's function, or a partial one.
+            items: What to do it for.
+            title: Of the progress bar.
+
+        Raises:
+            BadInput: If a process is ended from outside.
+        """
+        outcomes = map(work, items) if self._workers <= 1 else self._in_processes(work, items)
+        with tqdm(total=len(items), desc=title, disable=not self._progress, unit="picture") as bar:
+            for outcome in outcomes:
+                yield outcome
+                bar.update()
+
+    def _in_processes(self, work: Callable[[Item], Outcome], items: Sequence[Item]) -> Iterator[Outcome]:
+        if self._pool is None:
+            # started afresh: a fork would copy locks that the threads of torch and OpenCV hold
+            context = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(self._workers, mp_context=context, initializer=_start_worker)
+        at_once = max(1, min(_MOST_AT_ONCE, len(items) // (4 * self._workers)))
+        try:
+            yield from self._pool.map(work, items, chunksize=at_once)
+        except BrokenProcessPool:
+            raise BadInput(
+                f"expected {self._workers} worker processes to stay alive, but one was ended, perhaps for lack of "
+                "memory; run the same command with fewer --workers: what is finished is kept"
+            ) from None
+
+
+def _start_worker() -> None:
+    """Leave interruption to the parent, and one thread to each process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ["OMP_NUM_THREADS"] = "1"  # read by torch, which is only loaded if the work needs it
+    import cv2
+
+    cv2.setNumThreads(1)

@@ -1,0 +1,19 @@
+"""Saliency maps, the layers they are taken at, and their agreement with foreground masks, one row per image."""
+
+from bglab.saliency.methods import GradCam, TargetRule, resolve_targets, saliency_maps, upsample
+from bglab.saliency.table import explain_scenes, saliency_table
+from bglab.saliency.target_layers import CamLayer, find_layer, head_weight, locate_layer
+
+__all__ = [
+    "CamLayer",
+    "GradCam",
+    "TargetRule",
+    "explain_scenes",
+    "find_layer",
+    "head_weight",
+    "locate_layer",
+    "resolve_targets",
+    "saliency_maps",
+    "saliency_table",
+    "upsample",
+]

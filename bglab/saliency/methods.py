@@ -1,0 +1,329 @@
+"""Saliency maps: which parts of a picture a classifier's score depends on.
+
+Every map is raw: non-negative, never normalised, at the method's own resolution. Drawing them, and measuring how much
+of them lies on the object, is done elsewhere. Which class a map explains is a target (`resolve_targets`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+
+from bglab.catalogue import Catalogue
+from bglab.models import Classifier, Engine, OpenVINOEngine, write_out
+from bglab.saliency.target_layers import (
+    CamLayer,
+    CamOutput,
+    Combine,
+    TappedNetwork,
+    find_layer,
+    head_weight,
+    locate_layer,
+    signed_map,
+)
+from bglab.saliency.targets import ClassChoice, TargetRule, Targets, mark_classes, resolve_targets
+from bglab.seeding import keyed_generator
+
+__all__ = [
+    "METHODS",
+    "CamResult",
+    "GradCam",
+    "TargetRule",
+    "Targets",
+    "resolve_targets",
+    "saliency_maps",
+    "upsample",
+]
+
+_LOG = logging.getLogger(__name__)
+
+# part of the name under which an engine keeps a conversion: raise it when the graph computes something else
+_GRAPH_VERSION = 2
+
+# SmoothGrad, Smilkov et al. 2017, section 4: noise of 10 to 20 % of the range, a few dozen samples
+SMOOTH_SAMPLES, SMOOTH_NOISE = 25, 0.15 * 255
+# a window of an eighth of the picture, moved by half of itself
+OCCLUSION_PARTS = 8
+GREY = 128.0
+
+
+class CamResult(NamedTuple):
+    """Class activation maps with what the same forward pass answered.
+
+    Attributes:
+        maps: Raw, non-negative, at the layer's resolution.
+        logits: Of all the model's classes.
+        targets: The class explained in each picture.
+    """
+
+    maps: Float[Tensor, "n mh mw"]
+    logits: Float[Tensor, "n c"]
+    targets: Int[Tensor, " n"]
+
+
+def grad_cam_map(features: Float[Tensor, "n k mh mw"], gradient: Float[Tensor, "n k #mh #mw"]) -> Tensor:
+    """Combine by Grad-CAM: ReLU of the channels' sum, weighted by their gradients' averages over positions.
+
+    Selvaraju et al. 2017, equations 1 and 2.
+
+    Example:
+        >>> features = torch.tensor([[[[1.0, 2.0]], [[3.0, 0.0]]]])
+        >>> grad_cam_map(features, torch.tensor([[[[1.0, 3.0]], [[-1.0, -1.0]]]])).tolist()
+        [[[0.0, 4.0]]]
+    """
+    return signed_map(features, gradient).relu()
+
+
+def grad_cam_plus_plus_map(features: Float[Tensor, "n k mh mw"], gradient: Float[Tensor, "n k #mh #mw"]) -> Tensor:
+    """Combine by Grad-CAM++: positive gradients count, each by how much it alone explains of the score.
+
+    Chattopadhay et al. 2018, equations 5 and 19 for a score behind an exponential, whose own factor scales the whole
+    map and is left out, as in the authors' code.
+    """
+    gradient = gradient.expand_as(features)
+    squares, cubes = gradient**2, gradient**3
+    share = 2 * squares + features.sum((2, 3), keepdim=True) * cubes
+    alpha = torch.where(gradient != 0, squares / torch.where(share != 0, share, torch.ones_like(share)), 0.0)
+    return ((alpha * gradient.relu()).sum((2, 3), keepdim=True) * features).sum(1).relu()
+
+
+class GradCam:
+    """Class activation maps of a classifier, prepared once and asked often.
+
+    One forward pass on the classifier's engine gives the logits and the map. Where averaging and one linear layer
+    follow the layer, the gradient is that layer's weight; elsewhere the backward pass of what lies above is part of
+    the engine's graph (OpenVINO) or recorded from the layer upwards (torch).
+
+    Args:
+        classifier: Any classifier whose network has positions.
+        layer: Name of a layer as in ``network.named_modules()``; None finds it.
+        combine: How feature map and gradient become a map.
+
+    Raises:
+        BadInput: If there is no layer to read a map from; the message says why.
+        UnknownName: If there is no layer of that name.
+    """
+
+    def __init__(
+        self, classifier: Classifier, layer: str | CamLayer | None = None, *, combine: Combine = grad_cam_map
+    ) -> None:
+        network, size = classifier.network.network, classifier.spec.input_size
+        if layer is None:
+            layer = find_layer(network, size)
+        self.layer = locate_layer(network, layer, size) if isinstance(layer, str) else layer
+        weight = head_weight(network, self.layer, size)
+        self._engine, self._classes = classifier.engine, len(classifier.classes)
+        self._tapped = TappedNetwork(classifier.network, self.layer, combine, weight)
+        self._started: dict[tuple[int, int], Callable[..., tuple[Tensor, ...]]] = {}
+
+    def get_ready(self, height: int, width: int) -> None:
+        """Do what has to be done once for pictures of this size, so that it is not counted as speed."""
+        self._runner(height, width)
+
+    def cam(
+        self,
+        pictures: UInt8[Tensor, "n 3 h w"],
+        targets: ClassChoice | None = None,
+        *,
+        against: ClassChoice | None = None,
+    ) -> CamResult:
+        """Explain a batch.
+
+        Args:
+            pictures: RGB levels.
+            targets: Class explained in each picture; None is the predicted one.
+            against: Class whose logit is subtracted, for what speaks for the one rather than the other.
+        """
+        count = len(pictures)
+        wanted = mark_classes(targets, count, self._classes, missing=True)
+        unwanted = mark_classes(against, count, self._classes, missing=False)
+        logits, chosen, maps = self._runner(*pictures.shape[-2:])(pictures, wanted, unwanted)
+        return CamResult(maps, logits, chosen)
+
+    def _runner(self, height: int, width: int) -> Callable[..., tuple[Tensor, ...]]:
+        if (height, width) not in self._started:
+            self._started[height, width] = self._start(height, width)
+        return self._started[height, width]
+
+    def _start(self, height: int, width: int) -> Callable[..., tuple[Tensor, ...]]:
+        if not isinstance(self._engine, OpenVINOEngine):
+            return self._by_torch
+        marks = torch.ones(2, self._classes, dtype=torch.bool)
+        examples = (torch.zeros(2, 3, height, width, dtype=torch.uint8), marks, marks)
+        linear = self._tapped.weight is not None
+        name = f"{_GRAPH_VERSION} {self._tapped.combine.__name__} {self.layer} {linear}"
+        try:
+            return self._engine.start_another(
+                lambda: self._tapped if linear else write_out(self._tapped, examples), examples, name
+            )
+        except Exception as problem:  # noqa: BLE001 - tracers and converters raise many kinds
+            reason = str(problem).strip().splitlines()[-1][:160]
+            _LOG.warning("maps of %s are made by torch, since OpenVINO cannot make them: %s", self.layer.name, reason)
+            return self._by_torch
+
+    def _by_torch(self, pictures: Tensor, wanted: Tensor, unwanted: Tensor) -> CamOutput:
+        device = self._engine.device
+        batch = pictures.to(device, non_blocking=True).contiguous(memory_format=torch.channels_last)
+        with torch.inference_mode(mode=False), _mixed(self._engine):
+            return self._tapped(batch, wanted.to(device), unwanted.to(device))
+
+
+def saliency_maps(
+    classifier: Classifier,
+    pictures: UInt8[Tensor, "n 3 h w"],
+    targets: ClassChoice | None = None,
+    *,
+    against: ClassChoice | None = None,
+    method: str = "grad_cam",
+    layer: str | CamLayer | None = None,
+    seed: int = 0,
+) -> Float[Tensor, "n mh mw"]:
+    """Make raw saliency maps by a method's name; to explain many batches by Grad-CAM, keep a `GradCam` instead.
+
+    Args:
+        classifier: Whose answers are explained.
+        pictures: RGB levels.
+        targets: Class explained in each picture; None is the predicted one.
+        against: Class whose logit is subtracted.
+        method: A name of `METHODS`.
+        layer: For the methods that read one; None finds it.
+        seed: For the methods that draw noise.
+
+    Returns:
+        Non-negative maps; class activation maps at the layer's resolution, all others at the pictures'.
+
+    Raises:
+        UnknownName: If there is no such method or layer.
+        BadInput: If the network has no layer to read a map from.
+    """
+    explain = METHODS[method]
+    return explain(_Question(classifier, pictures, targets, against, layer, seed))
+
+
+def upsample(maps: Float[Tensor, "n mh mw"], height: int, width: int) -> Float[Tensor, "n h w"]:
+    """Enlarge maps to a size in pixels, bilinearly; values stay as they are.
+
+    Example:
+        >>> upsample(torch.tensor([[[0.0, 4.0]]]), 1, 4).tolist()
+        [[[0.0, 1.0, 3.0, 4.0]]]
+    """
+    return torch.nn.functional.interpolate(maps[:, None], (height, width), mode="bilinear", align_corners=False)[:, 0]
+
+
+@dataclass(frozen=True, eq=False)
+class _Question:
+    """One call of `saliency_maps`."""
+
+    classifier: Classifier
+    pictures: UInt8[Tensor, "n 3 h w"]
+    targets: ClassChoice | None
+    against: ClassChoice | None
+    layer: str | CamLayer | None
+    seed: int
+
+    def levels(self) -> Float[Tensor, "n 3 h w"]:
+        """Give the pictures as numbers that a gradient can be taken of; gradients are per grey level."""
+        return self.pictures.to(self.classifier.engine.device).float()
+
+    def score_of(self) -> Callable[[Float[Tensor, "n c"]], Float[Tensor, " n"]]:
+        """Settle on each picture's classes as it is, unperturbed, and give what takes their score from logits."""
+        logits = self.classifier(self.pictures)
+        count, classes = logits.shape
+        wanted = mark_classes(self.targets, count, classes, missing=True).to(logits.device)
+        chosen = logits.masked_fill(~wanted, -math.inf).argmax(1, keepdim=True)
+        if self.against is None:
+            return lambda answer: answer.gather(1, chosen)[:, 0]
+        unwanted = mark_classes(self.against, count, classes, missing=False).to(logits.device)
+        other = logits.masked_fill(~unwanted, -math.inf).argmax(1, keepdim=True)
+        return lambda answer: (answer.gather(1, chosen) - answer.gather(1, other))[:, 0]
+
+
+def _grad_cam(question: _Question) -> Float[Tensor, "n mh mw"]:
+    return _activation_maps(question, grad_cam_map)
+
+
+def _grad_cam_plus_plus(question: _Question) -> Float[Tensor, "n mh mw"]:
+    return _activation_maps(question, grad_cam_plus_plus_map)
+
+
+def _activation_maps(question: _Question, combine: Combine) -> Float[Tensor, "n mh mw"]:
+    explainer = GradCam(question.classifier, question.layer, combine=combine)
+    return explainer.cam(question.pictures, question.targets, against=question.against).maps
+
+
+def _input_gradient(question: _Question) -> Float[Tensor, "n h w"]:
+    """Take the largest of the three channels' absolute gradients (Simonyan et al. 2014, section 3.1)."""
+    from captum.attr import Saliency
+
+    score = question.score_of()
+    explainer = Saliency(lambda levels: score(question.classifier.network(levels)))
+    with torch.inference_mode(mode=False), torch.enable_grad():
+        return explainer.attribute(question.levels().requires_grad_()).amax(1)
+
+
+def _smooth_grad(question: _Question) -> Float[Tensor, "n h w"]:
+    """Average the gradients at noisy copies, then take the largest absolute one of the channels (Smilkov et al. 2017).
+
+    Every picture draws its own noise, keyed by its pixels: captum's draws one stream for the batch, so that its maps
+    depend on which pictures are explained together.
+    """
+    score = question.score_of()
+    digests = [hashlib.sha256(picture.cpu().numpy().tobytes()).hexdigest() for picture in question.pictures]
+    generators = [keyed_generator(question.seed, "smooth_grad", digest) for digest in digests]
+    levels = question.levels()
+    total = torch.zeros_like(levels)
+    with torch.inference_mode(mode=False), torch.enable_grad():
+        for _ in range(SMOOTH_SAMPLES):
+            drawn = [torch.from_numpy(g.standard_normal(levels.shape[1:], dtype="float32")) for g in generators]
+            noisy = (levels + SMOOTH_NOISE * torch.stack(drawn).to(levels.device)).requires_grad_()
+            (gradient,) = torch.autograd.grad(score(question.classifier.network(noisy)).sum(), noisy)
+            total += gradient
+    return (total / SMOOTH_SAMPLES).abs().amax(1)
+
+
+def _occlusion(question: _Question) -> Float[Tensor, "n h w"]:
+    """Give how far the score falls, on average, when a grey window covers a pixel; 0 where that raises the score.
+
+    Zeiler and Fergus 2014, section 4.2.
+    """
+    from captum.attr import Occlusion
+
+    score = question.score_of()
+    explainer = Occlusion(lambda levels: score(question.classifier(levels.to(torch.uint8))))
+    height, width = (max(2, side // OCCLUSION_PARTS) for side in question.pictures.shape[-2:])
+    falls = explainer.attribute(
+        question.levels(),
+        sliding_window_shapes=(3, height, width),
+        strides=(3, height // 2, width // 2),
+        baselines=GREY,
+    )
+    return falls.mean(1).relu()
+
+
+#: Every method by name. A new one is a new row.
+METHODS: Catalogue[Callable[[_Question], Tensor]] = Catalogue(
+    "saliency method",
+    {
+        "grad_cam": _grad_cam,
+        "grad_cam_plus_plus": _grad_cam_plus_plus,
+        "input_gradient": _input_gradient,
+        "smooth_grad": _smooth_grad,
+        "occlusion": _occlusion,
+    },
+)
+
+
+def _mixed(engine: Engine) -> AbstractContextManager[object]:
+    """Compute in the engine's precision."""
+    if engine.precision == "float32":
+        return nullcontext()
+    return torch.autocast(engine.device.type, dtype=getattr(torch, engine.precision))

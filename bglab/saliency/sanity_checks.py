@@ -1,0 +1,231 @@
+"""Is a class activation map worth looking at? Four things a map must do, tried on the classifier itself.
+
+A map that does not change with the class, with the weights (Adebayo et al. 2018) or with where things are shows
+something, but not why the classifier answers as it does.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, UInt8
+from scipy.stats import rankdata
+from torch import Tensor
+
+from bglab.errors import BadInput
+from bglab.models import Classifier, Normalised
+from bglab.saliency.target_layers import CamLayer, CamOutput, TappedNetwork, find_layer, locate_layer, signed_map
+from bglab.saliency.targets import mark_classes
+from bglab.seeding import keyed_generator, keyed_seed
+
+# correlations of maps over positions, averaged over pictures; two unrelated maps have 0 and equal ones 1
+_SAME = 0.99
+_LEAST_SPREAD = 0.02
+_MOST_AGREEMENT = 0.9
+_LEAST_MOVE = 0.1
+_REDRAWS = 3
+
+
+class Check(NamedTuple):
+    """One thing a map must do.
+
+    Attributes:
+        name: ``layer``, ``positions``, ``class``, ``weights`` or ``shift``.
+        passed: True if it does.
+        sentence: What was seen, with the number.
+    """
+
+    name: str
+    passed: bool
+    sentence: str
+
+
+@dataclass(frozen=True)
+class LayerReport:
+    """What the examination of a classifier's layer found.
+
+    Attributes:
+        model: Which classifier.
+        layer: Where the maps were read; None if there is no such place.
+        checks: In the order in which they were made; a map that fails the first is not asked for more.
+    """
+
+    model: str
+    layer: CamLayer | None
+    checks: tuple[Check, ...]
+
+    @property
+    def passed(self) -> bool:
+        """True if the map did all that it must."""
+        return all(check.passed for check in self.checks)
+
+    def __str__(self) -> str:
+        where = f"at {self.layer.name} ({self.layer.layout})" if self.layer else "nowhere"
+        lines = [f"{self.model}: maps read {where}, {'sound' if self.passed else 'NOT to be trusted'}"]
+        return "\n".join([*lines, *(f"  {'pass' if c.passed else 'FAIL'}  {c.sentence}" for c in self.checks)])
+
+
+def examine_layer(
+    classifier: Classifier,
+    layer: str | CamLayer | None = None,
+    pictures: UInt8[Tensor, "n 3 h w"] | None = None,
+    *,
+    seed: int = 0,
+) -> LayerReport:
+    """Examine whether the Grad-CAM of a classifier shows why it answers as it does.
+
+    The maps are looked at before their ReLU, so that a class that nothing speaks for counts too, and in torch.
+
+    Args:
+        classifier: Any.
+        layer: Where to read the maps; None finds it.
+        pictures: What to try it on; None draws a few textured rectangles before grey.
+        seed: Of the drawn pictures and of the redrawn weights.
+
+    Raises:
+        UnknownName: If the classifier has no layer of that name.
+    """
+    network, size = classifier.network.network, classifier.spec.input_size
+    try:
+        if layer is None:
+            layer = find_layer(network, size)
+        elif isinstance(layer, str):
+            layer = locate_layer(network, layer, size)
+    except BadInput as problem:
+        return LayerReport(classifier.spec.id, None, (Check("layer", passed=False, sentence=str(problem)),))
+    if pictures is None:
+        pictures = textured_pictures(4, size, seed)
+    trial = _Trial(classifier, layer, pictures.to(classifier.engine.device), seed)
+    checks = [trial.varies()]
+    if checks[0].passed:
+        checks += [trial.changes_with_class(), trial.changes_with_weights(), trial.moves()]
+    return LayerReport(classifier.spec.id, layer, tuple(checks))
+
+
+def textured_pictures(count: int, size: int, seed: int = 0) -> UInt8[Tensor, "count 3 {size} {size}"]:
+    """Draw rectangles of coloured noise in the left half of grey pictures: content that can be moved to the right half.
+
+    Example:
+        >>> textured_pictures(2, 32).shape
+        torch.Size([2, 3, 32, 32])
+    """
+    pictures = np.full((count, 3, size, size), 128, dtype=np.uint8)
+    for index, picture in enumerate(pictures):
+        rng = keyed_generator(seed, "textured_pictures", index)
+        for _ in range(3):
+            height, width = (int(side) for side in rng.integers(size // 5, 2 * size // 5, size=2))
+            top, left = int(rng.integers(size - height)), int(rng.integers(size // 2 - width))
+            colour = rng.integers(0, 256, size=(3, 1, 1))
+            noise = rng.integers(-96, 97, size=(3, height, width))
+            picture[:, top : top + height, left : left + width] = np.clip(colour + noise, 0, 255)
+    return torch.from_numpy(pictures)
+
+
+class _Trial:
+    """Maps of one layer, for the best and the worst class of each picture."""
+
+    def __init__(self, classifier: Classifier, layer: CamLayer, pictures: UInt8[Tensor, "n 3 h w"], seed: int) -> None:
+        self._classifier, self._layer, self._pictures, self._seed = classifier, layer, pictures, seed
+        self._tapped = self._tap(classifier.network)
+        best = self._run(self._tapped, pictures)
+        self._best, self._best_maps = best.targets, best.maps
+        self._worst_maps = self._run(self._tapped, pictures, best.logits.argmin(1)).maps
+
+    def _tap(self, network: Normalised) -> TappedNetwork:
+        return TappedNetwork(network, self._layer, signed_map)
+
+    def _run(
+        self, tapped: TappedNetwork, pictures: UInt8[Tensor, "n 3 h w"], targets: Int[Tensor, " n"] | None = None
+    ) -> CamOutput:
+        size = (len(pictures), len(self._classifier.classes))
+        wanted = mark_classes(targets, *size, missing=True).to(pictures.device)
+        with torch.inference_mode(mode=False):
+            return tapped(pictures, wanted, torch.zeros_like(wanted))
+
+    def varies(self) -> Check:
+        """Check that the maps are not the same everywhere."""
+        flat = torch.cat([self._best_maps, self._worst_maps]).flatten(1)
+        strength = flat.square().mean(1).sqrt()
+        spread = float(torch.where(strength > 0, flat.std(1) / strength.clamp(min=1e-30), 0.0).mean())
+        seen = f"its values spread by {spread:.3f} of their size over {flat.shape[1]} positions"
+        if spread > _LEAST_SPREAD:
+            return Check("positions", passed=True, sentence=f"The map differs between positions: {seen}.")
+        return Check(
+            "positions",
+            passed=False,
+            sentence=f"The map is the same everywhere: {seen}, so it shows no place; the classifier ignores positions.",
+        )
+
+    def changes_with_class(self) -> Check:
+        """Check that another class gives another map."""
+        agreement = _agreement(self._best_maps, self._worst_maps)
+        seen = f"the maps of the best and the worst class agree by {agreement:.3f} (1 is equal)"
+        if agreement < _SAME:
+            return Check("class", passed=True, sentence=f"The map changes with the class: {seen}.")
+        return Check(
+            "class",
+            passed=False,
+            sentence=f"The map does not change with the class: {seen}, so it shows the picture and not the answer.",
+        )
+
+    def changes_with_weights(self) -> Check:
+        """Check that weights drawn anew give another map (Adebayo et al. 2018, section 3)."""
+        redrawn = copy.deepcopy(self._classifier.network)
+        agreements = []
+        for turn in range(_REDRAWS):
+            for name, weights in redrawn.named_parameters():
+                _redraw(weights, keyed_seed(self._seed, "redrawn weights", turn, name))
+            maps = self._run(self._tap(redrawn), self._pictures, self._best).maps
+            agreements.append(_agreement(self._best_maps, maps))
+        agreement = float(np.mean(agreements))
+        seen = f"its ranks agree by {agreement:.3f} with those of weights drawn anew (1 is equal)"
+        if agreement < _MOST_AGREEMENT:
+            return Check("weights", passed=True, sentence=f"The map depends on what was learnt: {seen}.")
+        return Check(
+            "weights",
+            passed=False,
+            sentence=f"The map hardly depends on the weights: {seen}, so it shows edges and not what was learnt.",
+        )
+
+    def moves(self) -> Check:
+        """Check that the map goes where its picture's content goes."""
+        columns = self._best_maps.shape[2]
+        cells = columns // 2
+        pixels = round(cells * self._pictures.shape[3] / columns)
+        # less the map of a plain picture, which holds what comes of borders and of position embeddings alone
+        plain = self._run(self._tapped, torch.full_like(self._pictures, 128), self._best).maps
+        before = self._best_maps - plain
+        after = self._run(self._tapped, self._pictures.roll(pixels, 3), self._best).maps - plain
+        following, staying = _agreement(before.roll(cells, 2), after), _agreement(before, after)
+        seen = (
+            f"after a shift by {pixels} pixels it agrees by {following:.3f} with the shifted map and by {staying:.3f} "
+            "with the unshifted one"
+        )
+        if following - staying > _LEAST_MOVE:
+            return Check("shift", passed=True, sentence=f"The map moves with the picture: {seen}.")
+        return Check(
+            "shift",
+            passed=False,
+            sentence=f"The map does not move with the picture: {seen}, so its places mean nothing.",
+        )
+
+
+def _redraw(weights: torch.nn.Parameter, seed: int) -> None:
+    """Draw weights anew, of the same mean and spread; what is one value throughout stays."""
+    generator = torch.Generator().manual_seed(seed % 2**63)
+    drawn = torch.randn(weights.shape, generator=generator).to(weights.device, weights.dtype)
+    if weights.numel() > 1:
+        weights.data = drawn * weights.data.std() + weights.data.mean()
+
+
+def _agreement(one: Float[Tensor, "n h w"], other: Float[Tensor, "n h w"]) -> float:
+    """Give Spearman's rank correlation over positions, averaged over pictures; a constant map agrees with none."""
+    first, second = (rankdata(m.flatten(1).cpu().numpy(), axis=1) for m in (one, other))
+    first, second = first - first.mean(1, keepdims=True), second - second.mean(1, keepdims=True)
+    scale = np.sqrt((first**2).sum(1) * (second**2).sum(1))
+    products = (first * second).sum(1)
+    return float(np.mean(np.divide(products, scale, out=np.zeros_like(products), where=scale > 0)))

@@ -1,0 +1,388 @@
+"""Explain a whole set: one row a picture and variant with what was predicted and where the classifier looked."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Bool, Float, Int, UInt8
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from bglab.analysis import QUANTILE, TOLERANCE_PX, localise, map_drift
+from bglab.errors import BadInput, UnknownName
+from bglab.evaluation import check_spaces, describe, tabulate
+from bglab.labels import OUTSIDE
+from bglab.models import Classifier
+from bglab.parallel import one_ahead
+from bglab.results import SALIENCY_SCHEMA, read_provenance, read_saliency_file, saliency_file, write_saliency
+from bglab.saliency.methods import (
+    METHODS,
+    GradCam,
+    TargetRule,
+    Targets,
+    grad_cam_map,
+    grad_cam_plus_plus_map,
+    resolve_targets,
+    saliency_maps,
+    upsample,
+)
+from bglab.saliency.targets import mark_classes
+from bglab.scenes import PreparedScenes, SceneSet, open_scenes, prepare
+from bglab.variants import Dataset, DatasetRow, Variant, compose
+
+_LOG = logging.getLogger(__name__)
+
+#: Side of the pictures for which the pointing game's tolerance is meant.
+_USUAL_SIZE = 224
+
+#: What must agree for kept rows to stand in for a new run.
+_IDENTITY = (
+    "weights_sha256", "pixels", "engine", "precision", "seed", "size", "rows", "layer", "tolerance_px", "quantile",
+)  # fmt: skip
+
+#: Methods that are worth preparing once and asking batch after batch.
+_ACTIVATION_MAPS = {"grad_cam": grad_cam_map, "grad_cam_plus_plus": grad_cam_plus_plus_map}
+
+Target = TargetRule | tuple[TargetRule, TargetRule]
+
+
+class Explained(NamedTuple):
+    """Pictures of one variant, where a classifier looked, and their rows.
+
+    Attributes:
+        pictures: As classified.
+        maps: Raw saliency at the pictures' size.
+        masks: True on the object, or where it stood.
+        answers: Name of the predicted class of each picture.
+        rows: One row a picture, as in `saliency_table`.
+    """
+
+    pictures: UInt8[np.ndarray, "n 3 h w"]
+    maps: Float[np.ndarray, "n h w"]
+    masks: Bool[np.ndarray, "n h w"]
+    answers: tuple[str, ...]
+    rows: pd.DataFrame
+
+    @property
+    def captions(self) -> list[str]:
+        """Say below each map what was answered and how much of the saliency lies on the object."""
+        shares = [f"{100 * s:.0f} % on the object" if s == s else "no saliency" for s in self.rows["share_on_object"]]
+        return [f"{answer}, {share}" for answer, share in zip(self.answers, shares, strict=True)]
+
+
+class _Batch(NamedTuple):
+    """One batch explained, still on its device."""
+
+    maps: Float[Tensor, "n _ _"]
+    logits: Float[Tensor, "n c"]
+    targets: Int[Tensor, " n"]
+
+
+@dataclass(frozen=True, eq=False)
+class _Question:
+    """What is asked of whom: a classifier, a method, and a rule for the class."""
+
+    classifier: Classifier
+    method: str
+    target: Target
+    seed: int
+    cam: GradCam | None
+
+    @property
+    def rule(self) -> str:
+        return " against ".join(map(str, self.target)) if isinstance(self.target, tuple) else str(self.target)
+
+    @property
+    def name(self) -> str:
+        return f"{self.method}-{self.rule}"
+
+    @property
+    def layer(self) -> str:
+        return "" if self.cam is None else self.cam.layer.name
+
+
+def saliency_table(
+    classifier: Classifier,
+    scenes: SceneSet | PreparedScenes | str,
+    variants: Sequence[str | Variant | Dataset] = ("original",),
+    *,
+    method: str = "grad_cam",
+    target: Target = "predicted",
+    seed: int = 0,
+    results: Path | str | None = None,
+    batch_size: int = 32,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Explain every picture of some variants and measure each map against the object's mask.
+
+    Maps are brought from the layer's resolution to the pictures' (bilinear) before they are measured. Drift compares
+    a map with that of the *same class* on the scene as photographed, so only the background differs; on Original
+    itself there is none. The pointing game's 15 pixels are scaled with the size of the pictures.
+
+    Args:
+        classifier: From `load_classifier`.
+        scenes: A set, its prepared form (for pictures of other than 224 pixels), or a URI.
+        variants: Which to explain; a data set of the same scenes, e.g. from `open_published`, is taken as it is.
+        method: One of `bglab.saliency.methods.METHODS`.
+        target: The class explained: ``predicted``, ``true``, ``background`` (the donor's), an index among the
+            classifier's own classes, or a pair of these, the first against the second.
+        seed: Of donors, textures and noise.
+        results: Folder to keep the rows in; finished variants are read again instead of computed.
+        batch_size: Pictures at a time.
+        progress: Show a bar.
+
+    Returns:
+        One row a picture and variant with the columns of `saliency_files.SALIENCY_SCHEMA`; a map without any
+        saliency has NaN for measures.
+
+    Raises:
+        BadInput: If classifier and scenes have no classes in common, the classifier has no layer to explain, or a
+            variant has no donors to name the background's class.
+        UnknownName: If a method or variant is unknown.
+    """
+    prepared = _prepared(scenes, progress=progress)
+    question = _ask(classifier, method, target, seed)
+    original = compose(prepared, "original", seed=seed)
+    tables = []
+    for variant in variants:
+        chosen = variant if isinstance(variant, Dataset) else compose(prepared, variant, seed=seed)
+        dataset = _with_masks(chosen, prepared)
+        check_spaces(classifier, dataset)
+        provenance = _describe(question, dataset)
+        path = None
+        if results is not None:
+            path = saliency_file(
+                Path(results), provenance["dataset"], classifier.spec.id, dataset.variant.name, question.name
+            )
+            kept = _kept(path, provenance)
+            if kept is not None:
+                tables.append(kept)
+                continue
+        (question.cam or classifier.engine).get_ready(prepared.size, prepared.size)
+        started = time.perf_counter()
+        rows = _explain_all(question, dataset, original, prepared, batch_size, progress=progress)
+        elapsed_s = time.perf_counter() - started
+        if path is not None:
+            speed = {"seconds": round(elapsed_s, 3), "images_per_s": round(len(rows) / elapsed_s, 2)}
+            write_saliency(path, rows, provenance | speed)
+        tables.append(rows)
+    return pd.concat(tables, ignore_index=True)
+
+
+def explain_scenes(
+    classifier: Classifier,
+    scenes: PreparedScenes,
+    ids: Sequence[str],
+    variant: str | Variant | Dataset = "original",
+    *,
+    method: str = "grad_cam",
+    target: Target = "predicted",
+    seed: int = 0,
+) -> Explained:
+    """Explain a few scenes and keep pictures and maps, to be shown by `bglab.figures.saliency`.
+
+    Args:
+        classifier: From `load_classifier`.
+        scenes: The prepared set.
+        ids: Which scenes of it, in order.
+        variant: What to show of them.
+        method: One of `bglab.saliency.methods.METHODS`.
+        target: The class explained, as in `saliency_table`.
+        seed: Of donors, textures and noise.
+
+    Raises:
+        BadInput: As in `saliency_table`.
+        UnknownName: If a scene cannot show the variant.
+    """
+    dataset = variant if isinstance(variant, Dataset) else compose(scenes, variant, seed=seed)
+    check_spaces(classifier, dataset)
+    where = {row.scene: i for i, row in enumerate(dataset.rows)}
+    absent = [scene for scene in ids if scene not in where]
+    if absent:
+        raise UnknownName(f"no scene '{absent[0]}' in {dataset.name}, {dataset.variant.name}; see dataset.rows")
+    question = _ask(classifier, method, target, seed)
+    positions = [where[scene] for scene in ids]
+    rows = tuple(dataset.rows[i] for i in positions)
+    pictures = dataset.pictures(positions, classifier.engine.device)
+    batch = _explain(question, pictures, _classes(question, dataset, rows, scenes))
+    masks = _masks(scenes, rows)
+    maps = _at_full_size(batch, scenes.size)
+    table = _tabulate(question, replace(dataset, rows=rows), batch.logits, batch.targets, _measure(maps, masks))
+    answers = tuple((*dataset.classes, "outside")[label] for label in table["prediction"])  # -1 is the last one
+    return Explained(pictures.cpu().numpy(), maps, masks, answers, table)
+
+
+def _explain_all(
+    question: _Question,
+    dataset: Dataset,
+    original: Dataset,
+    prepared: PreparedScenes,
+    batch_size: int,
+    *,
+    progress: bool,
+) -> pd.DataFrame:
+    """Explain a data set batch by batch, and each picture's class once more on the scene as photographed."""
+    device = question.classifier.engine.device
+    where = {row.scene: i for i, row in enumerate(original.rows)}
+    at = np.array([where[row.scene] for row in dataset.rows])
+    is_original = dataset.variant.name == "original"
+    logits, targets, measures = [], [], []
+
+    def rendered() -> Iterator[tuple[slice, UInt8[Tensor, "n 3 h w"], UInt8[Tensor, "n 3 h w"] | None]]:
+        for first in range(0, len(dataset), batch_size):
+            part = slice(first, min(first + batch_size, len(dataset)))
+            yield part, dataset.pictures(part, device), None if is_original else original.pictures(at[part], device)
+
+    title = f"{question.classifier.spec.name} · {dataset.variant.name} · {question.method}"
+    with tqdm(total=len(dataset), desc=title, unit="picture", disable=not progress) as bar:
+        for part, pictures, photographs in one_ahead(rendered()):
+            asked = _classes(question, dataset, dataset.rows[part], prepared)
+            batch = _explain(question, pictures, asked)
+            masks = _masks(prepared, dataset.rows[part])
+            maps = _at_full_size(batch, prepared.size)
+            measured = _measure(maps, masks)
+            if photographs is not None:
+                reference = _explain(question, photographs, asked._replace(targets=batch.targets))
+                drift = map_drift(maps, _at_full_size(reference, prepared.size), masks)
+                measured = measured.assign(drift_inside=drift.inside, drift_outside=drift.outside)
+            logits.append(batch.logits.cpu())
+            targets.append(batch.targets.cpu())
+            measures.append(measured)
+            bar.update(len(pictures))
+    return _tabulate(question, dataset, torch.cat(logits), torch.cat(targets), pd.concat(measures, ignore_index=True))
+
+
+def _prepared(scenes: SceneSet | PreparedScenes | str, *, progress: bool) -> PreparedScenes:
+    if isinstance(scenes, PreparedScenes):
+        return scenes
+    return prepare(open_scenes(scenes) if isinstance(scenes, str) else scenes, progress=progress)
+
+
+def _with_masks(dataset: Dataset, prepared: PreparedScenes) -> Dataset:
+    """Leave out published pictures whose scene has no usable mask, and say so."""
+    known = prepared.scenes.positions
+    kept = np.array([i for i, row in enumerate(dataset.rows) if row.scene in known], dtype=np.int64)
+    if len(kept) == len(dataset):
+        return dataset
+    if not len(kept):
+        raise BadInput(
+            f"expected pictures of the scenes of {prepared.scenes.name}, but none of {dataset.name}, "
+            f"{dataset.variant.name}, shows one; open both from the same set"
+        )
+    absent = next(row.scene for row in dataset.rows if row.scene not in known)
+    count = len(dataset) - len(kept)
+    _LOG.warning("%d pictures of %s take no part, %s first: no usable mask", count, dataset.variant.name, absent)
+    pictures = dataset.pictures
+    rows = tuple(dataset.rows[i] for i in kept)
+    return replace(dataset, rows=rows, pictures=lambda positions, device: pictures(kept[positions], device))
+
+
+def _ask(classifier: Classifier, method: str, target: Target, seed: int) -> _Question:
+    METHODS[method]  # an unknown method is told before anything is computed
+    return _Question(classifier, method, target, seed, _cam(classifier, method))
+
+
+@functools.lru_cache(maxsize=2)
+def _cam(classifier: Classifier, method: str) -> GradCam | None:
+    """Find the layer and prepare its maps, which takes seconds, once for all sets."""
+    combine = _ACTIVATION_MAPS.get(method)
+    return None if combine is None else GradCam(classifier, combine=combine)
+
+
+def _classes(question: _Question, dataset: Dataset, rows: Sequence[DatasetRow], prepared: PreparedScenes) -> Targets:
+    """Say which class to explain on each picture."""
+    labels = np.array([row.label for row in rows], dtype=np.int64)
+    records, places = prepared.scenes.records, prepared.scenes.positions
+    donors = [records[places[row.donor]].label if row.donor in places else OUTSIDE for row in rows]
+    if "background" in (question.target if isinstance(question.target, tuple) else (question.target,)):
+        unknown = [row.scene for row, donor in zip(rows, donors, strict=True) if donor == OUTSIDE]
+        if unknown:
+            raise BadInput(
+                f"expected a donor of known class for every picture of {dataset.variant.name} to explain the "
+                f"background's class, but {unknown[0]} has none; choose a mixed variant or another target"
+            )
+    return resolve_targets(
+        question.classifier,
+        question.target,
+        labels=labels,
+        donor_labels=np.array(donors, dtype=np.int64),
+        count=len(rows),
+        space=dataset.space,
+    )
+
+
+def _explain(question: _Question, pictures: UInt8[Tensor, "n 3 h w"], asked: Targets) -> _Batch:
+    if question.cam is not None:
+        result = question.cam.cam(pictures, asked.targets, against=asked.against)
+        return _Batch(result.maps, result.logits, result.targets)
+    logits = question.classifier(pictures)
+    marked = mark_classes(asked.targets, *logits.shape, missing=True).to(logits.device)
+    targets = logits.masked_fill(~marked, -torch.inf).argmax(dim=1)
+    maps = saliency_maps(
+        question.classifier, pictures, targets, against=asked.against, method=question.method, seed=question.seed
+    )
+    return _Batch(maps, logits, targets)
+
+
+def _masks(prepared: PreparedScenes, rows: Sequence[DatasetRow]) -> Bool[np.ndarray, "n s s"]:
+    places = [prepared.scenes.positions[row.scene] for row in rows]
+    return np.asarray(prepared.masks[places])
+
+
+def _at_full_size(batch: _Batch, size: int) -> Float[np.ndarray, "n s s"]:
+    return upsample(batch.maps, size, size).float().cpu().numpy()
+
+
+def _tolerance(size: int) -> float:
+    return TOLERANCE_PX * size / _USUAL_SIZE
+
+
+def _measure(maps: Float[np.ndarray, "n s s"], masks: Bool[np.ndarray, "n s s"]) -> pd.DataFrame:
+    return localise(maps, masks, tolerance_px=_tolerance(masks.shape[-1]), quantile=QUANTILE)
+
+
+def _tabulate(
+    question: _Question,
+    dataset: Dataset,
+    logits: Float[Tensor, "n c"],
+    targets: Int[Tensor, " n"],
+    measures: pd.DataFrame,
+) -> pd.DataFrame:
+    """Put predictions and measures into one table, as exact as its file keeps it."""
+    rows = tabulate(question.classifier, dataset, logits.cpu().numpy())
+    rows = rows.assign(method=question.method, target_rule=question.rule, target=targets.cpu().numpy().astype(np.int64))
+    kept_exactly = measures.astype(np.float32).astype(np.float64)
+    return pd.concat([rows, kept_exactly], axis=1).reindex(columns=SALIENCY_SCHEMA.names)
+
+
+def _describe(question: _Question, dataset: Dataset) -> dict[str, Any]:
+    return describe(question.classifier, dataset) | {
+        "method": question.method,
+        "target_rule": question.rule,
+        "layer": question.layer,
+        "upsampling": "bilinear",
+        "tolerance_px": _tolerance(dataset.size),
+        "quantile": QUANTILE,
+    }
+
+
+def _kept(path: Path, wanted: dict[str, Any]) -> pd.DataFrame | None:
+    """Give the rows kept from an earlier run if they were made from the same pixels, weights and layer."""
+    kept = read_provenance(path)
+    if not kept:
+        return None
+    differing = [name for name in _IDENTITY if kept.get(name) != wanted[name]]
+    if differing:
+        what = ", ".join(f"{name} was {kept.get(name)}, is {wanted[name]}" for name in differing)
+        _LOG.warning("explaining again, since %s was made otherwise: %s", path, what)
+        return None
+    return read_saliency_file(path)

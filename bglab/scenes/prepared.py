@@ -1,0 +1,333 @@
+"""Scenes decoded once, at one size, into memory-mapped arrays that load in milliseconds.
+
+A folder of the cache holds the raw arrays and an index; it is built in a folder of its own and renamed, so a
+run that is killed leaves nothing half-made.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+from jaxtyping import Bool, Int, UInt8
+from PIL import Image
+from tqdm.auto import tqdm
+
+from bglab.errors import BadInput
+from bglab.files import data_root, writable_folder
+from bglab.images import Box, crop_box, open_picture, resize_crop
+from bglab.scenes.scene import PublishedPicture, Rejection, Scene, SceneSet
+from bglab.seeding import digest
+
+#: Raised whenever prepared pixels would come out differently.
+_VERSION = 1
+
+Item = TypeVar("Item")
+
+
+class _Entry(NamedTuple):
+    """One prepared item: its arrays by name, and its row of the index."""
+
+    arrays: dict[str, np.ndarray]
+    row: dict[str, object]
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedScenes:
+    """Scenes at one size; row i of every array is scene i of ``scenes``.
+
+    Attributes:
+        scenes: The set, without the scenes that turned out unusable.
+        size: Side of every picture in pixels.
+        images: The photographs.
+        masks: True on the foreground.
+        plates: Backgrounds without their foreground (tiled as in Only-BG-T, or the source's own).
+        boxes: ``(x0, y0, x1, y1)``, half-open, at this size.
+        has_plate: False where the box leaves no background to tile; such a plate is black and never used.
+        rejected: Every scene of the set that could not be used, and why.
+        digest: Hexadecimal digest of all pixels, for provenance.
+    """
+
+    scenes: SceneSet
+    size: int
+    images: UInt8[np.ndarray, "n 3 s s"]
+    masks: Bool[np.ndarray, "n s s"]
+    plates: UInt8[np.ndarray, "n 3 s s"]
+    boxes: Int[np.ndarray, "n 4"]
+    has_plate: Bool[np.ndarray, " n"]
+    rejected: tuple[Rejection, ...]
+    digest: str
+
+    def __len__(self) -> int:
+        return len(self.scenes)
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedPictures:
+    """A release's own pictures of one variant at one size.
+
+    Attributes:
+        published: Which picture stands in which row.
+        images: The pictures.
+        rejected: Pictures that could not be read, and why.
+        digest: Hexadecimal digest of all pixels.
+    """
+
+    published: tuple[PublishedPicture, ...]
+    images: UInt8[np.ndarray, "n 3 s s"]
+    rejected: tuple[Rejection, ...]
+    digest: str
+
+    def __len__(self) -> int:
+        return len(self.published)
+
+
+def prepare(scenes: SceneSet, size: int = 224, *, progress: bool = True) -> PreparedScenes:
+    """Decode every scene once and keep the arrays under the data folder's ``cache``.
+
+    Pictures are resized (short side to ``size / crop_fraction``) and centre-cropped; masks follow by nearest
+    pixel; backgrounds are tiled at full resolution before resizing (Noise or Signal, Appendix A). A scene
+    that cannot be used is listed in ``rejected``, never replaced.
+
+    Args:
+        scenes: What to prepare.
+        size: Side of the prepared pictures in pixels.
+        progress: Show a progress bar while building.
+
+    Raises:
+        BadInput: If no scene can be used, or the cache cannot be written.
+    """
+    shapes: dict[str, tuple[tuple[int, ...], type]] = {
+        "images": ((3, size, size), np.uint8),
+        "masks": ((size, size), np.bool_),
+        "plates": ((3, size, size), np.uint8),
+        "boxes": ((4,), np.int32),
+        "has_plate": ((), np.bool_),
+    }
+
+    def build(position: int) -> _Entry:
+        scene = scenes[position]
+        return _Entry(_prepare_scene(scene, size, scenes.crop_fraction), {"id": scene.id})
+
+    files = [file for record in scenes.records for file in record.files]
+    items = [(i, record.id, str(record.files[0]) if record.files else "") for i, record in enumerate(scenes.records)]
+    store = _Store(f"{scenes.fingerprint}-{size}", _stamp(files), shapes)
+    arrays, index = store.load_or_build(items, build, f"preparing {scenes.name}" if progress else None)
+    rejected = (*scenes.rejected, *(Rejection(*r) for r in index["rejected"]))
+    kept = [scenes.positions[row["id"]] for row in index["rows"]]
+    if not kept:
+        raise BadInput(f"expected usable scenes in {scenes.name}, but all were rejected; the first: {_first(rejected)}")
+    usable = replace(scenes, records=tuple(scenes.records[i] for i in kept))
+    return PreparedScenes(scenes=usable, size=size, rejected=rejected, digest=index["digest"], **arrays)
+
+
+def prepare_published(scenes: SceneSet, variant: str, size: int = 224, *, progress: bool = True) -> PreparedPictures:
+    """Decode a release's own pictures of one variant once and keep them.
+
+    Raises:
+        BadInput: If the set has no published pictures, or none can be read.
+        MissingData: If the variant's folder is not there.
+        UnknownName: If the release has no such variant.
+    """
+    if scenes.published is None:
+        raise BadInput(
+            f"expected a release with published pictures, but {scenes.name} has scenes only; "
+            "leave out --published to compose the variants"
+        )
+    published = scenes.published(variant)
+
+    def build(position: int) -> _Entry:
+        picture = open_picture(published[position].file)
+        return _Entry({"images": _square(picture, size, scenes.crop_fraction)}, {"position": position})
+
+    name = digest([scenes.fingerprint, variant, *(p.file.name for p in published)])
+    store = _Store(f"{name}-{size}", _stamp([p.file for p in published]), {"images": ((3, size, size), np.uint8)})
+    items = [(i, p.scene, str(p.file)) for i, p in enumerate(published)]
+    arrays, index = store.load_or_build(items, build, f"reading {variant}" if progress else None)
+    rejected = tuple(Rejection(*r) for r in index["rejected"])
+    if not index["rows"]:
+        raise BadInput(f"expected readable pictures of {variant} in {scenes.name}, got none; {_first(rejected)}")
+    kept = tuple(published[row["position"]] for row in index["rows"])
+    return PreparedPictures(kept, arrays["images"], rejected, index["digest"])
+
+
+def _prepare_scene(scene: Scene, size: int, crop_fraction: float) -> dict[str, np.ndarray]:
+    """Bring one scene to its size; raise BadInput if the crop loses the foreground."""
+    height, width = scene.mask.shape
+    whole = _as_picture(scene.image)
+    mask = resize_crop(Image.fromarray(scene.mask), size, crop_fraction, smooth=False)
+    box = crop_box(scene.box, width, height, size, crop_fraction)
+    if box[0] >= box[2] or box[1] >= box[3] or not np.asarray(mask).any():
+        raise BadInput(
+            f"expected the foreground of scene {scene.id} within the centre crop, but the crop loses it; "
+            "it takes no part"
+        )
+    plate, has_plate = _plate(scene)
+    return {
+        "images": _square(whole, size, crop_fraction),
+        "masks": np.asarray(mask),
+        "plates": _square(_as_picture(plate), size, crop_fraction),
+        "boxes": np.array(box, dtype=np.int32),
+        "has_plate": np.array(has_plate),
+    }
+
+
+def _plate(scene: Scene) -> tuple[UInt8[np.ndarray, "3 h w"], bool]:
+    """Give the scene's background at full resolution, or black and False if there is none to tile."""
+    if scene.plate is not None:
+        return scene.plate, True
+    import torch  # what is in the cache already loads without the seconds that torch takes
+
+    from bglab.images import tile_box
+
+    box: Box = scene.box
+    try:
+        return tile_box(torch.from_numpy(scene.image), box).numpy(), True
+    except BadInput:
+        return np.zeros_like(scene.image), False
+
+
+def _as_picture(image: UInt8[np.ndarray, "3 h w"]) -> Image.Image:
+    return Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0)))
+
+
+def _square(picture: Image.Image, size: int, crop_fraction: float) -> UInt8[np.ndarray, "3 s s"]:
+    return np.asarray(resize_crop(picture, size, crop_fraction)).transpose(2, 0, 1)
+
+
+def _first(rejected: Sequence[Rejection]) -> str:
+    return f"{rejected[0].scene}: {rejected[0].reason}" if rejected else "there were no files"
+
+
+def _stamp(files: Iterable[Path]) -> str:
+    """Digest sizes and modification times: a file edited in place must not be served from the cache."""
+    parts: list[str] = [f"version {_VERSION}"]
+    for file in files:
+        status = file.stat()
+        parts.append(f"{file.name} {status.st_size} {status.st_mtime_ns}")
+    return digest(parts)
+
+
+@dataclass(frozen=True)
+class _Store:
+    """One folder of the cache: raw arrays of fixed shapes, and an index."""
+
+    name: str
+    stamp: str
+    shapes: dict[str, tuple[tuple[int, ...], type]] = field(hash=False)
+
+    def load_or_build(
+        self, items: list[tuple[int, str, str]], build: Callable[[int], _Entry], title: str | None
+    ) -> tuple[dict[str, np.ndarray], dict]:
+        folder = data_root() / "cache" / self.name
+        index = self._read_index(folder)
+        if index is None:
+            self._build(folder, items, build, title)
+            index = self._read_index(folder)
+            assert index is not None
+        return self._map(folder, len(index["rows"])), index
+
+    def _read_index(self, folder: Path) -> dict | None:
+        try:
+            index = json.loads((folder / "index.json").read_text())
+        except (OSError, json.JSONDecodeError):
+            return None
+        return index if index.get("stamp") == self.stamp else None
+
+    def _map(self, folder: Path, count: int) -> dict[str, np.ndarray]:
+        def one(name: str, shape: tuple[int, ...], dtype: type) -> np.ndarray:
+            if count == 0:
+                return np.zeros((0, *shape), dtype)
+            # copy-on-write: torch refuses read-only memory, and nothing written here reaches the file
+            return np.memmap(folder / f"{name}.raw", dtype=dtype, mode="c", shape=(count, *shape))
+
+        return {name: one(name, shape, dtype) for name, (shape, dtype) in self.shapes.items()}
+
+    def _build(
+        self,
+        folder: Path,
+        items: list[tuple[int, str, str]],
+        build: Callable[[int], _Entry],
+        title: str | None,
+    ) -> None:
+        scratch = writable_folder(folder.parent) / f".{self.name}-{os.getpid()}"
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir()
+        try:
+            self._fill(scratch, items, build, title)
+            shutil.rmtree(folder, ignore_errors=True)
+            scratch.rename(folder)
+        except OSError as problem:
+            # another run may have finished the same folder first; then its arrays are as good as ours
+            if self._read_index(folder) is None:
+                raise BadInput(
+                    f"could not keep prepared scenes in {folder} ({problem.strerror or problem}); free some "
+                    "space, or set BGLAB_DATA to a folder you can write to"
+                ) from None
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+    def _fill(
+        self,
+        scratch: Path,
+        items: list[tuple[int, str, str]],
+        build: Callable[[int], _Entry],
+        title: str | None,
+    ) -> None:
+        files = {name: (scratch / f"{name}.raw").open("wb") for name in self.shapes}
+        rows: list[dict[str, object]] = []
+        rejected: list[Rejection] = []
+        hashed = hashlib.blake2b(digest_size=8)
+        try:
+            bar = tqdm(total=len(items), desc=title, disable=title is None, unit="scene")
+            for (_, scene, file), outcome in zip(items, _in_order(build, [i for i, _, _ in items]), strict=True):
+                bar.update()
+                if isinstance(outcome, BadInput):
+                    rejected.append(Rejection(scene, file, str(outcome)))
+                    continue
+                for name, (_, dtype) in self.shapes.items():
+                    block = np.ascontiguousarray(outcome.arrays[name], dtype=dtype).tobytes()
+                    files[name].write(block)
+                    hashed.update(block)
+                rows.append(outcome.row)
+            bar.close()
+        finally:
+            for file in files.values():
+                file.close()
+        index = {"stamp": self.stamp, "digest": hashed.hexdigest(), "rows": rows, "rejected": rejected}
+        (scratch / "index.json").write_text(json.dumps(index))
+
+
+def _in_order(build: Callable[[int], _Entry], positions: Sequence[int]) -> Iterator[_Entry | BadInput]:
+    """Build with a few threads (decoding leaves Python's lock), give results in order, hold few at once."""
+
+    def attempt(position: int) -> _Entry | BadInput:
+        try:
+            return build(position)
+        except BadInput as problem:
+            return problem
+
+    workers = min(8, os.cpu_count() or 1)
+    window = 4 * workers
+    with ThreadPoolExecutor(workers) as pool:
+        for start in range(0, len(positions), window):
+            yield from pool.map(attempt, positions[start : start + window])
+
+
+def memory_bytes(count: int, size: int) -> int:
+    """Give how much a prepared set of so many scenes takes, on disk or on a device.
+
+    Example:
+        >>> round(memory_bytes(4050, 224) / 1e9, 2)
+        1.42
+    """
+    return count * (2 * 3 * math.prod((size, size)) + size * size)

@@ -1,0 +1,213 @@
+"""What sources on disk share: finding folders, listing files, matching class folders, naming what is wrong."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, UInt8
+
+from bglab.catalogue import unknown_name
+from bglab.errors import BadInput, MissingData, UnknownName
+from bglab.images import PICTURE_SUFFIXES, read_mask
+from bglab.labels import OUTSIDE, synset_index
+from bglab.scenes.scene import Rejection, SceneRecord
+
+_SYNSET = re.compile(r"n\d{8}(?=_|$)")
+
+
+class ClassFolders(NamedTuple):
+    """How the class folders on disk compare with those expected.
+
+    Attributes:
+        labels: Folder name → label, of the folders that are there, in the order of the labels.
+        unknown: Folders that are none of the expected ones, with the reason to reject their pictures.
+        missing: Expected folders that are not there.
+    """
+
+    labels: dict[str, int]
+    unknown: dict[str, str]
+    missing: tuple[str, ...]
+
+
+def choose(option: str, value: str, allowed: Sequence[str]) -> str:
+    """Give an option's value back if it is one of the allowed ones.
+
+    Raises:
+        UnknownName: If it is not; the message lists them.
+    """
+    if value not in allowed:
+        raise UnknownName(unknown_name(f"value of {option}", value, list(allowed)))
+    return value
+
+
+def find_folder(path: str, scheme: str, remedy: str) -> Path:
+    """Turn what stands behind the scheme into a folder that is there.
+
+    Args:
+        path: As given by the user; ``~`` is the home folder.
+        scheme: Of the URI, for the message.
+        remedy: What to do if there is no such folder.
+
+    Raises:
+        MissingData: If there is no such folder.
+    """
+    if not path:
+        raise MissingData(f"expected a folder, as in '{scheme}:PATH', got no path; {remedy}")
+    # absolute without following links: the folder's name goes into result tables and must not depend on the disk
+    folder = Path(os.path.abspath(Path(path).expanduser()))  # noqa: PTH100 - resolve() follows links
+    if not folder.is_dir():
+        what = "is a file" if folder.exists() else "does not exist"
+        raise MissingData(f"expected a folder at {folder} for '{scheme}:', but it {what}; {remedy}")
+    return folder
+
+
+def first_folder(candidates: Iterable[Path]) -> Path | None:
+    """Give the first folder that is there."""
+    return next((folder for folder in candidates if folder.is_dir()), None)
+
+
+def subfolders(folder: Path) -> list[str]:
+    """List the names of the folders in a folder, sorted, without hidden ones; [] if it is not there."""
+    if not folder.is_dir():
+        return []
+    with os.scandir(folder) as entries:
+        return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+
+
+def list_names(folder: Path, suffixes: Collection[str] = PICTURE_SUFFIXES) -> list[str]:
+    """List the names of a folder's files of these types, sorted; [] if the folder is not there.
+
+    Listing touches no file: tens of thousands of pictures on a network disk are named in a moment.
+    """
+    if not folder.is_dir():
+        return []
+    with os.scandir(folder) as entries:
+        names = [entry.name for entry in entries if not entry.name.startswith(".")]
+    return sorted(name for name in names if os.path.splitext(name)[1].lower() in suffixes)  # noqa: PTH122 - fast
+
+
+def list_files(folder: Path, suffixes: Collection[str] = PICTURE_SUFFIXES) -> list[Path]:
+    """List a folder's files of these types; see `list_names`."""
+    return [folder / name for name in list_names(folder, suffixes)]
+
+
+def walk_files(folder: Path, suffixes: Collection[str] = PICTURE_SUFFIXES) -> list[Path]:
+    """List the files of these types in a folder and in every folder below it."""
+    below = (file for name in subfolders(folder) for file in walk_files(folder / name, suffixes))
+    return [*list_files(folder, suffixes), *below]
+
+
+def match_classes(folder: Path, expected: Sequence[str], *, ignored: Collection[str] = ()) -> ClassFolders:
+    """Compare the class folders on disk with those expected; a misspelt one is named, never guessed.
+
+    Args:
+        folder: Holds one folder a class.
+        expected: Folder names in the order of the labels.
+        ignored: Folders that belong there but hold no class.
+
+    Raises:
+        BadInput: If none of the expected folders is there.
+    """
+    present = [name for name in subfolders(folder) if name not in ignored]
+    missing = [name for name in expected if name not in set(present)]
+    if len(missing) == len(expected):
+        raise BadInput(
+            f"expected class folders like '{expected[0]}' in {folder}, got "
+            f"{', '.join(present[:5]) or 'none'}; give the folder that holds the unpacked archive"
+        )
+    unknown = {name: _unknown_folder(name, missing) for name in present if name not in set(expected)}
+    there = set(present)
+    return ClassFolders({name: i for i, name in enumerate(expected) if name in there}, unknown, tuple(missing))
+
+
+def _unknown_folder(name: str, missing: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, missing, n=1, cutoff=0.6)
+    hint = f"if it is '{near[0]}', rename it" if near else "remove it, or rename it to its class"
+    return f"expected a folder named after a class, got '{name}'; {hint}"
+
+
+def class_notices(folder: Path, classes: ClassFolders) -> list[str]:
+    """Write one sentence for each unknown class folder, and one for all that are missing."""
+    notices = [f"the pictures in {folder / name} take no part: {why}" for name, why in classes.unknown.items()]
+    if classes.missing:
+        named = ", ".join(f"'{name}'" for name in classes.missing[:3])
+        more = f" and {len(classes.missing) - 3} more" if len(classes.missing) > 3 else ""
+        notices.append(
+            f"{folder} has no folder {named}{more}; the run goes on with the {len(classes.labels)} classes there"
+        )
+    return notices
+
+
+def reject_unknown(folder: Path, classes: ClassFolders) -> list[Rejection]:
+    """Reject, one by one, the pictures that lie in folders of no known class."""
+    return [
+        Rejection(file.stem, str(file), why)
+        for name, why in classes.unknown.items()
+        for file in list_files(folder / name)
+    ]
+
+
+def without_duplicates(records: Iterable[SceneRecord]) -> tuple[list[SceneRecord], list[Rejection]]:
+    """Keep the first scene of each id and reject the others: an id must name one scene."""
+    first: dict[str, SceneRecord] = {}
+    rejected: list[Rejection] = []
+    for record in records:
+        kept = first.setdefault(record.id, record)
+        if kept is not record:
+            reason = f"expected one picture named {record.id}, but {kept.files[0]} has that name too; rename one"
+            rejected.append(Rejection(record.id, str(record.files[0]), reason))
+    return list(first.values()), rejected
+
+
+def empty_file(*files: Path) -> str:
+    """Say which of the files is missing or empty; "" if each has content."""
+    for file in files:
+        try:
+            size = file.stat().st_size
+        except OSError:
+            return f"expected {file}, but there is no such file; restore it"
+        if size == 0:
+            return f"expected content in {file}, but the file is empty; restore it"
+    return ""
+
+
+def imagenet_index(name: str) -> int:
+    """Read the ImageNet index off a name that starts with a WordNet id; OUTSIDE if it does not.
+
+    Example:
+        >>> imagenet_index("n01440764_10026"), imagenet_index("photo")
+        (0, -1)
+    """
+    found = _SYNSET.match(name)
+    return synset_index().get(found.group(), OUTSIDE) if found else OUTSIDE
+
+
+def read_mask_for(image: UInt8[np.ndarray, "3 h w"], file: Path) -> Bool[np.ndarray, "h w"]:
+    """Read the mask of a picture and check that it is one.
+
+    Raises:
+        BadInput: If its size is not the picture's, or it marks nothing or everything; the message names it.
+    """
+    mask = read_mask(file)
+    check_mask(mask, image, file)
+    return mask
+
+
+def check_mask(mask: Bool[np.ndarray, "mh mw"], image: UInt8[np.ndarray, "3 h w"], file: Path) -> None:
+    """Raise `BadInput`, with the file's name, unless the mask marks a part of this picture."""
+    height, width = image.shape[-2:]
+    if mask.shape != (height, width):
+        raise BadInput(
+            f"expected a mask of {width} × {height} pixels, as its picture has, in {file}, got "
+            f"{mask.shape[1]} × {mask.shape[0]}; rebuild the mask from this picture"
+        )
+    if not mask.any():
+        raise BadInput(f"expected a foreground in {file}, but the mask marks nothing; redraw it")
+    if mask.all():
+        raise BadInput(f"expected some background in {file}, but the mask marks the whole picture; redraw it")

@@ -1,0 +1,105 @@
+"""ImageNet with its box annotations, as torchvision or as Kaggle lays it out."""
+
+from __future__ import annotations
+
+import functools
+
+from bglab.errors import BadInput
+from bglab.images import box_of
+from bglab.labels import imagenet_names, imagenet_synsets, synset_index
+from bglab.scenes.scene import Rejection, Scene, SceneRecord, SceneSet, file_fingerprint
+from bglab.scenes.sources._annotations import cut_out, read_annotated, read_annotation
+from bglab.scenes.sources._folders import choose, without_duplicates
+from bglab.scenes.sources._imagenet_layout import REMEDY, Layout, Picture, find_layout, list_pictures
+
+#: How many pictures the split of ILSVRC 2012 has.
+_SIZES = {"val": 50_000, "train": 1_281_167}
+
+
+def open_source(path: str, *, uri: str, split: str = "val", masks: str = "grabcut") -> SceneSet:
+    """Open a split of ImageNet; annotations and pictures are read when a scene is.
+
+    Pictures lie in ``{split}/{WordNet id}/`` (torchvision) or in ``ILSVRC/Data/CLS-LOC/{split}/`` (Kaggle),
+    in folders of their class or flat; annotations in ``Annotations/CLS-LOC/{split}/``, beside either. Flat
+    pictures get their label from ``LOC_val_solution.csv`` or else from the annotation.
+
+    The scene's box is the smallest one around all boxes of the picture's class; ImageNet counts pixels from 0
+    and includes both corners. A picture without annotation is rejected.
+
+    Args:
+        path: Holds the layout above.
+        uri: What the user asked for.
+        split: ``val`` or ``train``.
+        masks: ``grabcut`` cuts the foreground out of the box, as Noise or Signal does; ``box`` takes the
+            union of the boxes themselves, as Time for a Background Check! does.
+
+    Raises:
+        MissingData: If the pictures or the annotations are not there.
+        BadInput: If no picture has a known class and an annotation.
+        UnknownName: If an option has an unknown value.
+    """
+    choose("split", split, tuple(_SIZES))
+    choose("masks", masks, ("grabcut", "box"))
+    layout = find_layout(path, split)
+    candidates = list(list_pictures(layout))
+    index = synset_index()
+    usable = [c for c in candidates if c.annotation is not None and c.synset in index]
+    if not usable:
+        raise BadInput(
+            f"expected pictures of ImageNet's classes in {layout.pictures} with annotations in "
+            f"{layout.annotations}, got {len(candidates)} pictures and none with both; {REMEDY}"
+        )
+    records, duplicates = without_duplicates(
+        SceneRecord(c.picture.stem, index[c.synset], index[c.synset], (c.picture, c.annotation))
+        for c in usable
+        if c.annotation is not None
+    )
+    rejected = [Rejection(c.picture.stem, str(c.picture), why) for c in candidates if (why := _problem(c, layout))]
+    return SceneSet(
+        uri=uri,
+        name=f"imagenet:{split}",
+        space="imagenet",
+        classes=imagenet_names(),
+        records=tuple(records),
+        read=functools.partial(_read, masks),
+        fingerprint=file_fingerprint(layout.root, records, split, masks),
+        notices=_notices(split, candidates, records),
+        rejected=(*rejected, *duplicates),
+        credit="ImageNet, ILSVRC 2012 (Russakovsky et al., 2015): for non-commercial research, not to be passed on.",
+    )
+
+
+def _problem(candidate: Picture, layout: Layout) -> str:
+    """Say why a picture cannot become a scene; "" if it can."""
+    if candidate.synset not in synset_index():
+        got = f"'{candidate.synset}'" if candidate.synset else "none"
+        return f"expected one of ImageNet's 1000 WordNet ids as its class, got {got}; rename its folder"
+    if candidate.annotation is None:
+        return f"expected {candidate.picture.stem}.xml with its boxes in {layout.annotations}, got no such file"
+    return ""
+
+
+def _notices(split: str, candidates: list[Picture], records: list[SceneRecord]) -> tuple[str, ...]:
+    notices: list[str] = []
+    classes = len({record.label for record in records})
+    if len(candidates) != _SIZES[split] or classes != len(imagenet_synsets()):
+        notices.append(
+            f"expected {_SIZES[split]:,} pictures in {len(imagenet_synsets()):,} classes of ImageNet's {split}, "
+            f"got {len(candidates):,} in {classes:,}; the run goes on with these"
+        )
+    without_boxes = sum(c.annotation is None for c in candidates)
+    if without_boxes:
+        notices.append(f"{without_boxes:,} of {len(candidates):,} pictures have no box annotation and take no part")
+    strange = sorted({c.synset for c in candidates if c.synset not in synset_index()})
+    if strange:
+        notices.append(f"pictures of {', '.join(strange[:3]) or 'no class'} take no part: not among ImageNet's 1000")
+    return tuple(notices)
+
+
+def _read(masks: str, record: SceneRecord) -> Scene:
+    picture, annotation = record.files
+    synset = imagenet_synsets()[record.native_label]
+    image, inside = read_annotated(picture, read_annotation(annotation), synset, first=0)
+    box = box_of(inside)
+    mask = inside if masks == "box" else cut_out(image, box, picture)
+    return Scene(record.id, record.label, record.native_label, image, mask, box)

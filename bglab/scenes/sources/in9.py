@@ -1,0 +1,244 @@
+"""The test sets of ImageNet-9, as the release of Noise or Signal lays them out."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from bglab.catalogue import unknown_name
+from bglab.errors import BadInput, MissingData, UnknownName
+from bglab.images import Box, box_of, joined_box, read_picture
+from bglab.labels import IN9, IN9_NAMES
+from bglab.scenes.scene import PublishedPicture, Rejection, Scene, SceneRecord, SceneSet, file_fingerprint
+from bglab.scenes.sources._folders import (
+    choose,
+    class_notices,
+    empty_file,
+    find_folder,
+    imagenet_index,
+    list_files,
+    list_names,
+    match_classes,
+    read_mask_for,
+    reject_unknown,
+    subfolders,
+    without_duplicates,
+)
+from bglab.seeding import digest
+
+#: The variants that the release publishes, by the names of their folders.
+PUBLISHED = (
+    "original",
+    "only_bg_b",
+    "only_bg_t",
+    "no_fg",
+    "only_fg",
+    "mixed_same",
+    "mixed_rand",
+    "mixed_next",
+)
+
+_FOLDERS = tuple(coarse.folder for coarse in IN9)
+_PER_CLASS = 450
+_REMEDY = "run `bglab data fetch in9`, or give the folder bg_challenge of the unpacked release"
+_MIXED = re.compile(r"fg_(?P<scene>.+)_bg_(?P<donor>.+)")
+
+# JPEG leaves its black within this many grey levels of 0, and a pixel that the box blackened was brighter by
+# more than the compression alone could make it
+_BLACK, _BLACKENED = 24, 32
+
+
+def open_source(path: str, *, uri: str, plates: str = "published", split: str = "val") -> SceneSet:
+    """Open the release: 450 pictures of each of nine classes, their masks, and seven variants of them.
+
+    Labels come from the class folders, ImageNet indices from the WordNet ids in the file names. The release
+    has no boxes: the box is the smallest one around the mask, widened to the black rectangle of the published
+    Only-BG-B picture where that shows a larger one. A picture without a usable mask is rejected as a scene,
+    but its published variants can still be evaluated.
+
+    Args:
+        path: The folder ``bg_challenge``, or the one that holds it.
+        uri: What the user asked for.
+        plates: ``published`` takes backgrounds for new compositions from the release's Only-BG-T pictures, as
+            the papers' challenge does; ``tiled`` tiles them from the original and its box.
+        split: ``val``, the test set, is all that was released; ``train`` is there in sets that were rebuilt.
+
+    Raises:
+        MissingData: If there is no such folder.
+        BadInput: If it is not laid out like the release.
+        UnknownName: If ``plates`` or ``split`` is neither.
+    """
+    choose("plates", plates, ("published", "tiled"))
+    choose("split", split, ("val", "train"))
+    root = _find_root(path, split)
+    pictures = root / "original" / split
+    classes = match_classes(pictures, _FOLDERS)
+    extras = ("only_bg_b", "only_bg_t") if plates == "published" else ("only_bg_b",)
+    candidates: list[SceneRecord] = []
+    rejected = reject_unknown(pictures, classes)
+    for folder, label in classes.labels.items():
+        found, unusable = _list_class(root, split, folder, label, extras)
+        candidates += found
+        rejected += unusable
+    records, duplicates = without_duplicates(candidates)
+    # sizes of the pictures and masks, and which files each scene has, define the set; asking for every size
+    # would double the time that opening takes on a network disk
+    defining = [record._replace(files=record.files[:2]) for record in records]
+    present = digest([" ".join(file.parents[2].name for file in record.files) for record in records])
+    return SceneSet(
+        uri=uri,
+        name=f"in9:{root.name}" if split == "val" else f"in9:{root.name}-{split}",
+        space="in9",
+        classes=IN9_NAMES,
+        records=tuple(records),
+        read=_read,
+        fingerprint=file_fingerprint(root, defining, present),
+        crop_fraction=1.0,
+        notices=(*class_notices(pictures, classes), *_count_notices(root, split)),
+        rejected=(*rejected, *duplicates),
+        published=functools.partial(_published, root, split),
+        credit="ImageNet-9 (Xiao, Engstrom, Ilyas, Madry, ICLR 2021): pictures of ImageNet, no licence stated, "
+        "for non-commercial research.",
+    )
+
+
+def _find_root(path: str, split: str) -> Path:
+    given = find_folder(path, "in9", _REMEDY)
+    root = next((r for r in (given, given / "bg_challenge") if (r / "original" / split).is_dir()), None)
+    if root is None:
+        raise BadInput(f"expected the folder original/{split} of the release in {given}, got none; {_REMEDY}")
+    return root
+
+
+def _list_class(
+    root: Path, split: str, folder: str, label: int, extras: Sequence[str]
+) -> tuple[list[SceneRecord], list[Rejection]]:
+    """List one class: scenes whose files are there, and those that lack one."""
+    beside = {extra: set(list_names(root / extra / split / folder)) for extra in extras}
+    records: list[SceneRecord] = []
+    rejected: list[Rejection] = []
+    for picture in list_files(root / "original" / split / folder):
+        mask = root / "fg_mask" / split / folder / f"{picture.stem}.npy"
+        problem = empty_file(picture, mask)
+        if problem:
+            rejected.append(Rejection(picture.stem, str(picture), problem))
+            continue
+        more = (root / e / split / folder / picture.name for e, names in beside.items() if picture.name in names)
+        native = imagenet_index(picture.stem)
+        records.append(SceneRecord(picture.stem, label, native, (picture, mask, *more)))
+    return records, rejected
+
+
+def _count_notices(root: Path, split: str) -> list[str]:
+    """Say how the release on disk differs in number from the published one."""
+    counts = {variant: Counter(_count(root, split, variant)) for variant in PUBLISHED}
+    whole = counts.pop("original")
+    notices: list[str] = []
+    if any(whole[folder] != _PER_CLASS for folder in _FOLDERS):
+        got = ", ".join(f"{whole[c.folder]} {c.name}" for c in IN9)
+        notices.append(
+            f"expected {_PER_CLASS} pictures in each of {len(IN9)} classes of {root.name}, got {got}; the run "
+            "goes on with these, but its figures are not those of the release"
+        )
+    absent = [variant for variant, count in counts.items() if not count]
+    if absent:
+        notices.append(
+            f"{root.name} has no pictures of {', '.join(absent)}; these variants can be composed, but not opened "
+            "as published"
+        )
+    for variant, count in counts.items():
+        if count and count != whole:
+            notices.append(
+                f"{root.name} has {count.total()} published pictures of {variant} but {whole.total()} originals; "
+                f"figures of {variant} rest on what is there"
+            )
+    return notices
+
+
+def _count(root: Path, split: str, variant: str) -> dict[str, int]:
+    folder = root / variant / split
+    counts = {name: len(list_names(folder / name)) for name in subfolders(folder)}
+    return {name: count for name, count in counts.items() if count and name in _FOLDERS}
+
+
+def _read(record: SceneRecord) -> Scene:
+    """Read one scene; a file lies in ``<variant>/<split>/<class>``, so its folder says what it is."""
+    files = {file.parents[2].name: file for file in record.files}
+    image = read_picture(files["original"])
+    mask = read_mask_for(image, files["fg_mask"])
+    box = box_of(mask)
+    if "only_bg_b" in files:
+        box = widen_to_black(box, image, _read_same_size(image, files["only_bg_b"]))
+    plate = _read_same_size(image, files["only_bg_t"]) if "only_bg_t" in files else None
+    return Scene(record.id, record.label, record.native_label, image, mask, box, plate)
+
+
+def _read_same_size(image: UInt8[np.ndarray, "3 h w"], file: Path) -> UInt8[np.ndarray, "3 h w"]:
+    picture = read_picture(file)
+    if picture.shape != image.shape:
+        raise BadInput(
+            f"expected {image.shape[2]} × {image.shape[1]} pixels, as the original has, in {file}, got "
+            f"{picture.shape[2]} × {picture.shape[1]}; restore it from the release"
+        )
+    return picture
+
+
+def widen_to_black(box: Box, image: UInt8[np.ndarray, "3 h w"], blackened: UInt8[np.ndarray, "3 h w"]) -> Box:
+    """Widen a mask's box to the rectangle that Only-BG-B shows black and the original does not.
+
+    Where the original is nearly black itself, at the rectangle's edge, the edge is not seen and the box stays
+    smaller; it never grows over pixels that Only-BG-B shows bright.
+
+    Args:
+        box: Smallest half-open box around the mask.
+        image: The original.
+        blackened: The published Only-BG-B picture of the same scene.
+
+    Returns:
+        The wider box; ``box`` itself if the two do not make one black rectangle.
+    """
+    black = blackened.max(axis=0) <= _BLACK
+    changed = black & (image.max(axis=0).astype(np.int16) - blackened.max(axis=0) >= _BLACKENED)
+    # a row or column counts from four such pixels on: fewer are compression noise
+    rows, columns = changed.sum(axis=1) >= 4, changed.sum(axis=0) >= 4
+    seen = box_of(rows[:, None] & columns[None, :])
+    if seen == (0, 0, 0, 0):
+        return box
+    wider = joined_box(box, seen)
+    x0, y0, x1, y1 = wider
+    return wider if black[y0:y1, x0:x1].mean() >= 0.98 else box
+
+
+def _published(root: Path, split: str, variant: str) -> list[PublishedPicture]:
+    """List the release's own pictures of a variant, with labels from their class folders.
+
+    Names of mixed pictures say whose foreground and whose background they show. In ``mixed_rand`` the second
+    part is wrong: the release names these files as in ``mixed_next``. Their donor is therefore unknown.
+    """
+    if variant not in PUBLISHED:
+        raise UnknownName(unknown_name("published variant", variant, list(PUBLISHED)))
+    folder = root / variant / split
+    pictures = [
+        _parse_published(file, label, variant)
+        for label, name in enumerate(_FOLDERS)
+        for file in list_files(folder / name)
+    ]
+    if not pictures:
+        raise MissingData(
+            f"expected the published pictures of {variant} in {folder}, got none; {_REMEDY}, or leave out "
+            "--published to compose the variant"
+        )
+    return pictures
+
+
+def _parse_published(file: Path, label: int, variant: str) -> PublishedPicture:
+    mixed = _MIXED.fullmatch(file.stem) if variant.startswith("mixed") else None
+    scene = mixed["scene"] if mixed else file.stem
+    donor = mixed["donor"] if mixed and variant != "mixed_rand" else ""
+    return PublishedPicture(scene, donor, file, label, imagenet_index(scene))

@@ -1,0 +1,24 @@
+"""Adversarial backgrounds: every foreground on every background, the first one that fools, and a live search."""
+
+from bglab.search.first_hit import FirstHits, first_hit, summarise_hits
+from bglab.search.live import LiveState, LiveStep, search_live_steps, start_live
+from bglab.search.matrix import search_matrix
+from bglab.search.pair_evaluator import Pairs, Stage, set_stage, start_batching
+from bglab.search.refine import Refinement, refine_attack
+
+__all__ = [
+    "FirstHits",
+    "LiveState",
+    "LiveStep",
+    "Pairs",
+    "Refinement",
+    "Stage",
+    "first_hit",
+    "refine_attack",
+    "search_live_steps",
+    "search_matrix",
+    "set_stage",
+    "start_batching",
+    "start_live",
+    "summarise_hits",
+]

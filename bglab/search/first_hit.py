@@ -1,0 +1,270 @@
+"""The same verdict for a fraction of the work: try the likeliest backgrounds first, stop at the first success.
+
+Exact: a foreground counts as robust only after every one of its candidates failed. What is saved is saved on the
+vulnerable ones, and the order in which candidates are tried is learned as the search goes on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from tqdm.auto import tqdm
+
+from bglab.errors import BadInput
+from bglab.models import Classifier
+from bglab.results import (
+    NOT_EVALUATED,
+    Goal,
+    PairPredictions,
+    PairStore,
+    Protocol,
+    open_pairs,
+    pairs_folder,
+    row_blocks,
+    succeeds,
+)
+from bglab.scenes import PreparedScenes, SceneSet
+from bglab.search.pair_evaluator import (
+    Batching,
+    BatchSize,
+    Clock,
+    Pairs,
+    Stage,
+    answer_blocks,
+    set_stage,
+    start_batching,
+)
+
+#: A group of foregrounds is searched together, so that first candidates fill a quarter of a batch at once. Smaller
+#: groups waste fewer forwards on those already fooled (hardly fewer below this), larger ones feed the device better.
+_GROUP_SHARE = 4
+
+
+@dataclass(frozen=True, eq=False)
+class FirstHits:
+    """The verdict on every foreground.
+
+    Attributes:
+        goal: What counts as success.
+        pairs: What was asked to get there; NOT_EVALUATED where it was not.
+        searched: Foregrounds that had a candidate under the protocol.
+        vulnerable: Those that a background fools.
+        forwards: Pictures classified, those of the untouched originals apart.
+        brute_force: Pictures that all candidates of all foregrounds would take.
+    """
+
+    goal: Goal
+    pairs: PairPredictions
+    searched: Bool[np.ndarray, " f"]
+    vulnerable: Bool[np.ndarray, " f"]
+    forwards: int
+    brute_force: int
+
+    @property
+    def share(self) -> float:
+        """Share of the searched foregrounds that are vulnerable."""
+        return float(self.vulnerable[self.searched].mean())
+
+
+def first_hit(
+    classifier: Classifier,
+    scenes: SceneSet | PreparedScenes | str,
+    *,
+    goal: Goal = "any",
+    results: Path | str | None = None,
+    protocol: Protocol | None = None,
+    size: int = 224,
+    batch_size: BatchSize = "auto",
+    known: PairPredictions | None = None,
+    progress: bool = True,
+) -> FirstHits:
+    """Find out which foregrounds some background fools, trying as few backgrounds as may be.
+
+    Groups of foregrounds are searched together. In each round every one that still holds tries its next
+    candidates: one in the first round, then twice as many each time while the round fits into a batch. Candidates
+    go by their rate of success so far on foregrounds of the class, which starts out from the rate on all classes;
+    ties go in the set's order.
+
+    Args:
+        classifier: From `load_classifier`.
+        scenes: A set, its prepared form, or a URI for `open_scenes`.
+        goal: ``any`` error, or ``targeted``: taken for the background's class, which is another.
+        results: Folder to keep the verdicts in; a run that was stopped goes on after its last finished group, and
+            ends with the very bytes of one that was not. None keeps nothing.
+        protocol: Which pairs are candidates.
+        size: Side of the pictures in pixels; ignored for prepared scenes.
+        batch_size: Pictures a forward pass; ``auto`` begins with what suits the device.
+        known: Answers to the same pairs from an earlier search, not to be asked for again.
+        progress: Show a bar.
+
+    Raises:
+        BadInput: If classifier and scenes have no classes in common, ``known`` is of other pairs, or results cannot
+            be written or are of other pixels or weights.
+    """
+    stage = set_stage(classifier, scenes, protocol, size=size, progress=progress)
+    batching = start_batching(classifier, batch_size)
+    store = None
+    if results is not None:
+        folder = pairs_folder(Path(results), f"{stage.key}-{goal}", classifier.spec.id, kind="first_hits")
+        store = PairStore(folder, stage.provenance)
+        if store.is_finished:
+            return _verdicts(open_pairs(folder), goal)
+    head = store.begin(lambda: stage.head(progress=progress)) if store else stage.head(progress=progress)
+    search = _Search(stage, head, goal, batching, _known_cells(head, known))
+    return _verdicts(_run(search, store, progress=progress), goal)
+
+
+def summarise_hits(any_error: FirstHits, targeted: FirstHits) -> dict[str, Any]:
+    """Give the numbers of `bglab search --mode first-hit --json` from the verdicts on both goals.
+
+    ``per_class_total`` is empty: it takes a verdict on every class of backgrounds, which the matrix gives.
+    """
+    pairs = any_error.pairs
+    seconds = sum(hits.pairs.run.get("seconds", 0.0) for hits in (any_error, targeted))
+    forwards = any_error.forwards + targeted.forwards
+    return {
+        "model": pairs.model,
+        "dataset": pairs.dataset,
+        "n": int(any_error.searched.sum()),
+        "backgrounds": int(pairs.allowed(pairs.protocol).any(axis=0).sum()),
+        "vulnerable_any": any_error.share,
+        "vulnerable_targeted": targeted.share,
+        "challenge_accuracy": 1 - any_error.share,
+        "per_class_total": {},
+        "accuracy_original": float(pairs.right[any_error.searched].mean()),
+        "forwards": forwards,
+        "forwards_any": any_error.forwards,
+        "forwards_brute_force": any_error.brute_force,
+        "seconds": round(seconds, 3),
+        "images_per_s": round(forwards / seconds, 2) if seconds else None,
+    }
+
+
+def _run(search: _Search, store: PairStore | None, *, progress: bool) -> PairPredictions:
+    """Search the groups that are left, and keep each once it is decided."""
+    head, batching = search.head, search.batching
+    count = len(head.foregrounds.ids)
+    group = max(1, batching.size // _GROUP_SHARE)
+    groups = store.missing(count, group) if store else row_blocks(np.arange(count), group)
+    search.learn(np.flatnonzero((np.asarray(head.native) != NOT_EVALUATED).any(axis=1)))
+    search.stage.get_ready()
+    clock = Clock(head.run)
+    title = f"{search.stage.classifier.spec.name} · first {search.goal} hit"
+    with tqdm(
+        total=count, initial=count - sum(map(len, groups)), desc=title, unit="foreground", disable=not progress
+    ) as bar:
+        for rows in groups:
+            head.native[rows.start : rows.stop] = search.decide(np.arange(rows.start, rows.stop))
+            search.learn(np.arange(rows.start, rows.stop))
+            bar.update(len(rows))
+            search.stage.release()
+            if store:
+                store.write(rows, head.native[rows.start : rows.stop])
+                store.note(clock.note(batching))
+    return store.finish(head.native) if store else replace(head, run=clock.note(batching))
+
+
+@dataclass(eq=False)
+class _Search:
+    """The search's only state: which backgrounds succeeded so far, on foregrounds of which class."""
+
+    stage: Stage
+    head: PairPredictions
+    goal: Goal
+    batching: Batching
+    known: Int[np.ndarray, "f b"]
+    allowed: Bool[np.ndarray, "f b"] = field(init=False)
+    classes: Int[np.ndarray, " f"] = field(init=False)
+    tries: Float[np.ndarray, "c b"] = field(init=False)
+    hits: Float[np.ndarray, "c b"] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.allowed = _candidates(self.head, self.goal)
+        labels, self.classes = np.unique(self.head.foregrounds.labels, return_inverse=True)
+        self.tries = np.zeros((len(labels), len(self.head.backgrounds.ids)))
+        self.hits = np.zeros_like(self.tries)
+
+    def decide(self, rows: Int[np.ndarray, " r"]) -> Int[np.ndarray, "r b"]:
+        """Ask about a group of foregrounds until each is fooled or has no candidate left; give their cells."""
+        cells = np.where(self.allowed[rows], self.known[rows], NOT_EVALUATED).astype(np.int16)
+        orders = {row: order for row, order in self._orders(rows, cells).items() if order.size}
+        each = 1
+        while orders:
+            pairs = _next_candidates(orders, each)
+            (native,) = answer_blocks(self.stage, [pairs], self.batching)
+            cells[pairs.rows - rows[0], pairs.columns] = native
+            fooled = set(pairs.rows[self._success(pairs, native)].tolist())
+            orders = {row: order[each:] for row, order in orders.items() if row not in fooled and order.size > each}
+            each = max(1, min(2 * each, self.batching.size // max(1, len(orders))))
+        return cells
+
+    def learn(self, rows: Int[np.ndarray, " r"]) -> None:
+        """Count what finished foregrounds have shown."""
+        cells = self.head.native[rows]
+        row, column = np.nonzero(cells != NOT_EVALUATED)
+        success = self._success(Pairs(rows[row], column), cells[row, column])
+        place = (self.classes[rows[row]], column)
+        np.add.at(self.tries, place, 1)
+        np.add.at(self.hits, place, success)
+
+    def _orders(self, rows: Int[np.ndarray, " r"], cells: Int[np.ndarray, "r b"]) -> dict[int, Int[np.ndarray, " k"]]:
+        """List each foreground's candidates, likeliest first; none if an answer known already decides it."""
+        overall = (self.hits.sum() + 1) / (self.tries.sum() + 2)
+        by_background = (self.hits.sum(axis=0) + overall) / (self.tries.sum(axis=0) + 1)
+        orders: dict[int, Int[np.ndarray, " k"]] = {}
+        for row, known in zip(rows.tolist(), cells, strict=True):
+            columns = np.flatnonzero(known != NOT_EVALUATED)
+            if self._success(Pairs(np.full(columns.size, row), columns), known[columns]).any():
+                continue
+            rate = (self.hits[self.classes[row]] + by_background) / (self.tries[self.classes[row]] + 1)
+            left = np.flatnonzero(self.allowed[row] & (known == NOT_EVALUATED))
+            orders[row] = left[np.argsort(-rate[left], kind="stable")]
+        return orders
+
+    def _success(self, pairs: Pairs, native: Int[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
+        own, other = self.head.foregrounds.labels[pairs.rows], self.head.backgrounds.labels[pairs.columns]
+        return succeeds(self.goal, self.head.decide(native), own, other)
+
+
+def _next_candidates(orders: dict[int, Int[np.ndarray, " k"]], each: int) -> Pairs:
+    """Take the next few candidates of every foreground that still holds."""
+    chosen = [order[:each] for order in orders.values()]
+    return Pairs(np.repeat(list(orders), [len(c) for c in chosen]), np.concatenate(chosen))
+
+
+def _known_cells(head: PairPredictions, known: PairPredictions | None) -> Int[np.ndarray, "f b"]:
+    if known is None:
+        return np.full(head.native.shape, NOT_EVALUATED, dtype=np.int16)
+    names = ("weights_sha256", "pixels", "foregrounds", "backgrounds")
+    if any(known.provenance[name] != head.provenance[name] for name in names):
+        raise BadInput(
+            f"expected known answers of {head.model} on {head.dataset}, got those of {known.model} on {known.dataset}; "
+            "leave them out"
+        )
+    return np.asarray(known.native)
+
+
+def _candidates(head: PairPredictions, goal: Goal) -> Bool[np.ndarray, "f b"]:
+    """Mark the pairs that may reach the goal: no background of the foreground's own class can be its target."""
+    allowed = head.allowed(head.protocol)
+    if goal == "targeted":
+        allowed &= head.foregrounds.labels[:, None] != head.backgrounds.labels
+    return allowed
+
+
+def _verdicts(pairs: PairPredictions, goal: Goal) -> FirstHits:
+    candidates = _candidates(pairs, goal)
+    asked = candidates & (np.asarray(pairs.native) != NOT_EVALUATED)
+    success = succeeds(goal, pairs.answers(), pairs.foregrounds.labels[:, None], pairs.backgrounds.labels)
+    return FirstHits(
+        goal=goal,
+        pairs=pairs,
+        searched=np.asarray(pairs.allowed(pairs.protocol).any(axis=1)),
+        vulnerable=np.asarray((asked & success).any(axis=1)),
+        forwards=int(pairs.run.get("forwards", 0)),
+        brute_force=int(candidates.sum()),
+    )

@@ -1,0 +1,367 @@
+"""Foregrounds on backgrounds by the million: what the matrix, the first hit and the live search share.
+
+Pictures are composed on the engine's device from scenes that lie there already. On a processor they are composed
+into a few buffers that are used again and again, by a thread of its own while the engine works on the batch before.
+"""
+
+from __future__ import annotations
+
+import logging
+import mmap
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Int, UInt8
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from bglab.errors import BadInput
+from bglab.evaluation import all_logits, check_spaces, describe, run_key
+from bglab.images import composite
+from bglab.models import Classifier
+from bglab.parallel import one_ahead
+from bglab.results import NOT_EVALUATED, PairPredictions, Protocol, Side, protocol_provenance
+from bglab.scenes import PreparedScenes, SceneSet, memory_bytes, open_scenes, prepare
+from bglab.seeding import digest
+from bglab.variants import Dataset, SceneTensors, compose, scene_tensors
+
+_LOG = logging.getLogger(__name__)
+
+#: Pictures a forward pass to begin with. A processor gains nothing beyond; a GPU that runs out of memory halves it.
+_BATCH_SIZES = {"cuda": 512, "cpu": 32, "mps": 64}
+
+_ORIGINALS_AT_ONCE = 512
+#: Sets smaller than this may stay in memory whole.
+_ROOMY_BYTES = 500_000_000
+
+BatchSize = int | Literal["auto"]
+
+
+class Pairs(NamedTuple):
+    """Some cells of the matrix: foregrounds by row and backgrounds by column, pair by pair.
+
+    Attributes:
+        rows: Positions among the foregrounds.
+        columns: Positions among the backgrounds.
+    """
+
+    rows: Int[np.ndarray, " n"]
+    columns: Int[np.ndarray, " n"]
+
+    def part(self, start: int, stop: int) -> Pairs:
+        """Give some of the pairs."""
+        return Pairs(self.rows[start:stop], self.columns[start:stop])
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """A classifier, and the foregrounds and backgrounds it is to be asked about.
+
+    Attributes:
+        classifier: Whom to ask.
+        prepared: Where the pixels come from.
+        originals: The scenes' untouched pictures, row by row.
+        protocol: Which pairs are tried.
+        foregrounds: The rows: every scene.
+        backgrounds: The columns: every scene of the pool that has a background to lend.
+        positions: Of the columns among the prepared scenes.
+        tensors: The scenes on the engine's device.
+    """
+
+    classifier: Classifier
+    prepared: PreparedScenes
+    originals: Dataset
+    protocol: Protocol
+    foregrounds: Side
+    backgrounds: Side
+    positions: Int[np.ndarray, " b"]
+    tensors: SceneTensors = field(repr=False)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of foregrounds and of backgrounds."""
+        return len(self.foregrounds.ids), len(self.backgrounds.ids)
+
+    @property
+    def key(self) -> str:
+        """Name for result folders: data set, precision, and any departure from the reference's protocol."""
+        return "-".join(part for part in (run_key(self.classifier, self.originals), self.protocol.key) if part)
+
+    def pictures(self, pairs: Pairs) -> UInt8[Tensor, "n 3 h w"]:
+        """Compose pairs on the engine's device, as the mixed variants compose them."""
+        device = self.classifier.engine.device
+        plates = self.tensors.batch(self.positions[pairs.columns], device).plates
+        one = pairs.rows.size > 0 and bool((pairs.rows == pairs.rows[0]).all())
+        rows = slice(int(pairs.rows[0]), int(pairs.rows[0]) + 1) if one else pairs.rows
+        front = self.tensors.batch(rows, device)
+        return composite(front.images, plates, front.masks)
+
+    def compose_into(self, pairs: Pairs, canvas: UInt8[np.ndarray, "m 3 h w"]) -> UInt8[Tensor, "n 3 h w"]:
+        """Compose pairs into memory that is there already: a sixth of the time on a processor, the same pixels."""
+        count = len(pairs.rows)
+        used = canvas[:count]
+        # "clip" writes straight into the canvas; positions are known to be in range
+        np.take(self.prepared.plates, self.positions[pairs.columns], axis=0, out=used, mode="clip")
+        bounds = [0, *(np.flatnonzero(np.diff(pairs.rows)) + 1).tolist(), count]
+        for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
+            row = int(pairs.rows[start])
+            np.copyto(used[start:stop], self.prepared.images[row], where=self.prepared.masks[row])
+        return torch.from_numpy(used)
+
+    def head(self, *, progress: bool = True) -> PairPredictions:
+        """Ask about the untouched pictures, and give the matrix to be made with its cells empty."""
+        return PairPredictions(
+            foregrounds=self.foregrounds,
+            backgrounds=self.backgrounds,
+            original=self._original_answers(progress=progress),
+            native=np.full(self.shape, NOT_EVALUATED, dtype=np.int16),
+            space=self.originals.space,
+            native_space=self.classifier.spec.space,
+            classes=self.originals.classes,
+            protocol=self.protocol,
+            provenance=self.provenance,
+        )
+
+    def _original_answers(self, *, progress: bool) -> Int[np.ndarray, " f"]:
+        """Classify the untouched pictures, some at a time, so that they never fill the memory all at once."""
+        native = np.empty(len(self.originals), dtype=np.int16)
+        with tqdm(total=len(native), desc="originals", unit="picture", disable=not progress) as bar:
+            for start in range(0, len(native), _ORIGINALS_AT_ONCE):
+                part = _part(self.originals, start, start + _ORIGINALS_AT_ONCE)
+                native[start : start + len(part)] = all_logits(self.classifier, part, progress=False).argmax(dim=1)
+                self.release()
+                bar.update(len(part))
+        return native
+
+    def release(self) -> None:
+        """Let go of the photographs' pages, which are read once a row and would fill the memory with the whole set.
+
+        They stay in the system's file cache. Nothing of ours ever writes to these arrays, which a release would undo.
+        """
+        if memory_bytes(len(self.prepared), self.prepared.size) < _ROOMY_BYTES:
+            return
+        for array in (self.prepared.images, self.prepared.masks):
+            base: Any = array
+            while isinstance(base, np.ndarray):
+                base = base.base
+            if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+                base.madvise(mmap.MADV_DONTNEED)
+
+    def get_ready(self) -> None:
+        """Let the engine do what is done once, so that it is not counted as speed."""
+        self.classifier.engine.get_ready(self.prepared.size, self.prepared.size)
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Say how the matrix is made; nothing in it depends on the clock."""
+        described = describe(self.classifier, self.originals)
+        return described | {
+            "dataset": self.key,
+            "variant": "pairs",
+            "rule": "the object, cut out by its mask, on the background tiled over its box",
+            "space": self.originals.space,
+            "native_space": self.classifier.spec.space,
+            "protocol": protocol_provenance(self.protocol),
+            "foregrounds": _side_digest(self.foregrounds),
+            "backgrounds": _side_digest(self.backgrounds),
+        }
+
+
+def set_stage(
+    classifier: Classifier,
+    scenes: SceneSet | PreparedScenes | str,
+    protocol: Protocol | None = None,
+    *,
+    size: int = 224,
+    progress: bool = True,
+) -> Stage:
+    """Bring classifier, foregrounds and backgrounds together.
+
+    Args:
+        classifier: Whom to ask.
+        scenes: A set, its prepared form, or a URI for `open_scenes`.
+        protocol: Which pairs to try; None is the reference's challenge.
+        size: Side of the pictures in pixels; ignored for prepared scenes.
+        progress: Show a bar while scenes are prepared for the first time.
+
+    Raises:
+        BadInput: If classifier and scenes have no classes in common, or no scene lends a background.
+    """
+    chosen = protocol or Protocol()
+    if isinstance(scenes, str):
+        scenes = open_scenes(scenes)
+    prepared = scenes if isinstance(scenes, PreparedScenes) else prepare(scenes, size, progress=progress)
+    originals = compose(prepared, "original")
+    check_spaces(classifier, originals)
+    records = prepared.scenes.records
+    lends = np.flatnonzero(prepared.has_plate)
+    every = _side([records[i] for i in lends])
+    kept = chosen.in_pool(every.ids, every.labels)
+    if not kept.any():
+        raise BadInput(
+            f"expected backgrounds to search in {prepared.scenes.name}, but none of its {len(records)} scenes lends "
+            "one under this protocol; add scenes or widen the pool"
+        )
+    return Stage(
+        classifier=classifier,
+        prepared=prepared,
+        originals=originals,
+        protocol=chosen,
+        foregrounds=_side(records),
+        backgrounds=_side([records[i] for i in lends[kept]]),
+        positions=lends[kept],
+        tensors=scene_tensors(prepared),
+    )
+
+
+def _part(dataset: Dataset, start: int, stop: int) -> Dataset:
+    """Give the rows of a data set from ``start`` to before ``stop``."""
+    place = np.arange(len(dataset))[start:stop]
+    return replace(
+        dataset, rows=dataset.rows[start:stop], pictures=lambda wanted, device: dataset.pictures(place[wanted], device)
+    )
+
+
+def _side(records: Sequence[Any]) -> Side:
+    return Side(
+        ids=tuple(record.id for record in records),
+        labels=np.array([record.label for record in records], dtype=np.int64),
+        native_labels=np.array([record.native_label for record in records], dtype=np.int64),
+    )
+
+
+def _side_digest(side: Side) -> str:
+    return digest([f"{scene} {label}" for scene, label in zip(side.ids, side.labels, strict=True)])
+
+
+class Clock:
+    """What a run takes, together with the runs it goes on from.
+
+    Args:
+        earlier: What those noted.
+    """
+
+    def __init__(self, earlier: Mapping[str, Any]) -> None:
+        self._earlier = earlier
+        self._started = time.perf_counter()
+
+    def note(self, batching: Batching) -> dict[str, Any]:
+        """Say how long it took, for how many pictures, in how many sessions."""
+        seconds = self._earlier.get("seconds", 0.0) + time.perf_counter() - self._started
+        forwards = self._earlier.get("forwards", 0) + batching.forwards
+        return {
+            "seconds": round(seconds, 3),
+            "forwards": forwards,
+            "images_per_s": round(forwards / seconds, 2),
+            "batch_size": batching.size,
+            "sessions": self._earlier.get("sessions", 0) + 1,
+        }
+
+
+@dataclass
+class Batching:
+    """How many pictures go through the network at a time; the one thing that may change during a run.
+
+    Attributes:
+        size: Pictures a forward pass.
+        forwards: Pictures that went through.
+    """
+
+    size: int
+    forwards: int = 0
+
+    def halve(self, classifier: Classifier) -> None:
+        """Go on with less after a device ran out of memory.
+
+        Raises:
+            BadInput: If a single picture does not fit.
+        """
+        device = classifier.engine.device
+        if self.size == 1:
+            raise BadInput(
+                f"expected {classifier.spec.id} to fit on {device}, but a single picture runs out of its memory; "
+                "use --device cpu"
+            )
+        self.size //= 2
+        _LOG.warning("out of memory on %s: going on with batches of %d", device, self.size)
+        torch.cuda.empty_cache()
+
+
+def start_batching(classifier: Classifier, batch_size: BatchSize) -> Batching:
+    """Choose the batch to begin with.
+
+    Raises:
+        BadInput: If it is less than one.
+    """
+    if batch_size == "auto":
+        return Batching(_BATCH_SIZES.get(classifier.engine.device.type, 32))
+    if batch_size < 1:
+        raise BadInput(f"expected a batch size of at least 1, got {batch_size}")
+    return Batching(batch_size)
+
+
+def answer_blocks(
+    stage: Stage, blocks: Sequence[Pairs], batching: Batching, *, done: Callable[[int], object] = int
+) -> Iterator[Int[np.ndarray, " n"]]:
+    """Ask the classifier about blocks of pairs; batches never reach across blocks.
+
+    Args:
+        stage: Whom to ask, about what.
+        blocks: What to ask; each holds a pair or more, and is looked at when its turn comes.
+        batching: How many at a time.
+        done: Told how many pictures each batch had.
+
+    Yields:
+        The native answers of one block.
+
+    Raises:
+        BadInput: If not even a single picture fits on the device.
+    """
+    index, start, native = 0, 0, torch.empty(0)
+    while index < len(blocks):
+        try:
+            with closing(_batches(stage, blocks, index, start, batching.size)) as batches:
+                for length, pictures in batches:
+                    if start == 0:
+                        native = torch.empty(length, dtype=torch.int16, device=stage.classifier.engine.device)
+                    # Answers stay on the device until the block is finished, so that nothing waits in between. They
+                    # have their place from the start: small results kept among large ones that come and go make the
+                    # memory of a long run grow without end.
+                    native[start : start + len(pictures)] = stage.classifier(pictures).argmax(dim=1)
+                    start += len(pictures)
+                    batching.forwards += len(pictures)
+                    done(len(pictures))
+                    if start == length:
+                        yield native.cpu().numpy()
+                        index, start = index + 1, 0
+        except torch.cuda.OutOfMemoryError:
+            batching.halve(stage.classifier)
+
+
+def _batches(
+    stage: Stage, blocks: Sequence[Pairs], index: int, start: int, size: int
+) -> Generator[tuple[int, UInt8[Tensor, "n 3 h w"]], None, None]:
+    """Compose batches from one pair on, each with the length of its block; on a processor one ahead."""
+    jobs = _jobs(blocks, index, start, size)
+    if stage.classifier.engine.device.type != "cpu":
+        yield from ((length, stage.pictures(pairs)) for length, pairs in jobs)
+        return
+    side = stage.prepared.size
+    # one canvas is being filled, one waits, one is with the engine
+    canvases = [np.empty((size, 3, side, side), dtype=np.uint8) for _ in range(3)]
+    work = ((length, stage.compose_into(pairs, canvases[i % 3])) for i, (length, pairs) in enumerate(jobs))
+    with closing(one_ahead(work, name="bglab-compose")) as ready:
+        yield from ready
+
+
+def _jobs(blocks: Sequence[Pairs], index: int, start: int, size: int) -> Iterator[tuple[int, Pairs]]:
+    """Cut blocks into batches, from one pair on, each with the length of its block."""
+    for number in range(index, len(blocks)):
+        block = blocks[number]
+        for first in range(start if number == index else 0, len(block.rows), size):
+            yield len(block.rows), block.part(first, first + size)

@@ -1,0 +1,213 @@
+"""Refine an attack: move, scale and mix a foreground until the classifier errs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from bglab.errors import BadInput
+from bglab.images import Placement, composite, place
+from bglab.labels import OUTSIDE
+from bglab.results import Goal, succeeds
+from bglab.search.live import answer_pictures, find_row
+from bglab.search.pair_evaluator import Stage
+
+#: How far a coordinate moves at first, and below which the search for a better place ends.
+_FIRST_STEPS = {"mix": 0.25, "dx": 0.15, "dy": 0.15, "scale": 0.25}
+
+
+_LAST_STEP = 1 / 16
+
+
+_SCALES = (0.25, 3.0)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One picture of an attack: a foreground's cut-out, placed on a background.
+
+    Attributes:
+        column: The background.
+        mix: How much of the change is shown: 0 is the original picture, 1 the full swap.
+        placement: Where the cut-out stands.
+    """
+
+    column: int
+    mix: float = 1.0
+    placement: Placement = Placement()
+
+
+@dataclass(frozen=True, eq=False)
+class Refinement:
+    """What a refined attack found.
+
+    Attributes:
+        attempt: The best picture's recipe.
+        picture: The picture.
+        native: The classifier's answer to it.
+        prediction: The same in the scenes' classes.
+        succeeded: Whether it reaches the goal.
+        score: Log-probability of the target, or minus that of the foreground's class under ``any``.
+        scores: The best score after each batch.
+        forwards: Pictures classified.
+    """
+
+    attempt: Attempt
+    picture: UInt8[Tensor, "3 h w"]
+    native: int
+    prediction: int
+    succeeded: bool
+    score: float
+    scores: tuple[float, ...]
+    forwards: int
+
+
+def attempt_pictures(stage: Stage, foreground: int, attempts: Sequence[Attempt]) -> UInt8[Tensor, "n 3 h w"]:
+    """Render attempts: the placed cut-out over the plate, mixed with the original, rounded once at the end."""
+    device = stage.classifier.engine.device
+    own = stage.tensors.batch(slice(foreground, foreground + 1), device)
+    columns = np.array([attempt.column for attempt in attempts])
+    plates = stage.tensors.batch(stage.positions[columns], device).plates
+    moved, alpha = place(own.images[0], own.masks[0], [attempt.placement for attempt in attempts])
+    swapped = composite(moved, plates.to(torch.float32), alpha)
+    mix = torch.tensor([attempt.mix for attempt in attempts], device=device).view(-1, 1, 1)
+    shown = composite(swapped, own.images.to(torch.float32), mix.expand_as(alpha))
+    return shown.round_().clamp_(0, 255).to(torch.uint8)
+
+
+def refine_attack(
+    stage: Stage,
+    foreground: int | str,
+    columns: Sequence[int],
+    *,
+    goal: Goal = "targeted",
+    budget: int = 200,
+    batch_size: int = 32,
+    stop: Literal["success", "budget"] = "success",
+) -> Refinement:
+    """Search mix, position, size and mirroring of a cut-out for the picture that fools best.
+
+    A coordinate search: from the best of the given backgrounds, one coordinate at a time moves a step either way and
+    keeps what scores higher; steps halve when a whole round brings nothing. Deterministic.
+
+    Args:
+        stage: From `set_stage`.
+        foreground: Row, or the scene's id.
+        columns: Backgrounds to begin with, for instance the best of a live search.
+        goal: ``any`` error, or ``targeted`` at the background's class.
+        budget: Pictures to classify at most.
+        batch_size: Pictures a forward pass.
+        stop: Whether to end with the first success or to go on to the end of the budget.
+
+    Raises:
+        UnknownName: If there is no such scene.
+        BadInput: If there is no background to try under the goal, or no budget.
+    """
+    row = find_row(stage, foreground)
+    label = stage.foregrounds.labels[row]
+    usable = [c for c in columns if goal == "any" or stage.backgrounds.labels[c] not in {label, OUTSIDE}]
+    if not usable or min(budget, batch_size) < 1:
+        raise BadInput(
+            f"expected a budget of pictures and backgrounds {'of another class ' if goal == 'targeted' else ''}for "
+            f"{stage.foregrounds.ids[row]}, got {budget} and {len(usable)}; give columns of stage.backgrounds"
+        )
+    search = _Refiner(stage, row, goal, budget, batch_size, stop)
+    search.ask([Attempt(int(column)) for column in usable])
+    search.climb()
+    return search.found()
+
+
+class _Scored(NamedTuple):
+    attempt: Attempt
+    native: int
+    prediction: int
+    succeeded: bool
+    score: float
+
+    @property
+    def rank(self) -> tuple[bool, float]:
+        return self.succeeded, self.score
+
+
+class _Refiner:
+    """The state of one refinement: the best so far, and what is left of the budget."""
+
+    def __init__(
+        self, stage: Stage, row: int, goal: Goal, budget: int, batch_size: int, stop: Literal["success", "budget"]
+    ) -> None:
+        self._stage, self._row = stage, row
+        self._goal: Goal = goal
+        self._budget, self._batch_size, self._stop = budget, batch_size, stop
+        self._best: _Scored | None = None
+        self._asked: set[Attempt] = set()
+        self._scores: list[float] = []
+
+    @property
+    def _is_over(self) -> bool:
+        won = self._best is not None and self._best.succeeded and self._stop == "success"
+        return won or len(self._asked) >= self._budget
+
+    def climb(self) -> None:
+        """Move one coordinate after the other, in ever smaller steps."""
+        share = 1.0
+        while share >= _LAST_STEP and not self._is_over:
+            before = self._best
+            for coordinate in (*_FIRST_STEPS, "flip"):
+                assert self._best is not None  # the backgrounds themselves were asked about first
+                self.ask(_moves(self._best.attempt, coordinate, share))
+            if self._best is before:
+                share /= 2
+
+    def ask(self, attempts: Sequence[Attempt]) -> None:
+        """Classify attempts that were not made before, as far as the budget goes, and keep the best."""
+        new = [attempt for attempt in dict.fromkeys(attempts) if attempt not in self._asked]
+        for start in range(0, len(new), self._batch_size):
+            batch = new[start : start + self._batch_size][: self._budget - len(self._asked)]
+            if self._is_over:
+                return
+            self._asked.update(batch)
+            best = max(self._score(batch), key=lambda scored: scored.rank)
+            if self._best is None or best.rank > self._best.rank:
+                self._best = best
+            self._scores.append(self._best.score)
+
+    def found(self) -> Refinement:
+        """Give the best, with its picture."""
+        assert self._best is not None
+        best = self._best
+        picture = attempt_pictures(self._stage, self._row, [best.attempt])[0]
+        return Refinement(picture=picture, scores=tuple(self._scores), forwards=len(self._asked), **best._asdict())
+
+    def _score(self, attempts: Sequence[Attempt]) -> list[_Scored]:
+        answers = answer_pictures(self._stage, attempt_pictures(self._stage, self._row, attempts))
+        other = self._stage.backgrounds.labels[[attempt.column for attempt in attempts]]
+        own = np.full(len(attempts), self._stage.foregrounds.labels[self._row])
+        succeeded = succeeds(self._goal, answers.predictions, own, other)
+        aim = other if self._goal == "targeted" else own
+        # a probability that underflows still has a place in the order
+        logs = np.log(np.maximum(answers.probabilities[np.arange(len(attempts)), aim], 1e-300))
+        scores = logs if self._goal == "targeted" else -logs
+        parts = (answers.native.tolist(), answers.predictions.tolist(), succeeded.tolist(), scores.tolist())
+        return [_Scored(*row) for row in zip(attempts, *parts, strict=True)]
+
+
+def _moves(attempt: Attempt, coordinate: str, share: float) -> list[Attempt]:
+    """Give the neighbours of an attempt along one coordinate."""
+    placement = attempt.placement
+    if coordinate == "flip":
+        return [replace(attempt, placement=replace(placement, flip=not placement.flip))]
+    step = share * _FIRST_STEPS[coordinate]
+    if coordinate == "mix":
+        mixes = (min(max(attempt.mix + sign * step, 0.0), 1.0) for sign in (-1, 1))
+        return [replace(attempt, mix=mix) for mix in mixes]
+    if coordinate == "scale":
+        scales = (min(max(placement.scale * factor, _SCALES[0]), _SCALES[1]) for factor in (1 / (1 + step), 1 + step))
+        return [replace(attempt, placement=replace(placement, scale=scale)) for scale in scales]
+    shifts = (min(max(getattr(placement, coordinate) + sign * step, -0.5), 0.5) for sign in (-1, 1))
+    return [replace(attempt, placement=replace(placement, **{coordinate: shift})) for shift in shifts]

@@ -1,0 +1,1 @@
+"""Objects: outlines, silhouettes, coats, and the creatures and things made of them."""

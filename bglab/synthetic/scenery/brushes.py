@@ -1,0 +1,235 @@
+"""Brushes: what scenery is painted with; all lengths are fractions of the picture's side, y points down."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from jaxtyping import Float, Num, UInt8
+
+from bglab.synthetic.objects.outlines import Color, Outline
+from bglab.synthetic.textures import texture
+
+Tones = Float[np.ndarray, "3 h w"]
+Picture = UInt8[np.ndarray, "h w 3"]
+Amount = Float[np.ndarray, "#h w"]
+Outlines = Float[np.ndarray, "k _ 2"]
+Colors = Num[np.ndarray, "k 3"]
+
+_FRACTION_BITS = 4
+
+
+def gradient(size: int, *stops: tuple[float, Color]) -> Tones:
+    """Fill a picture from top to bottom through colours at given heights."""
+    y = (np.arange(size) + 0.5) / size
+    heights = [stop[0] for stop in stops]
+    columns = np.array([np.interp(y, heights, [stop[1][k] for stop in stops]) for k in range(3)], dtype=np.float32)
+    return np.repeat(columns[:, :, None], size, axis=2)
+
+
+def blend_in(tones: Tones, color: Color, amount: Amount) -> None:
+    """Mix a colour in, so much at each pixel."""
+    tones *= 1 - amount
+    tones += amount * np.array(color, dtype=np.float32)[:, None, None]
+
+
+def modulate(tones: Tones, pattern: Amount, strength: float) -> None:
+    """Lighten and darken by a pattern in [0, 1] around its middle."""
+    tones *= np.float32(1 - 0.5 * strength) + np.float32(strength) * pattern
+
+
+def smoothstep(values: Amount, low: float, high: float) -> Amount:
+    """Rise smoothly from 0 at ``low`` to 1 at ``high``."""
+    t = np.clip((values - np.float32(low)) * np.float32(1 / (high - low)), 0, 1)
+    return t * t * (3 - 2 * t)
+
+
+def to_picture(tones: Tones) -> Picture:
+    """Round to 8 bits, with the colours of a pixel side by side as OpenCV draws them."""
+    return cv2.merge(list(np.clip(tones + np.float32(0.5), 0, 255).astype(np.uint8)))
+
+
+def to_tones(picture: Picture) -> Tones:
+    """Go back to numbers that light can be multiplied into."""
+    return np.array(cv2.split(picture), dtype=np.float32)
+
+
+def fill(picture: Picture, outline: Outline, color: Color) -> None:
+    """Fill an outline, antialiased."""
+    cv2.fillPoly(picture, [_fixed(outline, picture.shape[0])], color, cv2.LINE_AA, _FRACTION_BITS)
+
+
+def fill_alike(picture: Picture, outlines: Outlines, color: Color) -> None:
+    """Fill many outlines that do not overlap in one colour and one go."""
+    cv2.fillPoly(picture, list(_fixed(outlines, picture.shape[0])), color, cv2.LINE_AA, _FRACTION_BITS)
+
+
+def fill_each(picture: Picture, outlines: Outlines, colors: Colors) -> None:
+    """Fill many outlines of equally many corners, antialiased, in order."""
+    fill_stacks(picture, [(outlines, 1.0)], colors)
+
+
+def fill_stacks(picture: Picture, layers: Sequence[tuple[Outlines, float]], colors: Colors) -> None:
+    """Fill many things that are each made of a stack of outlines; a later thing covers an earlier one.
+
+    Args:
+        picture: What to paint on.
+        layers: One outline a thing, and the factor by which the thing's colour is shaded there.
+        colors: Of each thing.
+    """
+    stacks = [(_fixed(outlines, picture.shape[0]), shades(colors, tone).tolist()) for outlines, tone in layers]
+    for k in range(len(colors)):
+        for outlines, tones in stacks:
+            cv2.fillPoly(picture, [outlines[k]], tones[k], cv2.LINE_AA, _FRACTION_BITS)
+
+
+class Sprite(NamedTuple):
+    """A small drawing that is painted many times: the points of all its outlines, where each ends, its shade."""
+
+    points: Outline
+    stops: tuple[int, ...]
+    tones: Float[np.ndarray, "p 1"]
+
+    @classmethod
+    def of(cls, parts: Sequence[tuple[Outline, float]]) -> Sprite:
+        """Gather outlines and shades."""
+        stops = tuple(np.cumsum([len(outline) for outline, _ in parts]).tolist())
+        return cls(np.concatenate([p[0] for p in parts]), stops, np.array([[p[1]] for p in parts]))
+
+
+def fill_sprite(
+    picture: Picture, sprite: Sprite, at: tuple[float, float], scale: tuple[float, float], color: Color
+) -> None:
+    """Paint a sprite once, in shades of one colour."""
+    fixed, base = _fixed(sprite.points * scale + at, picture.shape[0]), np.array(color)
+    tones = np.minimum(sprite.tones, 1) * base + np.maximum(sprite.tones - 1, 0) * (255 - base)
+    start = 0
+    for stop, tone in zip(sprite.stops, tones.tolist(), strict=True):
+        cv2.fillPoly(picture, [fixed[start:stop]], tone, cv2.LINE_AA, _FRACTION_BITS)
+        start = stop
+
+
+def scattered(
+    template: Outline,
+    at: Float[np.ndarray, "k 2"],
+    scale: Float[np.ndarray, "k 1"] | Float[np.ndarray, "k 2"],
+    degrees: Float[np.ndarray, " k"] | None = None,
+) -> Outlines:
+    """Put copies of an outline at many places, each scaled and turned about its origin."""
+    copies = template * scale[:, None, :]
+    if degrees is not None:
+        cos, sin = np.cos(np.radians(degrees))[:, None], np.sin(np.radians(degrees))[:, None]
+        x, y = copies[..., 0], copies[..., 1]
+        copies = np.empty_like(copies)
+        copies[..., 0], copies[..., 1] = x * cos - y * sin, x * sin + y * cos
+    return copies + at[:, None, :]
+
+
+def shades(colors: Colors, factor: float) -> Colors:
+    """Make colours darker (below 1) or lighter (above 1, towards white)."""
+    return colors * factor if factor <= 1 else colors + (255 - colors) * (factor - 1)
+
+
+def soften(picture: Picture, radius: float) -> Picture:
+    """Blur as a lens does what is out of focus."""
+    reach = 2 * round(radius * picture.shape[0]) + 1
+    if reach < 3:
+        return picture
+    return cv2.GaussianBlur(picture, (reach, reach), 0, borderType=cv2.BORDER_REFLECT)
+
+
+def ground(
+    rng: np.random.Generator, size: int, name: str, horizon: float, grain: float = 1.0
+) -> Float[np.ndarray, "g w"]:
+    """Lay a texture on level ground that recedes to the horizon.
+
+    Args:
+        rng: Chooses the part of the texture.
+        size: Side of the picture in pixels.
+        name: Which texture.
+        horizon: Height of the horizon.
+        grain: Above 1 for a finer texture.
+
+    Returns:
+        The texture in [0, 1] for the rows below the horizon, calm (0.5) in the distance.
+    """
+    first = first_row(size, horizon)
+    u, v = rng.random(2)
+    tile = texture(name, 2 * size)
+    near = np.array([0.0, 1 / (1 - horizon), 0.16 - horizon / (1 - horizon)])
+    scale = 0.5 * grain
+    matrix = np.array([[scale, 0, -0.5 * scale], [0, 0, -scale], [0, 0, 0]])
+    matrix += np.outer([2 * u, 2 * v, 1], near)
+    # from fractions to pixels, and down to the first row of the ground
+    to_fraction = np.array([[1 / size, 0, 0.5 / size], [0, 1 / size, (first + 0.5) / size], [0, 0, 1]])
+    matrix = np.diag([size, size, 1]) @ matrix @ to_fraction
+    pattern = cv2.warpPerspective(
+        tile,
+        matrix,
+        (size, size - first),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_WRAP,
+    )
+    calm = np.linspace(0, 1, size - first, dtype=np.float32) ** 0.6
+    return np.float32(0.5) + (pattern - np.float32(0.5)) * calm[:, None]
+
+
+def first_row(size: int, horizon: float) -> int:
+    """Give the first row that lies wholly below a height."""
+    return min(int(np.ceil(horizon * size)), size - 2)
+
+
+def blades(
+    rng: np.random.Generator, count: int, base: tuple[float, float], length: tuple[float, float], thick: float
+) -> Float[np.ndarray, "k 3 2"]:
+    """Draw leaning blades of grass, far ones first, as triangles.
+
+    Args:
+        rng: Where and how they lean.
+        count: How many.
+        base: Range of heights at which they grow.
+        length: Of the farthest and of the nearest.
+        thick: Half the thickness of the nearest at its root.
+    """
+    depth = np.sort(rng.random(count))
+    x, lean = rng.random(count), rng.normal(0, 0.3, count)
+    y = base[0] + (base[1] - base[0]) * depth
+    long = (length[0] + (length[1] - length[0]) * depth) * rng.uniform(0.6, 1.1, count)
+    half = thick * (0.4 + 0.6 * depth)
+    corners = [(x - half, y), (x + half, y), (x + lean * long, y - long)]
+    return np.array(corners).transpose(2, 0, 1)
+
+
+def ragged(rng: np.random.Generator, count: int, y: float, height: float, *, steps: bool = False) -> Outline:
+    """Draw a skyline across the picture and close it along the bottom."""
+    x = np.linspace(-0.05, 1.05, count)
+    crest = y - height * rng.random(count)
+    if steps:
+        x, crest = np.repeat(x, 2)[1:], np.repeat(crest, 2)[:-1]
+    top = np.stack([x, crest], axis=1)
+    return np.concatenate([top, [[1.05, 1.05], [-0.05, 1.05]]])
+
+
+def wavy(rng: np.random.Generator, y: float, height: float, waves: float) -> Outline:
+    """Draw a soft rolling line across the picture and close it along the bottom."""
+    x = np.linspace(-0.02, 1.02, 40)
+    phases = rng.random(2) * 2 * np.pi
+    crest = y + height * (
+        0.7 * np.sin(waves * 2 * np.pi * x + phases[0]) + 0.3 * np.sin(waves * 5.3 * np.pi * x + phases[1])
+    )
+    return np.concatenate([np.stack([x, crest], axis=1), [[1.02, 1.05], [-0.02, 1.05]]])
+
+
+def tints(rng: np.random.Generator, count: int, first: Color, second: Color, spread: float = 10) -> Colors:
+    """Draw colours between two, each a little off."""
+    start, end = np.array(first), np.array(second)
+    share, shift = rng.random((2, count, 1))
+    return start + (end - start) * share + spread * (2 * shift - 1)
+
+
+def _fixed(outline: Outline | Outlines, size: int) -> np.ndarray:
+    """Turn fractions into OpenCV's fixed-point pixels, whose centres are whole numbers."""
+    unit = 2**_FRACTION_BITS
+    return np.floor(outline * (size * unit) - (0.5 * unit - 0.5)).astype(np.int32)

@@ -1,0 +1,219 @@
+"""What a network learns from: the pictures of one or more variants that a recipe chooses, and their targets."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Int, UInt8
+from torch import Tensor
+
+from bglab.errors import BadInput
+from bglab.labels import IN9_NAMES, OUTSIDE, to_in9
+from bglab.scenes import PreparedScenes, SceneSet, open_scenes, prepare
+from bglab.seeding import digest, keyed_seed
+from bglab.training.recipe import Recipe
+from bglab.variants import Dataset, compose, find_variant
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingSet:
+    """Pictures to learn from; picture i is row ``rows[i]`` of the parts laid end to end.
+
+    Attributes:
+        recipe: With ``variants``, ``scenes`` and ``pixels`` filled in.
+        parts: One data set a variant.
+        rows: Which of their rows take part, rising.
+        targets: Trained class of each picture.
+        groups: The label that each trained class belongs to.
+        space: Label space of these labels.
+        classes: Names of the labels.
+        redraw: Composes the parts with the backgrounds of an epoch; None if they are the same in every epoch.
+    """
+
+    recipe: Recipe
+    parts: tuple[Dataset, ...]
+    rows: Int[np.ndarray, " n"]
+    targets: Int[np.ndarray, " n"]
+    groups: tuple[int, ...]
+    space: str
+    classes: tuple[str, ...]
+    redraw: Callable[[int], tuple[Dataset, ...]] | None = None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def rejected(self) -> int:
+        """Number of scenes that could not be used."""
+        return sum(len(part.rejected) for part in self.parts)
+
+    def of_epoch(self, epoch: int) -> TrainingSet:
+        """Give the set with the backgrounds of an epoch."""
+        return self if self.redraw is None else replace(self, parts=self.redraw(epoch))
+
+    def pictures(self, chosen: Int[np.ndarray, " n"], device: torch.device | str) -> UInt8[Tensor, "n 3 h w"]:
+        """Render pictures, in rising order.
+
+        Args:
+            chosen: Which ones, rising.
+            device: Where to.
+        """
+        rows, start = self.rows[chosen], 0
+        batches: list[Tensor] = []
+        for part in self.parts:
+            own = rows[(rows >= start) & (rows < start + len(part))] - start
+            if own.size:
+                batches.append(part.pictures(own, device))
+            start += len(part)
+        return batches[0] if len(batches) == 1 else torch.cat(batches)
+
+
+def training_set(
+    recipe: Recipe, data: SceneSet | PreparedScenes | Dataset | str, *, progress: bool = True
+) -> TrainingSet:
+    """Choose what a recipe trains on.
+
+    Scenes of all of ImageNet are cut down to the classes that belong to one of the nine.
+
+    Args:
+        recipe: The recipe.
+        data: Scenes to compose its variants from, or a data set that is taken as it is.
+        progress: Show a bar while scenes are prepared for the first time.
+
+    Raises:
+        BadInput: If data and recipe do not fit.
+        UnknownName: If there is no such variant.
+    """
+    parts, redraw = _parts(recipe, data, progress=progress)
+    first = parts[0]
+    space, classes = ("in9", IN9_NAMES) if first.space == "imagenet" else (first.space, first.classes)
+    labels = np.concatenate([judged_labels(part) for part in parts])
+    natives = np.concatenate([[row.native_label for row in part.rows] for part in parts]).astype(np.int64)
+    owner = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+    scenes = [row.scene for part in parts for row in part.rows]
+    kept = (labels != OUTSIDE) & _few_natives(recipe, labels, natives)
+    targets = _split(recipe, labels, natives, kept, classes)
+    for part in range(len(parts)):
+        _thin(recipe, kept, np.flatnonzero(kept & (owner == part)), labels, scenes)
+    rows = np.flatnonzero(kept)
+    if rows.size == 0:
+        raise BadInput(
+            f"expected pictures of {first.name} to train on, but the recipe chooses none; raise its fraction"
+        )
+    identity = [f"{p.digest} {p.published} {p.size} {p.seed} {p.variant!r}" for p in parts]
+    filled = replace(recipe, variants=tuple(p.variant.name for p in parts), scenes=first.name, pixels=digest(identity))
+    _check_same_data(recipe, filled)
+    groups = tuple(int(g) for g in np.repeat(np.arange(len(classes)), recipe.subclasses))
+    return TrainingSet(filled, parts, rows, targets[rows], groups, space, classes, redraw)
+
+
+def judged_labels(dataset: Dataset) -> Int[np.ndarray, " n"]:
+    """Give the labels of a data set; those of all of ImageNet as labels of the nine classes, or OUTSIDE."""
+    if dataset.space == "imagenet":
+        return to_in9(np.array([row.native_label for row in dataset.rows], dtype=np.int64)).astype(np.int64)
+    return np.array([row.label for row in dataset.rows], dtype=np.int64)
+
+
+def _parts(
+    recipe: Recipe, data: SceneSet | PreparedScenes | Dataset | str, *, progress: bool
+) -> tuple[tuple[Dataset, ...], Callable[[int], tuple[Dataset, ...]] | None]:
+    """Compose one data set a variant, and say how to compose them again for an epoch."""
+    again = recipe.donors == "each_epoch"
+    if isinstance(data, Dataset):
+        if again:
+            raise BadInput(
+                "expected scenes for a recipe that draws new backgrounds in each epoch, got a data set whose "
+                f"backgrounds are fixed ({data.variant.name}); give its scenes instead"
+            )
+        return (data,), None
+    variants = [find_variant(name) for name in recipe.variants]
+    if isinstance(data, str):
+        data = open_scenes(data)
+    prepared = data if isinstance(data, PreparedScenes) else prepare(data, recipe.source_size, progress=progress)
+
+    def compose_all(seed: int) -> tuple[Dataset, ...]:
+        return tuple(compose(prepared, variant, seed=seed) for variant in variants)
+
+    # only what is borrowed can be drawn anew
+    lends = any(variant.donor in {"same_class", "any_class", "next_class"} for variant in variants)
+    redraw = functools.partial(_redraw, compose_all, recipe.seed) if again and lends else None
+    return compose_all(recipe.seed), redraw
+
+
+def _redraw(compose_all: Callable[[int], tuple[Dataset, ...]], seed: int, epoch: int) -> tuple[Dataset, ...]:
+    return compose_all(keyed_seed(seed, "backgrounds", epoch))
+
+
+def _few_natives(
+    recipe: Recipe, labels: Int[np.ndarray, " n"], natives: Int[np.ndarray, " n"]
+) -> Bool[np.ndarray, " n"]:
+    """Mark pictures of the ImageNet classes that take part: of each label the ones with most pictures."""
+    if recipe.native_classes == 0:
+        return np.ones(len(labels), dtype=bool)
+    chosen: list[int] = []
+    for label in np.unique(labels[labels != OUTSIDE]):
+        indices, counts = np.unique(natives[labels == label], return_counts=True)
+        _check_natives(indices, recipe.native_classes, "native_classes")
+        chosen += indices[np.lexsort((indices, -counts))][: recipe.native_classes].tolist()
+    return np.isin(natives, chosen)
+
+
+def _split(
+    recipe: Recipe,
+    labels: Int[np.ndarray, " n"],
+    natives: Int[np.ndarray, " n"],
+    kept: Bool[np.ndarray, " n"],
+    classes: Sequence[str],
+) -> Int[np.ndarray, " n"]:
+    """Give trained classes: labels, or groups of neighbouring ImageNet indices within a label, of equal number."""
+    many = recipe.subclasses
+    if many == 1:
+        return labels
+    targets = np.full(len(labels), OUTSIDE, dtype=np.int64)
+    for label in range(len(classes)):
+        own = kept & (labels == label)
+        indices, ranks = np.unique(natives[own], return_inverse=True)
+        _check_natives(indices, many, "subclasses")
+        targets[own] = label * many + ranks * many // len(indices)
+    return targets
+
+
+def _check_natives(indices: Int[np.ndarray, " k"], wanted: int, name: str) -> None:
+    known = int((indices != OUTSIDE).sum())
+    if known < wanted or known < len(indices):
+        raise BadInput(
+            f"expected scenes of at least {wanted} ImageNet classes a label for {name}={wanted}, got {known} in one "
+            "of them; use scenes that know their ImageNet class, or a smaller number"
+        )
+
+
+def _thin(
+    recipe: Recipe,
+    kept: Bool[np.ndarray, " n"],
+    rows: Int[np.ndarray, " k"],
+    labels: Int[np.ndarray, " n"],
+    scenes: Sequence[str],
+) -> None:
+    """Leave out pictures for ``fraction`` and ``balanced``: of each label those that come last in a keyed order."""
+    counts = np.bincount(labels[rows])
+    most = counts[counts > 0].min() if recipe.balanced and counts.size else len(rows)
+    if recipe.fraction == 1 and (not recipe.balanced or counts[counts > 0].max() == most):
+        return
+    place = np.array([keyed_seed(recipe.seed, "fraction", scenes[int(row)]) for row in rows], dtype=np.uint64)
+    for label in np.flatnonzero(counts):
+        own = rows[labels[rows] == label]
+        order = own[np.argsort(place[labels[rows] == label], kind="stable")]
+        kept[order[round(recipe.fraction * min(int(counts[label]), int(most))) :]] = False
+
+
+def _check_same_data(given: Recipe, filled: Recipe) -> None:
+    """Refuse other data than a recipe that has been used names."""
+    if given.pixels and given.pixels != filled.pixels:
+        raise BadInput(
+            f"expected the data that the recipe was used on ({given.scenes}, pixels {given.pixels}), got "
+            f"{filled.scenes}, pixels {filled.pixels}; clear the recipe's pixels to use it on other data"
+        )

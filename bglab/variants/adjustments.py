@@ -1,0 +1,143 @@
+"""What a hand does to a variant: move the object, soften its edge, dim or blur what is behind, mix with the original.
+
+Two rules that wrap any other rule, so that whatever was found by hand can be rendered over a whole set.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar, NamedTuple, final
+
+import torch
+from jaxtyping import Bool, Float, Shaped, UInt8
+from torch import Tensor
+
+from bglab.images import Placement, compositing, place
+from bglab.variants.rules import Background, Draw, Foreground, SceneBatch
+from bglab.variants.variant import Variant
+
+
+class Adjustment(NamedTuple):
+    """How a variant is changed by hand; the defaults change nothing.
+
+    Attributes:
+        mix: How much of the change is shown: 0 is the photograph, 1 the full variant.
+        background_blur: Of the background, standard deviation of a Gaussian in pixels.
+        brightness: Factor on the background's levels.
+        feather: Of the object's edge, standard deviation of a Gaussian in pixels.
+        grow: Pixels by which the mask is dilated, or eroded if negative.
+        dx: Shift to the right, as a share of the picture's width.
+        dy: Shift downwards, as a share of the picture's height.
+        scale: Factor on the object's size, around the picture's centre.
+        flip: Whether the object is mirrored left to right.
+    """
+
+    mix: float = 1.0
+    background_blur: float = 0.0
+    brightness: float = 1.0
+    feather: float = 0.0
+    grow: int = 0
+    dx: float = 0.0
+    dy: float = 0.0
+    scale: float = 1.0
+    flip: bool = False
+
+    @property
+    def placement(self) -> Placement:
+        """Give the part that says where the object stands."""
+        return Placement(self.dx, self.dy, self.scale, self.flip)
+
+    @property
+    def words(self) -> str:
+        """Write what differs from the defaults, for the name of a variant.
+
+        Example:
+            >>> Adjustment(mix=0.5, flip=True).words
+            'mix0.5_flip'
+        """
+        changed = {name: value for name, value in self._asdict().items() if value != self._field_defaults[name]}
+        return "_".join(name if value is True else f"{name}{value:g}" for name, value in changed.items())
+
+
+@final
+@dataclass(frozen=True)
+class Placed(Foreground):
+    """Another rule's foreground with its mask grown, its edge softened, moved, and mixed with the photograph."""
+
+    wording: ClassVar[str] = "{foreground.text}, adjusted by hand"
+
+    foreground: Foreground
+    adjustment: Adjustment
+
+    def draw(self, scenes: SceneBatch, key: Draw) -> tuple[UInt8[Tensor, "*#n 3 h w"], Shaped[Tensor, "n h w"]]:
+        """Give the adjusted colours and alpha; the mask is grown, then softened, then moved."""
+        by = self.adjustment
+        colours, alpha = self.foreground.draw(scenes, key)
+        if alpha.dtype == torch.bool:
+            alpha = compositing.grow(alpha, by.grow)
+            alpha = compositing.soften(alpha, by.feather) if by.feather > 0 else alpha
+        if by.placement != Placement():
+            colours, alpha = _moved(colours.expand_as(scenes.images), alpha, by.placement)
+        return _mixed(colours, scenes.images, by.mix), alpha
+
+
+@final
+@dataclass(frozen=True)
+class Adjusted(Background):
+    """Another rule's background, blurred, brightened and mixed with the photograph, in this order."""
+
+    wording: ClassVar[str] = "{background.text}, adjusted by hand"
+
+    background: Background
+    adjustment: Adjustment
+
+    def plate(self, scenes: SceneBatch, donors: SceneBatch | None, key: Draw) -> UInt8[Tensor, "*#n 3 h w"]:
+        """Give the adjusted plates."""
+        by = self.adjustment
+        plate = compositing.blur(self.background.plate(scenes, donors, key), by.background_blur)
+        return _mixed(compositing.brighten(plate, by.brightness), scenes.images, by.mix)
+
+
+def adjusted(variant: Variant, adjustment: Adjustment) -> Variant:
+    """Give a variant as changed by hand, named after the change; one that changes nothing is the variant itself.
+
+    Example:
+        >>> from bglab.variants.variant import VARIANTS
+        >>> adjusted(VARIANTS["mixed_rand"], Adjustment(background_blur=2)).name
+        'mixed_rand_background_blur2'
+    """
+    if not adjustment.words:
+        return variant
+    return replace(
+        variant,
+        name=f"{variant.name}_{adjustment.words}",
+        foreground=Placed(variant.foreground, adjustment),
+        background=Adjusted(variant.background, adjustment),
+        drawn_as=variant.drawn_as or variant.name,
+    )
+
+
+def object_region(variant: Variant, scenes: SceneBatch) -> Bool[Tensor, "n h w"]:
+    """Mark where a variant shows its foreground; nowhere if it shows none."""
+    _, alpha = variant.foreground.draw(scenes, Draw(0, variant.drawn_as or variant.name))
+    return alpha if alpha.dtype == torch.bool else alpha >= 0.5
+
+
+def _moved(
+    colours: UInt8[Tensor, "n 3 h w"], alpha: Shaped[Tensor, "n h w"], placement: Placement
+) -> tuple[UInt8[Tensor, "n 3 h w"], Float[Tensor, "n h w"]]:
+    """Move every scene's object to the same place."""
+    moved = [place(image, mask, [placement]) for image, mask in zip(colours, alpha, strict=True)]
+    pictures = torch.cat([picture for picture, _ in moved])
+    return pictures.round_().clamp_(0, 255).to(torch.uint8), torch.cat([mask for _, mask in moved])
+
+
+def _mixed(
+    changed: UInt8[Tensor, "*#n 3 h w"], photograph: UInt8[Tensor, "n 3 h w"], mix: float
+) -> UInt8[Tensor, "*#n 3 h w"]:
+    """Lay the change over the photograph, as far as ``mix`` says."""
+    if mix == 1:
+        return changed
+    return compositing.composite(
+        changed, photograph, torch.full(photograph.shape[-2:], float(mix), device=changed.device)
+    )

@@ -1,0 +1,304 @@
+"""Every variant of both papers as a value: one foreground rule, one background rule, one donor rule."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Int, UInt8
+from torch import Tensor
+
+from bglab.catalogue import Catalogue
+from bglab.errors import BadInput
+from bglab.images import composite
+from bglab.names import display_name
+from bglab.seeding import keyed_generator
+from bglab.variants.rules import (
+    BLACK,
+    WHITE,
+    Absent,
+    Background,
+    Blurred,
+    BoxFilled,
+    Draw,
+    Foreground,
+    Keep,
+    Noise,
+    NoisyBackground,
+    NoisyForeground,
+    Own,
+    Patch,
+    Picture,
+    Plain,
+    Region,
+    SceneBatch,
+    Texture,
+    Tiled,
+)
+
+DonorRule = Literal["none", "self", "same_class", "any_class", "next_class", "given"]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A way to change a scene's background or foreground.
+
+    Attributes:
+        name: As in commands and result tables.
+        foreground: What stands in front.
+        background: What stands behind.
+        donor: Which scene lends its background: ``self``; ``same_class`` (never the scene itself);
+            ``any_class`` (a class drawn uniformly from all, the own one included, then a scene of it);
+            ``next_class`` (the next class in folder order that has scenes); ``given`` (``donor_scene``).
+        place: Where the papers define it.
+        donor_scene: Id of the donor under the rule ``given``.
+        drawn_as: Name that keys what is drawn at random (donors, textures, noise), so that an adjusted variant keeps
+            its original's draws; "" is its own.
+    """
+
+    name: str
+    foreground: Foreground
+    background: Background
+    donor: DonorRule = "none"
+    place: str = ""
+    donor_scene: str = ""
+    drawn_as: str = ""
+
+    @property
+    def title(self) -> str:
+        """The name as the papers print it."""
+        return display_name(self.name)
+
+
+def _nos(place: str) -> str:
+    return f"Noise or Signal, {place}"
+
+
+def _tbc(place: str) -> str:
+    return f"Time for a Background Check!, {place}"
+
+
+_KEEP, _OWN, _TILED = Keep(), Own(), Tiled()
+
+_NOISE_OR_SIGNAL = (
+    Variant("original", _KEEP, _OWN, place=_nos("Table 1")),
+    Variant("only_bg_b", Absent(), BoxFilled(BLACK), place=_nos("Table 1")),
+    Variant("only_bg_t", Absent(), _TILED, "self", _nos("Table 1")),
+    Variant("no_fg", Patch(BLACK), _OWN, place=_nos("Table 1")),
+    Variant("only_fg", _KEEP, Plain(BLACK), place=_nos("Table 1")),
+    Variant("mixed_same", _KEEP, _TILED, "same_class", _nos("Table 1")),
+    Variant("mixed_rand", _KEEP, _TILED, "any_class", _nos("Table 1")),
+    Variant("mixed_next", _KEEP, _TILED, "next_class", _nos("Table 1")),
+    Variant("bg_blurred", _KEEP, Blurred(), place=_nos("Figure 13")),
+)
+
+_WHITENED = (
+    Variant("white_fg", Patch(WHITE, "box"), _OWN, place=_tbc("Figure 1")),
+    Variant("white_fg_mask", Patch(WHITE, "mask"), _OWN, place="the same by mask"),
+)
+
+_PLATES: dict[str, Background] = {
+    "on_white": Plain(WHITE),
+    "on_texture": Texture(),
+    "on_gaussian_noise": Noise("gaussian"),
+    "on_uniform_noise": Noise("uniform"),
+    "on_green": Plain((0, 128, 0)),
+    "on_yellow": Plain((255, 255, 0)),
+    "on_grey": Plain((128, 128, 128)),
+}
+
+_REGIONS: dict[str, Region] = {"": "box", "_mask": "mask"}
+
+_ON_PLATES = tuple(
+    # the paper cuts out the annotated box; the mask is our option, named so that results cannot be confused
+    Variant(name + suffix, Keep(region), plate, place=_tbc("Figure 4") if region == "box" else "by mask")
+    for suffix, region in _REGIONS.items()
+    for name, plate in _PLATES.items()
+)
+
+_CONTROLS = (
+    Variant("core_noise", NoisyForeground(), _OWN, place="RFS, Moayeri et al. 2022"),
+    Variant("spurious_noise", _KEEP, NoisyBackground(), place="RFS, Moayeri et al. 2022"),
+    Variant("on_own_tiled", _KEEP, _TILED, "self", "control for cut-and-paste artefacts"),
+)
+
+#: Every variant by name. A new one is a new row in this file.
+VARIANTS: Catalogue[Variant] = Catalogue(
+    "variant", {v.name: v for v in (*_NOISE_OR_SIGNAL, *_WHITENED, *_ON_PLATES, *_CONTROLS)}
+)
+
+#: The eight sub-data-sets of Noise or Signal, in the order of its Table 1.
+IN9_VARIANTS = tuple(v.name for v in _NOISE_OR_SIGNAL if v.name != "bg_blurred")
+
+
+def given(
+    background: Background | str | UInt8[Tensor, "3 h w"],
+    *,
+    foreground: Foreground = _KEEP,
+    name: str = "given",
+) -> Variant:
+    """Make a variant from a chosen background.
+
+    Args:
+        background: A rule (``layers.Plain(…)``), the id of a scene whose tiled background is taken, or a
+            picture as uint8.
+        foreground: What stands in front; the cut-out object by default.
+        name: What result tables call it.
+
+    Example:
+        >>> given("n02090379_1168").donor
+        'given'
+    """
+    if isinstance(background, str):
+        return Variant(name, foreground, Tiled(), "given", donor_scene=background)
+    if isinstance(background, Background):
+        return Variant(name, foreground, background)
+    return Variant(name, foreground, Picture(background))
+
+
+def find_variant(variant: str | Variant) -> Variant:
+    """Give the variant of that name, or the variant itself.
+
+    Raises:
+        UnknownName: With the nearest name.
+    """
+    return VARIANTS[variant] if isinstance(variant, str) else variant
+
+
+def render(
+    variant: Variant, scenes: SceneBatch, donors: SceneBatch | None = None, *, seed: int = 0
+) -> UInt8[Tensor, "n 3 h w"]:
+    """Turn scenes into pictures of a variant: the only path from rules to pixels.
+
+    Args:
+        variant: What to make.
+        scenes: The foregrounds.
+        donors: The scenes that lend their backgrounds, row by row; None if the variant needs none.
+        seed: Of textures and noise.
+    """
+    key = Draw(seed, variant.drawn_as or variant.name)
+    colours, alpha = variant.foreground.draw(scenes, key)
+    plates = variant.background.plate(scenes, donors, key)
+    return composite(colours, plates, alpha).expand_as(scenes.images)
+
+
+def pair_donors(
+    variant: Variant,
+    ids: Sequence[str],
+    labels: Int[np.ndarray, " n"],
+    lends: Bool[np.ndarray, " n"],
+    *,
+    seed: int = 0,
+) -> Int[np.ndarray, " n"]:
+    """Choose for each scene the scene that lends its background.
+
+    The draw of a scene is keyed by (seed, variant, scene id) and candidates are sorted by id, so neither the
+    order of the set nor the size of a batch changes it.
+
+    Args:
+        variant: Whose rule to follow.
+        ids: Scenes, in the set's order.
+        labels: Their classes.
+        lends: False for scenes that have no background to lend.
+        seed: Of the draw.
+
+    Returns:
+        Positions of the donors; −1 where the rule finds none.
+
+    Raises:
+        BadInput: If a given donor is not in the set, or has no background to lend.
+    """
+    if variant.donor in {"none", "self"}:
+        own = np.arange(len(ids))
+        return own if variant.donor == "none" else np.where(lends, own, -1)
+    if variant.donor == "given":
+        return np.full(len(ids), _given_position(variant, ids, lends))
+    pools: dict[int, list[int]] = {}
+    for position in sorted(np.flatnonzero(lends).tolist(), key=lambda i: ids[i]):
+        pools.setdefault(int(labels[position]), []).append(int(position))
+    classes = sorted(pools)
+    return np.array([_draw_donor(variant, i, ids[i], int(labels[i]), pools, classes, seed) for i in range(len(ids))])
+
+
+def _draw_donor(
+    variant: Variant,
+    own: int,
+    scene: str,
+    label: int,
+    pools: dict[int, list[int]],
+    classes: list[int],
+    seed: int,
+) -> int:
+    """Draw one donor; a class with nobody left in it is passed over."""
+    rng = keyed_generator(seed, "donor", variant.drawn_as or variant.name, scene)
+    if variant.donor == "next_class":
+        following = [c for c in classes if c > label] + [c for c in classes if c < label]
+        order = following[:1]
+    elif variant.donor == "same_class":
+        order = [label]
+    else:
+        order = [classes[i] for i in rng.permutation(len(classes))]
+    for chosen in order:
+        candidates = [i for i in pools.get(chosen, []) if i != own]
+        if candidates:
+            return candidates[int(rng.integers(len(candidates)))]
+    return -1
+
+
+def _given_position(variant: Variant, ids: Sequence[str], lends: Bool[np.ndarray, " n"]) -> int:
+    if variant.donor_scene not in ids:
+        near = ", ".join(list(ids)[:5])
+        raise BadInput(f"expected a scene of the set to lend its background, got '{variant.donor_scene}'; try {near}")
+    position = list(ids).index(variant.donor_scene)
+    if not lends[position]:
+        raise BadInput(f"scene {variant.donor_scene} has no background to lend (its box covers it); choose another")
+    return position
+
+
+def at_strength(variant: Variant, sigma: float) -> Variant:
+    """Give the same variant with its noise or blur at another strength, named so.
+
+    Args:
+        variant: One whose foreground or background has a ``sigma``.
+        sigma: In grey levels for noise, in pixels for blur.
+
+    Raises:
+        BadInput: If the variant has no strength.
+
+    Example:
+        >>> at_strength(VARIANTS["core_noise"], 32).name
+        'core_noise_32'
+    """
+    name = f"{variant.name}_{sigma:g}"
+    if isinstance(variant.foreground, NoisyForeground):
+        return replace(variant, name=name, foreground=replace(variant.foreground, sigma=sigma))
+    if isinstance(variant.background, NoisyBackground | Blurred | Noise):
+        return replace(variant, name=name, background=replace(variant.background, sigma=sigma))
+    raise BadInput(f"expected a variant with noise or blur, got '{variant.name}'; choose core_noise or bg_blurred")
+
+
+_DONORS = {
+    "none": "",
+    "self": "the picture itself",
+    "same_class": "another picture of the same class",
+    "any_class": "a picture of any class",
+    "next_class": "a picture of the next class",
+    "given": "a chosen picture",
+}
+
+
+def variant_table(names: Sequence[str] = IN9_VARIANTS) -> pd.DataFrame:
+    """Say how each variant is made, as Noise or Signal's Table 1 does.
+
+    Example:
+        >>> variant_table(["no_fg"]).iloc[0].tolist()
+        ['No-FG', 'painted black, by its mask', 'as photographed', '', 'Noise or Signal, Table 1']
+    """
+    rows = [
+        (variant.title, variant.foreground.text, variant.background.text, _DONORS[variant.donor], variant.place)
+        for variant in (VARIANTS[name] for name in names)
+    ]
+    return pd.DataFrame(rows, columns=["Variant", "Foreground", "Background", "Background from", "Defined in"])

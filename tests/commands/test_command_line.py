@@ -1,0 +1,217 @@
+"""The `bglab` command as scripts and people use it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib import import_module
+
+import pandas as pd
+import pytest
+
+from bglab.__main__ import main
+from bglab.commands.accuracy import ACCURACY_COLUMNS
+from bglab.errors import BadInput, MissingData
+from bglab.lab import jupyter
+from bglab.scenes import area_census, downloads
+from fixtures.boxed import BoxedImageNet
+
+SCENES = "synthetic9?n=27&size=64"
+MODEL = "lite:efficientnet_lite0"
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory, data_folder):
+    """Give a folder with the predictions of one model on three variants."""
+    folder = tmp_path_factory.mktemp("results")
+    arguments = ["predict", "--scenes", SCENES, "--models", MODEL, "--size", "64", "--results", str(folder)]
+    assert main([*arguments, "--variants", "original", "mixed_same", "mixed_rand"]) == 0
+    return folder
+
+
+def test_accuracy_keeps_its_contract(results, tmp_path, capsys):
+    file = tmp_path / "a.csv"
+    assert main(["accuracy", "--results", str(results), "--csv", str(file)]) == 0
+    table = pd.read_csv(file)
+    assert tuple(table.columns) == ACCURACY_COLUMNS
+    assert sorted(table.variant) == ["mixed_rand", "mixed_same", "original"]
+    assert (table.n == 27).all()
+    assert ((table.top1_low <= table.top1) & (table.top1 <= table.top1_high)).all()
+    assert table.model.unique().tolist() == [MODEL]
+
+
+def test_accuracy_pooled_over_columns_says_so(results, tmp_path):
+    file = tmp_path / "a.csv"
+    assert main(["accuracy", "--results", str(results), "--by", "model", "--csv", str(file)]) == 0
+    table = pd.read_csv(file)
+    assert tuple(table.columns) == ACCURACY_COLUMNS
+    assert table.n.tolist() == [81]
+    assert table.variant.tolist() == ["(all)"]
+
+
+def test_accuracy_prints_a_table(results, capsys):
+    assert main(["accuracy", "--results", str(results), "--by", "model,variant"]) == 0
+    printed = capsys.readouterr().out
+    assert "| " in printed
+    assert "Mixed-Rand" in printed
+
+
+def test_a_second_run_reads_what_is_there(results, capsys, monkeypatch):
+    def refuse(*_args, **_options):
+        raise AssertionError("everything is there already")
+
+    monkeypatch.setattr(import_module("bglab.evaluation.predict"), "all_logits", refuse)
+    arguments = ["predict", "--scenes", SCENES, "--models", MODEL, "--size", "64", "--results", str(results)]
+    assert main([*arguments, "--variants", "original"]) == 0
+    assert f"{MODEL} original: 27 pictures" in capsys.readouterr().out
+
+
+def test_one_bad_model_does_not_stop_the_others(tmp_path, capsys):
+    arguments = ["predict", "--scenes", SCENES, "--size", "64", "--results", str(tmp_path), "--variants", "original"]
+    assert main([*arguments, "--models", "timm:resnet50", MODEL]) == 2
+    captured = capsys.readouterr()
+    assert f"{MODEL} original: 27 pictures" in captured.out
+    assert "bglab: going on without timm:resnet50: 'timm:resnet50' names an architecture" in captured.err
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"--variants": "mixed-rand"}, "bglab: unknown variant 'mixed-rand'; did you mean 'mixed_rand'? Known: "),
+        ({"--models": "resnet50"}, "bglab: unknown model 'resnet50'; did you mean 'timm:resnet50'?"),
+        ({"--scenes": "in99:somewhere"}, "bglab: unknown source of scenes 'in99'; did you mean 'in9'? Known: "),
+        ({"--scenes": "in9:/nowhere/at/all"}, "bglab: "),
+        ({"--batch-size": "0"}, "bglab: argument -b/--batch-size: expected a whole number of at least 1, got 0; see"),
+        ({"--engine": "jax"}, "bglab: argument --engine: invalid choice: 'jax'"),
+    ],
+)
+def test_an_error_is_one_sentence_and_status_2(tmp_path, capsys, changed, sentence):
+    given = {"--scenes": SCENES, "--models": MODEL, "--variants": "original", "--results": str(tmp_path)} | changed
+    try:
+        status = main(["predict", *(part for pair in given.items() for part in pair)])
+    except SystemExit as stop:
+        status = stop.code
+    captured = capsys.readouterr()
+    assert status == 2
+    assert captured.err.startswith(sentence)
+    assert captured.err.count("\n") == 1
+    assert captured.out == ""
+
+
+def test_a_results_folder_that_cannot_be_written(tmp_path, capsys):
+    (tmp_path / "file").write_text("in the way")
+    arguments = ["predict", "--scenes", SCENES, "--models", MODEL, "--variants", "original"]
+    assert main([*arguments, "--results", str(tmp_path / "file" / "r")]) == 2
+    assert "but Not a directory; choose another with --results" in capsys.readouterr().err
+
+
+def test_debug_shows_the_traceback(tmp_path):
+    with pytest.raises(MissingData, match="no predictions under"):
+        main(["accuracy", "--results", str(tmp_path), "--debug"])
+
+
+def test_as_a_process():
+    run = subprocess.run([sys.executable, "-m", "bglab", "--version"], capture_output=True, text=True, check=False)
+    assert run.returncode == 0
+    assert run.stdout.startswith("bglab 0.")
+    bad = subprocess.run([sys.executable, "-m", "bglab", "paint"], capture_output=True, text=True, check=False)
+    assert bad.returncode == 2
+    assert bad.stderr.startswith("bglab: argument COMMAND: invalid choice: 'paint'")
+
+
+def test_doctor_reports_and_knows_when_the_lab_cannot_run(capsys, monkeypatch):
+    assert main(["doctor"]) == 0
+    assert "torch" in capsys.readouterr().out
+    from bglab.lab import doctor
+
+    def none() -> None:
+        raise MissingData("clone the repository")
+
+    monkeypatch.setattr(doctor, "notebooks_folder", none)
+    assert main(["doctor"]) == 1
+    assert "bglab: the lab cannot run without notebooks; clone the repository" in capsys.readouterr().err
+
+
+def test_data_list_names_every_archive(capsys):
+    assert main(["data", "list"]) == 0
+    printed = capsys.readouterr().out
+    for name in downloads.archives():
+        assert f"  {name}: " in printed
+
+
+def test_data_check_counts(capsys):
+    assert main(["data", "check", SCENES, "--size", "64"]) == 0
+    printed = capsys.readouterr().out
+    assert "27 usable scenes of 27" in printed
+    assert "  dog: 3" in printed
+
+
+def test_data_check_counts_what_the_papers_area_rule_keeps(tmp_path, capsys):
+    written = BoxedImageNet(tmp_path)
+    written.add_good(1, labels=(0,))
+    scenes = f"imagenet:{written.root}"
+    assert main(["data", "check", scenes, "--size", "32"]) == 0
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first == f"boxes: {area_census(scenes).text} (5 to 70 % of the picture; the paper keeps 31,801 of 50,000)"
+    assert first.startswith("boxes: 1 of 1 scenes")
+
+
+def test_data_prepare_goes_on_without_what_cannot_be_had(capsys, monkeypatch):
+    def refuse(name):
+        raise MissingData(f"{name} cannot be fetched here")
+
+    monkeypatch.setattr("bglab.scenes.fetch", refuse)
+    monkeypatch.setattr("bglab.commands.data.PACKS", ("cutouts",))
+    assert main(["data", "prepare"]) == 0
+    assert "going on without cutouts: cutouts cannot be fetched here" in capsys.readouterr().err
+    assert main(["data", "prepare", "cutouts"]) == 2
+
+
+def test_fetching_an_unknown_archive(capsys):
+    assert main(["data", "fetch", "in8"]) == 2
+    assert capsys.readouterr().err == "bglab: unknown archive 'in8'; did you mean 'in9'? Known: in9, cutouts\n"
+
+
+def test_a_changed_download_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("BGLAB_DATA", str(tmp_path))
+    archive = downloads.archives()["in9"]
+    file = tmp_path / "download"
+    file.write_bytes(b"first")
+    downloads._check_digest(archive, file)
+    downloads._check_digest(archive, file)
+    file.write_bytes(b"second")
+    with pytest.raises(BadInput, match="expected in9 with sha256 .*, got .*; the download was cut short"):
+        downloads._check_digest(archive, file)
+
+
+def test_the_lab_command_is_safe():
+    command = jupyter.lab_command(jupyter.Path("notebooks"), 9123)
+    assert "--ip=127.0.0.1" in command
+    assert "--port=9123" in command
+    assert not any("token" in part or "allow_origin" in part for part in command)
+    assert any(part.endswith(jupyter.NO_DELAY) for part in command)
+
+
+def test_a_taken_port_is_said():
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(BadInput, match=f"expected port {port} to be free, but something listens there"):
+            jupyter.free_port(port)
+    assert jupyter.free_port(None) >= 8888
+
+
+def test_result_provenance_is_json_that_others_can_read(results):
+    import pyarrow.parquet as pq
+
+    from bglab.results.predictions import prediction_files
+
+    for file in prediction_files(results):
+        kept = json.loads(pq.read_schema(file).metadata[b"bglab"])
+        assert kept["model"] == MODEL
+        assert kept["weights_sha256"]
+        assert kept["scenes"].startswith("synthetic9")

@@ -1,0 +1,257 @@
+"""Pictures as they come from the wild: read right, or refused by name."""
+
+from __future__ import annotations
+
+import io
+import time
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from bglab.errors import BadInput
+from bglab.images import crop_box, open_picture, read_cutout, read_mask, read_picture, resize_crop, turn_upright
+from fixtures.layouts import colours, save, truncate, turned_jpeg
+
+# the turn that undoes what each EXIF orientation asks for
+UNDO = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+
+
+def as_bytes(picture: Image.Image, kind: str, **options) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def test_an_rgb_png_is_read_exactly_and_channels_first(tmp_path):
+    array = colours("plain", 7, 5)
+    picture = read_picture(save(array, tmp_path / "plain.png"))
+    assert picture.dtype == np.uint8
+    assert picture.flags.c_contiguous
+    np.testing.assert_array_equal(picture, array.transpose(2, 0, 1))
+
+
+def test_grey_becomes_three_equal_channels():
+    levels = np.arange(20, dtype=np.uint8).reshape(4, 5) * 12
+    picture = read_picture(as_bytes(Image.fromarray(levels), "PNG"))
+    assert (picture == levels).all()
+
+
+def test_a_palette_becomes_its_colours():
+    array = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255]]], dtype=np.uint8)
+    encoded = as_bytes(Image.fromarray(array).quantize(3), "PNG")
+    assert Image.open(io.BytesIO(encoded)).mode == "P"
+    np.testing.assert_array_equal(read_picture(encoded), array.transpose(2, 0, 1))
+
+
+def test_cmyk_becomes_the_colours_it_prints():
+    red = Image.new("CMYK", (16, 16), (0, 255, 255, 0))
+    encoded = as_bytes(red, "JPEG", quality=100)
+    assert Image.open(io.BytesIO(encoded)).mode == "CMYK"
+    assert np.abs(read_picture(encoded).mean(axis=(1, 2)) - (255, 0, 0)).max() < 3
+
+
+def test_sixteen_bits_keep_their_meaning():
+    levels = np.array([[0, 257, 128 * 257, 65535]], dtype=np.uint16)
+    encoded = as_bytes(Image.fromarray(levels), "PNG")
+    assert Image.open(io.BytesIO(encoded)).mode == "I;16"
+    assert read_picture(encoded)[0].tolist() == [[0, 1, 128, 255]]
+
+
+@pytest.mark.parametrize(("top", "expected"), [(1.0, [0, 64, 255]), (255.0, [0, 64, 255])])
+def test_float_pictures_are_scaled_by_what_they_hold(top, expected):
+    levels = np.array([[0.0, 0.25 * top, top]], dtype=np.float32)
+    assert read_picture(as_bytes(Image.fromarray(levels), "TIFF"))[0].tolist() == [expected]
+
+
+def test_transparency_is_laid_on_white():
+    rgba = np.zeros((1, 3, 4), dtype=np.uint8)
+    rgba[0, :, 3] = 0, 128, 255
+    assert read_picture(as_bytes(Image.fromarray(rgba), "PNG"))[0].tolist() == [[255, 127, 0]]
+
+
+@pytest.mark.parametrize("orientation", sorted(UNDO))
+def test_every_exif_orientation_is_turned_upright(orientation):
+    upright = colours("upright", 24, 16)
+    picture = read_picture(turned_jpeg(upright, orientation, UNDO[orientation]))
+    assert picture.shape == (3, 16, 24)
+    assert np.abs(picture.transpose(1, 2, 0).astype(int) - upright).mean() < 2
+
+
+@pytest.mark.parametrize("broken", [b"II*\x00\xff\xff\xff\xffnonsense", b"II*\x00\x08\x00\x00\x00\x09", b"no EXIF"])
+def test_broken_exif_does_not_cost_the_picture(tmp_path, broken):
+    array = colours("exif", 16, 16)
+    file = tmp_path / "exif.jpg"
+    file.write_bytes(as_bytes(Image.fromarray(array), "JPEG", exif=b"Exif\x00\x00" + broken, quality=97))
+    assert np.abs(read_picture(file).transpose(1, 2, 0).astype(int) - array).mean() < 3
+    assert turn_upright(file) is None
+
+
+def test_an_empty_file_is_named(tmp_path):
+    file = tmp_path / "empty.jpg"
+    file.touch()
+    with pytest.raises(BadInput) as problem:
+        open_picture(file)
+    assert str(problem.value) == f"expected a picture in {file}, but the file is empty; restore or remove it"
+
+
+def test_a_text_file_named_jpg_is_named(tmp_path):
+    file = tmp_path / "text.jpg"
+    file.write_text("not a picture")
+    with pytest.raises(BadInput) as problem:
+        open_picture(file)
+    assert str(problem.value) == f"expected a picture in {file}, but its content is no known format; remove it"
+
+
+def test_a_truncated_jpeg_is_named_and_never_half_read(tmp_path):
+    rng = np.random.default_rng(0)
+    file = save(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8), tmp_path / "half.jpg")
+    truncate(file)
+    with pytest.raises(BadInput) as problem:
+        open_picture(file)
+    sentence = str(problem.value)
+    assert sentence.startswith(f"expected a complete picture in {file}, but reading it failed (image file is truncated")
+    assert sentence.endswith("; replace the file")
+
+
+def test_a_missing_file_is_named(tmp_path):
+    file = tmp_path / "gone.jpg"
+    with pytest.raises(BadInput) as problem:
+        open_picture(file)
+    sentence = f"expected a complete picture in {file}, but reading it failed ([Errno 2] No such file or directory"
+    assert str(problem.value).startswith(sentence)
+
+
+def test_a_broken_upload_is_called_an_upload():
+    with pytest.raises(BadInput) as problem:
+        open_picture(b"nonsense")
+    assert str(problem.value) == (
+        "expected a picture in the uploaded picture, but its content is no known format; remove it"
+    )
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP"])
+def test_damage_is_always_bad_input(kind):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    sound = as_bytes(Image.fromarray(colours(kind, 20, 20)), kind, exif=exif)
+    rng = np.random.default_rng(1)
+    read = refused = 0
+    for _ in range(150):
+        damaged = bytearray(sound)
+        for place in rng.integers(0, len(sound), size=5):
+            damaged[place] = rng.integers(256)
+        try:
+            read += open_picture(bytes(damaged)).mode == "RGB"
+        except BadInput:
+            refused += 1
+    assert read + refused == 150
+    assert refused > 0
+
+
+def test_threads_swap_the_warning_filters_one_at_a_time(monkeypatch):
+    encoded = as_bytes(Image.fromarray(colours("threads", 16, 16)), "PNG")
+    real, inside, most = Image.open, [], []
+
+    def slow_open(source):
+        inside.append(source)
+        time.sleep(0.005)
+        most.append(len(inside))
+        inside.remove(source)
+        return real(source)
+
+    monkeypatch.setattr("bglab.images.io.Image.open", slow_open)
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(open_picture, [encoded] * 12))
+    assert max(most) == 1  # two at once could leave each other's filters behind
+    assert list(warnings.filters) == before
+
+
+def test_a_mask_of_zeros_and_ones_reads_like_one_of_zeros_and_255(tmp_path):
+    mask = np.array([[0, 1], [1, 0]], dtype=np.uint8)
+    ones, bytes_ = save(mask, tmp_path / "ones.png"), save(mask * 255, tmp_path / "bytes.png")
+    np.save(tmp_path / "array.npy", mask[None])
+    for file in (ones, bytes_, tmp_path / "array.npy"):
+        assert read_mask(file).dtype == bool
+        assert read_mask(file).tolist() == [[False, True], [True, False]]
+
+
+def test_a_mask_of_other_dimensions_is_named(tmp_path):
+    file = tmp_path / "deep.npy"
+    np.save(file, np.zeros((2, 3, 4)))
+    with pytest.raises(BadInput) as problem:
+        read_mask(file)
+    assert str(problem.value) == f"expected a mask of two dimensions in {file}, got shape (2, 3, 4); rebuild it"
+
+
+def test_an_empty_mask_file_is_named(tmp_path):
+    file = tmp_path / "empty.npy"
+    file.touch()
+    with pytest.raises(BadInput) as problem:
+        read_mask(file)
+    assert str(problem.value) == (
+        f"expected a mask in {file}, but reading it failed (No data left in file); rebuild it"
+    )
+
+
+def test_a_cut_out_gives_colours_and_alpha(tmp_path):
+    rgba = np.zeros((2, 2, 4), dtype=np.uint8)
+    rgba[0, 0] = 10, 20, 30, 51
+    colour, alpha = read_cutout(save(rgba, tmp_path / "cut.png"))
+    assert colour[:, 0, 0].tolist() == [10, 20, 30]
+    assert alpha[0, 0] == pytest.approx(0.2)
+
+
+def test_a_cut_out_without_transparency_is_refused(tmp_path):
+    file = save(colours("solid", 4, 4), tmp_path / "solid.png")
+    with pytest.raises(BadInput) as problem:
+        read_cutout(file)
+    assert str(problem.value) == f"expected a cut-out with transparency in {file}, got mode RGB; save it as RGBA"
+
+
+def test_a_picture_of_the_right_size_is_left_untouched():
+    picture = Image.fromarray(colours("same", 224, 224))
+    assert np.array_equal(np.asarray(resize_crop(picture, 224, 1.0)), np.asarray(picture))
+
+
+@given(
+    width=st.integers(20, 120),
+    height=st.integers(20, 120),
+    size=st.sampled_from([16, 28, 32]),
+    fraction=st.sampled_from([0.875, 1.0]),
+    corner=st.tuples(st.floats(0, 0.7), st.floats(0, 0.7)),
+)
+def test_a_box_follows_the_crop_of_its_pixels(width, height, size, fraction, corner):
+    x0, y0 = int(corner[0] * width), int(corner[1] * height)
+    box = (x0, y0, x0 + max(width // 4, 1), y0 + max(height // 4, 1))
+    inside = np.zeros((height, width), dtype=np.uint8)
+    inside[box[1] : box[3], box[0] : box[2]] = 255
+    cropped = np.asarray(resize_crop(Image.fromarray(inside), size, fraction, smooth=False)) > 0
+    left, top, right, bottom = crop_box(box, width, height, size, fraction)
+    columns, rows = np.flatnonzero(cropped.any(axis=0)), np.flatnonzero(cropped.any(axis=1))
+    if columns.size == 0 or rows.size == 0:
+        assert right - left <= 1 or bottom - top <= 1
+        return
+    # rounding to whole pixels may move an edge by one
+    assert abs(columns[0] - left) <= 1
+    assert abs(columns[-1] + 1 - right) <= 1
+    assert abs(rows[0] - top) <= 1
+    assert abs(rows[-1] + 1 - bottom) <= 1
+
+
+@pytest.mark.parametrize(("width", "height"), [(500, 333), (333, 500), (224, 224), (100, 400)])
+def test_resize_and_crop_give_the_size_asked_for(width, height):
+    assert resize_crop(Image.new("RGB", (width, height)), 64).size == (64, 64)

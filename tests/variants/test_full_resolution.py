@@ -1,0 +1,476 @@
+"""Streaming at full resolution: the same pixels as a plain script, in order, in bounded memory, broken files named."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from bglab.analysis.invariance import variant_accuracies
+from bglab.errors import BadInput, MissingData, UnknownName
+from bglab.evaluation import evaluate
+from bglab.evaluation.crop_cache import crop_file, kept_blocks
+from bglab.evaluation.full_resolution import blocks, finished, measure_speed
+from bglab.images import EvaluationTransform, open_plates
+from bglab.labels import imagenet_synsets
+from bglab.models import load_classifier
+from bglab.results import predictions, read_provenance
+from bglab.scenes import area_census, area_filter, open_by_box, open_scenes, prepare
+from bglab.variants import (
+    INVARIANCE,
+    VARIANTS,
+    StreamSettings,
+    expand,
+    full_resolution,
+    open_full,
+    render,
+    scene_tensors,
+    stream,
+)
+from fixtures.layouts import box_xml, colours, save, truncate, write_imagenet
+from fixtures.memory import PEAK
+from fixtures.stand_ins import make_classifier, make_scenes
+
+SMALL = EvaluationTransform(32, 0.875, "bicubic")
+
+
+def brightness(pictures):
+    """Answer by mean brightness: a rule that depends on every pixel."""
+    return pictures.float().mean((1, 2, 3)).long() % 9
+
+
+def small_classifier():
+    classifier = make_classifier(brightness)
+    return dataclasses.replace(classifier, spec=dataclasses.replace(classifier.spec, input_size=32))
+
+
+def settings(**changes):
+    return StreamSettings(workers=2, **changes)
+
+
+@pytest.fixture
+def nine(data_folder):
+    return open_full(make_scenes(per_class=2), settings(smallest=0, largest=1, draws=2), progress=False)
+
+
+def crops(full, names, **options):
+    """Stream variants and put their crops together: {variant: n 3 s s}."""
+    blocks = list(stream(full, expand(names, full.settings), SMALL, **options))
+    return {name: np.concatenate([b.crops[i] for b in blocks]) for i, name in enumerate(blocks[0].variants)}
+
+
+def test_a_plain_script_sees_the_same_pixels(tmp_path):
+    full = open_full(f"imagenet:{write_imagenet(tmp_path)}", settings(), progress=False)
+    streamed = crops(full, ["original", "white_fg", "on_white", "on_yellow"], block_size=3)
+    resize = torch_transform(32, 0.875, "bicubic")
+    for i, record in enumerate(full.by_box.records):
+        picture = Image.open(record.files[0]).convert("RGB")
+        whitened, on_white = picture.copy(), Image.new("RGB", picture.size, "white")
+        on_yellow = Image.new("RGB", picture.size, (255, 255, 0))
+        for box in ((5, 4, 20, 30), (30, 10, 50, 25)):  # the union of both boxes, not the box around them
+            whitened.paste((255, 255, 255), box)
+            on_white.paste(picture.crop(box), box[:2])
+            on_yellow.paste(picture.crop(box), box[:2])
+        expected = {"original": picture, "white_fg": whitened, "on_white": on_white, "on_yellow": on_yellow}
+        for name, plain in expected.items():
+            assert np.array_equal(streamed[name][i], resize(plain)), (name, record.id)
+
+
+def torch_transform(size, crop_pct, interpolation):
+    """Build timm's evaluation transform as its own script does, for levels."""
+    from timm.data.transforms_factory import transforms_imagenet_eval
+
+    made = transforms_imagenet_eval(size, crop_pct=crop_pct, interpolation=interpolation, use_prefetcher=True)
+    return lambda picture: np.asarray(made(picture))
+
+
+@pytest.mark.slow
+def test_accuracies_are_those_of_pillow_and_timm(mini):
+    """The white-foreground and white-background answers of a script that knows nothing of bglab, picture by picture."""
+    import timm
+
+    classifier = load_classifier("lite:efficientnet_lite0", engine="torch", device="cpu")
+    full = open_full(f"imagenet:{mini / 'imagenet'}", settings(), progress=False)
+    tables = evaluate(classifier, full, ["original", "white_fg", "on_white"], batch_size=32, progress=False)
+    config = timm.get_pretrained_cfg("tf_efficientnet_lite0")
+    resize = torch_transform(224, config.crop_pct, config.interpolation)
+    network = classifier.network.network
+    synsets = imagenet_synsets()
+    for name in tables:
+        plain = []
+        for scene in tables[name]["scene"]:
+            (file,) = (mini / "imagenet" / "val").glob(f"*/{scene}.JPEG")
+            (annotation,) = (mini / "imagenet" / "Annotations").glob(f"*/val/{scene}.xml")
+            boxes = plain_boxes(annotation, file.parent.name)
+            plain.append(resize(plain_picture(name, file, boxes)))
+        with torch.inference_mode():
+            logits = network((torch.from_numpy(np.stack(plain)).float() / 255 - 0.5) / 0.5)
+        top5 = logits.topk(5).indices
+        assert tables[name]["native"].tolist() == logits.argmax(1).tolist(), name
+        truth = torch.tensor([synsets.index(s) for s in folders_of(mini, tables[name]["scene"])])
+        row = variant_accuracies(tables[name]).iloc[0]
+        assert row["n"] == len(truth) == len(full.by_box)
+        assert row["top1"] == pytest.approx((logits.argmax(1) == truth).double().mean().item())
+        assert row["top5"] == pytest.approx((top5 == truth[:, None]).any(1).double().mean().item())
+    right = {name: (table["label"] == table["prediction"]).mean() for name, table in tables.items()}
+    assert right["original"] > right["on_white"] > right["white_fg"]
+
+
+def folders_of(mini, scenes):
+    by_name = {file.stem: file.parent.name for file in (mini / "imagenet" / "val").glob("*/*.JPEG")}
+    return [by_name[scene] for scene in scenes]
+
+
+def plain_boxes(file, synset):
+    """Read boxes with nothing but the standard library; ImageNet includes both corners."""
+    from xml.etree import ElementTree
+
+    found = ElementTree.parse(file).getroot().findall("object")
+    named = [o.find("bndbox") for o in found if o.findtext("name") == synset]
+    corners = [[int(box.findtext(side)) for side in ("xmin", "ymin", "xmax", "ymax")] for box in named]
+    return [(x0, y0, x1 + 1, y1 + 1) for x0, y0, x1, y1 in corners]
+
+
+def plain_picture(variant, file, boxes):
+    picture = Image.open(file).convert("RGB")
+    if variant == "original":
+        return picture
+    made = picture.copy() if variant == "white_fg" else Image.new("RGB", picture.size, "white")
+    for box in boxes:
+        if variant == "white_fg":
+            made.paste((255, 255, 255), box)
+        else:
+            made.paste(picture.crop(box), box[:2])
+    return made
+
+
+def test_the_transform_is_timms_in_every_mode():
+    from timm.data.transforms_factory import transforms_imagenet_eval
+
+    picture = Image.fromarray(colours("tall", 60, 90))
+    for mode in ("center", "squash", "border"):
+        for interpolation in ("bilinear", "bicubic"):
+            theirs = transforms_imagenet_eval(
+                32, crop_pct=0.9, crop_mode=mode, interpolation=interpolation, use_prefetcher=True
+            )
+            ours = EvaluationTransform(32, 0.9, interpolation, mode)(picture)
+            assert np.array_equal(ours, np.asarray(theirs(picture))), (mode, interpolation)
+
+
+def test_a_classifier_brings_its_own_transform():
+    transform = load_classifier("lite:efficientnet_lite1", engine="torch", device="cpu").spec.transform
+    assert transform == EvaluationTransform(240, 0.882, "bicubic", "center", (0.5, 0.5, 0.5))
+    assert transform.key == "240-0.882-bicubic-center"
+
+
+def test_torchvisions_two_sizes_come_back_exactly():
+    from torchvision import models
+
+    from bglab.images import crop_pct
+
+    for name in models.list_models(models):
+        for weights in models.get_model_weights(name):
+            made = weights.transforms()
+            assert int(made.crop_size[0] / crop_pct(made.crop_size[0], made.resize_size[0])) == made.resize_size[0]
+
+
+def test_every_variant_in_the_sets_order_whatever_the_block_and_the_workers(nine):
+    names = ["original", "white_fg", *INVARIANCE]
+    whole = crops(nine, names, block_size=50)
+    one = dataclasses.replace(nine, settings=dataclasses.replace(nine.settings, workers=5))
+    again = crops(one, names[::-1], block_size=4)
+    assert list(whole)[:3] == ["original", "white_fg", "on_white"]
+    assert "on_texture~1" in whole
+    assert all(np.array_equal(whole[name], again[name]) for name in whole)
+    assert all(len(pictures) == 18 for pictures in whole.values())
+
+
+def test_draws_differ_and_seeds_differ_and_plain_variants_do_not(nine):
+    drawn = crops(nine, ["on_texture", "on_gaussian_noise", "on_uniform_noise", "on_scenes"])
+    for name in ("on_texture", "on_gaussian_noise", "on_uniform_noise", "on_scenes"):
+        assert not np.array_equal(drawn[name], drawn[f"{name}~1"]), name
+    other = dataclasses.replace(nine, settings=dataclasses.replace(nine.settings, seed=1))
+    assert not np.array_equal(crops(other, ["on_texture"])["on_texture"], drawn["on_texture"])
+    assert [v.name for v in expand(["on_grey", "core_noise"], nine.settings)] == [
+        "on_grey",
+        "core_noise",
+        "core_noise~1",
+    ]
+
+
+def test_the_foreground_stays_and_the_rest_is_the_plate(nine):
+    whole = EvaluationTransform(32, 1.0)
+    block = next(stream(nine, expand(["original", "on_green", "on_scenes"], nine.settings), whole, block_size=18))
+    for i, record in enumerate(block.records):
+        scene = nine.by_box.read(record)
+        inside = scene.mask
+        x0, y0, x1, y1 = scene.box
+        assert inside.sum() == (x1 - x0) * (y1 - y0)
+        original, green, place, _ = (block.crops[v, i] for v in range(4))
+        assert np.array_equal(green[:, inside], original[:, inside])
+        assert (green[:, ~inside] == np.array([[0], [128], [0]])).all()
+        assert np.array_equal(place[:, inside], original[:, inside])
+        assert block.donors[2][i] in nine.by_box.ids
+    assert block.donors[0] == ("",) * 18
+
+
+def test_masks_are_an_option(nine):
+    whole = EvaluationTransform(32, 1.0)
+    block = next(stream(nine, expand(["white_fg_mask", "on_grey_mask"], nine.settings), whole, block_size=18))
+    for i, record in enumerate(block.records):
+        mask = nine.by_mask.read(record).mask
+        assert (block.crops[0, i][:, mask] == 255).all()
+        assert (block.crops[1, i][:, ~mask] == 128).all()
+    with pytest.raises(BadInput, match="expected variants that cut out either boxes or masks, got both"):
+        next(stream(nine, expand(["white_fg_mask", "on_grey"], nine.settings), whole))
+    both = evaluate(small_classifier(), nine, ["white_fg_mask", "on_grey"], progress=False)
+    assert list(both) == ["white_fg_mask", "on_grey"]
+
+
+def test_the_area_rule_counts_on_the_original_picture(tmp_path):
+    root = write_imagenet(tmp_path)
+    synset = imagenet_synsets()[0]
+    folder = root / "Annotations" / "CLS-LOC" / "val"
+    boxes = {
+        "exactly the least": [(0, 0, 11, 9)],  # 12 × 10 of 60 × 40 pixels: 5 %
+        "a hair less": [(0, 0, 16, 6)],  # 119 pixels
+        "the most": [(0, 0, 59, 27)],  # 60 × 28: 70 %
+        "more": [(0, 0, 59, 28)],
+        "two that overlap": [(0, 0, 29, 39), (10, 0, 39, 39)],  # 40 × 40, counted once: 67 %
+        "another class": [],
+    }
+    for name, corners in boxes.items():
+        save(colours(name, 60, 40), root / "val" / synset / f"{name}.JPEG")
+        objects = [(synset, c) for c in corners] or [("n02084071", (1, 1, 30, 30))]
+        box_xml(folder / f"{name}.xml", 60, 40, objects)
+    census = area_census(f"imagenet:{root}")
+    assert set(census.ids) - {f"ILSVRC2012_val_{i:08d}" for i in range(1, 5)} == {
+        "exactly the least",
+        "the most",
+        "two that overlap",
+    }
+    assert (census.total, census.smaller, census.larger) == (10, 1, 1)
+    assert [r.scene for r in census.rejected] == ["another class"]
+    assert census.text == "7 of 10 scenes have a foreground of usable size; 1 smaller, 1 larger, 1 unusable"
+    assert census.rejected[0].reason.startswith(f"expected a box of {synset} within the picture in {folder}")
+    with pytest.raises(BadInput, match="expected limits with 0 <= smallest < largest <= 1, got 0.7 and 0.05"):
+        area_census(f"imagenet:{root}", 0.7, 0.05)
+    with pytest.raises(BadInput, match="expected foregrounds of 90% to 100% of the picture in imagenet:val, got none"):
+        open_full(f"imagenet:{root}", settings(smallest=0.9, largest=1), progress=False)
+
+
+def test_the_census_decodes_no_picture_of_imagenet(tmp_path, monkeypatch):
+    root = write_imagenet(tmp_path)
+    monkeypatch.setattr(Image, "open", lambda *_: pytest.fail("a picture was opened"))
+    assert len(area_census(f"imagenet:{root}").ids) == 4
+
+
+def test_the_census_of_real_pictures(mini):
+    census = area_census(f"imagenet:{mini / 'imagenet'}")
+    decoded = open_by_box(f"imagenet:{mini / 'imagenet'}")
+    shares = [area_filter.foreground_share(decoded, record) for record in decoded.records[:12]]
+    assert shares == [float(decoded.read(record).mask.mean()) for record in decoded.records[:12]]
+    assert census.total == 96
+    assert len(census.ids) + census.smaller + census.larger == 96
+
+
+def test_broken_pictures_are_named_and_counted(tmp_path):
+    root = write_imagenet(tmp_path, classes=(0, 207, 300))
+    scenes = open_scenes(f"imagenet:{root}")
+    broken = scenes.records[2].files[0]
+    truncate(broken)
+    full = open_full(f"imagenet:{root}", settings(), progress=False)
+    blocks = list(stream(full, expand(["original"], full.settings), SMALL, block_size=4))
+    assert [r.id for b in blocks for r in b.records] == [r.id for i, r in enumerate(scenes.records) if i != 2]
+    (rejection,) = [r for b in blocks for r in b.rejected]
+    assert rejection.file == str(broken)
+    assert f"expected a complete picture in {broken}" in rejection.reason
+
+
+def test_a_set_of_broken_pictures_says_so(tmp_path):
+    root = write_imagenet(tmp_path)
+    for file in root.glob("val/*/*"):
+        truncate(file)
+    full = open_full(f"imagenet:{root}", settings(), progress=False)
+    classifier = load_classifier("lite:efficientnet_lite0", engine="torch", device="cpu")
+    with pytest.raises(
+        BadInput, match="expected usable pictures of original, got none; the first: expected a complete"
+    ):
+        evaluate(classifier, full, ["original"], progress=False)
+
+
+def test_evaluation_keeps_whole_tables_and_reads_them_again(nine, tmp_path):
+    classifier = small_classifier()
+    tables = evaluate(classifier, nine, ["original", "on_texture"], results=tmp_path, batch_size=7, progress=False)
+    assert list(tables) == ["original", "on_texture", "on_texture~1"]
+    assert list(tables["original"].columns) == predictions.PREDICTION_SCHEMA.names
+    assert max(classifier.engine.batch_sizes) <= 7
+    expected = brightness(torch.from_numpy(crops_of(nine, classifier)["original"])).tolist()
+    assert tables["original"]["prediction"].tolist() == expected
+    table = tables["on_texture~1"]
+    assert set(table["variant"]) == {"on_texture~1"}
+    assert all(donor in open_plates().names for donor in table["donor"])
+    kept = read_provenance(next(tmp_path.glob("predictions/*/*/on_texture~1.parquet")))
+    assert kept["streaming"]["textures"] == "procedural"
+    assert kept["preprocessing"]["resize"] == "at full resolution, then 32-0.875-bilinear-center"
+    assert kept["area"].startswith("18 of 18 scenes have a foreground of usable size")
+    assert finished(tmp_path, "rule:rule", nine, ["original", "on_texture", "on_grey"]) == set(tables)
+    before = len(classifier.engine.batch_sizes)
+    again = evaluate(classifier, nine, ["original", "on_texture"], results=tmp_path, progress=False)
+    assert len(classifier.engine.batch_sizes) == before
+    pd.testing.assert_frame_equal(again["on_texture~1"], table)
+
+
+def crops_of(full, classifier):
+    block = next(stream(full, expand(["original"], full.settings), classifier.spec.transform, block_size=99))
+    return {"original": block.crops[0]}
+
+
+def test_other_pixels_are_evaluated_again(nine, tmp_path, caplog):
+    classifier = small_classifier()
+    evaluate(classifier, nine, ["on_white"], results=tmp_path, progress=False)
+    softer = dataclasses.replace(classifier, spec=dataclasses.replace(classifier.spec, crop_pct=1.0))
+    evaluate(softer, nine, ["on_white"], results=tmp_path, progress=False)
+    assert "was made with another pixels" in caplog.text
+    assert len(list(predictions.prediction_files(tmp_path))) == 1
+
+
+def test_kept_crops_spare_the_second_network_the_decoding(tmp_path, monkeypatch):
+    root = write_imagenet(tmp_path / "imagenet", classes=(0, 207, 300))
+    truncate(next(iter(sorted(root.glob("val/*/*")))))
+    full = open_full(f"imagenet:{root}", settings(keep_crops=True, draws=1), progress=False)
+    classifier = load_classifier("lite:efficientnet_lite0", engine="torch", device="cpu")
+    names = ["original", "on_texture"]
+    first = evaluate(classifier, full, names, progress=False)
+    monkeypatch.setattr(full_resolution, "_make", lambda *_: pytest.fail("a picture was decoded"))
+    second = evaluate(classifier, full, names, progress=False)
+    for name in names:
+        pd.testing.assert_frame_equal(first[name], second[name])
+        assert first[name].attrs["rejected"] == second[name].attrs["rejected"]
+        assert len(first[name].attrs["rejected"]) == 1
+        assert len(first[name]) == 5
+
+
+def test_a_run_that_ends_early_keeps_no_crops(nine, data_folder):
+    full = dataclasses.replace(nine, settings=dataclasses.replace(nine.settings, keep_crops=True, seed=77))
+    (variant,) = expand(["on_white"], full.settings)
+    running = blocks(full, [variant], SMALL, 4)
+    next(running)
+    running.close()
+    file = crop_file(full, variant, SMALL)
+    assert kept_blocks(full, variant, SMALL, 4) is None
+    assert not file.exists()
+    assert not list(file.parent.glob(".*"))
+
+
+def test_textures_from_a_folder(tmp_path):
+    for name in ("banded/banded_0001", "woven/woven_0002"):
+        save(colours(name, 20, 30), tmp_path / "dtd" / "images" / f"{name}.jpg")
+    save(colours("plan", 20, 30), tmp_path / "dtd" / "labels" / "plan.jpg")
+    plates = open_plates(f"dtd:{tmp_path / 'dtd'}")
+    assert plates.names == ("banded/banded_0001.jpg", "woven/woven_0002.jpg")
+    name, plate = plates.draw(np.random.default_rng(0), 48, 25)
+    assert name in plates.names
+    assert plate.shape == (3, 48, 25)
+    full = open_full(
+        make_scenes(per_class=1), settings(textures=f"dtd:{tmp_path / 'dtd'}", smallest=0, largest=1), progress=False
+    )
+    assert full.name == "random-full-dtd:dtd"
+    table = evaluate(small_classifier(), full, ["on_texture"], progress=False)["on_texture"]
+    assert set(table["donor"]) == set(plates.names)
+    with pytest.raises(MissingData, match=f"expected a folder of textures at {tmp_path / 'images'} for"):
+        open_plates(f"dtd:{tmp_path}")
+    with pytest.raises(UnknownName) as error:
+        open_plates("perlin")
+    assert str(error.value) == "unknown source of textures 'perlin'. Known: procedural, dtd:PATH, folder:PATH"
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(BadInput, match="expected pictures below .*, got none; give another folder"):
+        open_plates(f"folder:{tmp_path / 'empty'}")
+
+
+def test_procedural_plates_tile_and_are_keyed():
+    plates = open_plates(seed=3)
+    _, large = plates.draw(np.random.default_rng(1), 700, 40)
+    assert np.array_equal(large[:, :188], large[:, 512:])
+    assert np.array_equal(open_plates(seed=3).read(5), plates.read(5))
+    assert not np.array_equal(open_plates(seed=4).read(5), plates.read(5))
+    assert open_plates(seed=4).stamp != plates.stamp
+
+
+def test_what_cannot_be_streamed_is_refused(nine):
+    with pytest.raises(UnknownName, match="unknown variant at full resolution 'on_whit'; did you mean 'on_white'"):
+        expand(["on_whit"], nine.settings)
+    with pytest.raises(
+        BadInput, match="expected variants without donors at full resolution, got 'mixed_rand'; compose"
+    ):
+        expand([VARIANTS["mixed_rand"]], nine.settings)
+    one = scene_tensors(prepare(make_scenes(), 32, progress=False)).batch(slice(0, 1), "cpu")
+    with pytest.raises(BadInput, match="expected on_scenes to be streamed at full resolution"):
+        render(full_resolution.STREAMED["on_scenes"], one)
+
+
+def test_only_a_few_pictures_are_held_at_once(nine, monkeypatch):
+    finished_ones: list[str] = []
+    make = full_resolution._make
+    monkeypatch.setattr(full_resolution, "_make", lambda *a: (finished_ones.append(a[-1].id), make(*a))[1])
+    running = stream(nine, expand(["original"], nine.settings), SMALL, block_size=2)
+    next(running)
+    assert len(finished_ones) <= 2 + 2 + 2 * 2 + 1  # the block, those ahead, and the one just asked for
+    running.close()
+
+
+SPEED = """
+import json, sys
+from bglab.models import load_classifier
+from bglab.evaluation.full_resolution import measure_speed
+from bglab.variants import StreamSettings, open_full
+full = open_full(sys.argv[1], StreamSettings(), progress=False)
+speed = measure_speed(load_classifier("lite:efficientnet_lite0", device="cpu"), full, json.loads(sys.argv[2]))
+print(json.dumps(speed._asdict() | {"peak": peak_bytes()}))
+"""
+
+
+@pytest.mark.alone
+@pytest.mark.slow
+def test_streaming_keeps_the_engine_busy_in_bounded_memory(tmp_path):
+    """2,000 pictures of 500 × 375: less than 1.5 GB, and close to what decoding and network allow together."""
+    root = write_many(tmp_path, 2000)
+    script = [sys.executable, "-c", PEAK + SPEED, f"imagenet:{root}", json.dumps(["original"])]
+    done = subprocess.run(script, capture_output=True, text=True, check=True, env=os.environ)
+    speed = json.loads(done.stdout.splitlines()[-1])
+    assert speed["peak"] < 1.5e9, speed
+    assert speed["streamed"] > 0.8 * 0.75 * speed["attainable"], speed  # a quarter of slack for a busy machine
+
+
+def write_many(folder: Path, count: int) -> Path:
+    """Write as many photographs of ImageNet's usual size, a few contents under many names."""
+    import shutil
+
+    synset = imagenet_synsets()[0]
+    for i in range(count):
+        file = folder / "val" / synset / f"ILSVRC2012_val_{i + 1:08d}.JPEG"
+        if i < 20:
+            grain = np.random.default_rng(i).integers(-24, 25, (375, 500, 3))
+            file.parent.mkdir(parents=True, exist_ok=True)
+            levels = (colours(f"{i}", 500, 375) + grain).clip(0, 255).astype(np.uint8)
+            Image.fromarray(levels).save(file, quality=90)
+        else:
+            shutil.copy(folder / "val" / synset / f"ILSVRC2012_val_{i % 20 + 1:08d}.JPEG", file)
+        objects = [(synset, (100, 80, 299, 279))]
+        box_xml(folder / "Annotations" / "CLS-LOC" / "val" / f"{file.stem}.xml", 500, 375, objects)
+    return folder
+
+
+def test_the_speed_of_a_small_set(nine):
+    speed = measure_speed(small_classifier(), nine, ["original", "on_white"])
+    assert min(speed) > 0
+    assert speed.attainable == pytest.approx(1 / (1 / speed.decoded + 1 / speed.forward))

@@ -1,0 +1,242 @@
+"""What the explorer answers to the messages a view sends, and what is kept of it."""
+
+from __future__ import annotations
+
+import io
+import time
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import bglab
+from bglab.errors import BadInput, UnknownName
+from bglab.scenes import prepare
+from bglab.widgets.state import SLIDERS, State
+from fixtures.networks import fresh
+from fixtures.stand_ins import make_classifier, make_scenes
+from fixtures.views import View
+
+SIZE = 32
+
+
+def brightness(pictures):
+    return pictures.float().mean((1, 2, 3)).long() % 9
+
+
+@pytest.fixture(scope="module")
+def prepared(data_folder):
+    return prepare(make_scenes(), SIZE, progress=False)
+
+
+@pytest.fixture
+def explorer(prepared):
+    widget = bglab.explore(prepared, make_classifier(brightness), scene="scene-3-1")
+    yield widget
+    widget.close()
+
+
+@pytest.fixture
+def view(explorer):
+    return View(explorer)
+
+
+# ---- messages
+
+
+def test_the_greeting_tells_everything_once_and_stays_small(prepared, view):
+    greeting, buffers = view.ask("hello", "hello")
+    assert [scene for scene, *_ in greeting["scenes"]] == prepared.scenes.ids
+    assert greeting["state"]["scene"] == "scene-3-1"
+    assert set(greeting["sliders"]) == set(SLIDERS)
+    assert len(greeting["colours"]) == len(greeting["nine"]) == 10
+    assert buffers == []
+
+
+def test_pixels_never_become_state(explorer):
+    state = explorer.get_state()
+    assert not any(isinstance(value, bytes | memoryview) for value in state.values())
+    own = {name: value for name, value in state.items() if name not in {"_esm", "_css"}}
+    assert len(str(own)) < 2000
+
+
+def test_layers_are_what_the_kernel_composes_from(prepared, view):
+    message, (image, front, alpha, plate) = view.ask(
+        "layers", "layers", seq=7, scene="scene-3-1", background="scene:scene-5-2"
+    )
+    at, of = prepared.scenes.positions["scene-3-1"], prepared.scenes.positions["scene-5-2"]
+    assert message["seq"] == 7
+    assert (message["truth"], message["donor_label"]) == (3, 5)
+    assert image == front == prepared.images[at].tobytes()
+    assert alpha == prepared.masks[at].astype(np.uint8).tobytes()
+    assert plate == prepared.plates[of].tobytes()
+
+
+def test_an_answer_carries_its_state_and_the_photographs(explorer, view):
+    wanted = asdict(State("scene-3-1", "scene:scene-5-2", mix=0.5))
+    message, maps = view.ask("ask", "answer", seq=3, state=wanted)
+    assert message["state"] == wanted
+    assert message["seq"] == 3
+    (answer,), (before,) = message["answers"], message["original"]
+    assert sum(answer["nine"]) == pytest.approx(1, abs=1e-3)
+    assert before["top"][0][2] == before["top"][0][3]
+    assert len(maps) == 1
+
+
+def test_a_saliency_map_comes_with_its_share(prepared):
+    # seed 0 gives weights whose maps are zero throughout, seed 1 such that are not
+    shares = {}
+    for seed in (0, 1):
+        widget = bglab.explore(prepared, fresh("test_resnet", seed=seed), scene="scene-3-1")
+        message, (values,) = View(widget).ask("ask", "answer", seq=1, state=widget.state)
+        (answer,) = message["answers"]
+        assert len(values) == 4 * answer["map"][0] * answer["map"][1]
+        assert np.frombuffer(values, dtype=np.float32).any() == bool(seed)
+        shares[seed] = answer["share"]
+        widget.close()
+    assert shares[0] is None
+    assert 0 < shares[1] < 1
+
+
+def test_a_classifier_without_a_map_says_why(view):
+    message, _ = view.ask("ask", "answer", seq=1, state=view.explorer.state)
+    assert message["answers"][0]["map"] is None
+    assert len(message["answers"][0]["no_map"]) > 20
+
+
+@pytest.mark.parametrize(
+    ("kind", "content", "sentence"),
+    [
+        ("layers", {"scene": "nowhere", "background": "own", "seq": 1}, "unknown scene 'nowhere'"),
+        ("ask", {"state": {"scene": "scene-3-1", "mix": 3.0}, "seq": 1}, "expected mix between 0 and 1, got 3.0"),
+        ("upload", {"name": "notes"}, "expected a picture in the uploaded picture"),
+        ("thumbs", {"kind": "sound", "sheet": "0"}, "unknown kind of thumbnail 'sound'"),
+    ],
+)
+def test_errors_are_told_and_end_nothing(view, kind, content, sentence):
+    message, _ = view.ask(kind, "none", [b"this is no picture"] if kind == "upload" else (), **content)
+    assert message["type"] == "error"
+    assert sentence in message["text"]
+    assert view.ask("ask", "answer", seq=9, state=view.explorer.state)[0]["seq"] == 9
+
+
+def test_thumbnails_come_in_sheets(view):
+    _, (jpeg,) = view.ask("thumbs", "thumbs", kind="scene", sheet="0")
+    assert Image.open(io.BytesIO(jpeg)).size == (8 * 64, 4 * 64)
+
+
+def test_the_set_is_judged_a_few_at_a_time(prepared, view):
+    view.ask("verdicts", "verdicts")
+    deadline = time.monotonic() + 20
+    while view.received[-1][0].get("done", 0) < len(prepared) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    last = view.received[-1][0]
+    expected = brightness(torch.from_numpy(np.asarray(prepared.images))).numpy() == prepared.scenes.labels
+    assert last["verdicts"] == ["right" if right else "wrong" for right in expected]
+
+
+# ---- a picture of one's own
+
+
+def photograph(transparent=False):
+    """Draw a bright disc on a dark ground, as PNG."""
+    y, x = np.mgrid[:120, :160]
+    disc = (x - 80) ** 2 + (y - 60) ** 2 < 30**2
+    rng = np.random.default_rng(0)
+    levels = np.where(disc[..., None], (220, 180, 60), (20, 60, 40)) + rng.integers(0, 12, size=(120, 160, 3))
+    picture = np.dstack([levels, np.where(disc, 255, 0)]) if transparent else levels
+    with io.BytesIO() as buffer:
+        Image.fromarray(picture.astype(np.uint8)).save(buffer, format="PNG")
+        return buffer.getvalue()
+
+
+def overlap(mask, prepared_size=SIZE):
+    y, x = np.mgrid[:prepared_size, :prepared_size] * 120 / prepared_size
+    disc = (x - 60) ** 2 + (y - 60) ** 2 < 30**2
+    return (mask & disc).sum() / (mask | disc).sum()
+
+
+def test_a_picture_is_opened_cut_mended_and_named(explorer, view):
+    message, _ = view.ask("upload", "pictures", [photograph()], name="disc")
+    assert message["state"] == {"scene": "disc", "background": "own"}
+    assert message["mode"] == "box"
+    message, _ = view.ask("cut", "pictures", scene="disc", box=[0.2, 0.2, 0.8, 0.8])
+    assert message["mode"] == "brush"
+    mask = explorer._session.own["disc"].batch.masks[0].numpy()
+    assert overlap(mask) > 0.9
+    mended = mask.copy()
+    mended[:4] = True
+    view.ask("mend", "pictures", [mended.astype(np.uint8).tobytes()], scene="disc")
+    assert np.array_equal(explorer._session.own["disc"].batch.masks[0].numpy(), mended)
+    view.ask("label", "pictures", scene="disc", label=8)
+    assert explorer._session.label("disc") == 8
+    explorer.scene = "disc"
+    assert 'explorer.add_picture("disc-cutout.png", label="fish")' in explorer.code()
+
+
+def test_a_brush_that_removes_everything_is_told_so(explorer, view):
+    view.ask("upload", "pictures", [photograph()], name="disc")
+    message, _ = view.ask("mend", "pictures", [bytes(SIZE * SIZE)], scene="disc")
+    assert "the brush removed it all; undo the last stroke" in message["text"]
+
+
+def test_mending_a_scene_of_the_set_leaves_the_set_alone(prepared, explorer, view):
+    before = np.array(prepared.masks)
+    mask = np.zeros((SIZE, SIZE), dtype=np.uint8)
+    mask[10:20, 10:20] = 1
+    message, _ = view.ask("mend", "pictures", [mask.tobytes()], scene="scene-3-1")
+    assert message["state"] == {"scene": "scene-3-1 (mended)"}
+    assert np.array_equal(prepared.masks, before)
+    assert explorer._session.label("scene-3-1 (mended)") == 3
+
+
+def test_transparency_is_the_mask_and_comes_back_as_a_cutout(explorer, tmp_path):
+    file = tmp_path / "disc.png"
+    file.write_bytes(photograph(transparent=True))
+    key = explorer.add_picture(file, label="fish")
+    mask = explorer._session.own[key].batch.masks[0].numpy()
+    assert overlap(mask) > 0.9
+    cutout = np.asarray(explorer._session.cutout(key))
+    assert np.array_equal(cutout[..., 3] > 0, mask)
+
+
+def test_a_path_with_a_box_is_cut_at_once(explorer, tmp_path):
+    file = tmp_path / "disc.png"
+    file.write_bytes(photograph())
+    key = explorer.add_picture(file, box=(45, 25, 115, 95), label="fish")
+    assert explorer.scene == key == "disc"
+    assert overlap(explorer._session.own[key].batch.masks[0].numpy()) > 0.9
+    with pytest.raises(UnknownName, match="unknown class 'fishes'; did you mean 'fish'"):
+        explorer.add_picture(file, label="fishes")
+    with pytest.raises(BadInput, match="expected a box within 160 × 120 pixels"):
+        explorer.add_picture(file, box=(0, 0, 999, 50))
+
+
+def test_an_own_background_is_offered(explorer, view):
+    message, _ = view.ask("upload_background", "pictures", [photograph()], name="wall")
+    assert message["pictures"] == ["wall"]
+    explorer.background = "picture:wall"
+    assert view.ask("layers", "layers", seq=1, scene="scene-3-1", background="picture:wall")[0]["donor"] == ""
+
+
+# ---- keeping
+
+
+@pytest.mark.parametrize(
+    ("kind", "start"), [("pdf", b"%PDF"), ("svg", b"<?xml"), ("png", b"\x89PNG"), ("csv", b"model,")]
+)
+def test_one_click_gives_a_file(view, kind, start):
+    message, (content,) = view.ask("keep", "file", format=kind, venue="cvpr2024")
+    assert message["name"] == f"scene-3-1-own.{kind}"
+    assert content.startswith(start)
+
+
+def test_figures_have_the_width_of_their_venue(prepared):
+    pair = bglab.explore(prepared, [fresh("test_resnet"), make_classifier(brightness)], scene="scene-3-1")
+    assert pair.figure("cvpr2024").get_size_inches()[0] == pytest.approx(3.25, abs=0.01)
+    assert len(pair.figure().subfigs) == 2
+    with pytest.raises(UnknownName, match="unknown venue 'cvpr2042'; did you mean 'cvpr2024'"):
+        pair.figure("cvpr2042")
+    pair.close()

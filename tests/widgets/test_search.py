@@ -1,0 +1,165 @@
+"""The live search without a browser: what it tries, when it stops, what it opens."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+
+import bglab
+from bglab.errors import BadInput, UnknownName
+from bglab.scenes import prepare
+from bglab.search import search_matrix
+from bglab.widgets.state import State
+from fixtures.stand_ins import make_classifier, make_scenes
+from fixtures.views import View
+
+SIZE = 32
+
+
+def brightness(pictures):
+    return pictures.float().mean((1, 2, 3)).long() % 9
+
+
+@pytest.fixture(scope="module")
+def prepared(data_folder):
+    return prepare(make_scenes(), SIZE, progress=False)
+
+
+@pytest.fixture
+def search(prepared):
+    widget = bglab.search_live("scene-3-1", make_classifier(brightness), prepared)
+    yield widget
+    widget.close()
+
+
+def until(condition, patience_s=20):
+    deadline = time.monotonic() + patience_s
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.005)
+
+
+def test_all_backgrounds_are_tried_once_and_judged_as_the_matrix_does(prepared, search):
+    table = search.run().results
+    assert sorted(table["background"]) == sorted(prepared.scenes.ids)
+    pairs = search_matrix(make_classifier(brightness), prepared, progress=False)
+    row = pairs.answers()[prepared.scenes.positions["scene-3-1"]]
+    expected = dict(zip(pairs.backgrounds.ids, row != 3, strict=True))
+    assert dict(zip(table["background"], table["fooled"], strict=True)) == expected
+    assert table["fooled"].is_monotonic_decreasing
+
+
+def test_the_target_changes_the_verdict_but_not_what_was_tried(prepared, search):
+    search.run()
+    tried = set(search.results["background"])
+    search.target = "the background's class"
+    captured = search.results
+    assert set(captured["background"]) == tried
+    assert (captured["fooled"] == ((captured["prediction"] == captured["label"]) & (captured["label"] != 3))).all()
+    search.target = "fish"
+    assert (search.results["fooled"] == (search.results["prediction"] == 8)).all()
+
+
+def test_it_goes_on_where_it_was_stopped(search):
+    first = search.run(10).results
+    assert len(first) == 10
+    second = search.run(5).results
+    assert len(second) == 15
+    assert set(first["background"]) < set(second["background"])
+    share, low, high = search.share
+    assert low <= share <= high
+    assert share == second["fooled"].mean()
+
+
+def test_another_foreground_begins_anew(search):
+    search.run(10)
+    search.scene = "scene-0-0"
+    assert search.results.empty
+    assert np.isnan(search.share[0])
+
+
+def test_what_is_unknown_is_refused_by_name(prepared, search):
+    with pytest.raises(UnknownName, match="unknown scene 'scene-3-9'"):
+        search.scene = "scene-3-9"
+    with pytest.raises(UnknownName, match="unknown target 'fisch'; did you mean 'fish'"):
+        bglab.search_live("scene-3-1", make_classifier(brightness), prepared, target="fisch")
+    with pytest.raises(BadInput, match="expected some backgrounds to be tried before the worst are refined"):
+        search.refine()
+
+
+@pytest.mark.alone
+def test_the_strip_fills_and_a_stop_is_served_beside_a_slow_step(data_folder):
+    prepared = prepare(make_scenes(per_class=9), SIZE, progress=False)
+    slow = make_classifier(lambda pictures: (time.sleep(0.2), brightness(pictures))[1])
+    widget = bglab.search_live("scene-3-1", slow, prepared)
+    view = View(widget)
+    items, (sprite,) = view.ask("start", "items")
+    assert len(items["items"]) == 16
+    assert sprite.startswith(b"\xff\xd8")
+    started = time.perf_counter()
+    seen = len(view.received)
+    widget._handle_custom_msg({"type": "cancel", "view": "v"}, [])
+    until(lambda: any(m["type"] == "progress" and not m["running"] for m, _ in view.received[seen:]))
+    assert time.perf_counter() - started < 0.15
+    until(lambda: not widget._worker.is_busy)
+    time.sleep(0.3)
+    kept = len(widget.results)
+    assert kept < len(prepared)
+    view.ask("start", "items")
+    until(lambda: len(widget.results) == len(prepared))
+    assert widget.results["background"].is_unique
+    widget.close()
+
+
+def test_a_candidate_is_shown_beside_the_original(prepared, search):
+    search.run(4)
+    worst = search.results["background"].iloc[0]
+    message, (original, picture, *_maps) = View(search).ask("show", "shown", background=worst)
+    assert message["state"]["background"] == f"scene:{worst}"
+    assert original.startswith(b"\x89PNG")
+    assert picture != original
+
+
+def test_the_other_attack_says_what_it_did(search):
+    search.run()
+    found = search.refine(budget=40)
+    assert found.forwards <= 40
+    state = search._refined_state(found)
+    shown = search._session.picture(state).int()
+    assert (shown - found.picture.int()).abs().max() <= 1
+
+
+def test_what_was_found_opens_in_the_explorer(search):
+    view = View(search)
+    state = {"scene": "scene-3-1", "background": "scene:scene-5-2", "mix": 0.5, "flip": True}
+    view.ask("open", "opened", state=state)
+    assert {name: search.explorer.state[name] for name in state} == state
+    assert State(**search.explorer.state).flip
+
+
+def test_a_saved_notebook_keeps_a_picture_and_a_caption(search):
+    assert search._caption() == "scene-3-1: no background tried yet"
+    search.run(8)
+    assert "of 8 backgrounds fool" in search._caption()
+    assert len(search._picture()["image/jpeg"]) > 1000
+
+
+def test_closing_ends_search_and_explorer(prepared):
+    import threading
+
+    before = {thread.name for thread in threading.enumerate()}
+    widget = bglab.search_live("scene-3-1", make_classifier(brightness), prepared)
+    widget.close()
+    assert {thread.name for thread in threading.enumerate()} - before == set()
+    assert widget.comm is None
+    assert widget.explorer.comm is None
+
+
+def test_other_label_spaces_are_refused(prepared):
+    import dataclasses
+
+    foreign = dataclasses.replace(prepared, scenes=dataclasses.replace(prepared.scenes, space="voc"))
+    with pytest.raises(BadInput, match=r"expected scenes labelled in the nine classes, got random \(voc\)"):
+        bglab.search_live("scene-3-1", make_classifier(brightness), foreign)
