@@ -16,4 +16,4 @@ class MissingData(FileNotFoundError):
 
 
 class BadInput(ValueError):
-    """A picture, mask, table or option that cannot be used as it is; the message names it and the remedy."""
+    """An image, mask, table or option that cannot be used as it is; the message names it and the remedy."""

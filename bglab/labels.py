@@ -94,7 +94,7 @@ def decide_in9(logits: Float[np.ndarray, "n 1000"], rule: DecisionRule = "argmax
     """Turn ImageNet logits into one of the nine classes.
 
     Args:
-        logits: One row a picture.
+        logits: One row per image.
         rule: ``argmax`` takes the best of all thousand and maps it (both papers; OUTSIDE counts as wrong);
             ``restricted`` takes the best of the 370 mapped ones; ``summed`` adds up softmax probabilities.
 

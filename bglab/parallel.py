@@ -19,7 +19,7 @@ from bglab.errors import BadInput
 Item = TypeVar("Item")
 
 
-def one_ahead(work: Iterator[Item], *, name: str = "bglab-ahead") -> Generator[Item, None, None]:
+def prefetch(work: Iterator[Item], *, name: str = "bglab-ahead") -> Generator[Item, None, None]:
     """Go through ``work`` in order, letting a thread stay one step ahead.
 
     At any time one item is with the caller, one waits, and one is being made, so three buffers in turn are enough
@@ -30,7 +30,7 @@ def one_ahead(work: Iterator[Item], *, name: str = "bglab-ahead") -> Generator[I
         name: Of the thread.
 
     Example:
-        >>> list(one_ahead(iter("abc")))
+        >>> list(prefetch(iter("abc")))
         ['a', 'b', 'c']
     """
     queue: Queue[tuple[list[Item], BaseException | None]] = Queue(maxsize=1)
@@ -72,12 +72,12 @@ _MOST_AT_ONCE = 8
 
 
 @final
-class Crew:
+class WorkerPool:
     """A number of processes that stay for several rounds of work; leave it as a context to end them.
 
     Example:
-        >>> with Crew(1) as crew:
-        ...     list(crew.in_order(abs, [-1, 2, -3]))
+        >>> with WorkerPool(1) as pool:
+        ...     list(pool.in_order(abs, [-1, 2, -3]))
         [1, 2, 3]
     """
 
@@ -85,7 +85,7 @@ class Crew:
         self._workers, self._progress = workers, progress
         self._pool: ProcessPoolExecutor | None = None
 
-    def __enter__(self) -> Crew:
+    def __enter__(self) -> WorkerPool:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -106,7 +106,7 @@ class Crew:
             BadInput: If a process is ended from outside.
         """
         outcomes = map(work, items) if self._workers <= 1 else self._in_processes(work, items)
-        with tqdm(total=len(items), desc=title, disable=not self._progress, unit="picture") as bar:
+        with tqdm(total=len(items), desc=title, disable=not self._progress, unit="image") as bar:
             for outcome in outcomes:
                 yield outcome
                 bar.update()
@@ -121,7 +121,7 @@ class Crew:
             yield from self._pool.map(work, items, chunksize=at_once)
         except BrokenProcessPool:
             raise BadInput(
-                f"expected {self._workers} worker processes to stay alive, but one was ended, perhaps for lack of "
+                f"expected {self._workers} worker processes to stay alive, but one was ended, perhaps for missing of "
                 "memory; run the same command with fewer --workers: what is finished is kept"
             ) from None
 

@@ -39,7 +39,7 @@ def execute(path: Path) -> float:
     tidy(notebook)
     text = nbformat.writes(notebook) + "\n"
     if len(text) > LARGEST_BYTES:
-        sys.exit(f"{path.name} would be {len(text):,} bytes, over {LARGEST_BYTES:,}; show fewer or smaller pictures")
+        sys.exit(f"{path.name} would be {len(text):,} bytes, over {LARGEST_BYTES:,}; show fewer or smaller images")
     path.write_text(text)
     return time.monotonic() - started
 
@@ -58,7 +58,7 @@ def tidy(notebook: nbformat.NotebookNode) -> None:
             cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr" and not _is_progress_bar(o)]
             for output in cell.outputs:
                 if any(kind.startswith("image/") for kind in output.get("data", {})):
-                    # without its state a live view shows nothing; the picture of it does
+                    # without its state a live view shows nothing; the image of it does
                     output.data.pop(WIDGET_VIEW, None)
 
 

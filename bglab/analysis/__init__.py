@@ -4,7 +4,7 @@ Takes data frames and arrays and returns them; torch is never imported, so a res
 """
 
 from bglab.analysis.intervals import detectable_difference, share_interval
-from bglab.analysis.invariance import mean_of_runs, nested_pictures, relative_accuracies, tick_table
+from bglab.analysis.invariance import mean_of_runs, nested_images, relative_accuracies, tick_table
 from bglab.analysis.localisation import QUANTILE, TOLERANCE_PX, localise, map_drift, share_on_object
 from bglab.analysis.metrics import (
     CATEGORIES,
@@ -76,7 +76,7 @@ __all__ = [
     "map_drift",
     "mark_correct",
     "mean_of_runs",
-    "nested_pictures",
+    "nested_images",
     "per_class_totals",
     "published",
     "published_predictions",

@@ -33,15 +33,15 @@ def variant_accuracies(predictions: pd.DataFrame) -> pd.DataFrame:
     """Give each network's accuracy on each variant, random variants averaged over their draws.
 
     Args:
-        predictions: One row a picture seen by one model.
+        predictions: One row per image seen by one model.
 
     Returns:
         Columns ``[model, dataset, variant, n, draws, top1, top1_low, top1_high, top1_spread, top5, top5_spread]``:
-        ``n`` pictures a draw; fractions; Wilson's 95 % interval for ``n`` pictures; ``*_spread`` is the standard
+        ``n`` images a draw; fractions; Wilson's 95 % interval for ``n`` images; ``*_spread`` is the standard
         deviation between draws, NaN for a single one.
 
     Raises:
-        BadInput: If the table is empty, lacks a column, or a draw shows other pictures than the first.
+        BadInput: If the table is empty, lacks a column, or a draw shows other images than the first.
     """
     single = accuracy(split_draws(predictions), by=[*_KEYS, "draw"])
     groups = single.groupby(_KEYS, sort=False)
@@ -49,7 +49,7 @@ def variant_accuracies(predictions: pd.DataFrame) -> pd.DataFrame:
     if len(uneven):
         model, variant = uneven["model"].iloc[0], uneven["variant"].iloc[0]
         raise BadInput(
-            f"expected every draw of {variant} by {model} to show as many pictures, got {uneven['n'].iloc[0]} in one "
+            f"expected every draw of {variant} by {model} to show as many images, got {uneven['n'].iloc[0]} in one "
             "and another number in the first; evaluate that variant again"
         )
     table = pd.DataFrame(
@@ -63,22 +63,22 @@ def variant_accuracies(predictions: pd.DataFrame) -> pd.DataFrame:
         }
     ).reset_index()
     totals = table["n"].to_numpy(np.int64)
-    # a mean over draws stands for as many pictures as one draw has: draws of the same pictures are no new pictures
+    # a mean over draws stands for as many images as one draw has: draws of the same images are no new images
     low, high = proportion_confint(table["top1"].to_numpy() * totals, totals, method="wilson")
     ends = ["top1", "top1_low", "top1_high", "top1_spread", "top5", "top5_spread"]
     return table.assign(top1_low=low, top1_high=high).reindex(columns=[*_KEYS, "n", "draws", *ends])
 
 
 def relative_accuracies(predictions: pd.DataFrame, baseline: str, *, reference: str = "original") -> pd.DataFrame:
-    """Set each network's accuracies beside those on unmodified pictures and beside a baseline network's.
+    """Set each network's accuracies beside those on unmodified images and beside a baseline network's.
 
     The paper reads everything relative to ResNet-18, because box labels are noisy (Appendix A), and orders networks
-    by their accuracy on unmodified pictures (Figures 2, 4 and 5).
+    by their accuracy on unmodified images (Figures 2, 4 and 5).
 
     Args:
-        predictions: One row a picture seen by one model.
+        predictions: One row per image seen by one model.
         baseline: The model the others are set beside.
-        reference: The variant that shows unmodified pictures.
+        reference: The variant that shows unmodified images.
 
     Returns:
         The columns of `variant_accuracies` and, for top1 and top5 each, ``*_reference`` (this network on the
@@ -115,7 +115,7 @@ def mean_of_runs(predictions: pd.DataFrame) -> pd.DataFrame:
         predictions: Predictions of one task; every model is one run. Runs may be tested on splits of their own.
 
     Returns:
-        Columns ``[variant, runs, n, top1, top1_spread, top1_lowest, top1_highest]``: ``n`` pictures over all runs,
+        Columns ``[variant, runs, n, top1, top1_spread, top1_lowest, top1_highest]``: ``n`` images over all runs,
         the mean of the runs' accuracies, their standard deviation (NaN for one run) and their range.
     """
     runs = variant_accuracies(predictions)
@@ -132,21 +132,21 @@ def mean_of_runs(predictions: pd.DataFrame) -> pd.DataFrame:
     ).reset_index()
 
 
-def nested_pictures(predictions: pd.DataFrame, models: Sequence[str], *, variant: str = "white_fg") -> pd.DataFrame:
-    """Find the pictures that become right at one network and stay right for all stronger ones (Table 1).
+def nested_images(predictions: pd.DataFrame, models: Sequence[str], *, variant: str = "white_fg") -> pd.DataFrame:
+    """Find the images that become right at one network and stay right for all stronger ones (Table 1).
 
-    Table 1 shows one picture for each of seven networks: the weakest recognises one class from the background alone,
+    Table 1 shows one image for each of seven networks: the weakest recognises one class from the background alone,
     the next two, and so on.
 
     Args:
-        predictions: One row a picture seen by one model.
+        predictions: One row per image seen by one model.
         models: Networks, weakest first; every one must have seen the variant.
         variant: The background-only variant.
 
     Returns:
-        Columns ``[dataset, scene, label, first, step]``, one row a picture that some network gets right and no
+        Columns ``[dataset, scene, label, first, step]``, one row per image that some network gets right and no
         stronger one gets wrong: ``first`` is the weakest network that does, ``step`` its place in ``models``.
-        Pictures all networks get wrong, or that a stronger one loses, are left out.
+        Images all networks get wrong, or that a stronger one loses, are left out.
 
     Raises:
         BadInput: If a network has not seen the variant.
@@ -167,33 +167,33 @@ def tick_table(
     variant: str = "white_fg",
     scenes: Sequence[str] | None = None,
 ) -> pd.DataFrame:
-    """Lay out the ticks of Table 1: which network gets which picture right from its background.
+    """Lay out the ticks of Table 1: which network gets which image right from its background.
 
     Args:
-        predictions: One row a picture seen by one model.
+        predictions: One row per image seen by one model.
         models: Networks, weakest first.
         variant: The background-only variant.
-        scenes: Pictures to show; None takes, for each network that has one, the first of `nested_pictures`.
+        scenes: Images to show; None takes, for each network that has one, the first of `nested_images`.
 
     Returns:
-        One row a network, in order, and one bool column a picture, True for a tick.
+        One row a network, in order, and one bool column an image, True for a tick.
 
     Raises:
-        BadInput: If a network has not seen the variant, or a picture not been seen by all.
+        BadInput: If a network has not seen the variant, or an image not been seen by all.
     """
     chosen = scenes
     if chosen is None:
-        nested = nested_pictures(predictions, models, variant=variant)
+        nested = nested_images(predictions, models, variant=variant)
         chosen = nested.drop_duplicates("step").sort_values("step")["scene"].tolist()
     verdicts = _verdicts(predictions, models, variant).set_index("scene")
     for scene in chosen:
         if scene not in verdicts.index:
-            raise BadInput(f"expected {scene} among the pictures of '{variant}' that all networks saw, got none")
+            raise BadInput(f"expected {scene} among the images of '{variant}' that all networks saw, got none")
     return verdicts.loc[list(chosen), list(models)].astype(bool).T.rename_axis("model")
 
 
 def _verdicts(predictions: pd.DataFrame, models: Sequence[str], variant: str) -> pd.DataFrame:
-    """Lay the verdicts of all networks side by side: one row a picture that every one of them saw."""
+    """Lay the verdicts of all networks side by side: one row per image that every one of them saw."""
     marked = mark_correct(predictions)
     marked = marked.loc[marked["variant"] == variant]
     seen = set(marked["model"])

@@ -1,6 +1,6 @@
 """Hold saliency maps against masks: how much of what a classifier looks at lies on the object.
 
-Maps are raw and non-negative, one a picture, at the resolution of the masks: bring maps of a layer's resolution there
+Maps are raw and non-negative, one an image, at the resolution of the masks: bring maps of a layer's resolution there
 with `bglab.saliency.upsample` (bilinear), as all the literature does before it scores them. No measure depends on a
 map's scale. A map without any saliency has no measure: it gives NaN, which tables count as ``undefined`` and no
 average takes for zero.
@@ -18,7 +18,7 @@ from scipy.stats import rankdata
 
 from bglab.errors import BadInput
 
-#: Tolerance of the pointing game for pictures of 224 pixels (15 pixels: Zhang et al., ECCV 2016, section 4.1).
+#: Tolerance of the pointing game for images of 224 pixels (15 pixels: Zhang et al., ECCV 2016, section 4.1).
 TOLERANCE_PX = 15.0
 
 #: The share of pixels below the threshold that turns a map into a region for `intersection_over_union`.
@@ -119,7 +119,7 @@ def pointing_game(
 ) -> Float[np.ndarray, " n"]:
     """Say whether each map's maximum lies on the object, or within a tolerance of it (Zhang et al., ECCV 2016).
 
-    Where several pixels share the maximum, most of them must hit, so that no corner of the picture is favoured.
+    Where several pixels share the maximum, most of them must hit, so that no corner of the image is favoured.
 
     Args:
         maps: Saliency, non-negative, at the masks' resolution.
@@ -200,12 +200,12 @@ def map_drift(
 ) -> Drift:
     """Say how far a map moved when the background changed: Spearman's rank correlation with the reference map.
 
-    The object's pixels are the same in both pictures, so a classifier that only reads the object keeps its order of
+    The object's pixels are the same in both images, so a classifier that only reads the object keeps its order of
     pixels inside. Rank correlations of neighbouring pixels are high by themselves, above all for maps of a coarse
     layer: compare models or regions, not single values with 0.
 
     Args:
-        maps: Saliency of the changed pictures, at the masks' resolution.
+        maps: Saliency of the changed images, at the masks' resolution.
         references: Saliency of the same scenes as photographed.
         masks: True on the object.
 
@@ -247,7 +247,7 @@ def _check(maps: Float[np.ndarray, "n h w"], masks: Bool[np.ndarray, "n _ _"]) -
     if maps.shape != masks.shape:
         raise BadInput(
             f"expected maps of the masks' shape {masks.shape}, got {maps.shape}; bring maps of a layer to the "
-            "pictures' size with bglab.saliency.upsample"
+            "images' size with bglab.saliency.upsample"
         )
     count = masks.sum(axis=(1, 2))
     problems = (
@@ -258,7 +258,7 @@ def _check(maps: Float[np.ndarray, "n h w"], masks: Bool[np.ndarray, "n _ _"]) -
             "see whether it overflows",
         ),
         ((maps < 0).any(axis=(1, 2)), "saliency of 0 or more", "a negative value", "take its positive part"),
-        ((count == 0) | (count == masks[0].size), "a mask of a part of its picture", "all or nothing", "leave it out"),
+        ((count == 0) | (count == masks[0].size), "a mask of a part of its image", "all or nothing", "leave it out"),
     )
     for bad, expected, came, remedy in problems:
         if bad.any():

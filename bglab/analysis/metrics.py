@@ -1,8 +1,8 @@
 """Turn predictions into small tables: accuracy, background gap, comparisons, the five categories.
 
 Every function is pure: a prediction table goes in, a small table of fractions in [0, 1] comes out. Intervals cover
-95 %. Single shares carry Wilson's interval; differences are paired, because both pictures show the same scene (or
-both models see the same picture), and carry Newcombe's interval.
+95 %. Single shares carry Wilson's interval; differences are paired, because both images show the same scene (or
+both models see the same image), and carry Newcombe's interval.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _Verdicts = tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]
 #: The five categories of Noise or Signal, Table 3, in the order of its Figure 7.
 CATEGORIES = ("bg_irrelevant", "bg_required", "bg_fools", "bg_fg_required", "bg_fg_fools")
 
-#: Part of ``bg_fools`` (appendix H): picture and bare background get the same wrong class.
+#: Part of ``bg_fools`` (appendix H): image and bare background get the same wrong class.
 STRICT_FOOLS = "bg_fools_strict"
 
 
@@ -40,7 +40,7 @@ def mark_correct(predictions: pd.DataFrame, *, space: Space | None = None) -> pd
     Rows whose true class is unknown in the space are left out; an answer OUTSIDE the space is wrong.
 
     Args:
-        predictions: One row a picture seen by one model.
+        predictions: One row per image seen by one model.
         space: None judges each row in its own label space; ``in9`` maps ImageNet labels and answers to the nine
             classes; ``native`` asks an ImageNet model for the exact ImageNet class.
 
@@ -75,7 +75,7 @@ def accuracy(
     """Give the share of right answers, with Wilson's 95 % interval.
 
     Args:
-        predictions: One row a picture seen by one model.
+        predictions: One row per image seen by one model.
         by: Columns to group by; groups keep the order of their first appearance.
         space: What counts as right; see `mark_correct`. Groups that mix spaces are split.
 
@@ -88,8 +88,8 @@ def accuracy(
         UnknownName: If a column of ``by`` does not exist.
 
     Example:
-        >>> picture = {"model": "m", "dataset": "d", "variant": "original", "scene": "s", "label": 0, "space": "in9"}
-        >>> accuracy(pd.DataFrame([picture | {"prediction": 0}, picture | {"prediction": -1}]))["top1"].item()
+        >>> image = {"model": "m", "dataset": "d", "variant": "original", "scene": "s", "label": 0, "space": "in9"}
+        >>> accuracy(pd.DataFrame([image | {"prediction": 0}, image | {"prediction": -1}]))["top1"].item()
         0.5
     """
     columns = _known(predictions, by)
@@ -97,7 +97,7 @@ def accuracy(
     keys = list(dict.fromkeys([*columns, "space"]))
     groups = marked.groupby(keys, sort=False, observed=True, dropna=False)
     table = groups["correct"].agg(n="size", right="sum").reset_index()
-    # a plain mean would skip NaN and describe other pictures than top1 does
+    # a plain mean would skip NaN and describe other images than top1 does
     top5 = groups["in_top5"].agg(lambda hits: hits.mean(skipna=False)).to_numpy()
     return _with_share(table, "right", "top1").assign(top5=top5)
 
@@ -115,7 +115,7 @@ def background_gap(
     A positive gap means that the right background helps. Scenes seen in one of the two variants only are left out.
 
     Args:
-        predictions: One row a picture seen by one model.
+        predictions: One row per image seen by one model.
         same: The variant whose backgrounds agree with the class.
         rand: The variant whose backgrounds do not.
         by: Columns to group by, without ``variant``.
@@ -143,20 +143,20 @@ def background_gap(
 
 
 def compare_models(predictions: pd.DataFrame, *, variant: str, space: Space | None = None) -> pd.DataFrame:
-    """Test each pair of models on the pictures both saw, by McNemar's exact test with Holm's correction.
+    """Test each pair of models on the images both saw, by McNemar's exact test with Holm's correction.
 
     Args:
-        predictions: One row a picture seen by one model.
+        predictions: One row per image seen by one model.
         variant: The variant to compare on.
         space: What counts as right; see `mark_correct`.
 
     Returns:
         Columns ``[model_a, model_b, n, a_only, b_only, difference, difference_low, difference_high, p, p_holm]``:
-        pictures only one of the two got right, accuracy of a minus that of b with Newcombe's interval, and the
+        images only one of the two got right, accuracy of a minus that of b with Newcombe's interval, and the
         two-sided p-value before and after correction for the number of pairs.
 
     Raises:
-        BadInput: If fewer than two models saw the variant, or two of them no picture in common.
+        BadInput: If fewer than two models saw the variant, or two of them no image in common.
     """
     marked = mark_correct(predictions, space=space)
     marked = marked.loc[marked["variant"] == variant]
@@ -171,7 +171,7 @@ def compare_models(predictions: pd.DataFrame, *, variant: str, space: Space | No
     for model_a, model_b in itertools.combinations(models, 2):
         both = pairs.dropna(subset=[model_a, model_b])
         if both.empty:
-            raise BadInput(f"expected {model_a} and {model_b} on the same pictures of '{variant}', got none in common")
+            raise BadInput(f"expected {model_a} and {model_b} on the same images of '{variant}', got none in common")
         counts = _cross(both[model_a].to_numpy(bool), both[model_b].to_numpy(bool))
         test: Any = mcnemar(np.reshape(counts, (2, 2)), exact=True)
         rows.append((model_a, model_b, len(both), *counts[1:3], *paired_difference(*counts), float(test.pvalue)))
@@ -189,18 +189,18 @@ def scene_categories(
 ) -> pd.DataFrame:
     """Sort each scene into the five categories of Noise or Signal, Table 3.
 
-    Right (1) or wrong (0) on the whole picture, on Mixed-Rand, on Only-BG-T: ``bg_required`` 1 0 1, ``bg_fools``
+    Right (1) or wrong (0) on the whole image, on Mixed-Rand, on Only-BG-T: ``bg_required`` 1 0 1, ``bg_fools``
     0 1 0, ``bg_fg_required`` 1 0 0, ``bg_fg_fools`` 0 1 1, and ``bg_irrelevant`` where the first two agree.
 
     Args:
-        predictions: One row a picture seen by one model.
-        variants: Which ones show the whole picture, stand for the foreground alone, for the background alone.
+        predictions: One row per image seen by one model.
+        variants: Which ones show the whole image, stand for the foreground alone, for the background alone.
         by: Columns to group by, without ``variant``.
         space: What counts as right; see `mark_correct`.
 
     Returns:
         One row a scene that was seen in all three: ``[*by, scene, category, strict]``; ``strict`` marks the
-        ``bg_fools`` of appendix H, where the whole picture and its background get the same wrong class.
+        ``bg_fools`` of appendix H, where the whole image and its background get the same wrong class.
     """
     columns = _known(predictions, by)
     marked = mark_correct(predictions, space=space)
@@ -246,27 +246,27 @@ def background_capture(
     *,
     by: str | Sequence[str] = ("model", "dataset", "variant"),
 ) -> pd.DataFrame:
-    """Give the share of pictures that are taken for the class of the scene that lent the background.
+    """Give the share of images that are taken for the class of the scene that lent the background.
 
     Only donors of another class count: with a donor of the same class a right answer would look captured.
 
     Args:
-        predictions: One row a picture seen by one model; ``donor`` names the scene whose background is shown.
+        predictions: One row per image seen by one model; ``donor`` names the scene whose background is shown.
         donor_labels: The class of each donor, in the same label space as ``label`` and ``prediction``.
         by: Columns to group by.
 
     Returns:
         Columns ``[*by, n, same_class, unknown, captured, captured_low, captured_high]``: fractions of ``n``
-        pictures, and how many were left out because the donor has the same class or its class is unknown.
+        images, and how many were left out because the donor has the same class or its class is unknown.
 
     Raises:
-        BadInput: If no picture has a donor of known class.
+        BadInput: If no image has a donor of known class.
     """
     columns = _known(predictions, by)
     _require(predictions, ("donor", "label", "prediction"))
     donor = np.array([donor_labels.get(scene, OUTSIDE) for scene in predictions["donor"]], dtype=np.int64)
     if (donor == OUTSIDE).all():
-        raise BadInput("expected pictures whose donor is among donor_labels, got none; predict a mixed variant")
+        raise BadInput("expected images whose donor is among donor_labels, got none; predict a mixed variant")
     known, same = donor != OUTSIDE, donor == _integers(predictions, "label")
     other, hit = known & ~same, donor == _integers(predictions, "prediction")
     judged = predictions.assign(n=other, same_class=known & same, unknown=~known, right=other & hit)

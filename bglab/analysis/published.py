@@ -137,11 +137,11 @@ nos-text | pictures | 4050 | count | | | val | IN-9; 450 a class
 nos-text | pictures | 180000 | count | | in9l | | about; ICLR version
 nos-text | pictures_per_class | 5045 | count | | | train | IN-9
 nos-text | pictures_per_class | 450 | count | | | val | IN-9
-nos-text | size_ratio | 4 | setting | | in9l | | about; IN-9L has so many times the pictures of IN-9
+nos-text | size_ratio | 4 | setting | | in9l | | about; IN-9L has so many times the images of IN-9
 nos-text | classes | 144 | count | | in9lb | | 16 ImageNet classes in each of the nine
 nos-text | subclasses | 16 | count | | in9lb | | of each class
-nos-text | box_area_limit | 90 | % | | | only_bg_t | a larger box drops the picture from background-only sets
-nos-text | box_loss_limit | 50 | % | | | only_fg | a crop that loses so much of the box drops the picture
+nos-text | box_area_limit | 90 | % | | | only_bg_t | a larger box drops the image from background-only sets
+nos-text | box_loss_limit | 50 | % | | | only_fg | a crop that loses so much of the box drops the image
 nos-recipe | epochs | 200 | setting | ResNet-50 | | | all trainings
 nos-recipe | batch_size | 256 | setting | ResNet-50 | | | all trainings
 nos-recipe | learning_rate | 0.1 | setting | ResNet-50 | | | Figure 11 differs
@@ -166,13 +166,13 @@ tbc-text | accuracy | 85 | % | ResNet-18 | caltech101 | on_white | mean of three
 tbc-text | accuracy | 74 | % | ResNet-18 | caltech101 | on_texture | mean of three runs
 tbc-text | pictures | 31801 | count | | | val | ImageNet; boxes of 5 % to 70 % of the area
 tbc-text | pictures | 50000 | count | | | | ImageNet's validation set, before boxes are chosen by area
-tbc-text | area_low | 5 | % | | | | share of the picture that the box must cover
-tbc-text | area_high | 70 | % | | | | share of the picture that the box may cover
+tbc-text | area_low | 5 | % | | | | share of the image that the box must cover
+tbc-text | area_high | 70 | % | | | | share of the image that the box may cover
 tbc-text | runs | 3 | count | ResNet-18 | caltech101 | | averaged
 tbc-text | models | 32 | count | | imagenet | | Figures 2, 4 and 5; the full list is not printed
 """
 
-# Figures 1 and 14-21: what ResNet-50 trained on IN-9L says to one picture of each class in all eight versions
+# Figures 1 and 14-21: what ResNet-50 trained on IN-9L says to one image of each class in all eight versions
 _PREDICTIONS = """
            original   only_bg_b  only_bg_t  no_fg   only_fg    mixed_same mixed_rand mixed_next
 insect     insect     bird       insect     bird    instrument insect     insect     instrument
@@ -219,10 +219,10 @@ def published(place: str | None = None) -> pd.DataFrame:
 
 
 def published_predictions() -> pd.DataFrame:
-    """Give the answers printed under the pictures of Noise or Signal, Figures 1 and 14-21.
+    """Give the answers printed under the images of Noise or Signal, Figures 1 and 14-21.
 
     Returns:
-        Columns ``[label, variant, prediction]``, class names: one picture of each class in eight versions.
+        Columns ``[label, variant, prediction]``, class names: one image of each class in eight versions.
     """
     return pd.DataFrame(list(_cells(_PREDICTIONS)), columns=["label", "variant", "prediction"])
 
@@ -285,13 +285,13 @@ def _readme() -> Iterator[Published]:
 
 
 def _tbc_table_1() -> Iterator[Published]:
-    odd = "on 31,801 pictures; not monotone: 3.78 at 83.6 stands before 3.75 at 84.6"
+    odd = "on 31,801 images; not monotone: 3.78 at 83.6 stands before 3.75 at 84.6"
     for name, test, text in _cells(_TBC_TABLE_1):
-        note = odd if text in {"3.78", "3.75"} else "on 31,801 pictures"
+        note = odd if text in {"3.78", "3.75"} else "on 31,801 images"
         yield _score("tbc-table-1", test, text, model=name, train="imagenet", note=note)
     names = dict.fromkeys(name for name, _, _ in _cells(_TBC_TABLE_1))
     for ticks, name in enumerate(names, start=1):
-        note = "of seven pictures; the ticks are nested"
+        note = "of seven images; the ticks are nested"
         yield Published("tbc", "tbc-table-1", "ticks", ticks, name, "imagenet", "white_fg", unit="count", note=note)
 
 

@@ -1,6 +1,6 @@
 """Turn saliency rows into small tables: share on the object and its like, models compared, who gets fooled.
 
-The rows come from `bglab.saliency.saliency_table`: one a picture, model and variant. Means carry 95 % bootstrap
+The rows come from `bglab.saliency.saliency_table`: one an image, model and variant. Means carry 95 % bootstrap
 intervals over scenes (seeded, percentile), which are paired wherever the same scenes are seen twice. Scenes whose
 measure is undefined are left out and counted.
 """

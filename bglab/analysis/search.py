@@ -19,7 +19,7 @@ from scipy.stats import spearmanr
 from bglab.analysis.intervals import mean_share_interval, miss_chance, round_counts, share_interval
 from bglab.errors import BadInput
 from bglab.labels import OUTSIDE
-from bglab.results import GOALS, NOT_EVALUATED, Goal, PairPredictions, Protocol, succeeds
+from bglab.results import CRITERIA, NOT_EVALUATED, Criterion, PairPredictions, Protocol, succeeds
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,9 +36,9 @@ class Judgement:
     wrong: Bool[np.ndarray, "f b"]
     captured: Bool[np.ndarray, "f b"]
 
-    def fooled(self, goal: Goal) -> Bool[np.ndarray, "f b"]:
-        """Give the pairs that reach a goal."""
-        return {"any": self.wrong, "targeted": self.captured}[goal]
+    def fooled(self, criterion: Criterion) -> Bool[np.ndarray, "f b"]:
+        """Give the pairs that reach a criterion."""
+        return {"any": self.wrong, "targeted": self.captured}[criterion]
 
     @property
     def rows(self) -> Bool[np.ndarray, " f"]:
@@ -66,7 +66,7 @@ def judge(pairs: PairPredictions, protocol: Protocol | None = None) -> Judgement
     if not tried.any():
         raise BadInput(f"expected pairs to judge under {protocol or pairs.protocol}, got none; widen the protocol")
     answers, own, other = pairs.answers(), pairs.foregrounds.labels[:, None], pairs.backgrounds.labels
-    wrong, captured = (tried & succeeds(goal, answers, own, other) for goal in GOALS)
+    wrong, captured = (tried & succeeds(criterion, answers, own, other) for criterion in CRITERIA)
     return Judgement(tried, wrong, captured)
 
 
@@ -114,7 +114,9 @@ def per_class_totals(pairs: PairPredictions, protocol: Protocol | None = None) -
     return _with_share(table, "total")
 
 
-def fooling_rates(pairs: PairPredictions, protocol: Protocol | None = None, *, goal: Goal = "targeted") -> pd.DataFrame:
+def fooling_rates(
+    pairs: PairPredictions, protocol: Protocol | None = None, *, criterion: Criterion = "targeted"
+) -> pd.DataFrame:
     """Give each background's fooling rate: the share of foregrounds it was tried on that it fools.
 
     Under ``targeted`` only foregrounds of other classes count, as in Noise or Signal, Figure 4.
@@ -123,35 +125,35 @@ def fooling_rates(pairs: PairPredictions, protocol: Protocol | None = None, *, g
         One row a background: ``[background, label, class, n, fooled, rate, rate_low, rate_high]``.
     """
     judged = judge(pairs, protocol)
-    counted = _counted(pairs, judged, goal)
+    counted = _counted(pairs, judged, criterion)
     table = pd.DataFrame(
         {
             "background": list(pairs.backgrounds.ids),
             "label": pairs.backgrounds.labels,
             "class": [_class_name(pairs, label) for label in pairs.backgrounds.labels.tolist()],
             "n": counted.sum(axis=0),
-            "fooled": judged.fooled(goal).sum(axis=0),
+            "fooled": judged.fooled(criterion).sum(axis=0),
         }
     )
     return _with_share(table.loc[table["n"] > 0].reset_index(drop=True), "rate")
 
 
 def top_backgrounds(
-    pairs: PairPredictions, protocol: Protocol | None = None, *, k: int = 5, goal: Goal = "targeted"
+    pairs: PairPredictions, protocol: Protocol | None = None, *, k: int = 5, criterion: Criterion = "targeted"
 ) -> pd.DataFrame:
     """Give the most adversarial backgrounds of each class (Noise or Signal, Figures 3 and 22-29).
 
     Returns:
         The rows of `fooling_rates`, ``k`` a class, best first, ties in the set's order, with their ``rank`` from 1.
     """
-    rates = fooling_rates(pairs, protocol, goal=goal)
+    rates = fooling_rates(pairs, protocol, criterion=criterion)
     ordered = rates.sort_values(["label", "rate"], ascending=[True, False], kind="stable")
     rank = ordered.groupby("label").cumcount() + 1
     return ordered.assign(rank=rank).loc[rank <= k].reset_index(drop=True)
 
 
 def rate_histogram(
-    pairs: PairPredictions, protocol: Protocol | None = None, *, width: float = 0.05, goal: Goal = "targeted"
+    pairs: PairPredictions, protocol: Protocol | None = None, *, width: float = 0.05, criterion: Criterion = "targeted"
 ) -> pd.DataFrame:
     """Count the backgrounds of each class by their fooling rate (Noise or Signal, Figure 4).
 
@@ -159,14 +161,14 @@ def rate_histogram(
         pairs: The matrix.
         protocol: Which pairs count.
         width: Of a bin, in (0, 1].
-        goal: Which notion of fooling.
+        criterion: Which notion of fooling.
 
     Returns:
         ``[label, class, low, high, count]``; bins are half-open, the last one closed, empty ones included.
     """
     if not 0 < width <= 1:
         raise BadInput(f"expected a width of bins in (0, 1], got {width}")
-    rates = fooling_rates(pairs, protocol, goal=goal)
+    rates = fooling_rates(pairs, protocol, criterion=criterion)
     bins = int(np.ceil(round(1 / width, 9)))
     # a rate such as 3 / 20 must not fall below an edge of 0.15 by rounding
     place = np.minimum(np.floor(rates["rate"].to_numpy() / width + 1e-9).astype(int), bins - 1)
@@ -180,7 +182,7 @@ def rate_histogram(
 
 
 def class_heat_map(
-    pairs: PairPredictions, protocol: Protocol | None = None, *, goal: Goal = "targeted"
+    pairs: PairPredictions, protocol: Protocol | None = None, *, criterion: Criterion = "targeted"
 ) -> pd.DataFrame:
     """Give, for each class of foregrounds on each class of backgrounds, the share of pairs that fool.
 
@@ -189,7 +191,7 @@ def class_heat_map(
         the diagonal).
     """
     judged = judge(pairs, protocol)
-    counted, fooled = _counted(pairs, judged, goal), judged.fooled(goal)
+    counted, fooled = _counted(pairs, judged, criterion), judged.fooled(criterion)
     rows = []
     for front in np.unique(pairs.foregrounds.labels).tolist():
         front_rows = pairs.foregrounds.labels == front
@@ -203,7 +205,7 @@ def class_heat_map(
 
 
 def hardest_foregrounds(
-    pairs: PairPredictions, protocol: Protocol | None = None, *, k: int = 10, goal: Goal = "any"
+    pairs: PairPredictions, protocol: Protocol | None = None, *, k: int = 10, criterion: Criterion = "any"
 ) -> pd.DataFrame:
     """Give the foregrounds that the most backgrounds fool, most first; ties in the set's order.
 
@@ -217,8 +219,8 @@ def hardest_foregrounds(
             "label": pairs.foregrounds.labels,
             "class": [_class_name(pairs, label) for label in pairs.foregrounds.labels.tolist()],
             "right_on_original": pairs.right,
-            "n": _counted(pairs, judged, goal).sum(axis=1),
-            "fooled": judged.fooled(goal).sum(axis=1),
+            "n": _counted(pairs, judged, criterion).sum(axis=1),
+            "fooled": judged.fooled(criterion).sum(axis=1),
         }
     )
     table = table.loc[table["n"] > 0].assign(rate=lambda t: t["fooled"] / t["n"])
@@ -230,7 +232,7 @@ def vulnerability_curve(
     protocol: Protocol | None = None,
     *,
     counts: Sequence[int] = (),
-    goal: Goal = "any",
+    criterion: Criterion = "any",
 ) -> pd.DataFrame:
     """Give the share of vulnerable foregrounds when only so many backgrounds, drawn at random, are tried.
 
@@ -241,7 +243,7 @@ def vulnerability_curve(
         pairs: The matrix.
         protocol: Which pairs count.
         counts: How many candidates; () takes 1, 2, 5, 10, … and all. Where a foreground has fewer, it takes all.
-        goal: Which notion of fooling. Under ``targeted``, candidates of the foreground's class never fool.
+        criterion: Which notion of fooling. Under ``targeted``, candidates of the foreground's class never fool.
 
     Returns:
         ``[candidates, n, vulnerable, vulnerable_low, vulnerable_high]``; the interval is over foregrounds.
@@ -249,7 +251,7 @@ def vulnerability_curve(
     judged = judge(pairs, protocol)
     rows = judged.rows
     total = judged.tried[rows].sum(axis=1)
-    hits = judged.fooled(goal)[rows].sum(axis=1)
+    hits = judged.fooled(criterion)[rows].sum(axis=1)
     wanted = sorted(set(counts)) or round_counts(int(total.max()))
     if wanted[0] < 1:
         raise BadInput(f"expected 1 or more candidate backgrounds, got {wanted[0]}")
@@ -265,7 +267,7 @@ def transfer(
     target: PairPredictions,
     protocol: Protocol | None = None,
     *,
-    goal: Goal = "targeted",
+    criterion: Criterion = "targeted",
     k: int = 5,
 ) -> pd.DataFrame:
     """Say how far what fools one model fools another, on the pairs that both were tried on.
@@ -274,7 +276,7 @@ def transfer(
         source: The model whose fooling backgrounds are taken.
         target: The model they are shown to.
         protocol: Which pairs count.
-        goal: Which notion of fooling.
+        criterion: Which notion of fooling.
         k: Size of the lists of most adversarial backgrounds of a class that are compared.
 
     Returns:
@@ -294,15 +296,15 @@ def transfer(
         )
     first, second = judge(source, protocol), judge(target, protocol)
     tried = first.tried & second.tried
-    counted = _counted(source, first, goal) & tried
-    a, b = first.fooled(goal) & tried, second.fooled(goal) & tried
+    counted = _counted(source, first, criterion) & tried
+    a, b = first.fooled(criterion) & tried, second.fooled(criterion) & tried
     n, both, either = int(a.sum()), int((a & b).sum()), int((a | b).sum())
     low, high = share_interval(np.array([both]), np.array([n]))
     rows = tried.any(axis=1)
     row = {
         "source": source.model,
         "target": target.model,
-        "goal": goal,
+        "criterion": criterion,
         "n": n,
         "transferred": both / n if n else np.nan,
         "transferred_low": low[0],
@@ -311,24 +313,24 @@ def transfer(
         "overlap": both / either if either else np.nan,
         "vulnerable_both": np.asarray(a.any(axis=1) & b.any(axis=1))[rows].mean(),
         "rank_correlation": _rank_correlation(a.sum(axis=0), b.sum(axis=0), counted.sum(axis=0)),
-        "top_overlap": _top_overlap(source, target, protocol, goal, k),
+        "top_overlap": _top_overlap(source, target, protocol, criterion, k),
     }
     return pd.DataFrame([row])
 
 
 def file_order_forwards(
-    pairs: PairPredictions, protocol: Protocol | None = None, *, goal: Goal = "any", batch_size: int = 1
+    pairs: PairPredictions, protocol: Protocol | None = None, *, criterion: Criterion = "any", batch_size: int = 1
 ) -> int:
-    """Count the pictures that the reference's loop classifies: backgrounds in file order up to the first success.
+    """Count the images that the reference's loop classifies: backgrounds in file order up to the first success.
 
     Args:
         pairs: The matrix.
         protocol: Which pairs count.
-        goal: Which notion of success ends a foreground's search.
-        batch_size: Pictures a forward pass; the loop ends with the batch that holds the success (the reference: 32).
+        criterion: Which notion of success ends a foreground's search.
+        batch_size: Images a forward pass; the loop ends with the batch that holds the success (the reference: 32).
     """
     judged = judge(pairs, protocol)
-    fooled = judged.fooled(goal)
+    fooled = judged.fooled(criterion)
     place = np.cumsum(judged.tried, axis=1)  # how many of its candidates a foreground has seen up to each column
     first = np.argmax(fooled, axis=1)
     needed = np.where(fooled.any(axis=1), place[np.arange(len(first)), first], place[:, -1])
@@ -354,9 +356,9 @@ def _class_name(pairs: PairPredictions, label: int) -> str:
     return pairs.classes[label] if label != OUTSIDE else "(outside)"
 
 
-def _counted(pairs: PairPredictions, judged: Judgement, goal: Goal) -> Bool[np.ndarray, "f b"]:
+def _counted(pairs: PairPredictions, judged: Judgement, criterion: Criterion) -> Bool[np.ndarray, "f b"]:
     """Mark the pairs that make up the denominator of a fooling rate."""
-    if goal == "any":
+    if criterion == "any":
         return judged.tried
     return judged.tried & (pairs.foregrounds.labels[:, None] != pairs.backgrounds.labels)
 
@@ -379,10 +381,10 @@ def _rank_correlation(a: Int[np.ndarray, " b"], b: Int[np.ndarray, " b"], n: Int
 
 
 def _top_overlap(
-    source: PairPredictions, target: PairPredictions, protocol: Protocol | None, goal: Goal, k: int
+    source: PairPredictions, target: PairPredictions, protocol: Protocol | None, criterion: Criterion, k: int
 ) -> float:
     """Give the mean share, over classes, of the k worst backgrounds that both lists name."""
-    first, second = (top_backgrounds(pairs, protocol, k=k, goal=goal) for pairs in (source, target))
+    first, second = (top_backgrounds(pairs, protocol, k=k, criterion=criterion) for pairs in (source, target))
     shares = []
     for label, group in first.groupby("label"):
         others = set(second.loc[second["label"] == label, "background"])

@@ -1,4 +1,4 @@
-"""Read from disturbed pictures what a classifier leans on: relative foreground sensitivity, and the object's absence.
+"""Read from disturbed images what a classifier leans on: relative foreground sensitivity, and the object's absence.
 
 The rows come from `bglab.evaluation`. Accuracies are averaged over classes; intervals are 95 % bootstrap limits over
 scenes, drawn within classes (seeded, percentile), and every number of a row comes from the same draws.

@@ -1,6 +1,6 @@
 """What `bglab.bench.measure` times: our search and class activation maps, and the loop and libraries that they replace.
 
-All work on the same foregrounds and on the same backgrounds, which lie on the disk as picture files for the
+All work on the same foregrounds and on the same backgrounds, which lie on the disk as image files for the
 reference's loop and, as decoded from these very files, in memory for ours.
 """
 
@@ -22,11 +22,11 @@ from torch import Tensor
 
 from bglab.bench.reference_loop import BATCH_SIZE, WORKERS, as_usual, search_in_a_loop
 from bglab.errors import BadInput
-from bglab.images import read_picture
+from bglab.images import read_image
 from bglab.models import Classifier, Normalised
 from bglab.results import PairPredictions
 from bglab.scenes import PreparedScenes
-from bglab.search import FirstHits, Pairs, Stage, first_hit, search_matrix, set_stage, start_batching
+from bglab.search import FirstHits, PairEvaluator, Pairs, first_hit, open_evaluator, search_matrix, start_batching
 from bglab.seeding import digest
 
 #: JPEG quality of background files that no release provides.
@@ -50,7 +50,7 @@ class Plan:
         files: Backgrounds that the loop over all of them reads for a foreground, the same ones again if there are
             fewer: starting its processes takes a share of the time that falls with their number.
         written: Foregrounds that the loop as written searches a round.
-        map_batch: Pictures a batch of class activation maps.
+        map_batch: Images a batch of class activation maps.
         seconds: A contender is repeated within a round until so long has passed.
     """
 
@@ -80,19 +80,19 @@ class Pace(NamedTuple):
     """One measurement.
 
     Attributes:
-        pictures: How many were made or classified.
+        images: How many were made or classified.
         seconds: How long it took.
         foregrounds: How many were decided, by a search.
     """
 
-    pictures: int
+    images: int
     seconds: float
     foregrounds: int = 0
 
     @property
     def rate(self) -> float:
-        """Pictures a second."""
-        return self.pictures / self.seconds
+        """Images a second."""
+        return self.images / self.seconds
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +120,7 @@ class LoopAnswer(NamedTuple):
     Attributes:
         row: Of the foreground.
         columns: Of the backgrounds, in turn.
-        logits: Of each picture.
+        logits: Of each image.
     """
 
     row: int
@@ -134,8 +134,8 @@ class Arena:
 
     Attributes:
         classifier: Whose engine is timed.
-        stage: The pairs.
-        head: Answers to the untouched pictures, and how answers are decided.
+        evaluator: The pairs.
+        head: Answers to the untouched images, and how answers are decided.
         files: One background file a column.
         plan: How much of what.
         usual: The network as its library gives it.
@@ -147,7 +147,7 @@ class Arena:
     """
 
     classifier: Classifier
-    stage: Stage
+    evaluator: PairEvaluator
     head: PairPredictions
     files: list[Path]
     plan: Plan
@@ -158,13 +158,13 @@ class Arena:
     hits: FirstHits | None = None
     maps: dict[str, Float[Tensor, "n mh mw"]] = field(default_factory=dict)
 
-    def pictures(self, count: int) -> UInt8[Tensor, "n 3 h w"]:
+    def images(self, count: int) -> UInt8[Tensor, "n 3 h w"]:
         """Compose so many pairs, from the first on."""
-        return self.stage.pictures(self.cells(count)).contiguous()
+        return self.evaluator.images(self.cells(count)).contiguous()
 
     def cells(self, count: int) -> Pairs:
         """Give so many pairs, from the first on."""
-        rows, columns = self.stage.shape
+        rows, columns = self.evaluator.shape
         place = np.arange(count) % (rows * columns)
         return Pairs(place // columns, place % columns)
 
@@ -184,12 +184,12 @@ def set_arena(classifier: Classifier, prepared: PreparedScenes, folder: Path, pl
         plan: How much of what.
     """
     changed, files = _plates_on_disk(prepared, folder)
-    stage = set_stage(classifier, changed, progress=False)
-    stage.get_ready()
+    evaluator = open_evaluator(classifier, changed, progress=False)
+    evaluator.get_ready()
     usual = as_usual(classifier.network, classifier.engine.device)
-    arena = Arena(classifier, stage, stage.head(progress=False), files, plan, usual)
+    arena = Arena(classifier, evaluator, evaluator.head(progress=False), files, plan, usual)
     with torch.no_grad():
-        usual(arena.pictures(BATCH_SIZE))  # what a device does once is no part of the loop's time
+        usual(arena.images(BATCH_SIZE))  # what a device does once is no part of the loop's time
     return arena
 
 
@@ -198,26 +198,26 @@ def repeat(arena: Arena, count: int, work: Callable[[], object]) -> Pace:
 
     Args:
         arena: Whose device is waited for.
-        count: Pictures each time.
+        count: Images each time.
         work: What to do.
     """
     device = arena.classifier.engine.device
     wait = _WAITS.get(device.type, lambda: None)
     wait()
-    pictures, started, elapsed = 0, time.perf_counter(), 0.0
-    while not pictures or elapsed < arena.plan.seconds:
-        for _ in range(max(1, round(0.2 * pictures / count))):  # waits seldom, so that a device is kept busy
+    images, started, elapsed = 0, time.perf_counter(), 0.0
+    while not images or elapsed < arena.plan.seconds:
+        for _ in range(max(1, round(0.2 * images / count))):  # waits seldom, so that a device is kept busy
             work()
-            pictures += count
+            images += count
         wait()
         elapsed = time.perf_counter() - started
-    return Pace(pictures, elapsed)
+    return Pace(images, elapsed)
 
 
 def _plates_on_disk(prepared: PreparedScenes, folder: Path) -> tuple[PreparedScenes, list[Path]]:
     """Give one file for each background, and the scenes with the backgrounds that these files hold.
 
-    A release's own Only-BG-T pictures are read where they lie; other backgrounds are written as JPEG.
+    A release's own Only-BG-T images are read where they lie; other backgrounds are written as JPEG.
     """
     lends = np.flatnonzero(prepared.has_plate).tolist()
     own = _release_files(prepared)
@@ -226,36 +226,36 @@ def _plates_on_disk(prepared: PreparedScenes, folder: Path) -> tuple[PreparedSce
     for i, path in zip(lends, paths, strict=True):
         if path.parent == folder:
             Image.fromarray(plates[i].transpose(1, 2, 0)).save(path, quality=_QUALITY)
-        plates[i] = read_picture(path)
+        plates[i] = read_image(path)
     changed = replace(prepared, plates=plates, digest=digest([prepared.digest, "backgrounds as decoded from files"]))
     return changed, paths
 
 
 def _release_files(prepared: PreparedScenes) -> dict[str, Path]:
-    """Find the release's own background files where they have the prepared pictures' size, by scene."""
+    """Find the release's own background files where they have the prepared images' size, by scene."""
     files: dict[str, Path] = {}
     for record in prepared.scenes.records:
         for file in record.files:
             if len(file.parts) > 3 and file.parents[2].name == "only_bg_t":
-                with Image.open(file) as picture:
-                    files |= {record.id: file} if picture.size == (prepared.size, prepared.size) else {}
+                with Image.open(file) as image:
+                    files |= {record.id: file} if image.size == (prepared.size, prepared.size) else {}
     return files
 
 
 def search_contenders(arena: Arena) -> list[Contender]:
     """List what searches, and what a search is made of."""
     plan, engine = arena.plan, arena.classifier.engine
-    batch = arena.pictures(start_batching(arena.classifier, "auto").size)
+    batch = arena.images(start_batching(arena.classifier, "auto").size)
     cells = arena.cells(len(batch))
     canvas = np.empty(batch.shape, dtype=np.uint8)
 
     def compose() -> None:
         if engine.device.type == "cpu":
-            arena.stage.compose_into(cells, canvas)
+            arena.evaluator.compose_into(cells, canvas)
         else:
-            arena.stage.pictures(cells)
+            arena.evaluator.images(cells)
 
-    usual_batch = arena.pictures(BATCH_SIZE)
+    usual_batch = arena.images(BATCH_SIZE)
 
     def forward_eagerly() -> None:
         """Run the reference's network alone: what its loop could reach if reading and composing took no time."""
@@ -274,7 +274,7 @@ def search_contenders(arena: Arena) -> list[Contender]:
         Contender("first_hit", "first hit (first_hit)", lambda _: _search_first_hits(arena)),
         Contender(
             "bare",
-            f"bare forward pass, batches of {len(batch)}, pictures in memory",
+            f"bare forward pass, batches of {len(batch)}, images in memory",
             lambda _: repeat(arena, len(batch), lambda: arena.classifier(batch)),
         ),
         Contender(
@@ -288,7 +288,7 @@ def search_contenders(arena: Arena) -> list[Contender]:
 
 def _loop(arena: Arena, workers: int, number: int) -> Pace:
     """Search one foreground, the same for all worker counts of a round, in a loop that never stops."""
-    row = number % arena.stage.shape[0]
+    row = number % arena.evaluator.shape[0]
     columns = np.resize(np.arange(len(arena.files)), arena.plan.files)
     started = time.perf_counter()
     logits = search_in_a_loop(
@@ -301,35 +301,35 @@ def _loop(arena: Arena, workers: int, number: int) -> Pace:
 
 def _loop_as_written(arena: Arena, number: int) -> Pace:
     """Search some foregrounds as the release does; those of all rounds are spread over the set."""
-    spread = np.linspace(0, arena.stage.shape[0] - 1, arena.plan.rounds * arena.plan.written).round().astype(int)
-    pictures, seconds = 0, 0.0
+    spread = np.linspace(0, arena.evaluator.shape[0] - 1, arena.plan.rounds * arena.plan.written).round().astype(int)
+    images, seconds = 0, 0.0
     chosen = spread[number :: arena.plan.rounds].tolist()
     for row in chosen:
         started = time.perf_counter()
         logits = search_in_a_loop(arena.usual, *_foreground(arena, row), arena.files, is_error=arena.errors(row))
         seconds += time.perf_counter() - started
-        pictures += len(logits)
+        images += len(logits)
         arena.loop_answers.append(LoopAnswer(row, np.arange(len(logits)), logits))
         arena.verdicts[row] = bool(arena.errors(row)(logits.argmax(1).numpy()).any())
-    return Pace(pictures, seconds, len(chosen))
+    return Pace(images, seconds, len(chosen))
 
 
 def _foreground(arena: Arena, row: int) -> tuple[np.ndarray, np.ndarray]:
-    return np.asarray(arena.stage.prepared.images[row]), np.asarray(arena.stage.prepared.masks[row])
+    return np.asarray(arena.evaluator.prepared.images[row]), np.asarray(arena.evaluator.prepared.masks[row])
 
 
 def _search_all(arena: Arena) -> Pace:
     total = Pace(0, 0.0)
-    while not total.pictures or total.seconds < arena.plan.seconds:
-        arena.matrix = search_matrix(arena.classifier, arena.stage.prepared, progress=False)
-        # what a search asks about untouched pictures comes before its clock starts, as in the loop
+    while not total.images or total.seconds < arena.plan.seconds:
+        arena.matrix = search_matrix(arena.classifier, arena.evaluator.prepared, progress=False)
+        # what a search asks about untouched images comes before its clock starts, as in the loop
         seconds = max(arena.matrix.run["seconds"], _TICK)
-        total = Pace(total.pictures + arena.matrix.run["forwards"], total.seconds + seconds,
-                     total.foregrounds + arena.stage.shape[0])  # fmt: skip
+        total = Pace(total.images + arena.matrix.run["forwards"], total.seconds + seconds,
+                     total.foregrounds + arena.evaluator.shape[0])  # fmt: skip
     return total
 
 
 def _search_first_hits(arena: Arena) -> Pace:
-    hits = first_hit(arena.classifier, arena.stage.prepared, progress=False)
+    hits = first_hit(arena.classifier, arena.evaluator.prepared, progress=False)
     arena.hits = hits
     return Pace(hits.forwards, max(hits.pairs.run["seconds"], _TICK), int(hits.searched.sum()))

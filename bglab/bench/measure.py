@@ -39,7 +39,7 @@ class Measurement(NamedTuple):
     Attributes:
         name: Key, the same from run to run.
         title: What was done.
-        rates: Pictures a second, round by round; () where it could not be measured.
+        rates: Images a second, round by round; () where it could not be measured.
         note: Why not.
     """
 
@@ -77,7 +77,7 @@ class Report:
     """What was measured.
 
     Attributes:
-        about: Model, engine, device, pictures, versions.
+        about: Model, engine, device, images, versions.
         measurements: Contender by contender.
         ratios: What follows from them.
         checks: What had to agree and did, one sentence each.
@@ -89,7 +89,7 @@ class Report:
     checks: tuple[str, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """Give everything as json can hold it; speeds are pictures a second."""
+        """Give everything as json can hold it; speeds are images a second."""
         return {
             "about": self.about,
             "measurements": {m.name: {**m._asdict(), "median": m.rate} for m in self.measurements},
@@ -108,7 +108,7 @@ def measure(
         scenes: Foregrounds and backgrounds. A release's own background files are read by the loop where they lie;
             others are written to a temporary folder first.
         plan: How much of what; None is `plan_for` the classifier.
-        size: Side of the pictures in pixels.
+        size: Side of the images in pixels.
         progress: Show a bar.
 
     Raises:
@@ -200,7 +200,7 @@ def _share(turns: Sequence[Turn], name: str, beside: str, title: str, aim: float
     for before, turn, after in zip(turns[:-2], turns[1:-1], turns[2:], strict=True):
         if turn.name == name:
             around = [n.pace for n in (before, after) if n.name == beside and n.round == turn.round]
-            rate = sum(pace.pictures for pace in around) / sum(pace.seconds for pace in around)
+            rate = sum(pace.images for pace in around) / sum(pace.seconds for pace in around)
             shares.append(turn.pace.rate / rate)
     return Ratio(f"{name} / {beside}", title, median(shares), "share", aim) if shares else None
 
@@ -274,7 +274,7 @@ def _same_maps(arena: Arena) -> list[str]:
 
 
 def _about(arena: Arena) -> dict[str, Any]:
-    known = arena.stage.provenance
+    known = arena.evaluator.provenance
     names = ("model", "engine", "precision", "device", "scenes", "size", "versions", "commit")
-    counts = {"foregrounds": arena.stage.shape[0], "backgrounds": arena.stage.shape[1], "cores": os.cpu_count()}
+    counts = {"foregrounds": arena.evaluator.shape[0], "backgrounds": arena.evaluator.shape[1], "cores": os.cpu_count()}
     return {name: known[name] for name in names} | counts | {"plan": asdict(arena.plan)}

@@ -27,10 +27,10 @@ BATCH_SIZE, WORKERS = 32, 8
 
 @final
 class PlateFiles(Dataset[Tensor]):
-    """Background pictures on the disk, decoded each time they are asked for.
+    """Background images on the disk, decoded each time they are asked for.
 
     Args:
-        files: Pictures of one size.
+        files: Images of one size.
     """
 
     def __init__(self, files: Sequence[Path]) -> None:
@@ -40,8 +40,8 @@ class PlateFiles(Dataset[Tensor]):
         return len(self._files)
 
     def __getitem__(self, index: int) -> Float[Tensor, "3 h w"]:
-        with Image.open(self._files[index]) as picture:
-            levels = np.array(picture.convert("RGB"))
+        with Image.open(self._files[index]) as image:
+            levels = np.array(image.convert("RGB"))
         return torch.from_numpy(levels).permute(2, 0, 1).float().div(255)
 
 
@@ -72,7 +72,7 @@ def search_in_a_loop(
             None tries every background.
 
     Returns:
-        Logits of the pictures that were classified, in the files' order.
+        Logits of the images that were classified, in the files' order.
     """
     device = network.shift.device
     foreground, matte = torch.from_numpy(image.copy()).float().div(255), torch.from_numpy(mask.copy()).float()

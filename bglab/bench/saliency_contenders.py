@@ -19,7 +19,7 @@ from bglab.saliency import CamLayer, GradCam, find_layer, head_weight, locate_la
 
 def map_contenders(arena: Arena) -> list[Contender]:
     """List what makes class activation maps; none of it is asked to enlarge them."""
-    batch = arena.pictures(arena.plan.map_batch)
+    batch = arena.images(arena.plan.map_batch)
     size = arena.classifier.spec.input_size
     try:
         layer = find_layer(arena.classifier.network.network, size)

@@ -54,7 +54,7 @@ def _lines(report: Report) -> list[str]:
         f"{about['foregrounds']} foregrounds on {about['backgrounds']} backgrounds of {about['scenes']}, "
         f"{about['size']} px · {about['plan']['rounds']} rounds, all in turn",
         "",
-        f"{'':{width}}  pictures/s   lowest – highest round",
+        f"{'':{width}}  images/s   lowest – highest round",
         *(_measured(row, width) for row in report.measurements),
         "",
         f"{'':{width}}       ratio   aim",

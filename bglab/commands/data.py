@@ -76,7 +76,7 @@ def run_data_check(options: argparse.Namespace) -> int:
     scenes = open_scenes(options.scenes)
     if scenes.space == "imagenet":
         # boxes are read in seconds, and known before every object is cut out
-        print(f"boxes: {area_census(scenes).text} (5 to 70 % of the picture; the paper keeps 31,801 of 50,000)")
+        print(f"boxes: {area_census(scenes).text} (5 to 70 % of the image; the paper keeps 31,801 of 50,000)")
     prepared = prepare(scenes, options.size, progress=watched())
     report_notices(scenes)
     counts = Counter(prepared.scenes.labels.tolist())

@@ -36,7 +36,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
     add_engine_options(predict)
     predict.add_argument("--decision-rule", default="argmax", choices=("argmax", "restricted", "summed"))
     predict.add_argument("--seed", type=int, default=0, help="of donors, textures and noise")
-    predict.add_argument("--size", type=positive, default=224, help="side of the pictures in pixels")
+    predict.add_argument("--size", type=positive, default=224, help="side of the images in pixels")
 
 
 def run_predict(options: argparse.Namespace) -> int:
@@ -50,7 +50,7 @@ def run_predict(options: argparse.Namespace) -> int:
     writable_folder(Path(options.results))
     scenes = open_scenes(options.scenes)
     report_notices(scenes)
-    # composed variants of every model share one reading of the set; a release's own pictures need none
+    # composed variants of every model share one reading of the set; a release's own images need none
     source = scenes if options.published else prepare(scenes, options.size, progress=watched())
     models, failures = expand(options.models), 0
     for model in models:
@@ -88,5 +88,5 @@ def _predict_one(
     )
     right = (table["label"].to_numpy() == table["prediction"].to_numpy()).mean()
     speed = table.attrs["images_per_s"]
-    print(f"{classifier.spec.id} {variant}: {len(table)} pictures, {100 * right:.1f} % right, {speed:.0f} pictures/s")
+    print(f"{classifier.spec.id} {variant}: {len(table)} images, {100 * right:.1f} % right, {speed:.0f} images/s")
     report_rejections(dataset.rejected)

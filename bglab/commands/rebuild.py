@@ -17,14 +17,14 @@ def add(kinds: argparse._SubParsersAction) -> None:
     build.add_argument("--imagenet", required=True, help="folder laid out as torchvision or Kaggle do")
     build.add_argument("--out", required=True, help="folder for the set; the same command goes on where it stopped")
     build.add_argument("--split", choices=("train", "val"), default="val", help="default: %(default)s, the test set")
-    build.add_argument("--per-class", type=positive, help="pictures a class; default: all that the smallest class has")
+    build.add_argument("--per-class", type=positive, help="images a class; default: all that the smallest class has")
     build.add_argument("--seed", type=int, default=0, help="of GrabCut, balance and donors (default: %(default)s)")
     build.add_argument("-j", "--workers", type=positive, default=os.cpu_count() or 1, help="default: %(default)s")
     build.add_argument("--what", choices=("variants", "masks"), default="variants", help="masks need little space")
     build.add_argument(
         "--fidelity", choices=("paper", "clean"), default="clean", help="paper: the authors' generator to the letter"
     )
-    build.add_argument("--test-release", default="", help="in9:PATH, or a file of names: pictures to leave out")
+    build.add_argument("--test-release", default="", help="in9:PATH, or a file of names: images to leave out")
     repair = command(kinds, "repair", run_repair)
     repair.add_argument("scenes", metavar="SCENES", help="the release, as in9:PATH")
     repair.add_argument("--out", required=True, metavar="CSV", help="variant,file,fg,bg,bg_class,distance,margin")
@@ -47,7 +47,7 @@ def run_build(options: argparse.Namespace) -> int:
     built = build(options.imagenet, options.out, construction, workers=options.workers, progress=watched())
     for notice in built.notices:
         say_error(f"notice: {notice}")
-    print(f"{options.set} {options.split}: {built.accepted} pictures, {built.per_class} a class, {built.files} files")
+    print(f"{options.set} {options.split}: {built.accepted} images, {built.per_class} a class, {built.files} files")
     for code, count in built.rejected.items():
         print(f"  left out, {code}: {count}")
     print(f"recipe {built.recipe_sha256}\noutputs {built.outputs_sha256}")
@@ -56,7 +56,7 @@ def run_build(options: argparse.Namespace) -> int:
 
 
 def run_repair(options: argparse.Namespace) -> int:
-    """Tell whose background every mixed picture of a release shows."""
+    """Tell whose background every mixed image of a release shows."""
     from bglab.rebuild import repair, write_repair
     from bglab.scenes import open_scenes
 

@@ -11,7 +11,7 @@ from bglab.commands._options import MODELS_HELP, command, positive, report_notic
 from bglab.errors import BadInput
 
 if TYPE_CHECKING:
-    from bglab.papers import Artefact, Outcome, Workbench
+    from bglab.papers import Artefact, Outcome, Reproduction
 
 
 def add(verbs: argparse._SubParsersAction) -> None:
@@ -39,8 +39,8 @@ def add(verbs: argparse._SubParsersAction) -> None:
     reproduce.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     reproduce.add_argument("--engine", default="auto", choices=("auto", "torch", "openvino"))
     reproduce.add_argument("--amp-dtype", default="none", choices=("none", "bfloat16", "float16"))
-    reproduce.add_argument("--seed", type=int, default=0, help="of donors, and of which pictures are shown")
-    reproduce.add_argument("--size", type=positive, default=224, help="side of the pictures in pixels")
+    reproduce.add_argument("--seed", type=int, default=0, help="of donors, and of which images are shown")
+    reproduce.add_argument("--size", type=positive, default=224, help="side of the images in pixels")
 
 
 def run_reproduce(options: argparse.Namespace) -> int:
@@ -61,17 +61,17 @@ def run_reproduce(options: argparse.Namespace) -> int:
 
 def _list(chosen: Sequence[Artefact], options: argparse.Namespace) -> int:
     """Print ids, titles and, on given scenes, states."""
-    from bglab.papers import first_lack
+    from bglab.papers import first_missing
 
-    bench = _bench(options) if options.scenes else None
+    reproduction = _bench(options) if options.scenes else None
     width = max(len(artefact.id) for artefact in chosen)
     for artefact in chosen:
         needed = "; ".join(need.text for need in artefact.needs) or "nothing"
         state, remedy = f"needs {needed}", ""
-        if bench is not None:
-            lack = first_lack(artefact, bench)
-            state = f"{lack.state}: {lack.reason}" if lack else "ready"
-            remedy = f"\n{'':<{width}}    → {lack.command}" if lack and lack.command else ""
+        if reproduction is not None:
+            missing = first_missing(artefact, reproduction)
+            state = f"{missing.state}: {missing.reason}" if missing else "ready"
+            remedy = f"\n{'':<{width}}    → {missing.command}" if missing and missing.command else ""
         print(f"{artefact.id:<{width}}  {artefact.title}\n{'':<{width}}    {state}{remedy}")
     return 0
 
@@ -82,31 +82,31 @@ def _reproduce(chosen: Sequence[Artefact], options: argparse.Namespace) -> int:
     from bglab.papers import run, write_report
 
     writable_folder(Path(options.out))
-    bench = _bench(options)
-    report_notices(bench.scenes)
+    reproduction = _bench(options)
+    report_notices(reproduction.scenes)
     width = max(len(artefact.id) for artefact in chosen)
 
     def tell(outcome: Outcome) -> None:
-        why = f": {outcome.reason}" if outcome.verdict in {"not run", "failed", "differs"} else ""
-        print(f"{outcome.artefact.id:<{width}}  {outcome.verdict}{why}", flush=True)
+        why = f": {outcome.reason}" if outcome.status in {"not run", "failed", "differs"} else ""
+        print(f"{outcome.artefact.id:<{width}}  {outcome.status}{why}", flush=True)
 
-    outcomes = run(chosen, bench, callback=tell)
-    page, _ = write_report(outcomes, bench)
+    outcomes = run(chosen, reproduction, callback=tell)
+    page, _ = write_report(outcomes, reproduction)
     print(page)
-    failed = [outcome.artefact.id for outcome in outcomes if outcome.verdict == "failed"]
+    failed = [outcome.artefact.id for outcome in outcomes if outcome.status == "failed"]
     if failed:
         say_error(f"{len(failed)} of {len(outcomes)} failed: {', '.join(failed)}; their sections in {page} say why")
     return 2 if failed else 0
 
 
-def _bench(options: argparse.Namespace) -> Workbench:
+def _bench(options: argparse.Namespace) -> Reproduction:
     from bglab.models import expand, pick_device
-    from bglab.papers import DEFAULT_MODELS, Settings, Workbench
+    from bglab.papers import DEFAULT_MODELS, Reproduction, Settings
 
     per_class = options.pairs_per_class
     if per_class is None:
         per_class = 0 if pick_device(options.device).type == "cuda" else 10
-    return Workbench(
+    return Reproduction(
         Settings(
             scenes=options.scenes,
             out=Path(options.out or "."),

@@ -37,11 +37,11 @@ def add(verbs: argparse._SubParsersAction) -> None:
         default="predicted",
         help=f"the class explained: {', '.join(_RULES)}, or an index among the model's classes (default: %(default)s)",
     )
-    saliency.add_argument("--csv", help="write one row a picture here, too")
+    saliency.add_argument("--csv", help="write one row per image here, too")
     saliency.add_argument("-b", "--batch-size", type=positive, default=32)
     add_engine_options(saliency)
     saliency.add_argument("--seed", type=int, default=0, help="of donors, textures and noise")
-    saliency.add_argument("--size", type=positive, default=224, help="side of the pictures in pixels")
+    saliency.add_argument("--size", type=positive, default=224, help="side of the images in pixels")
 
 
 def run_saliency(options: argparse.Namespace) -> int:

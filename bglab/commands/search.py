@@ -42,7 +42,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
     search.add_argument("--no-own-class", action="store_true", help="leave out backgrounds of the foreground's class")
     search.add_argument("--no-own-image", action="store_true", help="leave out the foreground's own background")
     search.add_argument("--only-right", action="store_true", help="leave out foregrounds that are wrong on Original")
-    search.add_argument("--size", type=positive, default=224, help="side of the pictures in pixels")
+    search.add_argument("--size", type=positive, default=224, help="side of the images in pixels")
     add_engine_options(search)
 
 
@@ -95,8 +95,8 @@ def _first_hit(classifier: Classifier, prepared: PreparedScenes, options: argpar
         "batch_size": options.batch_size or "auto",
         "progress": watched(),
     }
-    any_error = first_hit(classifier, prepared, goal="any", **asked)
-    targeted = first_hit(classifier, prepared, goal="targeted", known=any_error.pairs, **asked)
+    any_error = first_hit(classifier, prepared, criterion="any", **asked)
+    targeted = first_hit(classifier, prepared, criterion="targeted", known=any_error.pairs, **asked)
     return {"mode": "first-hit", **summarise_hits(any_error, targeted)}
 
 

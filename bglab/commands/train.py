@@ -44,8 +44,8 @@ def add(verbs: argparse._SubParsersAction) -> None:
     train.add_argument("--decay-rate", type=float, help="of the preset paper: factor of a drop")
     train.add_argument("--warmup-epochs", type=float)
     train.add_argument("--seed", type=int, help="of weights, order, augmentation, dropout and donors")
-    train.add_argument("--size", type=positive, help="side of the pictures in pixels")
-    train.add_argument("--fraction", type=float, help="part of each class's pictures to train on")
+    train.add_argument("--size", type=positive, help="side of the images in pixels")
+    train.add_argument("--fraction", type=float, help="part of each class's images to train on")
     train.add_argument("--subclasses", type=positive, help="train on so many groups of ImageNet classes a label")
     train.add_argument("--native-classes", type=positive, help="use so many ImageNet classes of each label")
     train.add_argument("--donors", choices=("fixed", "each_epoch"), help="draw borrowed backgrounds once or each epoch")
@@ -77,7 +77,7 @@ def run_train(options: argparse.Namespace) -> int:
         how = "was already trained" if path.stat().st_mtime_ns == before else "is trained"
         print(
             f"{made.recipe.architecture} {how} on {', '.join(made.recipe.variants)}: {made.recipe.epochs} epochs of "
-            f"{made.about['pictures']} pictures in {made.history['seconds'].sum():.0f} s, "
+            f"{made.about['pictures']} images in {made.history['seconds'].sum():.0f} s, "
             f"{100 * last['accuracy']:.1f} % right while training; load it as file:{path}"
         )
     return 0

@@ -21,7 +21,7 @@ from bglab.evaluation.crop_cache import keeping, kept_blocks
 from bglab.evaluation.predict import check_spaces, describe, tabulate
 from bglab.images import EvaluationTransform
 from bglab.models import Classifier
-from bglab.parallel import one_ahead
+from bglab.parallel import prefetch
 from bglab.results import prediction_file, read_predictions_file, read_provenance, write_predictions
 from bglab.scenes import Rejection
 from bglab.variants import Block, Dataset, DatasetRow, FullScenes, Variant, expand, region_of, stream
@@ -31,10 +31,10 @@ _LOG = logging.getLogger(__name__)
 #: What must agree for a kept result to stand in for a new run.
 _IDENTITY = ("weights_sha256", "pixels", "engine", "precision")
 
-#: Most pictures a forward pass on a processor: more are no faster there and take hundreds of megabytes.
+#: Most images a forward pass on a processor: more are no faster there and take hundreds of megabytes.
 _PROCESSOR_BATCH = 16
 
-#: Pictures a variant holds as logits before they become rows: a few megabytes.
+#: Images a variant holds as logits before they become rows: a few megabytes.
 _HELD = 1024
 
 
@@ -50,19 +50,19 @@ def evaluate(
     """Classify variants made at full resolution, all of them in one pass over the photographs.
 
     Args:
-        classifier: From `load_classifier`; the pictures are resized and cropped as its weights were evaluated.
+        classifier: From `load_classifier`; the images are resized and cropped as its weights were evaluated.
         full: From `bglab.variants.open_full`.
         variants: Names out of `bglab.variants.STREAMED`; random ones are drawn ``full.settings.draws`` times.
         results: Folder to keep the tables in; a kept table of the same weights and pixels is read instead.
-        batch_size: Pictures a forward pass, at most 16 on a processor; halved when a device runs out of memory.
+        batch_size: Images a forward pass, at most 16 on a processor; halved when a device runs out of memory.
         progress: Show a bar.
 
     Returns:
-        For each variant and draw (``on_texture``, ``on_texture~1``, …) one row a picture with the columns of
-        `results.PREDICTION_SCHEMA`; how it was made, and which pictures could not be used, is in ``.attrs``.
+        For each variant and draw (``on_texture``, ``on_texture~1``, …) one row per image with the columns of
+        `results.PREDICTION_SCHEMA`; how it was made, and which images could not be used, is in ``.attrs``.
 
     Raises:
-        BadInput: If classifier and scenes have no classes in common, or no picture can be used.
+        BadInput: If classifier and scenes have no classes in common, or no image can be used.
     """
     wanted = expand(variants, full.settings)
     templates = {variant.name: template(full, variant, classifier.spec.transform) for variant in wanted}
@@ -81,10 +81,10 @@ def evaluate(
 
 
 def template(full: FullScenes, variant: Variant, transform: EvaluationTransform) -> Dataset:
-    """Describe the pictures of one variant as a data set that has no rows yet."""
+    """Describe the images of one variant as a data set that has no rows yet."""
 
-    def pictures(positions: object, device: object) -> UInt8[Tensor, "n 3 h w"]:
-        raise BadInput("expected streamed pictures to be evaluated as they come; compose a data set to index it")
+    def images(positions: object, device: object) -> UInt8[Tensor, "n 3 h w"]:
+        raise BadInput("expected streamed images to be evaluated as they come; compose a data set to index it")
 
     scenes = full.by_box
     return Dataset(
@@ -93,13 +93,13 @@ def template(full: FullScenes, variant: Variant, transform: EvaluationTransform)
         space=scenes.space,
         classes=scenes.classes,
         rows=(),
-        size=224,  # part of the key: networks of every input size share one data set, whose pictures are full size
+        size=224,  # part of the key: networks of every input size share one data set, whose images are full size
         seed=full.settings.seed,
         published=False,
         fingerprint=scenes.fingerprint,
         digest=full.definition(variant, transform),
         rejected=(),
-        pictures=pictures,
+        images=images,
     )
 
 
@@ -164,7 +164,7 @@ def _run(
     started = time.perf_counter()
     title = f"{classifier.spec.name} · {len(variants)} variants"
     total = len(full.by_box) * len(variants)
-    with tqdm(total=total, desc=title, unit="picture", disable=not progress) as bar:
+    with tqdm(total=total, desc=title, unit="image", disable=not progress) as bar:
         for block in blocks(full, variants, transform, batch_size):
             for name, logits in zip(block.variants, _answers(classifier, block, batch_size), strict=True):
                 collectors[name].add(block, logits)
@@ -186,30 +186,30 @@ def blocks(
         yield from found
     if missing:
         fresh = stream(full, missing, transform, block_size=max(1, batch_size // len(missing)))
-        yield from one_ahead(keeping(full, missing, transform, fresh) if full.settings.keep_crops else fresh)
+        yield from prefetch(keeping(full, missing, transform, fresh) if full.settings.keep_crops else fresh)
 
 
 def _answers(classifier: Classifier, block: Block, batch_size: int) -> Float[np.ndarray, "v n c"]:
     """Classify a block, all its variants in full batches."""
-    pictures = torch.from_numpy(block.crops).flatten(0, 1)
-    if not len(pictures):
+    images = torch.from_numpy(block.crops).flatten(0, 1)
+    if not len(images):
         return np.zeros((*block.crops.shape[:2], len(classifier.classes)), np.float32)
-    logits = torch.cat([_logits(classifier, batch) for batch in pictures.split(batch_size)])
+    logits = torch.cat([_logits(classifier, batch) for batch in images.split(batch_size)])
     return logits.numpy().reshape(*block.crops.shape[:2], -1)
 
 
-def _logits(classifier: Classifier, pictures: UInt8[Tensor, "n 3 h w"]) -> Float[Tensor, "n c"]:
+def _logits(classifier: Classifier, images: UInt8[Tensor, "n 3 h w"]) -> Float[Tensor, "n c"]:
     """Classify a batch; on a device that runs out of memory, in halves."""
     try:
-        return classifier(pictures).cpu()
+        return classifier(images).cpu()
     except torch.cuda.OutOfMemoryError:
-        if len(pictures) == 1:
+        if len(images) == 1:
             raise BadInput(
-                f"expected {classifier.spec.id} to fit on {classifier.engine.device}, but a single picture runs out "
+                f"expected {classifier.spec.id} to fit on {classifier.engine.device}, but a single image runs out "
                 "of its memory; use --device cpu"
             ) from None
     torch.cuda.empty_cache()
-    return torch.cat([_logits(classifier, half) for half in pictures.split(-(-len(pictures) // 2))])
+    return torch.cat([_logits(classifier, half) for half in images.split(-(-len(images) // 2))])
 
 
 class _Collector:
@@ -238,13 +238,13 @@ class _Collector:
         """Give all rows.
 
         Raises:
-            BadInput: If no picture could be used.
+            BadInput: If no image could be used.
         """
         if self._rows:
             self._tabulate()
         if not self._tables:
             first = self.rejected[0].reason if self.rejected else "there were none"
-            raise BadInput(f"expected usable pictures of {self.dataset.variant.name}, got none; the first: {first}")
+            raise BadInput(f"expected usable images of {self.dataset.variant.name}, got none; the first: {first}")
         return pd.concat(self._tables, ignore_index=True)
 
     def _tabulate(self) -> None:
@@ -278,7 +278,7 @@ def _finish(
 
 
 class StreamSpeed(NamedTuple):
-    """What streaming costs, in pictures a second, all measured in one run.
+    """What streaming costs, in images a second, all measured in one run.
 
     Attributes:
         decoded: Decoding, variants and crops alone.
@@ -310,7 +310,7 @@ def measure_speed(
         classifier: What to stream to.
         full: From `open_full`; crops that are kept already are not used.
         variants: What to make of each scene.
-        batch_size: Pictures a forward pass.
+        batch_size: Images a forward pass.
         rounds: Parts into which the set is cut for the turns.
     """
     chosen, transform = expand(variants, full.settings), classifier.spec.transform
@@ -324,9 +324,9 @@ def measure_speed(
             return stream(part, chosen, transform, block_size=max(1, batch // len(chosen)))
 
         block, decoding = _timed(fresh())
-        again = [block] * -(-int(decoding[0]) // max(1, _pictures(block)))
+        again = [block] * -(-int(decoding[0]) // max(1, _images(block)))
         _, forward = _timed(_classified(classifier, again, batch))
-        _, both = _timed(_classified(classifier, one_ahead(fresh()), batch))
+        _, both = _timed(_classified(classifier, prefetch(fresh()), batch))
         turns += [decoding, forward, both]
     decoded, alone, streamed = (turns[:, 0] / turns[:, 1]).tolist()
     shared = classifier.engine.device.type == "cpu"
@@ -339,17 +339,17 @@ def _classified(classifier: Classifier, given: Iterable[Block], batch_size: int)
         yield block
 
 
-def _pictures(block: Block) -> int:
+def _images(block: Block) -> int:
     return block.crops.shape[0] * block.crops.shape[1]
 
 
 def _timed(given: Iterator[Block]) -> tuple[Block, tuple[int, float]]:
-    """Run through blocks; give the largest one, how many pictures there were, and the seconds."""
+    """Run through blocks; give the largest one, how many images there were, and the seconds."""
     started = time.perf_counter()
     count, largest = 0, None
     for block in given:
-        count += _pictures(block)
-        if largest is None or _pictures(block) > _pictures(largest):
+        count += _images(block)
+        if largest is None or _images(block) > _images(largest):
             largest = block
     if largest is None:
         raise BadInput("expected scenes to measure the speed on, got none; open a set that has some")

@@ -1,4 +1,4 @@
-"""Predict: run a classifier over a data set and keep one row a picture."""
+"""Predict: run a classifier over a data set and keep one row per image."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 from bglab.errors import BadInput
 from bglab.labels import DecisionRule, decide_in9
 from bglab.models import Classifier
-from bglab.parallel import one_ahead
+from bglab.parallel import prefetch
 from bglab.results import (
     PREDICTION_SCHEMA,
     commit,
@@ -48,19 +48,19 @@ def predict(
     decision_rule: DecisionRule = "argmax",
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Classify every picture of a data set.
+    """Classify every image of a data set.
 
     Args:
         classifier: From `load_classifier`.
         dataset: From `compose` or `open_published`.
         results: Folder to keep the table in; an earlier table of the same pixels and weights is read instead
             of computed again. None keeps nothing.
-        batch_size: Pictures a forward pass; halved when a device runs out of memory.
+        batch_size: Images a forward pass; halved when a device runs out of memory.
         decision_rule: How a thousand logits become one of nine classes (`labels.decide_in9`).
         progress: Show a bar with the speed.
 
     Returns:
-        One row a picture with the columns of `results.PREDICTION_SCHEMA`; how it was made is in ``.attrs``.
+        One row per image with the columns of `results.PREDICTION_SCHEMA`; how it was made is in ``.attrs``.
 
     Raises:
         BadInput: If classifier and data set have no classes in common, or the folder cannot be written.
@@ -105,30 +105,30 @@ def all_logits(
 ) -> Float[Tensor, "n c"]:
     """Run the classifier over the whole data set, in order.
 
-    Pictures of the next batch are rendered while the engine works on this one; on a device that runs out of
+    Images of the next batch are rendered while the engine works on this one; on a device that runs out of
     memory the batch is halved and tried again.
 
     Raises:
-        BadInput: If not even a single picture fits.
+        BadInput: If not even a single image fits.
     """
     if batch_size < 1:
         raise BadInput(f"expected a batch size of at least 1, got {batch_size}")
     parts: list[Tensor] = []
     position = 0
     title = f"{classifier.spec.name} · {dataset.variant.name}"
-    with tqdm(total=len(dataset), desc=title, unit="picture", disable=not progress) as bar:
+    with tqdm(total=len(dataset), desc=title, unit="image", disable=not progress) as bar:
         while position < len(dataset):
             try:
                 rendered = _rendered(dataset, position, batch_size, classifier.engine.device)
-                with closing(one_ahead(rendered, name="bglab-render")) as ready:
-                    for pictures in ready:
-                        parts.append(classifier(pictures).cpu())
-                        position += len(pictures)
-                        bar.update(len(pictures))
+                with closing(prefetch(rendered, name="bglab-render")) as ready:
+                    for images in ready:
+                        parts.append(classifier(images).cpu())
+                        position += len(images)
+                        bar.update(len(images))
             except torch.cuda.OutOfMemoryError:
                 if batch_size == 1:
                     raise BadInput(
-                        f"expected {classifier.spec.id} to fit on {classifier.engine.device}, but a single picture "
+                        f"expected {classifier.spec.id} to fit on {classifier.engine.device}, but a single image "
                         "runs out of its memory; use --device cpu"
                     ) from None
                 batch_size //= 2
@@ -142,7 +142,7 @@ def _rendered(
 ) -> Iterator[UInt8[Tensor, "n 3 h w"]]:
     """Render batch after batch."""
     for first in range(start, len(dataset), batch_size):
-        yield dataset.pictures(slice(first, min(first + batch_size, len(dataset))), device)
+        yield dataset.images(slice(first, min(first + batch_size, len(dataset))), device)
 
 
 def tabulate(
@@ -191,7 +191,7 @@ def describe(classifier: Classifier, dataset: Dataset, decision_rule: DecisionRu
         "preprocessing": {
             "mean": list(spec["mean"]),
             "std": list(spec["std"]),
-            "resize": spec["input_size"] if spec["fixed_input_size"] else "none: pictures are fed as they are",
+            "resize": spec["input_size"] if spec["fixed_input_size"] else "none: images are fed as they are",
         },
         "decision_rule": decision_rule,
         "engine": classifier.engine.name,

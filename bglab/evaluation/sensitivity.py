@@ -49,7 +49,7 @@ class NoiseGrid:
     Attributes:
         norm: ``linf`` adds Gaussian noise of a standard deviation to each pixel of the region; ``l2`` scales the
             region's whole noise to one Euclidean norm, so that a small object is disturbed as much as a large one.
-        strengths: Standard deviations or norms, of pictures in [0, 1].
+        strengths: Standard deviations or norms, of images in [0, 1].
         draws: How often each strength is drawn.
     """
 
@@ -81,7 +81,7 @@ ABLATIONS: tuple[Variant, ...] = (
 @final
 @dataclass(frozen=True)
 class NormedForeground(Foreground):
-    """The object with Gaussian noise whose Euclidean norm over the object is ``norm``, for pictures in [0, 1]."""
+    """The object with Gaussian noise whose Euclidean norm over the object is ``norm``, for images in [0, 1]."""
 
     wording: ClassVar[str] = "the object with noise of norm {norm:g}"
 
@@ -95,7 +95,7 @@ class NormedForeground(Foreground):
 @final
 @dataclass(frozen=True)
 class NormedBackground(Background):
-    """The photograph with Gaussian noise whose Euclidean norm beside the object is ``norm``, for pictures in [0, 1]."""
+    """The photograph with Gaussian noise whose Euclidean norm beside the object is ``norm``, for images in [0, 1]."""
 
     wording: ClassVar[str] = "as photographed, with noise of norm {norm:g}"
 
@@ -111,7 +111,7 @@ def noise_variants(norm: Norm, strength: float) -> dict[str, Variant]:
 
     Args:
         norm: See `NoiseGrid`.
-        strength: Standard deviation or norm, of pictures in [0, 1].
+        strength: Standard deviation or norm, of images in [0, 1].
 
     Example:
         >>> {region: variant.name for region, variant in noise_variants("l2", 60).items()}
@@ -147,13 +147,13 @@ def noise_predictions(
         scenes: A set, its prepared form, or a URI.
         grid: Strengths and number of draws.
         seed: Of the noise; every draw has a seed of its own.
-        size: Side of the pictures in pixels; ignored for prepared scenes.
+        size: Side of the images in pixels; ignored for prepared scenes.
         results: Folder to keep the prediction tables in; finished ones are read again.
-        batch_size: Pictures a forward pass.
+        batch_size: Images a forward pass.
         progress: Show a bar.
 
     Returns:
-        One row a picture, strength, region and draw: the columns of a prediction table, then ``region``
+        One row per image, strength, region and draw: the columns of a prediction table, then ``region``
         (``foreground`` or ``background``: where the noise is), ``norm``, ``strength`` and ``draw``. All draws carry
         the ``dataset`` of the first.
 
@@ -182,15 +182,15 @@ def ablation_predictions(
     batch_size: int = 64,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Predict pictures as photographed and with their object taken away (Hard ImageNet, 2022).
+    """Predict images as photographed and with their object taken away (Hard ImageNet, 2022).
 
     Args:
         classifier: From `load_classifier`.
         scenes: A set, its prepared form, or a URI.
         ablations: How the object goes.
-        size: Side of the pictures in pixels; ignored for prepared scenes.
+        size: Side of the images in pixels; ignored for prepared scenes.
         results: Folder to keep the prediction tables in; finished ones are read again.
-        batch_size: Pictures a forward pass.
+        batch_size: Images a forward pass.
         progress: Show a bar.
 
     Returns:

@@ -62,7 +62,7 @@ def run_grid(
         results: Folder of results.
         load: Turns a URI into a classifier.
         precision: Of the engines that ``load`` starts.
-        batch_size: Pictures a forward pass.
+        batch_size: Images a forward pass.
         progress: Show a bar a model.
 
     Raises:

@@ -8,7 +8,7 @@ from bglab.figures.accuracy import (
     plot_accuracy,
     plot_background_gap,
     plot_categories,
-    plot_pictures,
+    plot_images,
     plot_published,
 )
 from bglab.figures.axes import ShownAxes, one_line_names
@@ -59,7 +59,7 @@ __all__ = [
     "plot_localisation",
     "plot_own_and_original",
     "plot_paired_shares",
-    "plot_pictures",
+    "plot_images",
     "plot_published",
     "plot_rate_histogram",
     "plot_saliency",

@@ -23,6 +23,7 @@ from bglab.figures.axes import (
     ShownFigure,
     draw_whiskers,
     group_width,
+    images_text,
     legend_above,
     lines_high,
     model_name,
@@ -30,7 +31,6 @@ from bglab.figures.axes import (
     new_axes,
     note,
     one_line_names,
-    pictures_text,
     points,
     readable_on,
     require,
@@ -41,7 +41,7 @@ from bglab.names import display_name
 
 __all__ = [
     "COLORS", "VENUES", "ShownAxes", "ShownFigure", "color_of", "plot_accuracy", "plot_background_gap",
-    "plot_categories", "plot_pictures", "plot_published", "save", "theme",
+    "plot_categories", "plot_images", "plot_published", "save", "theme",
 ]  # fmt: skip
 
 
@@ -73,7 +73,7 @@ def plot_accuracy(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.set_xlim(-0.5, len(models) - 0.5)
     ax.set_ylim(0, 1)
     ax.set_ylabel("Accuracy (%)")
-    note(ax, f"Whiskers: 95 % Wilson intervals{pictures_text(table)}")
+    note(ax, f"Whiskers: 95 % Wilson intervals{images_text(table)}")
     tidy(ax, "y")
     legend_above(ax)
     return ax
@@ -110,7 +110,7 @@ def plot_background_gap(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.set_yticks(y, [model_name(m) for m in table["model"]])
     ax.set_ylim(len(table) - 0.5, -0.7)
     ax.set_xlabel("BG-Gap (percentage points)")
-    note(ax, f"Mixed-Same − Mixed-Rand; whiskers: 95 % Newcombe intervals, paired{pictures_text(table)}")
+    note(ax, f"Mixed-Same − Mixed-Rand; whiskers: 95 % Newcombe intervals, paired{images_text(table)}")
     tidy(ax, "x")
     ax.margins(x=0.12)
     return ax
@@ -141,7 +141,7 @@ def plot_categories(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.set_yticks(range(len(shares)), [model_name(str(m)) for m in shares.index])
     ax.invert_yaxis()
     ax.set_xlim(0, 1)
-    ax.set_xlabel(f"Share of scenes (%){pictures_text(table)}")
+    ax.set_xlabel(f"Share of scenes (%){images_text(table)}")
     tidy(ax, "x")
     legend_above(ax)
     return ax
@@ -174,14 +174,14 @@ def plot_published(table: pd.DataFrame, *, quantity: str = "Accuracy", ax: Axes 
     ax.set_yticks(y, _row_names(table))
     ax.set_ylim(len(table) - 0.5, -0.5)
     ax.set_xlabel(f"{quantity} (%)")
-    note(ax, f"Whiskers: 95 % intervals of ours{pictures_text(table)}; the papers print none")
+    note(ax, f"Whiskers: 95 % intervals of ours{images_text(table)}; the papers print none")
     tidy(ax, "x")
     legend_above(ax)
     return ax
 
 
-def plot_pictures(
-    pictures: Sequence[UInt8[np.ndarray, "3 _h _w"]],
+def plot_images(
+    images: Sequence[UInt8[np.ndarray, "3 _h _w"]],
     titles: Sequence[str],
     *,
     labels: Sequence[str] = (),
@@ -189,39 +189,39 @@ def plot_pictures(
     columns: int = 4,
     ax: Axes | None = None,
 ) -> Axes:
-    """Lay pictures out in a grid, each with its title and, as in Noise or Signal's Figure 1, the answer below.
+    """Lay images out in a grid, each with its title and, as in Noise or Signal's Figure 1, the answer below.
 
     A right answer is green and ticked, a wrong one red and crossed, so that the mark alone tells. Where the true
-    classes differ from picture to picture, a wrong answer also names the true one.
+    classes differ from image to image, a wrong answer also names the true one.
 
     Args:
-        pictures: RGB, 0-255, of any size.
-        titles: One a picture.
+        images: RGB, 0-255, of any size.
+        titles: One an image.
         labels: The true class of each; leave empty to show no answers.
         predictions: The model's answer to each.
-        columns: Pictures in a row.
+        columns: Images in a row.
         ax: Where to draw; None makes a figure.
 
     Raises:
-        BadInput: If the lengths differ or there is no picture.
+        BadInput: If the lengths differ or there is no image.
     """
-    if not len(pictures) or {len(titles), len(labels) or len(pictures), len(predictions)} - {0} != {len(pictures)}:
+    if not len(images) or {len(titles), len(labels) or len(images), len(predictions)} - {0} != {len(images)}:
         raise BadInput(
-            f"expected as many titles, labels and predictions as pictures, got {len(pictures)} pictures, "
+            f"expected as many titles, labels and predictions as images, got {len(images)} images, "
             f"{len(titles)} titles, {len(labels)} labels and {len(predictions)} predictions"
         )
-    columns = min(columns, len(pictures))
-    rows = -(-len(pictures) // columns)
+    columns = min(columns, len(images))
+    rows = -(-len(images) // columns)
     size = matplotlib.rcParams["figure.figsize"][0] / columns  # inches of a cell
     line = 1.35 * points("small") / 72 / size  # height of a line of text in cells
     several = len(set(labels)) > 1
     step = 0.94 + line * (1.4 + bool(predictions) + several)
     ax = ax or new_axes(rows * step * size)
-    for place, picture in enumerate(pictures):
+    for place, image in enumerate(images):
         x, y = place % columns, place // columns * step
-        height, width = (side / max(picture.shape[1:]) * 0.94 for side in picture.shape[1:])
+        height, width = (side / max(image.shape[1:]) * 0.94 for side in image.shape[1:])
         left, top = x + (1 - width) / 2, y + line + (0.94 - height) / 2
-        ax.imshow(picture.transpose(1, 2, 0), extent=(left, left + width, top + height, top), interpolation="lanczos")
+        ax.imshow(image.transpose(1, 2, 0), extent=(left, left + width, top + height, top), interpolation="lanczos")
         ax.text(x + 0.5, y + line * 0.9, titles[place], ha="center", va="bottom", fontsize="small")
         if predictions:
             right = labels[place] == predictions[place] if labels else None

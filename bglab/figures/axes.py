@@ -34,20 +34,20 @@ class ShownFigure(Figure):
     """A figure without pyplot that a notebook displays: photographs as JPEG, which takes a tenth, drawings as PNG."""
 
     def _repr_png_(self) -> bytes | None:
-        if self._shows_pictures():
+        if self._shows_images():
             return None
         buffer = io.BytesIO()
         self.savefig(buffer, format="png", dpi=144, metadata={"Software": None})
         return buffer.getvalue()
 
     def _repr_jpeg_(self) -> bytes | None:
-        if not self._shows_pictures():
+        if not self._shows_images():
             return None
         buffer = io.BytesIO()
         self.savefig(buffer, format="jpeg", dpi=110, pil_kwargs={"quality": 82})
         return buffer.getvalue()
 
-    def _shows_pictures(self) -> bool:
+    def _shows_images(self) -> bool:
         return any(ax.images for ax in self.axes)
 
 
@@ -121,8 +121,8 @@ def note(ax: Axes, text: str) -> None:
     )  # fmt: skip
 
 
-def pictures_text(table: pd.DataFrame) -> str:
-    """Say how many pictures stand behind each number, or nothing where the table does not."""
+def images_text(table: pd.DataFrame) -> str:
+    """Say how many images stand behind each number, or nothing where the table does not."""
     if "n" not in table.columns:
         return ""
     counts = table["n"].to_numpy(np.int64)

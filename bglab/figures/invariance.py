@@ -18,12 +18,12 @@ from bglab.errors import BadInput
 from bglab.figures.axes import (
     MARKER,
     draw_whiskers,
+    images_text,
     legend_above,
     lines_high,
     new_axes,
     note,
     one_line_names,
-    pictures_text,
     points,
     require,
     tidy,
@@ -64,7 +64,7 @@ def plot_influence(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 
     Args:
         table: One row a network, in the order to draw: columns ``[model, n, top1_reference]`` and ``top1``, ``top5``
-            with ``_low`` and ``_high``, on pictures whose foreground is gone.
+            with ``_low`` and ``_high``, on images whose foreground is gone.
         ax: Where to draw; None makes a figure.
 
     Raises:
@@ -109,29 +109,29 @@ def plot_invariance(table: pd.DataFrame, *, measure: Measure = "top1", ax: Axes 
 
 def plot_ticks(
     ticks: pd.DataFrame,
-    pictures: Sequence[UInt8[np.ndarray, "3 _h _w"]],
+    images: Sequence[UInt8[np.ndarray, "3 _h _w"]],
     titles: Sequence[str],
     *,
     remarks: Sequence[str] = (),
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw which network reads which picture's class off its background (Table 1).
+    """Draw which network reads which image's class off its background (Table 1).
 
     Args:
-        ticks: From `bglab.analysis.tick_table`: one row a network, one bool column a picture.
-        pictures: The pictures without their objects, RGB, 0-255.
-        titles: Class of each picture.
+        ticks: From `bglab.analysis.tick_table`: one row a network, one bool column an image.
+        images: The images without their objects, RGB, 0-255.
+        titles: Class of each image.
         remarks: What stands beside each network's name, its accuracies for example; () for nothing.
         ax: Where to draw; None makes a figure.
 
     Raises:
-        BadInput: If there is no picture, or the numbers of pictures, titles and columns differ.
+        BadInput: If there is no image, or the numbers of images, titles and columns differ.
     """
     count = len(ticks.columns)
-    if not count or {len(pictures), len(titles)} != {count}:
+    if not count or {len(images), len(titles)} != {count}:
         raise BadInput(
-            f"expected a picture and a title for each of at least one column of ticks, got {count} columns, "
-            f"{len(pictures)} pictures and {len(titles)} titles"
+            f"expected an image and a title for each of at least one column of ticks, got {count} columns, "
+            f"{len(images)} images and {len(titles)} titles"
         )
     wide = max(_NAMES_WIDE + count, _FEWEST_CELLS)
     cell = matplotlib.rcParams["figure.figsize"][0] / wide  # inches
@@ -139,10 +139,10 @@ def plot_ticks(
     step = (1.6 + bool(remarks)) * line
     high = 1 + 2.6 * line + len(ticks) * step
     ax = ax or new_axes(high * cell)
-    for place, picture in enumerate(pictures):
-        height, width = (side / max(picture.shape[1:]) * 0.92 for side in picture.shape[1:])
+    for place, image in enumerate(images):
+        height, width = (side / max(image.shape[1:]) * 0.92 for side in image.shape[1:])
         left, top = _NAMES_WIDE + place + (1 - width) / 2, 2.2 * line + (0.92 - height) / 2
-        ax.imshow(picture.transpose(1, 2, 0), extent=(left, left + width, top + height, top), interpolation="lanczos")
+        ax.imshow(image.transpose(1, 2, 0), extent=(left, left + width, top + height, top), interpolation="lanczos")
         ax.text(_NAMES_WIDE + place + 0.5, 2 * line, _in_lines(titles[place]), ha="center", va="baseline",
                 fontsize="small", linespacing=0.95)  # fmt: skip
     names = one_line_names([str(model) for model in ticks.index])
@@ -150,15 +150,15 @@ def plot_ticks(
         y = 1 + 2.4 * line + (row + 0.5) * step
         text = f"{name}\n{remarks[row]}" if remarks else name
         ax.text(0, y, text, ha="left", va="center", fontsize="small", linespacing=1.15)
-        for place, is_right in enumerate(ticks.iloc[row].tolist()):
-            _mark(ax, _NAMES_WIDE + place + 0.5, y, is_right=bool(is_right))
+        for place, is_correct in enumerate(ticks.iloc[row].tolist()):
+            _mark(ax, _NAMES_WIDE + place + 0.5, y, is_correct=bool(is_correct))
     ax.set(xlim=(0, wide), ylim=(high, 0), aspect="equal")
     ax.set_axis_off()
     return ax
 
 
-def _mark(ax: Axes, x: float, y: float, *, is_right: bool) -> None:
-    mark, color = ("✓", COLORS["right"]) if is_right else ("✗", COLORS["wrong"])
+def _mark(ax: Axes, x: float, y: float, *, is_correct: bool) -> None:
+    mark, color = ("✓", COLORS["right"]) if is_correct else ("✗", COLORS["wrong"])
     ax.text(x, y, mark, ha="center", va="center", color=color, fontfamily="DejaVu Sans")
 
 
@@ -193,7 +193,7 @@ def _new_axes(networks: int) -> Axes:
 
 
 def _finish(ax: Axes, networks: pd.DataFrame, quantity: str) -> None:
-    """Name axes and networks, with their accuracy on unmodified pictures."""
+    """Name axes and networks, with their accuracy on unmodified images."""
     names = one_line_names(networks["model"].tolist())
     texts = [f"{name} · {100 * a:.1f}" for name, a in zip(names, networks["top1_reference"], strict=True)]
     upright = len(texts) > _ASLANT
@@ -201,9 +201,9 @@ def _finish(ax: Axes, networks: pd.DataFrame, quantity: str) -> None:
                   rotation_mode=None if upright else "anchor",
                   fontsize=_fitting_size(ax, len(texts)) if upright else "small")  # fmt: skip
     ax.set_xlim(-0.6, len(texts) - 0.4)
-    ax.set(xlabel="Network · its accuracy on unmodified pictures (%)", ylabel=quantity)
+    ax.set(xlabel="Network · its accuracy on unmodified images (%)", ylabel=quantity)
     tidy(ax, "y")
-    note(ax, f"Whiskers: 95 % Wilson intervals{pictures_text(networks)}")
+    note(ax, f"Whiskers: 95 % Wilson intervals{images_text(networks)}")
     legend_above(ax)
 
 

@@ -24,12 +24,12 @@ from bglab.figures.axes import (
     GREY,
     MARKER,
     draw_whiskers,
+    images_text,
     legend_above,
     lines_high,
     new_axes,
     note,
     one_line_names,
-    pictures_text,
     points,
     readable_on,
     require,
@@ -90,7 +90,7 @@ def plot_own_and_original(table: pd.DataFrame, *, ax: Axes | None = None) -> Axe
     ax.axhline(1 / 9, **chance, zorder=2.2, label="Chance (1/9)")
     ax.set_xticks(range(len(trains)), [set_name(train) for train in trains])
     ax.set(xlim=(-0.6, len(trains) - 0.4), ylim=(0, 1), xlabel="Trained on", ylabel="Accuracy (%)")
-    note(ax, f"Whiskers: 95 % Wilson intervals{pictures_text(table.loc[own | other])}")
+    note(ax, f"Whiskers: 95 % Wilson intervals{images_text(table.loc[own | other])}")
     tidy(ax, "y")
     legend_above(ax)
     return ax
@@ -175,7 +175,7 @@ def plot_trends(
     banded = bands is not None and bool(np.isfinite(bands["top1_low"].to_numpy(float)).any())
     fitted = "; lines: least squares with 95 % bands" if banded else "; lines: least squares"
     lines = fitted if bands is not None and len(bands) else ""
-    note(ax, f"Whiskers: 95 % Wilson intervals{lines}{pictures_text(table)}")
+    note(ax, f"Whiskers: 95 % Wilson intervals{lines}{images_text(table)}")
     legend_above(ax)
     return ax
 
@@ -210,7 +210,7 @@ def plot_curves(
     ax.xaxis.set_major_locator(FixedLocator(steps))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    note(ax, f"Whiskers: 95 % Wilson intervals{pictures_text(table)}")
+    note(ax, f"Whiskers: 95 % Wilson intervals{images_text(table)}")
     legend_above(ax)
     return ax
 
@@ -242,7 +242,7 @@ def plot_train_test(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.set(xlabel="Tested on", ylabel="Trained on")
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
-    note(ax, f"Accuracy (%); bold: tested on what it was trained on{pictures_text(table)}")
+    note(ax, f"Accuracy (%); bold: tested on what it was trained on{images_text(table)}")
     return ax
 
 

@@ -1,6 +1,6 @@
-"""Draw saliency: maps over pictures, models side by side, and what is true of the whole set.
+"""Draw saliency: maps over images, models side by side, and what is true of the whole set.
 
-Maps are drawn over a grey picture in a colour map that is even to the eye and to colour-blind readers, with the
+Maps are drawn over a grey image in a colour map that is even to the eye and to colour-blind readers, with the
 object's outline and a colour bar that says what the colours were divided by. Functions that draw tables follow
 `bglab.figures.accuracy`: ``(table, *, ax=None) -> Axes``.
 """
@@ -24,12 +24,12 @@ from bglab.figures.axes import (
     GREY,
     MARKER,
     draw_whiskers,
+    images_text,
     legend_above,
     lines_high,
     new_axes,
     note,
     one_line_names,
-    pictures_text,
     points,
     require,
     tidy,
@@ -55,7 +55,7 @@ _MEASURES = {
 
 
 def plot_saliency(
-    pictures: Sequence[UInt8[np.ndarray, "3 h w"]],
+    images: Sequence[UInt8[np.ndarray, "3 h w"]],
     maps: Mapping[str, Float[np.ndarray, "_ _ _"]],
     masks: Bool[np.ndarray, "n _ _"],
     *,
@@ -64,37 +64,37 @@ def plot_saliency(
     normalisation: Normalisation = "each",
     ax: Axes | None = None,
 ) -> Axes:
-    """Show each picture and, beside it, what one or several models look at (Noise or Signal, Figure 6).
+    """Show each image and, beside it, what one or several models look at (Noise or Signal, Figure 6).
 
     Args:
-        pictures: RGB, 0-255.
-        maps: Column title (a model, say) to its maps, one a picture, at the pictures' size; raw, non-negative.
+        images: RGB, 0-255.
+        maps: Column title (a model, say) to its maps, one an image, at the images' size; raw, non-negative.
         masks: True on the object; drawn as an outline.
-        names: What stands under each picture.
+        names: What stands under each image.
         captions: Column title to what stands under each map, e.g. the answer and the share on the object.
         normalisation: ``each`` shows where a map is highest; ``common`` also shows which of a column's maps is
-            higher, which is meaningful between pictures of one model and never between models.
+            higher, which is meaningful between images of one model and never between models.
         ax: Where to draw; None makes a figure.
 
     Raises:
-        BadInput: If there is no map, or pictures, maps, masks, names and captions do not fit together.
+        BadInput: If there is no map, or images, maps, masks, names and captions do not fit together.
     """
     captions = captions or {}
-    _check_grid(pictures, maps, masks, {"names": names, **captions})
+    _check_grid(images, maps, masks, {"names": names, **captions})
     columns = len(maps) + 1
     size = min(1.9, matplotlib.rcParams["figure.figsize"][0] / columns)  # inches of a cell
     line = 1.3 * points("small") / 72 / size
     written = max(text.count("\n") + 1 for texts in ([""], names, *captions.values()) for text in texts)
     step = 0.96 + line * (0.3 + written * bool(names or captions))
-    height = len(pictures) * step + 1.4 * line
+    height = len(images) * step + 1.4 * line
     ax = ax or new_axes(height * size + lines_high(3))
     for column, (title, values) in enumerate(({"": None} | dict(maps)).items()):
         ax.text(column + 0.5, 1.2 * line, title, ha="center", va="bottom", fontsize="medium")
         texts = captions.get(title, ()) if column else names
-        for row, picture in enumerate(pictures):
+        for row, image in enumerate(images):
             top = 1.4 * line + row * step
             extent = (column + 0.02, column + 0.98, top + 0.96, top)
-            shown = picture.transpose(1, 2, 0) if values is None else _overlay(picture, values, row, normalisation)
+            shown = image.transpose(1, 2, 0) if values is None else _overlay(image, values, row, normalisation)
             ax.imshow(shown, extent=extent, interpolation="lanczos")
             _outline(ax, masks[row], extent)
             if texts:
@@ -138,7 +138,7 @@ def plot_localisation(table: pd.DataFrame, *, measure: str = "share_on_object", 
     ax.set_ylim(len(variants) - 0.45, -0.55)
     ax.set_xlabel(_MEASURES.get(measure, display_name(measure)))
     kind = "Wilson" if measure == "pointing" else "bootstrap"
-    note(ax, f"Whiskers: 95 % {kind} intervals over scenes{pictures_text(table)}")
+    note(ax, f"Whiskers: 95 % {kind} intervals over scenes{images_text(table)}")
     tidy(ax, "x")
     legend_above(ax)
     return ax
@@ -217,7 +217,7 @@ def plot_fooled(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.set_xlabel("Saliency on the object, as photographed (%)")
     ax.set_ylabel("Fooled (%)")
     ax.set_ylim(0, min(1.0, 1.15 * float(np.max(table["fooled_high"]))) or 1)
-    note(ax, f"Scenes right as photographed, in groups; whiskers: 95 % Wilson intervals{pictures_text(table)}")
+    note(ax, f"Scenes right as photographed, in groups; whiskers: 95 % Wilson intervals{images_text(table)}")
     legend_above(ax)
     return ax
 
@@ -251,21 +251,21 @@ def plot_foreground_sensitivity(table: pd.DataFrame, *, ax: Axes | None = None) 
     highest = 1.25 * extent + 0.02  # leaves room for what the two ends mean
     ax.set_ylim(-highest, highest)
     ax.set_xticks(sorted(set(table["strength"])))
-    ax.set_xlabel({"linf": "Standard deviation of the noise (pictures in [0, 1])"}.get(norms[0], "Norm of the noise"))
+    ax.set_xlabel({"linf": "Standard deviation of the noise (images in [0, 1])"}.get(norms[0], "Norm of the noise"))
     ax.set_ylabel("Relative foreground sensitivity")
     for y, text, va in ((0.98, "reads the object", "top"), (0.02, "reads the background", "bottom")):
         ax.text(0.01, y, text, transform=ax.transAxes, va=va, fontsize="small", color=GREY, style="italic")
-    note(ax, f"Bands: 95 % bootstrap intervals over scenes{pictures_text(table)}")
+    note(ax, f"Bands: 95 % bootstrap intervals over scenes{images_text(table)}")
     legend_above(ax)
     return ax
 
 
 def _overlay(
-    picture: UInt8[np.ndarray, "3 h w"], maps: Float[np.ndarray, "n h w"], row: int, normalisation: Normalisation
+    image: UInt8[np.ndarray, "3 h w"], maps: Float[np.ndarray, "n h w"], row: int, normalisation: Normalisation
 ) -> Float[np.ndarray, "h w 3"]:
-    """Lay one map over its picture in grey; a map without saliency leaves the picture grey."""
+    """Lay one map over its image in grey; a map without saliency leaves the image grey."""
     highest = float(maps[row].max() if normalisation == "each" else maps.max())
-    grey = (picture.astype(np.float64).mean(axis=0) / 255)[..., None].repeat(3, axis=-1)
+    grey = (image.astype(np.float64).mean(axis=0) / 255)[..., None].repeat(3, axis=-1)
     if not highest > 0:
         return grey
     colours = matplotlib.colormaps[_COLOUR_MAP](maps[row] / highest)[..., :3]
@@ -290,20 +290,20 @@ def _colour_bar(ax: Axes, normalisation: Normalisation) -> None:
 
 
 def _check_grid(
-    pictures: Sequence[np.ndarray],
+    images: Sequence[np.ndarray],
     maps: Mapping[str, np.ndarray],
     masks: np.ndarray,
     texts: Mapping[str, Sequence[str]],
 ) -> None:
-    if not maps or not len(pictures):
-        raise BadInput("expected pictures and at least one model's maps, got none; give maps by the model's name")
-    count, shape = len(pictures), pictures[0].shape[1:]
+    if not maps or not len(images):
+        raise BadInput("expected images and at least one model's maps, got none; give maps by the model's name")
+    count, shape = len(images), images[0].shape[1:]
     for title, values in {"the masks": masks, **maps}.items():
         if values.shape != (count, *shape):
             raise BadInput(
                 f"expected {count} maps of {shape[0]} × {shape[1]} pixels for {title}, got {values.shape}; bring maps "
-                "of a layer to the pictures' size with bglab.saliency.upsample"
+                "of a layer to the images' size with bglab.saliency.upsample"
             )
     for title, lines in texts.items():
         if len(lines) not in {0, count}:
-            raise BadInput(f"expected as many texts as pictures for {title}, got {len(lines)} for {count} pictures")
+            raise BadInput(f"expected as many texts as images for {title}, got {len(lines)} for {count} images")

@@ -33,7 +33,7 @@ from bglab.figures.axes import (
 from bglab.figures.theme import COLORS, color_of
 from bglab.labels import IN9_NAMES
 
-_GOALS: Mapping[str, tuple[str, str, str]] = {
+_CRITERIA: Mapping[str, tuple[str, str, str]] = {
     "any": ("Any error", COLORS["wrong"], "o-"),
     "targeted": ("Taken for the background's class", COLORS["ours"], "s--"),
 }
@@ -49,22 +49,20 @@ def plot_top_backgrounds(
     """Show the worst backgrounds of each class with their fooling rates (Noise or Signal, Figures 3 and 22-29).
 
     Args:
-        table: From `bglab.analysis.top_backgrounds`: ``[background, class, rank, rate]``, one row a picture.
-        plates: Pictures of the backgrounds, by id.
+        table: From `bglab.analysis.top_backgrounds`: ``[background, class, rank, rate]``, one row per image.
+        plates: Images of the backgrounds, by id.
         totals: From `bglab.analysis.per_class_totals`: ``[class, total]``, the share of foregrounds of other classes
-            that any background of the class captures, which belongs to the goal ``targeted``; None leaves it out.
+            that any background of the class captures, which belongs to the criterion ``targeted``; None leaves it out.
         ax: Where to draw; None makes a figure.
 
     Raises:
         BadInput: If a column is missing or two rows share a place.
-        UnknownName: If a background has no picture.
+        UnknownName: If a background has no image.
     """
     require(table, ("background", "class", "rank", "rate"), once=["class", "rank"])
     missing = [name for name in table["background"] if name not in plates]
     if missing:
-        raise UnknownName(
-            f"no picture of background '{missing[0]}' among the {len(plates)} given; give the searched set"
-        )
+        raise UnknownName(f"no image of background '{missing[0]}' among the {len(plates)} given; give the searched set")
     classes, columns = list(dict.fromkeys(table["class"])), int(np.max(table["rank"]))
     margin = 1.15  # for the names, in cells
     cell = matplotlib.rcParams["figure.figsize"][0] / (columns + margin)
@@ -78,8 +76,8 @@ def plot_top_backgrounds(
         ax.text(margin - 0.1, top + 0.48, text, ha="right", va="center", fontsize="small", linespacing=1.4)
         for row in table.loc[table["class"] == name].to_dict("records"):
             left = margin + row["rank"] - 1
-            picture = plates[row["background"]].transpose(1, 2, 0)
-            ax.imshow(picture, extent=(left + 0.02, left + 0.98, top + 0.96, top), interpolation="lanczos")
+            image = plates[row["background"]].transpose(1, 2, 0)
+            ax.imshow(image, extent=(left + 0.02, left + 0.98, top + 0.96, top), interpolation="lanczos")
             ax.text(left + 0.5, top + 0.98, _percent(row["rate"]), ha="center", va="top", fontsize="small")
     ax.set(xlim=(0, columns + margin), ylim=(len(classes) * step, 0), aspect="equal")
     ax.set_axis_off()
@@ -154,18 +152,18 @@ def plot_vulnerability_curve(table: pd.DataFrame, *, ax: Axes | None = None) -> 
     """Draw the share of vulnerable foregrounds over the number of candidate backgrounds.
 
     Args:
-        table: From `bglab.analysis.vulnerability_curve`, with a column ``goal`` where both notions are stacked:
-            ``[goal, candidates, n, vulnerable, vulnerable_low, vulnerable_high]``.
+        table: From `bglab.analysis.vulnerability_curve`, with a column ``criterion`` where both notions are stacked:
+            ``[criterion, candidates, n, vulnerable, vulnerable_low, vulnerable_high]``.
         ax: Where to draw; None makes a figure.
 
     Raises:
         BadInput: If a column is missing or two rows share a mark.
     """
-    columns = ("goal", "candidates", "n", "vulnerable", "vulnerable_low", "vulnerable_high")
-    require(table, columns, once=["goal", "candidates"])
+    columns = ("criterion", "candidates", "n", "vulnerable", "vulnerable_low", "vulnerable_high")
+    require(table, columns, once=["criterion", "candidates"])
     ax = ax or new_axes(matplotlib.rcParams["figure.figsize"][1])
-    for goal, line in table.sort_values("candidates").groupby("goal", sort=False):
-        label, color, style = _GOALS[str(goal)]
+    for criterion, line in table.sort_values("candidates").groupby("criterion", sort=False):
+        label, color, style = _CRITERIA[str(criterion)]
         x = line["candidates"].to_numpy(float)
         ax.fill_between(x, line["vulnerable_low"], line["vulnerable_high"], color=color, alpha=0.15, linewidth=0)
         ax.plot(x, line["vulnerable"], style, color=color, markersize=MARKER * points("medium"), label=label, zorder=3)

@@ -38,9 +38,9 @@ def plot_loss(history: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 
 
 def plot_learning(history: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw the accuracy over the epochs: on the training pictures, and on each data set that was watched.
+    """Draw the accuracy over the epochs: on the training images, and on each data set that was watched.
 
-    Training accuracy is measured on augmented pictures while the weights still change.
+    Training accuracy is measured on augmented images while the weights still change.
 
     Args:
         history: From `checkpoints.history`.

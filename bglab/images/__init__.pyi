@@ -12,13 +12,13 @@ from .compositing import plain as plain
 from .compositing import soften as soften
 from .compositing import tile as tile
 from .compositing import tile_box as tile_box
-from .io import PICTURE_SUFFIXES as PICTURE_SUFFIXES
+from .io import IMAGE_SUFFIXES as IMAGE_SUFFIXES
 from .io import crop_box as crop_box
-from .io import open_picture as open_picture
+from .io import open_image as open_image
 from .io import read_cutout as read_cutout
+from .io import read_image as read_image
 from .io import read_mask as read_mask
 from .io import read_matte as read_matte
-from .io import read_picture as read_picture
 from .io import resize_crop as resize_crop
 from .io import turn_upright as turn_upright
 from .masks import LEAST_BOX_SHARE as LEAST_BOX_SHARE

@@ -1,6 +1,6 @@
-"""Pure arithmetic on pictures: tensors in, tensors out, on whatever device they come from.
+"""Pure arithmetic on images: tensors in, tensors out, on whatever device they come from.
 
-Pictures are uint8 in [0, 255] or float in [0, 255], shaped ``... 3 h w``; masks are bool, True = foreground;
+Images are uint8 in [0, 255] or float in [0, 255], shaped ``... 3 h w``; masks are bool, True = foreground;
 boxes are ``(x0, y0, x1, y1)`` in pixels, half-open.
 """
 
@@ -24,8 +24,8 @@ def composite(
     """Lay the foreground over the background: the only compositing formula of the project.
 
     A bool alpha selects, so masked pixels are exactly those of the inputs; a float alpha in [0, 1] mixes
-    linearly and, for uint8 pictures, rounds to the nearest level. Leading dimensions broadcast, so one
-    foreground meets a million backgrounds by the same line that serves a widget's single picture.
+    linearly and, for uint8 images, rounds to the nearest level. Leading dimensions broadcast, so one
+    foreground meets a million backgrounds by the same line that serves a widget's single image.
 
     Example:
         >>> white, black = torch.full((3, 1, 2), 255.0), torch.zeros(3, 1, 2)
@@ -56,7 +56,7 @@ def box_mask(boxes: Int[Tensor, "*batch 4"], height: int, width: int) -> Bool[Te
 
 
 def plain(color: Color, like: Shaped[Tensor, "*batch 3 h w"]) -> Shaped[Tensor, "3 h w"]:
-    """Make a one-coloured plate with the size, type and device of another picture."""
+    """Make a one-coloured plate with the size, type and device of another image."""
     height, width = like.shape[-2:]
     return torch.tensor(color, dtype=like.dtype, device=like.device).view(3, 1, 1).expand(3, height, width)
 
@@ -64,7 +64,7 @@ def plain(color: Color, like: Shaped[Tensor, "*batch 3 h w"]) -> Shaped[Tensor, 
 def fill_box(
     images: Shaped[Tensor, "*batch 3 h w"], boxes: Int[Tensor, "*batch 4"], color: Color
 ) -> Shaped[Tensor, "*batch 3 h w"]:
-    """Paint each picture's box in one colour (black: Only-BG-B; white: Time for a Background Check!, §3)."""
+    """Paint each image's box in one colour (black: Only-BG-B; white: Time for a Background Check!, §3)."""
     return composite(plain(color, images), images, box_mask(boxes, *images.shape[-2:]))
 
 
@@ -77,19 +77,19 @@ def background_strip(box: tuple[int, int, int, int], height: int, width: int) ->
 
     Args:
         box: Half-open box in pixels.
-        height: Of the picture.
-        width: Of the picture.
+        height: Of the image.
+        width: Of the image.
 
     Returns:
         The strip as a half-open box that spans the full height or width.
 
     Raises:
-        BadInput: If the box covers the whole picture, so that there is no background to tile.
+        BadInput: If the box covers the whole image, so that there is no background to tile.
     """
     x0, y0, x1, y1 = box
     left, right, top, bottom = x0, width - x1, y0, height - y1
     if max(left, right, top, bottom) <= 0:
-        raise BadInput("expected some background around the box to tile, but the box covers the whole picture")
+        raise BadInput("expected some background around the box to tile, but the box covers the whole image")
     if max(left, right) * height > max(top, bottom) * width:
         return (0, 0, left, height) if left > right else (x1, 0, width, height)
     return (0, 0, width, top) if top > bottom else (0, y1, width, height)
@@ -122,7 +122,7 @@ def tile_box(image: Shaped[Tensor, "3 h w"], box: tuple[int, int, int, int]) -> 
 
 
 def blur(images: Shaped[Tensor, "*batch c h w"], sigma: float) -> Shaped[Tensor, "*batch c h w"]:
-    """Blur with a Gaussian of the given standard deviation in pixels; 0 returns the pictures unchanged."""
+    """Blur with a Gaussian of the given standard deviation in pixels; 0 returns the images unchanged."""
     if sigma <= 0:
         return images
     reach, spread = 2 * min(round(3 * sigma), min(images.shape[-2:]) - 1) + 1, [float(sigma)] * 2
@@ -145,15 +145,15 @@ def add_noise(
 
 
 def brighten(images: UInt8[Tensor, "*batch 3 h w"], factor: float) -> UInt8[Tensor, "*batch 3 h w"]:
-    """Multiply every level by a factor and clip to [0, 255]; 1 returns the pictures unchanged."""
+    """Multiply every level by a factor and clip to [0, 255]; 1 returns the images unchanged."""
     return images if factor == 1 else (images * factor).round_().clamp_(0, 255).to(torch.uint8)
 
 
 def grow(masks: Bool[Tensor, "*batch h w"], radius: int) -> Bool[Tensor, "*batch h w"]:
     """Dilate masks by a disc of ``radius`` pixels, or erode them if it is negative.
 
-    The disc holds the pixels whose centres lie at most ``radius`` away. What the picture's edge cuts off stays
-    cut off there: nothing is eroded from outside the picture.
+    The disc holds the pixels whose centres lie at most ``radius`` away. What the image's edge cuts off stays
+    cut off there: nothing is eroded from outside the image.
 
     Example:
         >>> grow(torch.tensor([[False, True, False, False]]), 1).int().tolist()

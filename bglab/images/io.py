@@ -1,4 +1,4 @@
-"""Read picture files as they come from the wild, or say by name why one cannot be used."""
+"""Read image files as they come from the wild, or say by name why one cannot be used."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from PIL import Image, UnidentifiedImageError
 
 from bglab.errors import BadInput
 
-#: File name endings that count as pictures, in lower case.
-PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff"})
+#: File name endings that count as images, in lower case.
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff"})
 
 # warnings' filters belong to the whole process: two threads must not swap them at the same time
 _FILTERS = threading.Lock()
 
 _ORIENTATION = 0x0112
 
-# what turns a picture of each EXIF orientation upright
+# what turns an image of each EXIF orientation upright
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -36,81 +36,81 @@ _TURNS = {
 }
 
 
-def open_picture(source: Path | bytes) -> Image.Image:
-    """Open a picture of any common mode as upright 8-bit RGB.
+def open_image(source: Path | bytes) -> Image.Image:
+    """Open an image of any common mode as upright 8-bit RGB.
 
-    Grey, palette, CMYK and 16-bit pictures are converted, transparency is laid on white, and EXIF rotation is
+    Grey, palette, CMYK and 16-bit images are converted, transparency is laid on white, and EXIF rotation is
     applied, so that what the classifier sees is what a viewer shows.
 
     Args:
         source: A file, or the bytes of one (an upload).
 
     Raises:
-        BadInput: If the file is missing, empty, truncated or no picture; the message names it.
+        BadInput: If the file is missing, empty, truncated or no image; the message names it.
     """
-    name = f"{source}" if isinstance(source, Path) else "the uploaded picture"
+    name = f"{source}" if isinstance(source, Path) else "the uploaded image"
     try:
         if isinstance(source, Path) and source.stat().st_size == 0:
-            raise BadInput(f"expected a picture in {name}, but the file is empty; restore or remove it")
-        with _open_quietly(source if isinstance(source, Path) else BytesIO(source)) as picture:
-            picture.load()
-            turn = _turn(picture)
-            return _to_rgb(picture.copy() if turn is None else picture.transpose(turn))
+            raise BadInput(f"expected an image in {name}, but the file is empty; restore or remove it")
+        with _open_quietly(source if isinstance(source, Path) else BytesIO(source)) as image:
+            image.load()
+            turn = _turn(image)
+            return _to_rgb(image.copy() if turn is None else image.transpose(turn))
     except UnidentifiedImageError:
-        raise BadInput(f"expected a picture in {name}, but its content is no known format; remove it") from None
+        raise BadInput(f"expected an image in {name}, but its content is no known format; remove it") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as problem:
         if isinstance(problem, BadInput):
             raise
         raise BadInput(
-            f"expected a complete picture in {name}, but reading it failed ({problem}); replace the file"
+            f"expected a complete image in {name}, but reading it failed ({problem}); replace the file"
         ) from None
 
 
 def turn_upright(file: Path) -> Image.Transpose | None:
-    """Tell how `open_picture` turns a readable file upright, by its EXIF orientation; None if it leaves it as it is."""
-    with _open_quietly(file) as picture:
-        return _turn(picture)
+    """Tell how `open_image` turns a readable file upright, by its EXIF orientation; None if it leaves it as it is."""
+    with _open_quietly(file) as image:
+        return _turn(image)
 
 
-def read_picture(source: Path | bytes) -> UInt8[np.ndarray, "3 h w"]:
-    """Read a picture as an RGB array; see `open_picture` for what is accepted."""
-    return np.ascontiguousarray(np.asarray(open_picture(source)).transpose(2, 0, 1))
+def read_image(source: Path | bytes) -> UInt8[np.ndarray, "3 h w"]:
+    """Read an image as an RGB array; see `open_image` for what is accepted."""
+    return np.ascontiguousarray(np.asarray(open_image(source)).transpose(2, 0, 1))
 
 
 def read_cutout(path: Path) -> tuple[UInt8[np.ndarray, "3 h w"], Float[np.ndarray, "h w"]]:
-    """Read a picture with transparency as colours and an alpha matte in [0, 1].
+    """Read an image with transparency as colours and an alpha matte in [0, 1].
 
     Raises:
         BadInput: If the file cannot be read or has no transparency.
     """
     try:
-        with Image.open(path) as picture:
-            picture.load()
-            if "A" not in picture.getbands() and "transparency" not in picture.info:
+        with Image.open(path) as image:
+            image.load()
+            if "A" not in image.getbands() and "transparency" not in image.info:
                 raise BadInput(
-                    f"expected a cut-out with transparency in {path}, got mode {picture.mode}; save it as RGBA"
+                    f"expected a cut-out with transparency in {path}, got mode {image.mode}; save it as RGBA"
                 )
-            rgba = np.asarray(picture.convert("RGBA"))
+            rgba = np.asarray(image.convert("RGBA"))
     except (OSError, SyntaxError, Image.DecompressionBombError) as problem:
         raise BadInput(f"expected a cut-out in {path}, but reading it failed ({problem}); replace the file") from None
     return np.ascontiguousarray(rgba[..., :3].transpose(2, 0, 1)), rgba[..., 3].astype(np.float32) / 255
 
 
 def read_matte(source: Path | bytes) -> Float[np.ndarray, "h w"] | None:
-    """Read only the transparency of a picture that `open_picture` can open, upright; None if it cuts nothing out."""
-    with _open_quietly(source if isinstance(source, Path) else BytesIO(source)) as picture:
-        if "A" not in picture.getbands() and "transparency" not in picture.info:
+    """Read only the transparency of an image that `open_image` can open, upright; None if it cuts nothing out."""
+    with _open_quietly(source if isinstance(source, Path) else BytesIO(source)) as image:
+        if "A" not in image.getbands() and "transparency" not in image.info:
             return None
-        turn = _turn(picture)
-        alpha = picture.convert("RGBA").getchannel("A")
+        turn = _turn(image)
+        alpha = image.convert("RGBA").getchannel("A")
         matte = np.asarray(alpha if turn is None else alpha.transpose(turn), dtype=np.float32) / 255
     return matte if matte.min() < 0.5 <= matte.max() else None
 
 
 def read_mask(path: Path) -> Bool[np.ndarray, "h w"]:
-    """Read a foreground mask from ``.npy`` (non-zero means foreground) or a picture (bright means foreground).
+    """Read a foreground mask from ``.npy`` (non-zero means foreground) or an image (bright means foreground).
 
-    In a picture everything above half of its brightest level is foreground.
+    In an image everything above half of its brightest level is foreground.
 
     Raises:
         BadInput: If the file cannot be read or does not hold one two-dimensional mask.
@@ -121,7 +121,7 @@ def read_mask(path: Path) -> Bool[np.ndarray, "h w"]:
         except (OSError, ValueError, EOFError) as problem:
             raise BadInput(f"expected a mask in {path}, but reading it failed ({problem}); rebuild it") from None
     else:
-        levels = np.asarray(open_picture(path).convert("L"))
+        levels = np.asarray(open_image(path).convert("L"))
         mask = levels > levels.max() / 2  # 0/1 and 0/255 files alike; a soft edge is cut in the middle
     mask = np.squeeze(mask)
     if mask.ndim != 2:
@@ -129,21 +129,21 @@ def read_mask(path: Path) -> Bool[np.ndarray, "h w"]:
     return np.ascontiguousarray(mask != 0)
 
 
-def resize_crop(picture: Image.Image, size: int, crop_fraction: float = 0.875, *, smooth: bool = True) -> Image.Image:
+def resize_crop(image: Image.Image, size: int, crop_fraction: float = 0.875, *, smooth: bool = True) -> Image.Image:
     """Resize the short side to ``size / crop_fraction`` and cut out the centre, as ImageNet evaluation does.
 
-    A picture that is already ``size × size`` is returned untouched if nothing is to be cropped.
+    An image that is already ``size × size`` is returned untouched if nothing is to be cropped.
 
     Args:
-        picture: Any size.
+        image: Any size.
         size: Side of the result in pixels.
         crop_fraction: Part of the short side that is kept; 0.875 is resize 256, crop 224; 1 only resizes.
-        smooth: Antialiased bilinear for pictures; False takes the nearest pixel, for masks.
+        smooth: Antialiased bilinear for images; False takes the nearest pixel, for masks.
     """
-    resized, (x0, y0) = _geometry(*picture.size, size, crop_fraction)
-    if resized != picture.size:
-        picture = picture.resize(resized, Image.Resampling.BILINEAR if smooth else Image.Resampling.NEAREST)
-    return picture if resized == (size, size) else picture.crop((x0, y0, x0 + size, y0 + size))
+    resized, (x0, y0) = _geometry(*image.size, size, crop_fraction)
+    if resized != image.size:
+        image = image.resize(resized, Image.Resampling.BILINEAR if smooth else Image.Resampling.NEAREST)
+    return image if resized == (size, size) else image.crop((x0, y0, x0 + size, y0 + size))
 
 
 def crop_box(
@@ -175,10 +175,10 @@ def _open_quietly(source: Path | BytesIO) -> Image.Image:
         return Image.open(source)
 
 
-def _turn(picture: Image.Image) -> Image.Transpose | None:
+def _turn(image: Image.Image) -> Image.Transpose | None:
     try:
         with _quietly():
-            return _TURNS.get(picture.getexif().get(_ORIENTATION, 1))
+            return _TURNS.get(image.getexif().get(_ORIENTATION, 1))
     except (OSError, SyntaxError, ValueError, TypeError, struct.error):
         return None  # broken EXIF says nothing, and the pixels are sound
 
@@ -191,17 +191,17 @@ def _quietly() -> Iterator[None]:
         yield
 
 
-def _to_rgb(picture: Image.Image) -> Image.Image:
-    """Convert any mode to RGB; 16-bit and float pictures are scaled, transparency is laid on white."""
-    if picture.mode.startswith("I;16") or picture.mode in {"I", "F"}:
-        levels = np.nan_to_num(np.asarray(picture, dtype=np.float64))
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """Convert any mode to RGB; 16-bit and float images are scaled, transparency is laid on white."""
+    if image.mode.startswith("I;16") or image.mode in {"I", "F"}:
+        levels = np.nan_to_num(np.asarray(image, dtype=np.float64))
         # a 16-bit file keeps its meaning by dividing by 257; Pillow's own conversion would clip at 255
         top = 65535.0 if levels.max() > 255 else 255.0
-        if picture.mode == "F" and levels.max() <= 1:
+        if image.mode == "F" and levels.max() <= 1:
             top = 1.0
-        picture = Image.fromarray((levels * (255.0 / top)).round().clip(0, 255).astype(np.uint8))
-    if "A" in picture.getbands() or "transparency" in picture.info:
-        rgba = picture.convert("RGBA")
+        image = Image.fromarray((levels * (255.0 / top)).round().clip(0, 255).astype(np.uint8))
+    if "A" in image.getbands() or "transparency" in image.info:
+        rgba = image.convert("RGBA")
         white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
         return Image.alpha_composite(white, rgba).convert("RGB")
-    return picture if picture.mode == "RGB" else picture.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")

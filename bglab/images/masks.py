@@ -29,7 +29,7 @@ class MaskQuality(NamedTuple):
     """What can be said of a cut-out without looking at it; shares lie in [0, 1].
 
     Attributes:
-        picture_share: Foreground, as a share of the picture.
+        image_share: Foreground, as a share of the image.
         box_share: Foreground inside the box, as a share of the box.
         components: Number of separate pieces (pixels that touch at a corner hang together).
         largest_share: Share of the foreground that lies in the largest piece; 0 for an empty mask.
@@ -37,7 +37,7 @@ class MaskQuality(NamedTuple):
         touches_box_centre: Whether any foreground lies in the central fifth of the box's width and height.
     """
 
-    picture_share: float
+    image_share: float
     box_share: float
     components: int
     largest_share: float
@@ -57,7 +57,7 @@ def grab_cut(
 ) -> Bool[np.ndarray, "h w"]:
     """Cut the foreground out of its box, as Noise or Signal does (Appendix A), but reproducibly.
 
-    OpenCV's GrabCut runs at full resolution on the RGB picture as it is: everything outside the box is
+    OpenCV's GrabCut runs at full resolution on the RGB image as it is: everything outside the box is
     background, everything inside may be foreground, and the result is neither cleaned nor feathered. The
     authors did not seed it, so their masks differ by tens of pixels from run to run; here the same seed gives
     the same mask, on any number of threads.
@@ -68,7 +68,7 @@ def grab_cut(
 
     Args:
         image: RGB, full resolution.
-        box: Half-open, in pixels; some of the picture must lie outside it, or be in ``background_hint``.
+        box: Half-open, in pixels; some of the image must lie outside it, or be in ``background_hint``.
         seed: Of the first attempt, at least 0; every further attempt takes the next one.
         iterations: Rounds of GrabCut.
         retries: Further attempts after a failure: OpenCV gives up, or less than 10 % of the box is foreground.
@@ -80,14 +80,14 @@ def grab_cut(
     """
     height, width = image.shape[-2:]
     _check_box(box, width, height, background_hint)
-    picture = np.ascontiguousarray(image.transpose(1, 2, 0))
+    image = np.ascontiguousarray(image.transpose(1, 2, 0))
     start = _starting_labels(box, height, width, foreground_hint, background_hint)
     x0, y0, x1, y1 = box
     least = LEAST_BOX_SHARE * (x1 - x0) * (y1 - y0)
     failure = ""
     for attempt in range(retries + 1):
         try:
-            mask = _cut(picture, start, (seed + attempt) % 2**31, iterations)
+            mask = _cut(image, start, (seed + attempt) % 2**31, iterations)
         except cv2.error as problem:
             failure = f"OpenCV gave up ({str(problem.err).strip() or problem.func})"
             continue
@@ -97,7 +97,7 @@ def grab_cut(
         failure = f"only {share:.1%} of the box came out as foreground"
     raise BadInput(
         f"expected GrabCut to find a foreground in at least {LEAST_BOX_SHARE:.0%} of the box {box}, but after "
-        f"{retries + 1} attempts {failure}; mend the box, give a foreground hint, or leave the picture out"
+        f"{retries + 1} attempts {failure}; mend the box, give a foreground hint, or leave the image out"
     )
 
 
@@ -109,7 +109,7 @@ def _check_box(box: Box, width: int, height: int, background_hint: Bool[np.ndarr
     hinted = background_hint is not None and bool(background_hint.any())
     if box == (0, 0, width, height) and not hinted:
         raise BadInput(
-            f"expected some background around the box, but {box} covers the whole picture; "
+            f"expected some background around the box, but {box} covers the whole image; "
             "draw it tighter, or give a background hint"
         )
 
@@ -136,14 +136,14 @@ def _starting_labels(
 
 
 def _cut(
-    picture: UInt8[np.ndarray, "h w 3"], start: UInt8[np.ndarray, "h w"], seed: int, iterations: int
+    image: UInt8[np.ndarray, "h w 3"], start: UInt8[np.ndarray, "h w"], seed: int, iterations: int
 ) -> Bool[np.ndarray, "h w"]:
     """Run GrabCut once."""
     # the generator that seeds its colour clusters belongs to this thread, so other threads cannot disturb it
     cv2.setRNGSeed(seed)
     labels, no_rectangle = start.copy(), (0, 0, 0, 0)
     models = np.zeros((1, 65)), np.zeros((1, 65))
-    cv2.grabCut(picture, labels, no_rectangle, models[0], models[1], iterations, cv2.GC_INIT_WITH_MASK)
+    cv2.grabCut(image, labels, no_rectangle, models[0], models[1], iterations, cv2.GC_INIT_WITH_MASK)
     return (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
 
 
@@ -152,8 +152,8 @@ def polygon_mask(points: Sequence[tuple[float, float]], height: int, width: int)
 
     Args:
         points: Corners ``(x, y)`` in pixels; like a half-open box, ``(0, 0)`` to ``(width, height)`` is all.
-        height: Of the picture.
-        width: Of the picture.
+        height: Of the image.
+        width: Of the image.
 
     Raises:
         BadInput: If there are fewer than three corners.
@@ -184,7 +184,7 @@ def mask_quality(mask: Bool[np.ndarray, "h w"], box: Box) -> MaskQuality:
         >>> mask = polygon_mask([(1, 1), (4, 1), (4, 4), (1, 4)], 5, 10)
         >>> mask[2, 2] = False
         >>> quality = mask_quality(mask, (1, 1, 5, 5))
-        >>> quality.picture_share, quality.box_share, quality.components, round(quality.hole_share, 3)
+        >>> quality.image_share, quality.box_share, quality.components, round(quality.hole_share, 3)
         (0.16, 0.5, 1, 0.111)
     """
     x0, y0, x1, y1 = box
@@ -194,7 +194,7 @@ def mask_quality(mask: Bool[np.ndarray, "h w"], box: Box) -> MaskQuality:
     total = int(mask.sum())
     filled = int(_without_holes(mask).sum())
     return MaskQuality(
-        picture_share=float(mask.mean()),
+        image_share=float(mask.mean()),
         box_share=float(inside.mean()),
         components=len(sizes),
         largest_share=float(sizes.max() / total) if total else 0.0,
@@ -225,7 +225,7 @@ def refine(
 ) -> Bool[np.ndarray, "h w"]:
     """Clean a mask, in the order of the options; erode and dilate by the same radius to remove thin bits.
 
-    An object that the picture's edge cuts off stays cut off there. To feather the edge, see `pixels.soften`.
+    An object that the image's edge cuts off stays cut off there. To feather the edge, see `pixels.soften`.
 
     Args:
         mask: True on the foreground.
@@ -260,7 +260,7 @@ def refine(
 
 
 def _without_holes(mask: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
-    """Fill background that cannot reach the picture's edge without stepping diagonally."""
+    """Fill background that cannot reach the image's edge without stepping diagonally."""
     return np.asarray(ndimage.binary_fill_holes(mask), dtype=bool)
 
 
@@ -278,15 +278,15 @@ def paper_filter(
     size: int = 224,
     crop_fraction: float = 0.875,
 ) -> str:
-    """Say why Noise or Signal would leave a picture out (Appendix A), or nothing if it would keep it.
+    """Say why Noise or Signal would leave an image out (Appendix A), or nothing if it would keep it.
 
     The box may cover at most 90 % of the centre crop, and the crop must keep at least half of it; what lies in
     the crop is counted in pixels after a nearest-pixel resize, as the authors' generator does.
 
     Args:
-        box: Half-open, in pixels of the full picture.
-        width: Of the full picture.
-        height: Of the full picture.
+        box: Half-open, in pixels of the full image.
+        width: Of the full image.
+        height: Of the full image.
         mask: The cut-out at full size; without it only the box is judged.
         size: Side of the centre crop.
         crop_fraction: Part of the resized short side that the crop keeps.

@@ -1,12 +1,12 @@
 """Move, scale and mirror a cut-out: the one geometry of the lab, which the browser draws in the same way.
 
 Coordinates are pixel edges: pixel column ``i`` covers ``[i, i + 1]`` and is sampled at its centre ``i + 0.5``; the
-picture covers ``[0, W] × [0, H]`` and its centre is ``(W / 2, H / 2)``. What is shown at ``(x, y)`` comes from
+image covers ``[0, W] × [0, H]`` and its centre is ``(W / 2, H / 2)``. What is shown at ``(x, y)`` comes from
 
     u = (x - W / 2 - dx · W) / scale + W / 2        v = (y - H / 2 - dy · H) / scale + H / 2
 
-of the picture, which is mirrored left to right first if ``flip`` (then it comes from ``W - u`` of the picture as it
-was). Between pixel centres both picture and mask are interpolated bilinearly. Beyond the outermost centres a picture
+of the image, which is mirrored left to right first if ``flip`` (then it comes from ``W - u`` of the image as it
+was). Between pixel centres both image and mask are interpolated bilinearly. Beyond the outermost centres an image
 repeats its border; a mask is 0 outside, so that it falls off to 0 within half a pixel beyond the border's centres.
 """
 
@@ -30,7 +30,7 @@ class Placement:
     Attributes:
         dx: Shift to the right, as a fraction of the width.
         dy: Shift downwards, as a fraction of the height.
-        scale: Size, about the picture's centre; 1 leaves it.
+        scale: Size, about the image's centre; 1 leaves it.
         flip: Mirror left to right.
 
     Raises:
@@ -58,7 +58,7 @@ def place(
         placements: One a result.
 
     Returns:
-        The moved pictures in the same levels, not rounded, and their alpha in [0, 1]; `pixels.composite` lays one over
+        The moved images in the same levels, not rounded, and their alpha in [0, 1]; `pixels.composite` lays one over
         a background.
 
     Example:

@@ -2,7 +2,7 @@
 
 Time for a Background Check! pastes objects on textures without naming their source; these families are the
 default here, keyed so that a plate depends on (seed, key) alone. The Describable Textures Dataset, which the paper
-cites, or any folder of pictures can take their place.
+cites, or any folder of images can take their place.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from PIL import Image
 
 from bglab.catalogue import Catalogue
 from bglab.errors import BadInput, MissingData, UnknownName
-from bglab.images.io import PICTURE_SUFFIXES, open_picture
+from bglab.images.io import IMAGE_SUFFIXES, open_image
 from bglab.seeding import digest, keyed_generator
 
 #: Plates in a procedural stock, and their side: enough that a set sees variety, few enough to stay in memory.
@@ -157,13 +157,13 @@ def open_plates(source: str = "procedural", *, seed: int = 0) -> Plates:
 
     Args:
         source: ``procedural`` (`FAMILIES`, made here), ``dtd:PATH`` (the Describable Textures Dataset, the folder that
-            holds ``images/``), or ``folder:PATH`` (every picture below a folder).
+            holds ``images/``), or ``folder:PATH`` (every image below a folder).
         seed: Of procedural plates.
 
     Raises:
         UnknownName: If there is no such source.
         MissingData: If the folder is not there.
-        BadInput: If it holds no picture.
+        BadInput: If it holds no image.
 
     Example:
         >>> name, plate = open_plates().draw(np.random.default_rng(0), 24, 40)
@@ -179,9 +179,9 @@ def open_plates(source: str = "procedural", *, seed: int = 0) -> Plates:
     folder = root / "images" if scheme == "dtd" else root
     if not folder.is_dir():
         raise MissingData(f"expected a folder of textures at {folder} for '{source}', got none; unpack it there")
-    files = [f for f in sorted(folder.rglob("*")) if f.suffix.lower() in PICTURE_SUFFIXES and f.name[0] != "."]
+    files = [f for f in sorted(folder.rglob("*")) if f.suffix.lower() in IMAGE_SUFFIXES and f.name[0] != "."]
     if not files:
-        raise BadInput(f"expected pictures below {folder} for '{source}', got none; give another folder")
+        raise BadInput(f"expected images below {folder} for '{source}', got none; give another folder")
     names = tuple(file.relative_to(folder).as_posix() for file in files)
     sizes = [f"{name} {file.stat().st_size}" for name, file in zip(names, files, strict=True)]
     return Plates(
@@ -207,7 +207,7 @@ def _plate_of_stock(seed: int, name: str) -> UInt8[np.ndarray, "3 s s"]:
 
 @functools.lru_cache(maxsize=_STOCK)
 def _photograph(file: Path) -> UInt8[np.ndarray, "3 h w"]:
-    return np.asarray(open_picture(file)).transpose(2, 0, 1)
+    return np.asarray(open_image(file)).transpose(2, 0, 1)
 
 
 def _tiled(plate: UInt8[np.ndarray, "3 ph pw"], height: int, width: int) -> UInt8[np.ndarray, "3 h w"]:
@@ -219,5 +219,5 @@ def _enlarged(plate: UInt8[np.ndarray, "3 ph pw"], height: int, width: int) -> U
     """Enlarge a plate, keeping its proportions, until it covers the size."""
     factor = max(height / plate.shape[1], width / plate.shape[2])
     size = (max(width, round(plate.shape[2] * factor)), max(height, round(plate.shape[1] * factor)))
-    picture = Image.fromarray(np.ascontiguousarray(plate.transpose(1, 2, 0)))
-    return np.asarray(picture.resize(size, Image.Resampling.BICUBIC)).transpose(2, 0, 1)
+    image = Image.fromarray(np.ascontiguousarray(plate.transpose(1, 2, 0)))
+    return np.asarray(image.resize(size, Image.Resampling.BICUBIC)).transpose(2, 0, 1)

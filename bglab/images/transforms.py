@@ -46,9 +46,9 @@ class EvaluationTransform:
         parts = [str(self.size), f"{self.crop_pct:.6g}", self.interpolation, self.crop_mode]
         return "-".join(parts if self.crop_mode != "border" else [*parts, *(f"{value:g}" for value in self.mean)])
 
-    def __call__(self, picture: Image.Image) -> UInt8[np.ndarray, "3 s s"]:
-        """Resize and crop an RGB picture; levels stay 0 to 255."""
-        return _timm_transform(*astuple(self))(picture).numpy()
+    def __call__(self, image: Image.Image) -> UInt8[np.ndarray, "3 s s"]:
+        """Resize and crop an RGB image; levels stay 0 to 255."""
+        return _timm_transform(*astuple(self))(image).numpy()
 
 
 @functools.lru_cache(maxsize=64)

@@ -18,7 +18,7 @@ def create_network(architecture: str, outputs: int, size: int = 224) -> nn.Modul
     Args:
         architecture: A name of timm, or ``tv_`` and a name of torchvision.
         outputs: Number of classes.
-        size: Side in pixels of the pictures it will see; matters only to networks of a fixed size.
+        size: Side in pixels of the images it will see; matters only to networks of a fixed size.
 
     Raises:
         UnknownName: With the nearest name.
@@ -65,9 +65,9 @@ class Grouped(nn.Module):
         self.network = network
         self.members = [[i for i, g in enumerate(groups) if g == group] for group in sorted(set(groups))]
 
-    def forward(self, pictures: Tensor) -> Tensor:
+    def forward(self, images: Tensor) -> Tensor:
         """Give logits of the coarse classes."""
-        logits = self.network(pictures)
+        logits = self.network(images)
         return torch.stack([logits[:, members].amax(1) for members in self.members], dim=1)
 
 

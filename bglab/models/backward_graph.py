@@ -59,7 +59,7 @@ def write_out(module: nn.Module, examples: Sequence[Tensor]) -> fx.GraphModule:
         BadInput: If the module turns the first dimension into a plain number, which the trace would then hold, or
             writes into part of a value.
     """
-    # the tracer takes sides of one length for the same side, so the number of pictures must be no other's
+    # the tracer takes sides of one length for the same side, so the number of images must be no other's
     others = {side for example in examples for side in example.shape[1:]}
     count = next(n for n in range(5, 1000) if n not in others)
     batches = [example[:1].expand(count, *example.shape[1:]).contiguous() for example in examples]
@@ -70,7 +70,7 @@ def write_out(module: nn.Module, examples: Sequence[Tensor]) -> fx.GraphModule:
     free = next(node for node in traced.graph.nodes if node.op == "placeholder").meta["val"].shape[0]
     if not isinstance(free, torch.SymInt) or free.node.expr.is_number:
         name = type(module).__name__
-        raise BadInput(f"expected a network that takes any number of pictures, but {name} fixes it; run it by torch")
+        raise BadInput(f"expected a network that takes any number of images, but {name} fixes it; run it by torch")
     _fix_sides(traced.graph, free.node.expr)
     for node in list(traced.graph.nodes):
         rule = _RULES.get(node.target)
@@ -156,7 +156,7 @@ _DECOMPOSITIONS: dict[Any, Callable[..., Any]] = {
 
 
 def _fix_sides(graph: fx.Graph, free: Any) -> None:
-    """Put numbers where the trace computes with the sides of pictures; only their number stays free."""
+    """Put numbers where the trace computes with the sides of images; only their number stays free."""
     for node in list(graph.nodes):
         value = node.meta.get("val")
         if not isinstance(value, (torch.SymInt, torch.SymFloat)):

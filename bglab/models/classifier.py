@@ -1,4 +1,4 @@
-"""Classifiers: RGB uint8 pictures in, logits out; a classifier owns its weights' identity and preprocessing."""
+"""Classifiers: RGB uint8 images in, logits out; a classifier owns its weights' identity and preprocessing."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ class ModelSpec:
         name: Architecture.
         tag: Which weights of it.
         sha256: Of the weights' tensors, first 16 hexadecimal digits.
-        mean: Per channel, of pictures in [0, 1].
-        std: Per channel, of pictures in [0, 1].
+        mean: Per channel, of images in [0, 1].
+        std: Per channel, of images in [0, 1].
         input_size: Side in pixels the weights were evaluated at.
         fixed_input_size: True if the network accepts no other size.
         space: Label space of its logits: ``imagenet`` or ``in9``, or a set's own.
@@ -100,7 +100,7 @@ class Classifier:
     Attributes:
         spec: Identity of the weights.
         classes: Names of its own classes.
-        network: Takes uint8 pictures and normalises them itself; saliency reads it.
+        network: Takes uint8 images and normalises them itself; saliency reads it.
         engine: What runs it.
     """
 
@@ -109,21 +109,21 @@ class Classifier:
     network: Normalised = field(repr=False)
     engine: Engine = field(repr=False)
 
-    def __call__(self, pictures: Tensor) -> Float[Tensor, "n c"]:
-        """Give logits in float32; a network of fixed size resizes the pictures itself.
+    def __call__(self, images: Tensor) -> Float[Tensor, "n c"]:
+        """Give logits in float32; a network of fixed size resizes the images itself.
 
         Args:
-            pictures: RGB levels as uint8, ``n 3 h w``, any size.
+            images: RGB levels as uint8, ``n 3 h w``, any size.
 
         Raises:
-            BadInput: If they are no such pictures.
+            BadInput: If they are no such images.
         """
-        if pictures.dtype != torch.uint8 or pictures.ndim != 4 or pictures.shape[1] != 3:
+        if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3:
             raise BadInput(
-                f"expected uint8 pictures of shape (n, 3, h, w), got {pictures.dtype} of shape "
-                f"{tuple(pictures.shape)}; classifiers take levels 0 to 255, not normalised floats"
+                f"expected uint8 images of shape (n, 3, h, w), got {images.dtype} of shape "
+                f"{tuple(images.shape)}; classifiers take levels 0 to 255, not normalised floats"
             )
-        return self.engine.logits(pictures)
+        return self.engine.logits(images)
 
 
 def load_classifier(
@@ -195,7 +195,7 @@ def build_classifier(source: str, weights: _Weights, choice: EngineChoice | None
 
 
 def _accepts(network: nn.Module, size: int) -> bool:
-    """Try whether a network takes pictures of another size than its own (transformers often do not)."""
+    """Try whether a network takes images of another size than its own (transformers often do not)."""
     try:
         with torch.inference_mode():
             network(torch.zeros(1, 3, size, size))

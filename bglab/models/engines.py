@@ -1,7 +1,7 @@
 """Where the arithmetic runs: torch on any device, or OpenVINO on a processor.
 
-An engine takes RGB pictures as uint8 and gives logits in float32; normalisation is part of the network it runs,
-so that neither the host nor the bus ever handles float pictures.
+An engine takes RGB images as uint8 and gives logits in float32; normalisation is part of the network it runs,
+so that neither the host nor the bus ever handles float images.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ _AMP = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 class Normalised(nn.Module):
-    """A network that takes uint8 RGB pictures and normalises them itself.
+    """A network that takes uint8 RGB images and normalises them itself.
 
     Args:
-        network: Takes normalised float pictures.
-        mean: Per channel, of pictures in [0, 1].
-        std: Per channel, of pictures in [0, 1].
-        resize: Side in pixels that a fixed-size network insists on; None feeds pictures as they are.
+        network: Takes normalised float images.
+        mean: Per channel, of images in [0, 1].
+        std: Per channel, of images in [0, 1].
+        resize: Side in pixels that a fixed-size network insists on; None feeds images as they are.
     """
 
     shift: Tensor
@@ -58,9 +58,9 @@ class Normalised(nn.Module):
         self.register_buffer("shift", 255.0 * torch.tensor(mean).view(1, 3, 1, 1))
         self.register_buffer("scale", 1.0 / (255.0 * torch.tensor(std).view(1, 3, 1, 1)))
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        """Give logits, ``n c``, for uint8 pictures, ``n 3 h w``."""
-        levels = pictures.to(self.shift.dtype)
+    def forward(self, images: Tensor) -> Tensor:
+        """Give logits, ``n c``, for uint8 images, ``n 3 h w``."""
+        levels = images.to(self.shift.dtype)
         if self.resize is not None and levels.shape[-1] != self.resize:
             levels = nn.functional.interpolate(
                 levels, size=(self.resize, self.resize), mode="bilinear", align_corners=False, antialias=True
@@ -74,7 +74,7 @@ class Engine(ABC):
     Attributes:
         name: ``torch`` or ``openvino``.
         precision: ``float32``, ``bfloat16`` or ``float16``.
-        device: Where pictures should lie.
+        device: Where images should lie.
     """
 
     name: str
@@ -83,10 +83,10 @@ class Engine(ABC):
 
     @abstractmethod
     def get_ready(self, height: int, width: int) -> None:
-        """Do what has to be done once for pictures of this size, so that it is not counted as speed."""
+        """Do what has to be done once for images of this size, so that it is not counted as speed."""
 
     @abstractmethod
-    def logits(self, pictures: UInt8[Tensor, "n 3 h w"]) -> Float[Tensor, "n c"]:
+    def logits(self, images: UInt8[Tensor, "n 3 h w"]) -> Float[Tensor, "n c"]:
         """Classify a batch; float32 logits on the processor or the engine's device."""
 
 
@@ -106,22 +106,22 @@ class TorchEngine(Engine):
             self._network = torch.compile(self._network, dynamic=False)
 
     def get_ready(self, height: int, width: int) -> None:
-        """Run one black picture, which starts the device's libraries; a compiled network compiles here."""
+        """Run one black image, which starts the device's libraries; a compiled network compiles here."""
         self.logits(torch.zeros(1, 3, height, width, dtype=torch.uint8))
 
-    def logits(self, pictures: UInt8[Tensor, "n 3 h w"]) -> Float[Tensor, "n c"]:
+    def logits(self, images: UInt8[Tensor, "n 3 h w"]) -> Float[Tensor, "n c"]:
         """Classify a batch on the engine's device."""
-        pictures = pictures.to(self.device, non_blocking=True).contiguous(memory_format=torch.channels_last)
+        images = images.to(self.device, non_blocking=True).contiguous(memory_format=torch.channels_last)
         mixed = (
             torch.autocast(self.device.type, dtype=_AMP[self.precision]) if self.precision in _AMP else nullcontext()
         )
         with torch.inference_mode(), mixed:
-            return self._network(pictures).float()
+            return self._network(images).float()
 
 
 @final
 class OpenVINOEngine(Engine):
-    """OpenVINO on a processor, converted from the torch module in memory; one compilation a picture size."""
+    """OpenVINO on a processor, converted from the torch module in memory; one compilation an image size."""
 
     name = "openvino"
 
@@ -144,11 +144,11 @@ class OpenVINOEngine(Engine):
         if (height, width) not in self._requests:
             self._requests[height, width] = self._compile(height, width)
 
-    def logits(self, pictures: UInt8[Tensor, "n 3 h w"]) -> Float[Tensor, "n c"]:
+    def logits(self, images: UInt8[Tensor, "n 3 h w"]) -> Float[Tensor, "n c"]:
         """Classify a batch on the processor."""
-        height, width = pictures.shape[-2:]
+        height, width = images.shape[-2:]
         self.get_ready(height, width)
-        batch = np.ascontiguousarray(pictures.cpu().numpy())
+        batch = np.ascontiguousarray(images.cpu().numpy())
         with self._busy:
             answer = self._requests[height, width].infer({0: batch}, share_inputs=True)
             return torch.from_numpy(np.array(answer[0], dtype=np.float32))
@@ -190,7 +190,7 @@ class OpenVINOEngine(Engine):
         self._network.to(memory_format=torch.contiguous_format)
         model = _converted(core, make, key, examples)
         hints = {
-            # one stream over all cores: batches come one after another, and a widget's single picture is fastest
+            # one stream over all cores: batches come one after another, and a widget's single image is fastest
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": "bf16" if self.precision == "bfloat16" else "f32",
         }

@@ -100,7 +100,7 @@ _OF_TODAY = (
     Network("vit_base_patch16_clip_224.laion2b_ft_in12k_in1k", "CLIP", note="the image tower, fine-tuned"),
 )
 
-#: The thirty-two, in the order of their families. Figures order them by accuracy on unmodified pictures.
+#: The thirty-two, in the order of their families. Figures order them by accuracy on unmodified images.
 NETWORKS: Catalogue[Network] = Catalogue("network", {network.name: network for network in _OF_THE_PAPER})
 
 #: Networks that came after the paper.

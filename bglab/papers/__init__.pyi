@@ -1,6 +1,6 @@
 from .artefact import Artefact as Artefact
 from .artefact import Outcome as Outcome
-from .artefact import first_lack as first_lack
+from .artefact import first_missing as first_missing
 from .comparisons import laid_out as laid_out
 from .comparisons import score_table as score_table
 from .contents import PAPERS as PAPERS
@@ -11,7 +11,7 @@ from .illustrations import plot_versions as plot_versions
 from .kept_answers import STUDIES as STUDIES
 from .kept_answers import trained_answers as trained_answers
 from .report import write_report as write_report
-from .reproduction import Workbench as Workbench
+from .reproduction import Reproduction as Reproduction
 from .runner import run as run
 from .settings import DEFAULT_MODELS as DEFAULT_MODELS
 from .settings import Settings as Settings

@@ -1,7 +1,7 @@
-"""What a reproduction consists of: artefacts, what each needs, what it gives, and the verdict on it.
+"""What a reproduction consists of: artefacts, what each needs, what it gives, and the status on it.
 
 An artefact is a table or figure of a paper. It makes a `Product` from a workbench (`bglab.papers.reproduction`) and
-never judges itself: `judge` holds the product against the printed numbers, in one place and by one rule.
+never judges itself: `status_of` holds the product against the printed numbers, in one place and by one rule.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from matplotlib.figure import Figure
 from bglab.analysis import published
 
 if TYPE_CHECKING:
-    from bglab.papers.reproduction import Workbench
+    from bglab.papers.reproduction import Reproduction
 
-from bglab.papers.missing import Lack
+from bglab.papers.missing import Missing
 
 State = Literal["ready", "needs training", "needs data"]
-Verdict = Literal["reproduced", "differs", "other data", "other models", "not compared", "not run", "failed"]
+Status = Literal["reproduced", "differs", "other data", "other models", "not compared", "not run", "failed"]
 
-#: What each verdict means, for the report.
-VERDICTS: dict[Verdict, str] = {
+#: What each status means, for the report.
+STATUSES: dict[Status, str] = {
     "reproduced": "every printed number that was compared lies in our 95 % interval",
     "differs": "at least one printed number lies outside our 95 % interval",
     "other data": "made from other data than the paper's: numbers stand side by side and are not judged",
@@ -38,16 +38,16 @@ VERDICTS: dict[Verdict, str] = {
 
 
 @dataclass(frozen=True)
-class Need:
+class Requirement:
     """Something that must be there before an artefact can be made.
 
     Attributes:
         text: What it is, as a list shows it.
-        lack: Says what of it is missing on a workbench; None if it is all there.
+        missing: Says what of it is missing on a workbench; None if it is all there.
     """
 
     text: str
-    lack: Callable[[Workbench], Lack | None]
+    missing: Callable[[Reproduction], Missing | None]
 
 
 class Test(NamedTuple):
@@ -88,7 +88,7 @@ class Product:
 
     @property
     def n(self) -> tuple[int, int] | None:
-        """Fewest and most pictures behind a number; None if the table counts none."""
+        """Fewest and most images behind a number; None if the table counts none."""
         counts = self.table["n"].to_numpy(float, na_value=np.nan) if "n" in self.table.columns else np.empty(0)
         known = counts[np.isfinite(counts)]
         return (int(known.min()), int(known.max())) if known.size else None
@@ -116,8 +116,8 @@ class Artefact:
     title: str
     place: str
     about: str
-    make: Callable[[Workbench], Product]
-    needs: tuple[Need, ...] = ()
+    make: Callable[[Reproduction], Product]
+    needs: tuple[Requirement, ...] = ()
     printed: tuple[str, ...] = ()
     label: str = ""
     layout: Callable[[pd.DataFrame], pd.DataFrame] | None = None
@@ -143,7 +143,7 @@ class Outcome:
 
     Attributes:
         artefact: Which one.
-        verdict: See `VERDICTS`.
+        status: See `STATUSES`.
         reason: Why it was not run, why it failed, or how many numbers agree; one sentence.
         command: What gets what is missing; "" if nothing is.
         product: What was made; None if nothing was.
@@ -152,7 +152,7 @@ class Outcome:
     """
 
     artefact: Artefact
-    verdict: Verdict
+    status: Status
     reason: str = ""
     command: str = ""
     product: Product | None = None
@@ -160,18 +160,18 @@ class Outcome:
     files: tuple[str, ...] = ()
 
 
-def first_lack(artefact: Artefact, bench: Workbench) -> Lack | None:
+def first_missing(artefact: Artefact, reproduction: Reproduction) -> Missing | None:
     """Give the first thing the artefact needs and the workbench does not have."""
-    return next((lack for need in artefact.needs if (lack := need.lack(bench)) is not None), None)
+    return next((missing for need in artefact.needs if (missing := need.missing(reproduction)) is not None), None)
 
 
-def state_of(artefact: Artefact, bench: Workbench) -> State:
+def state_of(artefact: Artefact, reproduction: Reproduction) -> State:
     """Say whether an artefact can be made now, from what is there or may be trained."""
-    lack = first_lack(artefact, bench)
-    return lack.state if lack else "ready"
+    missing = first_missing(artefact, reproduction)
+    return missing.state if missing else "ready"
 
 
-def judge(artefact: Artefact, product: Product, *, papers_data: bool) -> tuple[Verdict, str]:
+def status_of(artefact: Artefact, product: Product, *, papers_data: bool) -> tuple[Status, str]:
     """Hold a product against the printed numbers.
 
     Args:
@@ -180,7 +180,7 @@ def judge(artefact: Artefact, product: Product, *, papers_data: bool) -> tuple[V
         papers_data: Whether it was made from the data that the paper used.
 
     Returns:
-        The verdict, and a sentence on it.
+        The status, and a sentence on it.
     """
     printed = len(artefact.printed_rows())
     if artefact.uses_data and not papers_data:

@@ -18,7 +18,7 @@ def score_table(predictions: pd.DataFrame, *, keys: Sequence[str] = ("model",), 
     """Give accuracies and the background gap in one long table, as the papers' tables list them.
 
     Args:
-        predictions: One row a picture seen by one model.
+        predictions: One row per image seen by one model.
         keys: Columns that tell the models apart.
         gap: Whether to add the gap, which needs Mixed-Same and Mixed-Rand.
 
@@ -38,7 +38,7 @@ def model_tests(predictions: pd.DataFrame, variants: Sequence[str]) -> tuple[Tes
     """Test each pair of models on each variant: McNemar's exact test, Holm's correction over all of them.
 
     Args:
-        predictions: One row a picture seen by one model.
+        predictions: One row per image seen by one model.
         variants: What to compare on.
 
     Returns:
@@ -64,7 +64,7 @@ def _detectable(n: int, discordant: int) -> float:
     return detectable_difference(n, discordant / n) if discordant else math.nan
 
 
-def beside_printed(
+def compare_with_published(
     ours: pd.DataFrame, printed: pd.DataFrame, names: Mapping[str, tuple[str, str]]
 ) -> pd.DataFrame | None:
     """Put the printed numbers next to those of the models that the paper has too.

@@ -1,4 +1,4 @@
-"""Pictures of the variants: what each does to a scene, and what a classifier makes of it."""
+"""Images of the variants: what each does to a scene, and what a classifier makes of it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from torch import Tensor
 
 from bglab.errors import UnknownName
-from bglab.figures import plot_pictures, theme
+from bglab.figures import plot_images, theme
 from bglab.images import background_strip, box_mask, composite, plain, tile, tile_box
 from bglab.labels import OUTSIDE
 from bglab.models import Classifier, ask
@@ -34,27 +34,27 @@ def plot_versions(
     columns: int = 4,
     ax: Axes | None = None,
 ) -> Axes:
-    """Show one picture in several variants with the classifier's answer (Noise or Signal, Figures 1 and 14-21).
+    """Show one image in several variants with the classifier's answer (Noise or Signal, Figures 1 and 14-21).
 
     Args:
-        classifier: Whose answers stand below the pictures.
-        sets: Where to look for the picture; the first set that has one is used.
-        class_name: Class of the picture.
+        classifier: Whose answers stand below the images.
+        sets: Where to look for the image; the first set that has one is used.
+        class_name: Class of the image.
         variants: Which versions to show, in order.
-        scene: Id of the picture; "" takes the first of the class that can show all versions.
-        columns: Pictures a row.
+        scene: Id of the image; "" takes the first of the class that can show all versions.
+        columns: Images a row.
         ax: Where to draw; None makes a figure.
 
     Raises:
-        UnknownName: If no set has such a picture.
+        UnknownName: If no set has such an image.
     """
     datasets, shown = _find(sets, class_name, variants, scene)
     names = (*datasets[0].classes, OUTSIDE_NAME)
-    pictures = [dataset[shown] for dataset in datasets]
-    answers = [names[ask(classifier, picture).prediction] for picture in pictures]
+    images = [dataset[shown] for dataset in datasets]
+    answers = [names[ask(classifier, image).prediction] for image in images]
     with _own_theme(ax):
-        return plot_pictures(
-            [picture.numpy() for picture in pictures],
+        return plot_images(
+            [image.numpy() for image in images],
             [VARIANTS[name].title for name in variants],
             labels=[class_name] * len(answers),
             predictions=answers,
@@ -87,7 +87,7 @@ def plot_tiling(prepared: PreparedScenes, scene: str, *, ax: Axes | None = None)
     ]
     titles = ["The object's box", "Largest strip beside it", "The strip, tiled", "Tiles copied into the box"]
     with _own_theme(ax):
-        return plot_pictures([step.numpy() for step in steps], titles, columns=4, ax=ax)
+        return plot_images([step.numpy() for step in steps], titles, columns=4, ax=ax)
 
 
 def plot_masks(prepared: PreparedScenes, *, columns: int = 6, ax: Axes | None = None) -> Axes:
@@ -95,7 +95,7 @@ def plot_masks(prepared: PreparedScenes, *, columns: int = 6, ax: Axes | None = 
 
     Args:
         prepared: The scenes.
-        columns: Pictures a row.
+        columns: Images a row.
         ax: Where to draw; None makes a figure.
     """
     images = torch.from_numpy(np.asarray(prepared.images))
@@ -104,7 +104,7 @@ def plot_masks(prepared: PreparedScenes, *, columns: int = 6, ax: Axes | None = 
     shown = composite(images, grey, masks)
     titles = [record.id for record in prepared.scenes.records]
     with _own_theme(ax):
-        return plot_pictures(list(shown.numpy()), titles, columns=columns, ax=ax)
+        return plot_images(list(shown.numpy()), titles, columns=columns, ax=ax)
 
 
 def _own_theme(ax: Axes | None) -> AbstractContextManager[None]:
@@ -113,7 +113,7 @@ def _own_theme(ax: Axes | None) -> AbstractContextManager[None]:
 
 
 def _outlined(image: UInt8[Tensor, "3 h w"], box: tuple[int, int, int, int]) -> UInt8[Tensor, "3 h w"]:
-    """Draw the outline of a box into a picture, as wide as a hundredth of it."""
+    """Draw the outline of a box into an image, as wide as a hundredth of it."""
     height, width = image.shape[-2:]
     line = max(1, round(max(height, width) / 100))
     x0, y0, x1, y1 = box
@@ -125,7 +125,7 @@ def _outlined(image: UInt8[Tensor, "3 h w"], box: tuple[int, int, int, int]) -> 
 def _find(
     sets: Sequence[PreparedScenes], class_name: str, variants: Sequence[str], scene: str
 ) -> tuple[list[Dataset], str]:
-    """Find a picture of the class that every variant can show, and give the variants' data sets."""
+    """Find an image of the class that every variant can show, and give the variants' data sets."""
     for prepared in sets:
         datasets = [compose(prepared, variant) for variant in variants]
         able = set.intersection(*({row.scene for row in dataset.rows} for dataset in datasets))
@@ -133,6 +133,6 @@ def _find(
             named = record.label != OUTSIDE and prepared.scenes.classes[record.label] == class_name
             if named and record.id in able and scene in {"", record.id}:
                 return datasets, record.id
-    wanted = f"scene '{scene}'" if scene else "picture"
+    wanted = f"scene '{scene}'" if scene else "image"
     where = ", ".join(prepared.scenes.name for prepared in sets)
     raise UnknownName(f"no {wanted} of class '{class_name}' that can show {', '.join(variants)} in {where}")

@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from bglab.catalogue import Catalogue
-from bglab.papers.reproduction import Workbench
+from bglab.papers.reproduction import Reproduction
 from bglab.papers.settings import Settings
 from bglab.papers.training_runs import NETWORKS
 from bglab.results import file_name, read_predictions_file, versions, write_predictions
@@ -71,7 +71,7 @@ STUDIES: Catalogue[Study] = Catalogue(
 
 
 def trained_answers(
-    source: Workbench | Settings,
+    source: Reproduction | Settings,
     names: Sequence[str],
     kept: Path | str,
     *,
@@ -92,43 +92,43 @@ def trained_answers(
         MissingData: If a network is neither kept nor given nor can be trained.
         BadInput: If a file is broken.
     """
-    bench = source if isinstance(source, Workbench) else Workbench(source)
-    return pd.concat([_answers(bench, name, Path(kept), tuple(variants)) for name in names], ignore_index=True)
+    reproduction = source if isinstance(source, Reproduction) else Reproduction(source)
+    return pd.concat([_answers(reproduction, name, Path(kept), tuple(variants)) for name in names], ignore_index=True)
 
 
-def kept_file(bench: Workbench, name: str, kept: Path | str) -> Path:
+def kept_file(reproduction: Reproduction, name: str, kept: Path | str) -> Path:
     """Say where the answers of a network lie: other scenes to train or to test on are another file."""
     data = NETWORKS[name].data
-    source = _slug(bench.trained.training_scenes(data)) if bench.trained.training_uri(data) else "given"
-    return Path(kept) / _slug(bench.scenes) / f"{name}-{bench.trained.preset}-{source}.parquet"
+    source = _slug(reproduction.trained.training_scenes(data)) if reproduction.trained.training_uri(data) else "given"
+    return Path(kept) / _slug(reproduction.scenes) / f"{name}-{reproduction.trained.preset}-{source}.parquet"
 
 
 def _slug(scenes: SceneSet) -> str:
     return file_name(f"{scenes.name}-{scenes.fingerprint[:6]}")
 
 
-def _answers(bench: Workbench, name: str, kept: Path, variants: tuple[str, ...]) -> pd.DataFrame:
-    path = kept_file(bench, name, kept)
+def _answers(reproduction: Reproduction, name: str, kept: Path, variants: tuple[str, ...]) -> pd.DataFrame:
+    path = kept_file(reproduction, name, kept)
     found = read_predictions_file(path) if path.is_file() else None
     if found is None or not set(variants) <= set(found["variant"]):
         # what the file held is asked again, so that all of it comes from one network
         wanted = dict.fromkeys([*(found["variant"] if found is not None else ()), *variants])
-        found = _ask(bench, name, path, tuple(wanted))
+        found = _ask(reproduction, name, path, tuple(wanted))
     chosen = found.loc[found["variant"].isin(variants)].drop(columns=_LEFT_OUT)
     return chosen.assign(train=name).sort_values("variant", key=lambda v: v.map(variants.index), kind="stable")
 
 
-def _ask(bench: Workbench, name: str, path: Path, variants: tuple[str, ...]) -> pd.DataFrame:
+def _ask(reproduction: Reproduction, name: str, path: Path, variants: tuple[str, ...]) -> pd.DataFrame:
     """Find or train a network, ask it, and keep its answers with how they came about."""
-    uri = bench.trained.network(name)
-    recipe = bench.trained.recipe_of(uri)
-    table = bench.predictions([uri], variants)
+    uri = reproduction.trained.network(name)
+    recipe = reproduction.trained.recipe_of(uri)
+    table = reproduction.predictions([uri], variants)
     table = table.assign(top5=[[]] * len(table), confidence=math.nan)
     about = {
-        "scenes": bench.scenes.name,
-        "fingerprint": bench.scenes.fingerprint,
+        "scenes": reproduction.scenes.name,
+        "fingerprint": reproduction.scenes.fingerprint,
         "recipe": recipe.as_dict() if recipe else {},
-        "seed": bench.settings.seed,
+        "seed": reproduction.settings.seed,
         "versions": versions(),
     }
     write_predictions(path, table, about)

@@ -1,4 +1,4 @@
-"""What an artefact may lack, and the end of the time set aside for training."""
+"""What an artefact may missing, and the end of the time set aside for training."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 from bglab.errors import MissingData
 
 
-class Lack(NamedTuple):
+class Missing(NamedTuple):
     """What an artefact needs and is not there.
 
     Attributes:

@@ -18,11 +18,11 @@ from PIL import Image
 
 from bglab.analysis import detectable_difference, to_html
 from bglab.files import whole_file
-from bglab.papers.artefact import VERDICTS, Artefact, Outcome, Product
+from bglab.papers.artefact import STATUSES, Artefact, Outcome, Product
 from bglab.results import commit, versions
 
 if TYPE_CHECKING:
-    from bglab.papers.reproduction import Workbench
+    from bglab.papers.reproduction import Reproduction
 
 PAPERS = {
     "nos": "Noise or Signal: The Role of Image Backgrounds in Object Recognition (arXiv 2006.09994)",
@@ -33,19 +33,19 @@ _WIDTH_PX = 1400
 _COMPARED = ("ours", "ours_low", "ours_high", "published", "difference", "inside")
 
 
-def write_report(outcomes: Sequence[Outcome], bench: Workbench) -> tuple[Path, Path]:
+def write_report(outcomes: Sequence[Outcome], reproduction: Reproduction) -> tuple[Path, Path]:
     """Write ``report.html`` and ``report.json`` into the workbench's folder.
 
     Args:
         outcomes: What became of each artefact, in order.
-        bench: What they were made on.
+        reproduction: What they were made on.
 
     Returns:
         Paths of the two files.
     """
-    folder = bench.settings.out
+    folder = reproduction.settings.out
     page, data = folder / "report.html", folder / "report.json"
-    _write(page, render(outcomes, bench))
+    _write(page, render(outcomes, reproduction))
     entries = {outcome.artefact.id: entry_of(outcome) for outcome in outcomes}
     _write(data, json.dumps(entries, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     return page, data
@@ -55,7 +55,7 @@ def entry_of(outcome: Outcome) -> dict[str, Any]:
     """Give an outcome as plain values: status, ours, published and where they come from."""
     artefact, product = outcome.artefact, outcome.product
     return {
-        "status": outcome.verdict,
+        "status": outcome.status,
         "reason": outcome.reason,
         "command": outcome.command,
         "title": artefact.title,
@@ -73,26 +73,26 @@ def entry_of(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def render(outcomes: Sequence[Outcome], bench: Workbench) -> str:
+def render(outcomes: Sequence[Outcome], reproduction: Reproduction) -> str:
     """Write the page as HTML that loads nothing from anywhere."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("bglab.papers", "."), autoescape=True, undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    sections = [_section(outcome, bench.settings.out) for outcome in outcomes]
-    counts = Counter(outcome.verdict for outcome in outcomes)
+    sections = [_section(outcome, reproduction.settings.out) for outcome in outcomes]
+    counts = Counter(outcome.status for outcome in outcomes)
     return environment.get_template("report.html.j2").render(
         papers=[PAPERS.get(name, name) for name in dict.fromkeys(o.artefact.paper for o in outcomes)],
         sections=sections,
-        verdicts=[(name, counts[name], meaning) for name, meaning in VERDICTS.items() if counts[name]],
-        data=f"{bench.data}, fingerprint {bench.scenes.fingerprint}",
-        credit=bench.scenes.credit,
-        scenes=bench.settings.scenes if ":" not in bench.settings.scenes else bench.scenes.name,
-        models=bench.settings.models,
-        preset=bench.trained.preset,
-        is_release=bench.is_release,
-        shows=_what_n_shows(len(bench.scenes)),
-        n=len(bench.scenes),
+        statuses=[(name, counts[name], meaning) for name, meaning in STATUSES.items() if counts[name]],
+        data=f"{reproduction.data}, fingerprint {reproduction.scenes.fingerprint}",
+        credit=reproduction.scenes.credit,
+        scenes=reproduction.settings.scenes if ":" not in reproduction.settings.scenes else reproduction.scenes.name,
+        models=reproduction.settings.models,
+        preset=reproduction.trained.preset,
+        is_release=reproduction.is_release,
+        shows=_what_n_shows(len(reproduction.scenes)),
+        n=len(reproduction.scenes),
         versions=versions(),
         commit=commit(),
     )
@@ -107,13 +107,13 @@ def _section(outcome: Outcome, folder: Path) -> dict[str, Any]:
         "title": artefact.title,
         "place": artefact.place,
         "about": artefact.about,
-        "verdict": outcome.verdict,
-        "chip": outcome.verdict.replace(" ", "-"),
+        "status": outcome.status,
+        "chip": outcome.status.replace(" ", "-"),
         "reason": outcome.reason,
         "command": outcome.command,
         "data": outcome.data,
         "needs": [need.text for need in artefact.needs],
-        "picture": _embedded(folder / f"{artefact.id}.png") if product and _is_drawn(product) else "",
+        "image": _embedded(folder / f"{artefact.id}.png") if product and _is_drawn(product) else "",
         "table": _table(product.table if product.shown is None else product.shown, product.bold) if product else "",
         "published": "" if artefact.printed and not artefact.uses_data and product else _published(artefact, outcome),
         "compared": _table(_comparison(compared)) if compared is not None else "",
@@ -176,14 +176,14 @@ def _what_n_shows(n: int) -> list[tuple[str, str]]:
 
 def _embedded(path: Path) -> str:
     """Put a figure into the page: drawings as PNG of a reading size, photographs as JPEG where that is smaller."""
-    with Image.open(path) as picture:
-        plain = picture.convert("RGB")
+    with Image.open(path) as image:
+        plain = image.convert("RGB")
     if plain.width > _WIDTH_PX:
         plain = plain.resize((_WIDTH_PX, round(plain.height * _WIDTH_PX / plain.width)), Image.Resampling.LANCZOS)
     drawn, photographed = io.BytesIO(), io.BytesIO()
     plain.quantize(256, dither=Image.Dither.NONE).save(drawn, "PNG", optimize=True)
     plain.save(photographed, "JPEG", quality=86)
-    # drawings have few colours; a picture with many of them is a photograph
+    # drawings have few colours; an image with many of them is a photograph
     colors = plain.getcolors(maxcolors=40_000)
     kind, buffer = ("png", drawn) if colors is not None else ("jpeg", photographed)
     return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -25,13 +25,13 @@ from bglab.scenes import PreparedScenes, SceneSet, open_scenes, prepare
 from bglab.search import search_matrix
 from bglab.variants import IN9_VARIANTS, Dataset, compose, find_variant, open_published
 
-#: How many pictures the test set of IN-9 has.
+#: How many images the test set of IN-9 has.
 RELEASE_SIZE = 4050
-#: How many pictures ImageNet's validation set has.
+#: How many images ImageNet's validation set has.
 VALIDATION_SIZE = 50_000
 
 
-class Workbench:
+class Reproduction:
     """Scenes, models and results of one reproduction; see the module."""
 
     def __init__(self, settings: Settings) -> None:
@@ -52,7 +52,7 @@ class Workbench:
 
     @functools.cached_property
     def in9l_scenes(self) -> SceneSet | None:
-        """ImageNet's validation pictures of the nine classes, the test set of IN-9L; None without ImageNet."""
+        """ImageNet's validation images of the nine classes, the test set of IN-9L; None without ImageNet."""
         whole = self.imagenet_scenes
         if whole is None:
             return None
@@ -82,10 +82,10 @@ class Workbench:
     @property
     def data(self) -> str:
         """The data in a phrase."""
-        kind = "the release's own pictures" if self.scenes.published is not None else "composed here"
+        kind = "the release's own images" if self.scenes.published is not None else "composed here"
         return f"{self.scenes.name}, {len(self.scenes):,} scenes, {kind}"
 
-    # pictures
+    # images
 
     @functools.lru_cache(maxsize=4)  # noqa: B019 - a workbench lives as long as its run
     def prepared(self, size: int = 0, scenes: SceneSet | None = None) -> PreparedScenes:
@@ -109,7 +109,7 @@ class Workbench:
         return load_classifier(model, engine=s.engine, device=s.device, amp_dtype=s.amp_dtype)
 
     def size_of(self, model: str) -> int:
-        """Side of the pictures that a model is shown: a trained network's own, else the settings'."""
+        """Side of the images that a model is shown: a trained network's own, else the settings'."""
         return self.classifier(model).spec.input_size if self.is_trained(model) else self.settings.size
 
     def is_trained(self, model: str) -> bool:
@@ -121,8 +121,8 @@ class Workbench:
         return self.trained.title_of(model) or model
 
     def main_model(self) -> str:
-        """Give the model of the paper's pictures and search: trained on IN-9L if there is one, else the first."""
-        if self.trained.lack_of("in9l") is None:
+        """Give the model of the paper's images and search: trained on IN-9L if there is one, else the first."""
+        if self.trained.why_missing("in9l") is None:
             try:
                 return self.trained.network("in9l")
             except TimeBoxUsed:

@@ -1,4 +1,4 @@
-"""What artefacts may need, as ready-made `artefacts.Need`."""
+"""What artefacts may need, as ready-made `artefacts.Requirement`."""
 
 from __future__ import annotations
 
@@ -6,49 +6,49 @@ from typing import TYPE_CHECKING
 
 from bglab.errors import BadInput, MissingData, UnknownName
 from bglab.labels import IN9_NAMES
-from bglab.papers.artefact import Need
-from bglab.papers.missing import Lack
+from bglab.papers.artefact import Requirement
+from bglab.papers.missing import Missing
 
 if TYPE_CHECKING:
-    from bglab.papers.reproduction import Workbench
+    from bglab.papers.reproduction import Reproduction
 
 _GET_IN9 = "bglab data fetch in9"
 
 
-def scenes() -> Need:
-    """Need scenes labelled with the nine classes."""
+def scenes() -> Requirement:
+    """Requirement scenes labelled with the nine classes."""
 
-    def lack(bench: Workbench) -> Lack | None:
+    def missing(reproduction: Reproduction) -> Missing | None:
         try:
-            space = bench.scenes.space
+            space = reproduction.scenes.space
         except (MissingData, BadInput, UnknownName) as problem:
-            return Lack("needs data", str(problem), _GET_IN9)
+            return Missing("needs data", str(problem), _GET_IN9)
         if space == "in9":
             return None
-        reason = f"expected scenes labelled with the nine classes, got {bench.scenes.name} labelled with {space}"
-        return Lack("needs data", reason, _GET_IN9)
+        reason = f"expected scenes labelled with the nine classes, got {reproduction.scenes.name} labelled with {space}"
+        return Missing("needs data", reason, _GET_IN9)
 
-    return Need("scenes of the nine classes", lack)
+    return Requirement("scenes of the nine classes", missing)
 
 
-def scene_of(name: str) -> Need:
-    """Need a scene of one class.
+def scene_of(name: str) -> Requirement:
+    """Requirement a scene of one class.
 
     Args:
         name: The class.
     """
 
-    def lack(bench: Workbench) -> Lack | None:
-        missing = scenes().lack(bench)
-        if missing or IN9_NAMES.index(name) in set(bench.scenes.labels.tolist()):
+    def missing(reproduction: Reproduction) -> Missing | None:
+        missing = scenes().missing(reproduction)
+        if missing or IN9_NAMES.index(name) in set(reproduction.scenes.labels.tolist()):
             return missing
-        return Lack("needs data", f"{bench.scenes.name} has no scene of the class {name}", _GET_IN9)
+        return Missing("needs data", f"{reproduction.scenes.name} has no scene of the class {name}", _GET_IN9)
 
-    return Need(f"a scene of the class {name}", lack)
+    return Requirement(f"a scene of the class {name}", missing)
 
 
-def trained(*ids: str, at_least: int = 0) -> Need:
-    """Need trained networks.
+def trained(*ids: str, at_least: int = 0) -> Requirement:
+    """Requirement trained networks.
 
     Args:
         *ids: Which ones, see `bglab.papers.training_runs`.
@@ -57,11 +57,13 @@ def trained(*ids: str, at_least: int = 0) -> Need:
     enough = at_least or len(ids)
     text = ", ".join(ids)
 
-    def lack(bench: Workbench) -> Lack | None:
-        there = [name for name in ids if bench.trained.lack_of(name) is None]
+    def missing(reproduction: Reproduction) -> Missing | None:
+        there = [name for name in ids if reproduction.trained.why_missing(name) is None]
         if len(there) >= enough:
             return None
         missing = next(name for name in ids if name not in there)
-        return bench.trained.lack_of(missing)
+        return reproduction.trained.why_missing(missing)
 
-    return Need(f"networks trained on {text}" if enough == len(ids) else f"{enough} networks out of {text}", lack)
+    return Requirement(
+        f"networks trained on {text}" if enough == len(ids) else f"{enough} networks out of {text}", missing
+    )

@@ -12,13 +12,13 @@ import pandas as pd
 from bglab.analysis import to_csv, to_latex
 from bglab.errors import BadInput, MissingData, UnknownName
 from bglab.figures import save, theme
-from bglab.papers.artefact import Artefact, Outcome, Product, first_lack, judge
+from bglab.papers.artefact import Artefact, Outcome, Product, first_missing, status_of
 from bglab.papers.missing import TimeBoxUsed
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from bglab.papers.reproduction import Workbench
+    from bglab.papers.reproduction import Reproduction
 
 _LOG = logging.getLogger(__name__)
 _ENDINGS = (".pdf", ".png", ".csv", ".tex")
@@ -26,37 +26,37 @@ _AGAIN = "bglab reproduce with the same arguments"
 
 
 def run(
-    artefacts: Sequence[Artefact], bench: Workbench, *, callback: Callable[[Outcome], None] | None = None
+    artefacts: Sequence[Artefact], reproduction: Reproduction, *, callback: Callable[[Outcome], None] | None = None
 ) -> list[Outcome]:
     """Make artefacts and write their files into the workbench's folder.
 
     Args:
         artefacts: Which ones.
-        bench: What they are made from.
+        reproduction: What they are made from.
         callback: Called with each outcome as it comes.
     """
     outcomes = []
     for artefact in artefacts:
-        outcome = run_one(artefact, bench)
+        outcome = run_one(artefact, reproduction)
         outcomes.append(outcome)
         if callback is not None:
             callback(outcome)
     return outcomes
 
 
-def run_one(artefact: Artefact, bench: Workbench) -> Outcome:
+def run_one(artefact: Artefact, reproduction: Reproduction) -> Outcome:
     """Make one artefact, whatever happens; files of an earlier run that no longer hold are removed."""
     for ending in _ENDINGS:
-        (bench.settings.out / f"{artefact.id}{ending}").unlink(missing_ok=True)
+        (reproduction.settings.out / f"{artefact.id}{ending}").unlink(missing_ok=True)
     try:
-        lack = first_lack(artefact, bench)
-        if lack is not None:
-            return Outcome(artefact, "not run", lack.reason, lack.command)
+        missing = first_missing(artefact, reproduction)
+        if missing is not None:
+            return Outcome(artefact, "not run", missing.reason, missing.command)
         with theme():
-            product = artefact.make(bench)
-            files = _write_files(artefact, product, bench.settings.out)
-        papers_data = bench.is_papers_data(artefact.paper)
-        verdict, reason = judge(artefact, product, papers_data=papers_data)
+            product = artefact.make(reproduction)
+            files = _write_files(artefact, product, reproduction.settings.out)
+        papers_data = reproduction.is_papers_data(artefact.paper)
+        status, reason = status_of(artefact, product, papers_data=papers_data)
     except TimeBoxUsed as problem:
         return Outcome(artefact, "not run", str(problem), _AGAIN)
     except (BadInput, MissingData, UnknownName) as problem:
@@ -64,8 +64,8 @@ def run_one(artefact: Artefact, bench: Workbench) -> Outcome:
     except Exception as problem:  # noqa: BLE001 - the other artefacts go on, and the page says what happened
         _LOG.debug("%s failed:\n%s", artefact.id, traceback.format_exc())
         return Outcome(artefact, "failed", f"{type(problem).__name__}: {problem}")
-    data = bench.data if artefact.uses_data else "tables of bglab; no picture is used"
-    return Outcome(artefact, verdict, reason, product=product, data=data, files=files)
+    data = reproduction.data if artefact.uses_data else "tables of bglab; no image is used"
+    return Outcome(artefact, status, reason, product=product, data=data, files=files)
 
 
 def _write_files(artefact: Artefact, product: Product, folder: Path) -> tuple[str, ...]:

@@ -30,9 +30,9 @@ class Settings:
         imagenet: URI of ImageNet's validation set, for the columns ImageNet and IN-9L; "" leaves them empty.
         train_minutes: Time box of all trainings of a run; the next run goes on.
         pairs_per_class: Scenes a class in the background search; 0 takes all.
-        size: Side of the pictures in pixels for given models; trained networks see their own.
-        seed: Of donors and of which pictures are shown.
-        batch_size: Pictures a forward pass.
+        size: Side of the images in pixels for given models; trained networks see their own.
+        seed: Of donors and of which images are shown.
+        batch_size: Images a forward pass.
         engine: See `load_classifier`; likewise the next two.
         device: Where the arithmetic runs.
         amp_dtype: Its precision.

@@ -13,14 +13,14 @@ import pandas as pd
 from bglab.errors import BadInput, MissingData
 from bglab.files import writable_folder
 from bglab.labels import OUTSIDE
-from bglab.papers.missing import Lack, TimeBoxUsed
+from bglab.papers.missing import Missing, TimeBoxUsed
 from bglab.papers.settings import Settings
 from bglab.papers.training_runs import NETWORKS
 from bglab.results import file_name
 from bglab.scenes import SceneSet, open_scenes, prepare
 from bglab.training import PRESETS, Recipe, differences, fit, read_checkpoint
 
-# a laptop trains on as many scenes as it tests on; IN-9L has four times the pictures of IN-9
+# a laptop trains on as many scenes as it tests on; IN-9L has four times the images of IN-9
 _TRAIN_TIMES, _LARGE_TIMES = 1, 4
 # what the paper trains
 _PAPERS_NETWORK = "resnet50"
@@ -91,26 +91,28 @@ class TrainedNetworks:
         """Open the training scenes, ``in9`` or ``in9l``."""
         return open_scenes(self.training_uri(data))
 
-    def lack_of(self, name: str) -> Lack | None:
+    def why_missing(self, name: str) -> Missing | None:
         """Say what is missing for a trained network; None if it is there or can be trained."""
         network = NETWORKS[name]
         if name in self._uris or self._given(name) is not None:
             return None
         if not network.trainable:
-            return Lack("needs training", f"a network '{network.title}' is not trained here; put it into the folder of "
-                        f"--trained as {name}.pt")  # fmt: skip
+            reason = (
+                f"a network '{network.title}' is not trained here; put it into the folder of --trained as {name}.pt"
+            )
+            return Missing("needs training", reason)
         if not self.training_uri(network.data):
             option = "--train-scenes" if network.data == "in9" else "--large-scenes"
             reason = (f"no network trained on {network.title} was given (--trained DIR with {name}.pt), and there are "
                       f"no scenes to train it on ({option} URI)")  # fmt: skip
-            return Lack("needs data", reason, _BUILD)
+            return Missing("needs data", reason, _BUILD)
         if self.preset == "none":
             reason = f"no network trained on {network.title} was given (--trained DIR with {name}.pt)"
-            return Lack("needs training", reason, "the same command with --train toy, or --train paper on a GPU")
+            return Missing("needs training", reason, "the same command with --train toy, or --train paper on a GPU")
         if network.needs_natives and not self.knows_natives(network.data):
             scenes = self.training_scenes(network.data).name
-            return Lack("needs data", f"{network.title} needs scenes that know their ImageNet class, and {scenes} do "
-                        "not", _BUILD)  # fmt: skip
+            reason = f"{network.title} needs scenes that know their ImageNet class, and {scenes} do not"
+            return Missing("needs data", reason, _BUILD)
         return None
 
     def network(self, name: str) -> str:
@@ -120,9 +122,9 @@ class TrainedNetworks:
             MissingData: If it can be neither found nor trained.
             TimeBoxUsed: If the time box of the run is used up; what was trained is kept.
         """
-        lack = self.lack_of(name)
-        if lack is not None:
-            raise MissingData(f"{lack.reason}; {lack.command}" if lack.command else lack.reason)
+        missing = self.why_missing(name)
+        if missing is not None:
+            raise MissingData(f"{missing.reason}; {missing.command}" if missing.command else missing.reason)
         if name not in self._uris:
             path = self._given(name) or self._train(name)
             # a plain state dict does not say what it is
@@ -144,7 +146,7 @@ class TrainedNetworks:
         stopped: TimeBoxUsed | None = None
         for name in names:
             try:
-                if self.lack_of(name) is None:
+                if self.why_missing(name) is None:
                     found[name] = self.network(name)
             except TimeBoxUsed as problem:
                 stopped = problem

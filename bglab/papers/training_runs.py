@@ -27,7 +27,7 @@ class Network:
 
     Attributes:
         title: What it is trained on, as printed.
-        data: ``in9`` or the larger ``in9l``, which has four times the pictures.
+        data: ``in9`` or the larger ``in9l``, which has four times the images.
         changes: How its recipe departs from the preset.
         needs_natives: Whether the scenes must know their ImageNet class.
         trainable: False if `training.fit` cannot make it.
@@ -57,7 +57,7 @@ def granularity_id(classes: int) -> str:
 
 
 def size_id(size: float) -> str:
-    """Name the network of Figure 11 with so many times the pictures of IN-9.
+    """Name the network of Figure 11 with so many times the images of IN-9.
 
     Example:
         >>> size_id(0.25), size_id(4.0)

@@ -1,7 +1,7 @@
 """Rebuild the lost sets of ImageNet-9 from ImageNet: IN-9, IN-9L and IN-9LB, with a manifest and a recipe.
 
-The same pictures and options give the same bytes, on any number of processes, in one run or after interruptions:
-every draw is keyed by the picture, and every verdict and every finished scene is kept in ``.work`` in the output
+The same images and options give the same bytes, on any number of processes, in one run or after interruptions:
+every draw is keyed by the image, and every verdict and every finished scene is kept in ``.work`` in the output
 folder. The set itself appears at the end, whole.
 """
 
@@ -25,7 +25,7 @@ import numpy as np
 from bglab.errors import BadInput
 from bglab.images import LEAST_BOX_SHARE, LEAST_CONNECTED_SHARE, LEAST_KEPT_SHARE, MOST_CROP_SHARE
 from bglab.labels import IN9, imagenet_synsets, synset_index
-from bglab.parallel import Crew
+from bglab.parallel import WorkerPool
 from bglab.rebuild.candidates import GRANULARITIES, Kind, Listing, Selection, labels_at, list_candidates, select
 from bglab.rebuild.filters import (
     ATTEMPTS,
@@ -39,14 +39,14 @@ from bglab.rebuild.filters import (
     judge_kept,
     write_whole,
 )
-from bglab.rebuild.render import MIXED, QUALITY, SUBSAMPLING, Places, Rendition, output_names, render_kept
+from bglab.rebuild.render import MIXED, QUALITY, SUBSAMPLING, Places, RenderTask, output_names, render_kept
 from bglab.results import versions
 from bglab.scenes import choose
 from bglab.variants import VARIANTS, pair_donors
 
 What = Literal["variants", "masks"]
 
-#: Columns of the manifest after those of a verdict: where a picture's files are, below the variant's folder.
+#: Columns of the manifest after those of a verdict: where an image's files are, below the variant's folder.
 _OUTPUTS = ("output", *MIXED)
 
 
@@ -55,13 +55,13 @@ class Construction:
     """What is built.
 
     Attributes:
-        kind: ``in9``; ``in9l`` (every picture of the 370 classes, originals only); ``in9lb`` (16 sub-classes each).
+        kind: ``in9``; ``in9l`` (every image of the 370 classes, originals only); ``in9lb`` (16 sub-classes each).
         split: ``val`` is the authors' test set, ``train`` their training set.
-        per_class: Pictures a class; None takes as many as the smallest class has.
+        per_class: Images a class; None takes as many as the smallest class has.
         seed: Of GrabCut, of the balance and of the donors.
-        what: All variants as pictures, or only masks at full size.
+        what: All variants as images, or only masks at full size.
         fidelity: ``clean``, or ``paper`` for the authors' generator to the letter.
-        test_release: A release whose pictures are kept out: ``in9:PATH``, or a file with one name a line; "" for none.
+        test_release: A release whose images are kept out: ``in9:PATH``, or a file with one name a line; "" for none.
     """
 
     kind: Kind
@@ -93,9 +93,9 @@ class Built(NamedTuple):
 
     Attributes:
         folder: Where it lies.
-        per_class: Pictures of each class that has any.
-        accepted: Pictures in the set.
-        rejected: Code → number of pictures that take no part.
+        per_class: Images of each class that has any.
+        accepted: Images in the set.
+        rejected: Code → number of images that take no part.
         files: Files of the set.
         recipe_sha256: Of options and inputs; equal recipes give equal outputs.
         outputs_sha256: Of all files of the set.
@@ -119,14 +119,14 @@ def build(
 
     Args:
         imagenet: ImageNet's folder, as torchvision or as Kaggle lays it out.
-        out: Where the set goes: pictures or masks, ``manifest.csv`` with every picture of the split, ``recipe.json``.
+        out: Where the set goes: images or masks, ``manifest.csv`` with every image of the split, ``recipe.json``.
         construction: What to build.
         workers: Processes; the result does not depend on it.
         progress: Show bars.
 
     Raises:
-        MissingData: If ImageNet's pictures or annotations are not there.
-        BadInput: If the output folder holds something else, or no picture can be accepted.
+        MissingData: If ImageNet's images or annotations are not there.
+        BadInput: If the output folder holds something else, or no image can be accepted.
     """
     folder = _open_folder(Path(out))
     listing = list_candidates(
@@ -138,23 +138,23 @@ def build(
     rules = Rules(str(listing.root), boxes, construction.fidelity, construction.cleans, construction.seed)
     judged = folder / ".work" / f"judged-{rules.key}"
     judging = functools.partial(judge_kept, rules=rules, folder=judged)
-    with Crew(workers, progress=progress) as crew:
+    with WorkerPool(workers, progress=progress) as pool:
         selection = select(
             listing,
-            lambda items: crew.in_order(judging, items, "judging pictures"),
+            lambda items: pool.in_order(judging, items, "judging images"),
             per_class=construction.per_class,
             seed=construction.seed,
         )
-        renditions = _pair(selection.chosen, construction)
-        selection.notices.extend(_donor_notices(renditions, construction))
+        tasks = _pair(selection.chosen, construction)
+        selection.notices.extend(_donor_notices(tasks, construction))
         recipe_sha256 = _recipe_sha256(recipe, listing, selection)
         staging = folder / ".work" / recipe_sha256[:16]
         places = Places(judged, staging / "set", staging / "done", construction.split, construction.what == "masks")
         if not (places.out / "recipe.json").is_file() and not (folder / "recipe.json").is_file():
             rendering = functools.partial(render_kept, rules=rules, places=places)
-            done = crew.in_order(rendering, renditions, "writing scenes")
+            done = pool.in_order(rendering, tasks, "writing scenes")
             digests = {name: sha256 for scene in done for name, sha256 in scene.items()}
-            _write_tables(places, listing, selection, renditions, construction)
+            _write_tables(places, listing, selection, tasks, construction)
             _write_recipe(places.out, recipe, recipe_sha256, selection, digests)
     return _finish(folder, staging, recipe_sha256)
 
@@ -171,7 +171,7 @@ def _open_folder(folder: Path) -> Path:
 
 
 def _describe(construction: Construction, listing: Listing) -> dict[str, Any]:
-    """Write down everything that defines a set besides the pictures it is made from."""
+    """Write down everything that defines a set besides the images it is made from."""
     options = {name: value for name, value in asdict(construction).items() if name != "test_release"}
     tested = sorted(verdict.id for verdict in listing.refused.values() if verdict.code == "test_release")
     described: dict[str, Any] = {
@@ -180,7 +180,7 @@ def _describe(construction: Construction, listing: Listing) -> dict[str, Any]:
         "pictures": f"short side to {int(SIZE / CROP_FRACTION)}, centre crop {SIZE}; JPEG of quality {QUALITY}, "
         f"{SUBSAMPLING}, as the release; masks exact",
         "resize": "nearest pixel" if construction.fidelity == "paper" else "antialiased bilinear; masks nearest pixel",
-        "test_release": {"pictures": listing.test_pictures, "left_out": tested},
+        "test_release": {"pictures": listing.test_images, "left_out": tested},
     }
     if construction.kind == "in9":
         described |= {
@@ -225,26 +225,26 @@ def _refuse_other(folder: Path, recipe: dict[str, Any]) -> None:
         )
 
 
-def _pair(chosen: Sequence[Candidate], construction: Construction) -> list[Rendition]:
-    """Draw whose background each mixed picture shows; donors are scenes of the set itself."""
+def _pair(chosen: Sequence[Candidate], construction: Construction) -> list[RenderTask]:
+    """Draw whose background each mixed image shows; donors are scenes of the set itself."""
     if construction.kind != "in9" or construction.what == "masks":
-        return [Rendition(scene, {}) for scene in chosen]
+        return [RenderTask(scene, {}) for scene in chosen]
     ids = [scene.id for scene in chosen]
     labels, lends = np.array([scene.label for scene in chosen]), np.ones(len(chosen), dtype=bool)
     donors = {v: pair_donors(VARIANTS[v], ids, labels, lends, seed=construction.seed) for v in MIXED}
     return [
-        Rendition(scene, {variant: chosen[drawn[i]] for variant, drawn in donors.items() if drawn[i] >= 0})
+        RenderTask(scene, {variant: chosen[drawn[i]] for variant, drawn in donors.items() if drawn[i] >= 0})
         for i, scene in enumerate(chosen)
     ]
 
 
-def _donor_notices(renditions: Sequence[Rendition], construction: Construction) -> Iterator[str]:
-    """Say how many mixed pictures there cannot be, because nobody can lend a background."""
+def _donor_notices(tasks: Sequence[RenderTask], construction: Construction) -> Iterator[str]:
+    """Say how many mixed images there cannot be, because nobody can lend a background."""
     if construction.kind == "in9" and construction.what == "variants":
         for variant in MIXED:
-            lacking = sum(variant not in rendition.donors for rendition in renditions)
+            lacking = sum(variant not in task.donors for task in tasks)
             if lacking:
-                yield f"{lacking} of {len(renditions)} scenes have no {variant}: no other picture can lend a background"
+                yield f"{lacking} of {len(tasks)} scenes have no {variant}: no other image can lend a background"
 
 
 def _recipe_sha256(recipe: dict[str, Any], listing: Listing, selection: Selection) -> str:
@@ -260,14 +260,12 @@ def _write_tables(
     places: Places,
     listing: Listing,
     selection: Selection,
-    renditions: Sequence[Rendition],
+    tasks: Sequence[RenderTask],
     construction: Construction,
 ) -> None:
     """Write the manifest, and the labels of IN-9LB at every granularity."""
     boxes = construction.kind == "in9"
-    outputs = {
-        r.scene.file: output_names(r, places.split, boxes=boxes, masks_only=places.masks_only) for r in renditions
-    }
+    outputs = {r.scene.file: output_names(r, places.split, boxes=boxes, masks_only=places.masks_only) for r in tasks}
     header = ("id", "file", "synset", "class", "status", *Verdict._fields[1:], *_OUTPUTS)
     rows = (_manifest_row(c, selection.verdicts[c.file], outputs.get(c.file, {})) for c in listing.candidates)
     write_whole(places.out / "manifest.csv", _csv(header, rows))
@@ -281,7 +279,7 @@ def _write_tables(
 
 
 def _manifest_row(candidate: Candidate, verdict: Verdict, outputs: dict[str, str]) -> tuple[object, ...]:
-    """Give one picture's row; names of outputs are those below the folder of variant and split."""
+    """Give one image's row; names of outputs are those below the folder of variant and split."""
     short = {variant: "/".join(name.split("/")[-2:]) for variant, name in outputs.items()}
     own = short.get("original", short.get("mask", ""))
     values = (f"{v:.6f}" if isinstance(v, float) else v for v in verdict[1:])
@@ -316,7 +314,7 @@ def _write_recipe(
         "outputs_sha256": outputs_sha256(digests),
         "manifest_sha256": hashlib.sha256((out / "manifest.csv").read_bytes()).hexdigest(),
         "versions": versions(),
-        "credit": "Made from pictures of ImageNet: for non-commercial research, not to be passed on.",
+        "credit": "Made from images of ImageNet: for non-commercial research, not to be passed on.",
     }
     write_whole(out / "recipe.json", json.dumps(content, indent=1, sort_keys=False).encode() + b"\n")
 
@@ -347,7 +345,7 @@ def _finish(folder: Path, staging: Path, recipe_sha256: str) -> Built:
     there = json.loads((folder / "recipe.json").read_bytes())
     if there["recipe_sha256"] != recipe_sha256:
         raise BadInput(
-            f"expected {folder} to hold a set of these pictures, but it was built from others; choose another folder, "
+            f"expected {folder} to hold a set of these images, but it was built from others; choose another folder, "
             "or move its files away (what is kept in .work is used again)"
         )
     return Built(

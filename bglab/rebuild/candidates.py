@@ -1,4 +1,4 @@
-"""Which pictures of ImageNet are asked whether they can become scenes of ImageNet-9, and which are not."""
+"""Which images of ImageNet are asked whether they can become scenes of ImageNet-9, and which are not."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 from bglab.errors import BadInput
 from bglab.labels import IMAGENET_TO_IN9, IN9, OUTSIDE, imagenet_synsets, synset_index
 from bglab.rebuild.filters import CODES, Candidate, Verdict
-from bglab.scenes import Layout, choose, find_layout, list_pictures, open_scenes
+from bglab.scenes import Layout, choose, find_layout, list_images, open_scenes
 from bglab.seeding import keyed_seed
 
 Kind = Literal["in9", "in9l", "in9lb"]
@@ -25,21 +25,21 @@ _VALIDATION = re.compile(r"ILSVRC2012_(?:val|test)_\d*(?P<number>\d{5})")
 
 
 class Listing(NamedTuple):
-    """All pictures of a split: what is left to judge, and what is known to take no part without opening it.
+    """All images of a split: what is left to judge, and what is known to take no part without opening it.
 
     Attributes:
         root: ImageNet's folder.
-        candidates: Every picture, in the order of the folders.
+        candidates: Every image, in the order of the folders.
         refused: Verdicts on those that take no part, by the candidate's file.
         subclasses: The ImageNet indices of each class that IN-9LB takes, sorted; empty for the others.
-        test_pictures: How many pictures the test release has; 0 where none was given.
+        test_images: How many images the test release has; 0 where none was given.
     """
 
     root: Path
     candidates: tuple[Candidate, ...]
     refused: dict[str, Verdict]
     subclasses: tuple[tuple[int, ...], ...]
-    test_pictures: int
+    test_images: int
 
 
 class Selection(NamedTuple):
@@ -47,8 +47,8 @@ class Selection(NamedTuple):
 
     Attributes:
         chosen: Class by class, in the drawn order.
-        verdicts: On every picture, by its file.
-        per_class: How many pictures each class that has any has.
+        verdicts: On every image, by its file.
+        per_class: How many images each class that has any has.
         notices: Which classes are missing, or decide the size of the set.
     """
 
@@ -66,11 +66,11 @@ def list_candidates(root: str | Path, kind: Kind, split: str, *, seed: int, test
         kind: Which set is built; only ``in9`` needs boxes.
         split: ``train`` or ``val``.
         seed: Draws the sub-classes of IN-9LB.
-        test_release: A release (``in9:PATH``), or a file with one name a line, whose pictures must not be in the set.
+        test_release: A release (``in9:PATH``), or a file with one name a line, whose images must not be in the set.
 
     Raises:
-        MissingData: If the pictures, the annotations or the test release are not there.
-        BadInput: If there is no picture of the nine classes, or IN-9LB lacks sub-classes.
+        MissingData: If the images, the annotations or the test release are not there.
+        BadInput: If there is no image of the nine classes, or IN-9LB lacks sub-classes.
     """
     choose("split", split, ("train", "val"))
     layout = find_layout(str(root), split, boxes=kind == "in9")
@@ -88,18 +88,18 @@ def list_candidates(root: str | Path, kind: Kind, split: str, *, seed: int, test
             seen[candidate.id] = candidate.file
     if len(refused) == len(candidates):
         raise BadInput(
-            f"expected pictures of the nine classes in {layout.pictures}, got none among {len(refused)}"
+            f"expected images of the nine classes in {layout.images}, got none among {len(refused)}"
             f"{_commonest(refused)}"
         )
     return Listing(layout.root, candidates, refused, subclasses, len(tested))
 
 
 def _candidates(layout: Layout) -> Iterator[Candidate]:
-    for found in list_pictures(layout):
+    for found in list_images(layout):
         index = synset_index().get(found.synset, OUTSIDE)
         yield Candidate(
-            id=scene_id(found.picture.stem, found.synset),
-            file=found.picture.relative_to(layout.root).as_posix(),
+            id=scene_id(found.image.stem, found.synset),
+            file=found.image.relative_to(layout.root).as_posix(),
             synset=found.synset,
             label=int(IMAGENET_TO_IN9[index]) if index != OUTSIDE else OUTSIDE,
             annotation=found.annotation.relative_to(layout.root).as_posix() if found.annotation else "",
@@ -107,7 +107,7 @@ def _candidates(layout: Layout) -> Iterator[Candidate]:
 
 
 def scene_id(stem: str, synset: str) -> str:
-    """Name a scene as the release does: WordNet id and, for validation pictures, the last five digits.
+    """Name a scene as the release does: WordNet id and, for validation images, the last five digits.
 
     Example:
         >>> scene_id("ILSVRC2012_val_00000293", "n01440764"), scene_id("n01440764_10026", "n01440764")
@@ -122,7 +122,7 @@ def scene_id(stem: str, synset: str) -> str:
 def _refuse(
     candidate: Candidate, seen: dict[str, str], tested: frozenset[str], drawn: set[int], *, boxes: bool
 ) -> tuple[str, str]:
-    """Say why a picture is not even opened: a code and a detail; empty strings if it is."""
+    """Say why an image is not even opened: a code and a detail; empty strings if it is."""
     if candidate.label == OUTSIDE:
         return "outside", candidate.synset or "no class"
     if drawn and synset_index()[candidate.synset] not in drawn:
@@ -137,10 +137,10 @@ def _refuse(
 
 
 def names_in(source: str) -> frozenset[str]:
-    """Collect the names of a test release's pictures, usable or not.
+    """Collect the names of a test release's images, usable or not.
 
     Args:
-        source: ``in9:PATH``, or a text file with one picture's name or path a line.
+        source: ``in9:PATH``, or a text file with one image's name or path a line.
 
     Raises:
         BadInput: If there is none.
@@ -152,12 +152,12 @@ def names_in(source: str) -> frozenset[str]:
         scenes = open_scenes(source)
         ids = frozenset([*scenes.ids, *(rejection.scene for rejection in scenes.rejected)])
     if not ids:
-        raise BadInput(f"expected names of test pictures in {source}, got none; give the release as in9:PATH")
+        raise BadInput(f"expected names of test images in {source}, got none; give the release as in9:PATH")
     return ids
 
 
 def _draw_subclasses(candidates: Sequence[Candidate], seed: int) -> tuple[tuple[int, ...], ...]:
-    """Draw sixteen sub-classes of each class out of those with pictures (the authors' choice is unknown)."""
+    """Draw sixteen sub-classes of each class out of those with images (the authors' choice is unknown)."""
     present = {candidate.synset for candidate in candidates}
     groups: list[tuple[int, ...]] = []
     for coarse in IN9:
@@ -199,15 +199,15 @@ def select(
     per_class: int | None,
     seed: int,
 ) -> Selection:
-    """Judge pictures until every class has what it needs, in a drawn order, and cut all classes to one size.
+    """Judge images until every class has what it needs, in a drawn order, and cut all classes to one size.
 
-    Each picture has a rank of its own; a class consists of the accepted pictures of the lowest ranks. So where a
+    Each image has a rank of its own; a class consists of the accepted images of the lowest ranks. So where a
     number a class is given, later ones need not be judged at all, and the set is the same as if they had been.
 
     Args:
-        listed: All pictures of the split.
-        judge_all: Gives the verdicts on some pictures, in order.
-        per_class: How many pictures a class may have; None for as many as the smallest class has.
+        listed: All images of the split.
+        judge_all: Gives the verdicts on some images, in order.
+        per_class: How many images a class may have; None for as many as the smallest class has.
         seed: Of the ranks.
 
     Raises:
@@ -224,9 +224,7 @@ def select(
                 accepted[candidate.label].append(candidate)
     counts = {label: len(found) for label, found in accepted.items() if found}
     if not counts:
-        raise BadInput(
-            f"expected pictures to accept in {listed.root}, got none of {len(verdicts)}{_commonest(verdicts)}"
-        )
+        raise BadInput(f"expected images to accept in {listed.root}, got none of {len(verdicts)}{_commonest(verdicts)}")
     size = min(counts.values())
     for label, queue in queues.items():
         for candidate in accepted[label][size:]:
@@ -238,7 +236,7 @@ def select(
 
 
 def _ranked(listed: Listing, seed: int) -> dict[int, list[Candidate]]:
-    """Put the pictures of each class into a drawn order that no other picture changes."""
+    """Put the images of each class into a drawn order that no other image changes."""
     queues: dict[int, list[Candidate]] = {}
     for candidate in listed.candidates:
         if candidate.file not in listed.refused:
@@ -254,7 +252,7 @@ def _next_turn(
     accepted: dict[int, list[Candidate]],
     per_class: int | None,
 ) -> list[Candidate]:
-    """Take from every class as many pictures as it still lacks, and move its head on."""
+    """Take from every class as many images as it still lacks, and move its head on."""
     turn: list[Candidate] = []
     for label, queue in queues.items():
         lacking = len(queue) if per_class is None else per_class - len(accepted[label])
@@ -269,7 +267,7 @@ def _left_out(code: str, verdict: Verdict, size: int) -> Verdict:
 
 
 def _commonest(verdicts: dict[str, Verdict]) -> str:
-    """Name the commonest reason to leave a picture out."""
+    """Name the commonest reason to leave an image out."""
     codes = Counter(verdict.code for verdict in verdicts.values()).most_common(1)
     return f"; the commonest reason to leave one out: {CODES[codes[0][0]]}" if codes else ""
 
@@ -279,8 +277,8 @@ def _balance_notices(counts: dict[int, int], size: int, per_class: int | None) -
     notices: list[str] = []
     missing = [coarse.name for label, coarse in enumerate(IN9) if label not in counts]
     if missing:
-        notices.append(f"no picture of {', '.join(missing)} was accepted; the set has {len(counts)} of 9 classes")
+        notices.append(f"no image of {', '.join(missing)} was accepted; the set has {len(counts)} of 9 classes")
     if per_class is not None and size < per_class:
         smallest = ", ".join(IN9[label].name for label, count in counts.items() if count == size)
-        notices.append(f"expected {per_class} pictures a class, but {smallest} has {size}; every class is cut to that")
+        notices.append(f"expected {per_class} images a class, but {smallest} has {size}; every class is cut to that")
     return notices

@@ -1,6 +1,6 @@
-"""Whose background a mixed picture shows: the release's names are wrong in Mixed-Rand, its pixels are right.
+"""Whose background a mixed image shows: the release's names are wrong in Mixed-Rand, its pixels are right.
 
-Every mixed picture is compared, outside its mask, with all Only-BG-T pictures of the release: first on means of
+Every mixed image is compared, outside its mask, with all Only-BG-T images of the release: first on means of
 8 × 8 pixels, all pairs by two matrix products, then at full size for the nearest few. A cell's mean is what JPEG
 keeps best: its error is at most half a quantiser step over eight, a level or two even at low quality.
 """
@@ -23,9 +23,9 @@ from bglab.errors import BadInput, MissingData
 from bglab.files import whole_file
 from bglab.images import read_mask
 from bglab.labels import IN9_NAMES
-from bglab.scenes import PreparedPictures, PublishedPicture, Rejection, SceneSet, prepare_published
+from bglab.scenes import PreparedImages, PublishedImage, Rejection, SceneSet, prepare_published
 
-#: The variants whose pictures show another picture's background.
+#: The variants whose images show another image's background.
 MIXED = ("mixed_same", "mixed_rand", "mixed_next")
 #: A background is named only if the means of its cells differ by no more, as a root mean square in grey levels.
 MOST_CELL_ERROR = 4.0
@@ -44,15 +44,15 @@ _NAMED = re.compile(r"fg_(?P<scene>.+)_bg_(?P<donor>.+)")
 
 
 class Repair(NamedTuple):
-    """What was found out about a release's mixed pictures.
+    """What was found out about a release's mixed images.
 
     Attributes:
-        table: One row a picture: ``variant, file, fg, bg, bg_class, distance, margin``. ``bg`` is empty where no
+        table: One row per image: ``variant, file, fg, bg, bg_class, distance, margin``. ``bg`` is empty where no
             background of the pool fits; ``distance`` is the mean absolute difference outside the mask in grey
-            levels (0–255), ``margin`` how much larger the runner-up's is; both NaN for a picture that could
+            levels (0–255), ``margin`` how much larger the runner-up's is; both NaN for an image that could
             not be compared.
-        agreement: Variant → (pictures whose file name tells the background they show, pictures matched).
-        unmatched: Every picture without a background, and why.
+        agreement: Variant → (images whose file name tells the background they show, images matched).
+        unmatched: Every image without a background, and why.
         notices: What was unusual, one sentence each.
     """
 
@@ -75,7 +75,7 @@ class _Row(NamedTuple):
 
 
 class _Match(NamedTuple):
-    """The nearest background of one picture: its row in the pool, and how near."""
+    """The nearest background of one image: its row in the pool, and how near."""
 
     position: int
     cell_error: float
@@ -84,10 +84,10 @@ class _Match(NamedTuple):
 
 
 class _Pool:
-    """The Only-BG-T pictures of a release, with the means of their cells."""
+    """The Only-BG-T images of a release, with the means of their cells."""
 
-    def __init__(self, prepared: PreparedPictures) -> None:
-        self.pictures = prepared.published
+    def __init__(self, prepared: PreparedImages) -> None:
+        self.images = prepared.published
         self.images = prepared.images
         count = len(prepared)
         chunks = (prepared.images[i : i + _BATCH] for i in range(0, count, _BATCH))
@@ -97,7 +97,7 @@ class _Pool:
 
 
 def repair(scenes: SceneSet, *, variants: Sequence[str] = MIXED, progress: bool = True) -> Repair:
-    """Find the background of every mixed picture of a release among its Only-BG-T pictures.
+    """Find the background of every mixed image of a release among its Only-BG-T images.
 
     Args:
         scenes: An ``in9:`` set.
@@ -106,10 +106,10 @@ def repair(scenes: SceneSet, *, variants: Sequence[str] = MIXED, progress: bool 
 
     Raises:
         BadInput: If the set is no release.
-        MissingData: If the release has no Only-BG-T pictures, or none of the variants.
+        MissingData: If the release has no Only-BG-T images, or none of the variants.
     """
     if scenes.published is None:
-        raise BadInput(f"expected a release with mixed pictures, as in in9:PATH, but {scenes.name} has scenes only")
+        raise BadInput(f"expected a release with mixed images, as in in9:PATH, but {scenes.name} has scenes only")
     pool = _Pool(prepare_published(scenes, "only_bg_t", _SIZE, progress=progress))
     rows: list[_Row] = []
     unmatched: list[Rejection] = []
@@ -124,7 +124,7 @@ def repair(scenes: SceneSet, *, variants: Sequence[str] = MIXED, progress: bool 
         rows += found
         unmatched += lost
     if not rows:
-        raise MissingData(f"expected pictures of {', '.join(variants)} in {scenes.uri}, got none; fetch the release")
+        raise MissingData(f"expected images of {', '.join(variants)} in {scenes.uri}, got none; fetch the release")
     rows.sort(key=lambda row: (row.variant, row.file))
     agreement: dict[str, tuple[int, int]] = {}
     for variant in sorted({row.variant for row in rows}):
@@ -146,32 +146,32 @@ def write_repair(found: Repair, file: Path) -> Path:
 
 
 def _match_variant(
-    scenes: SceneSet, variant: str, mixed: PreparedPictures, pool: _Pool, *, progress: bool
+    scenes: SceneSet, variant: str, mixed: PreparedImages, pool: _Pool, *, progress: bool
 ) -> tuple[list[_Row], list[Rejection]]:
-    """Match all pictures of one variant; those without a background are named with the reason."""
+    """Match all images of one variant; those without a background are named with the reason."""
     rows = [_row(variant, Path(r.file), r.scene, None, pool) for r in mixed.rejected]
     unmatched = list(mixed.rejected)
     batches = range(0, len(mixed), _BATCH)
     for start in tqdm(batches, desc=f"matching {variant}", disable=not progress, unit="batch"):
-        pictures = mixed.published[start : start + _BATCH]
-        outcomes = _match_batch(scenes, pictures, mixed.images[start : start + _BATCH], pool)
-        for picture, outcome in zip(pictures, outcomes, strict=True):
+        images = mixed.published[start : start + _BATCH]
+        outcomes = _match_batch(scenes, images, mixed.images[start : start + _BATCH], pool)
+        for image, outcome in zip(images, outcomes, strict=True):
             match = outcome if isinstance(outcome, _Match) else None
-            rows.append(_row(variant, picture.file, picture.scene, match, pool))
+            rows.append(_row(variant, image.file, image.scene, match, pool))
             reason = outcome if isinstance(outcome, str) else _objection(outcome, pool)
             if reason:
-                unmatched.append(Rejection(picture.scene, str(picture.file), reason))
+                unmatched.append(Rejection(image.scene, str(image.file), reason))
     return rows, unmatched
 
 
 def _match_batch(
     scenes: SceneSet,
-    pictures: Sequence[PublishedPicture],
+    published: Sequence[PublishedImage],
     images: UInt8[np.ndarray, "n 3 s s"],
     pool: _Pool,
 ) -> Iterator[_Match | str]:
-    """Give the nearest background of each picture, or say why it has none."""
-    masks = [_read_foreground(scenes, picture.scene) for picture in pictures]
+    """Give the nearest background of each image, or say why it has none."""
+    masks = [_read_foreground(scenes, image.scene) for image in published]
     usable = [i for i, mask in enumerate(masks) if not isinstance(mask, str)]
     foregrounds = np.array([masks[i] for i in usable], dtype=bool).reshape(-1, _SIZE, _SIZE)
     shown = _cells_without(foregrounds)
@@ -181,7 +181,7 @@ def _match_batch(
         if isinstance(mask, str):
             yield mask
         elif shown[places[i]].sum() < _LEAST_CELLS:
-            yield f"expected some background around the foreground of {pictures[i].file}, but its mask leaves none"
+            yield f"expected some background around the foreground of {published[i].file}, but its mask leaves none"
         else:
             yield _nearest(images[i], mask, errors[places[i]], pool)
 
@@ -215,7 +215,7 @@ def _cells_without(foregrounds: Bool[np.ndarray, "n s s"]) -> Bool[np.ndarray, "
 def _cell_errors(
     means: Float[np.ndarray, "n 3 c"], shown: Bool[np.ndarray, "n c"], pool: _Pool
 ) -> Float[np.ndarray, "n b"]:
-    """Give the root mean square difference of the shown cells, for all pairs of pictures and backgrounds.
+    """Give the root mean square difference of the shown cells, for all pairs of images and backgrounds.
 
     With weights w in {0, 1}: Σ w (x - b)² = Σ w x² - 2 (w x)·b + w·b², so that all pairs are two products.
     """
@@ -232,9 +232,9 @@ def _nearest(
     errors: Float[np.ndarray, " b"],
     pool: _Pool,
 ) -> _Match:
-    """Compare a picture at full size with the backgrounds whose cells are nearest."""
+    """Compare an image at full size with the backgrounds whose cells are nearest."""
     candidates: Int[np.ndarray, " k"] = np.argsort(errors, kind="stable")[:_CANDIDATES]
-    # one tall grey picture and mask for all three colours: OpenCV then sums up in one pass
+    # one tall grey image and mask for all three colours: OpenCV then sums up in one pass
     own, shown = _as_rows(image), np.tile((~foreground).astype(np.uint8), (3, 1))
     sums = [cv2.norm(_as_rows(pool.images[c]), own, cv2.NORM_L1, shown) for c in candidates]
     distances = np.array(sums) / shown.sum()
@@ -253,8 +253,8 @@ def _objection(match: _Match, pool: _Pool) -> str:
     if match.cell_error <= MOST_CELL_ERROR and match.distance <= MOST_PIXEL_ERROR:
         return ""
     return (
-        f"expected its background among the {len(pool.pictures)} Only-BG-T pictures, but the nearest, "
-        f"{pool.pictures[match.position].scene}, differs by {match.distance:.1f} grey levels"
+        f"expected its background among the {len(pool.images)} Only-BG-T images, but the nearest, "
+        f"{pool.images[match.position].scene}, differs by {match.distance:.1f} grey levels"
     )
 
 
@@ -265,12 +265,12 @@ def _row(variant: str, file: Path, scene: str, match: _Match | None, pool: _Pool
         return _Row(variant, name, scene, "", "", float("nan"), float("nan"))
     if _objection(match, pool):
         return _Row(variant, name, scene, "", "", match.distance, match.margin)
-    donor = pool.pictures[match.position]
+    donor = pool.images[match.position]
     return _Row(variant, name, scene, donor.scene, IN9_NAMES[donor.label], match.distance, match.margin)
 
 
 def _agreement(rows: Sequence[_Row]) -> tuple[int, int]:
-    """Count the matched pictures whose file name tells the background they show, and the matched ones."""
+    """Count the matched images whose file name tells the background they show, and the matched ones."""
     matched = [row for row in rows if row.bg]
     names = [_NAMED.fullmatch(Path(row.file).stem) for row in matched]
     return sum(bool(n) and n["donor"] == row.bg for n, row in zip(names, matched, strict=True)), len(matched)
@@ -281,11 +281,11 @@ def _notices(variant: str, rows: Sequence[_Row], right: int, matched: int) -> li
     notices: list[str] = []
     if right < matched:
         wrong = f"{matched - right} of {matched} file names of {variant}"
-        notices.append(f"{wrong} tell another background than the picture shows; the table has the one it shows")
+        notices.append(f"{wrong} tell another background than the image shows; the table has the one it shows")
     missing = [row.file for row in rows if not row.bg]
     if missing:
         notices.append(
-            f"{len(missing)} of {len(rows)} pictures of {variant} show none of the release's Only-BG-T pictures, or "
+            f"{len(missing)} of {len(rows)} images of {variant} show none of the release's Only-BG-T images, or "
             f"could not be compared; their bg is left empty (the first: {missing[0]})"
         )
     doubtful = [row.file for row in rows if row.bg and row.margin < LEAST_MARGIN]

@@ -1,4 +1,4 @@
-"""Which pictures of ImageNet can become scenes of ImageNet-9: the authors' filters, one picture at a time.
+"""Which images of ImageNet can become scenes of ImageNet-9: the authors' filters, one image at a time.
 
 Noise or Signal, Appendix A, in the order of the authors' generator: exactly one box, sizes that agree, a box that
 leaves background and survives the centre crop, a GrabCut that finds something. Cleaning by hand cannot be repeated;
@@ -32,7 +32,7 @@ from bglab.images import (
     grab_cut,
     mask_quality,
     paper_filter,
-    read_picture,
+    read_image,
     resize_crop,
 )
 from bglab.scenes import Annotation, half_open, read_annotated, read_annotation
@@ -40,22 +40,22 @@ from bglab.seeding import digest
 
 Fidelity = Literal["paper", "clean"]
 
-#: Attempts of GrabCut at one picture: the first and ten more, as in the authors' generator.
+#: Attempts of GrabCut at one image: the first and ten more, as in the authors' generator.
 ATTEMPTS = 11
-#: Side of the pictures in pixels, and the part of the resized short side that the crop keeps.
+#: Side of the images in pixels, and the part of the resized short side that the crop keeps.
 SIZE, CROP_FRACTION = 224, 0.875
 
-#: Why a picture takes no part: code → what it means. The reason in a manifest says it of the very picture.
+#: Why an image takes no part: code → what it means. The reason in a manifest says it of the very image.
 CODES = {
     "outside": "its class is none of the 370 of ImageNet-9",
     "other_subclass": "its class is none of the 16 drawn for IN-9LB",
-    "duplicate": "another picture has its name",
-    "test_release": "the test release has a picture of that name",
+    "duplicate": "another image has its name",
+    "test_release": "the test release has an image of that name",
     "no_annotation": "it has no box annotation",
     "annotation_unreadable": "its annotation cannot be read",
     "not_one_box": "its annotation has no box, or several",
     "other_class": "its box is of another class",
-    "bad_box": "its box is empty or lies outside the picture",
+    "bad_box": "its box is empty or lies outside the image",
     "picture_unreadable": "it cannot be read",
     "size_mismatch": "its annotation is of another size",
     "box_too_large": f"its box covers more than {MOST_CROP_SHARE:.0%} of the centre crop",
@@ -70,11 +70,11 @@ CODES = {
 
 
 class Candidate(NamedTuple):
-    """A picture before it is judged.
+    """An image before it is judged.
 
     Attributes:
         id: As the set's file names will say it: WordNet id and number.
-        file: Of the picture, relative to ImageNet's folder.
+        file: Of the image, relative to ImageNet's folder.
         synset: WordNet id of its class.
         label: One of the nine, or OUTSIDE.
         annotation: Its XML, relative to ImageNet's folder; "" if it has none.
@@ -88,7 +88,7 @@ class Candidate(NamedTuple):
 
 
 class Rules(NamedTuple):
-    """How pictures are judged; equal rules give equal verdicts.
+    """How images are judged; equal rules give equal verdicts.
 
     Attributes:
         root: ImageNet's folder on this machine (no part of what defines a verdict).
@@ -111,18 +111,18 @@ class Rules(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What came out for one picture; a column of the manifest each. Shares lie in [0, 1].
+    """What came out for one image; a column of the manifest each. Shares lie in [0, 1].
 
     Attributes:
         id: Of the candidate.
         code: Why it was rejected, one of `CODES`; "" if it was accepted.
-        reason: The same as a sentence about this picture.
+        reason: The same as a sentence about this image.
         box_share: Share of the centre crop that the box covers; None if it did not come to that, as below.
         kept_share: Share of the box that the centre crop keeps.
         mask_share: Share of the box that the mask fills.
         grabcut_seed: Seed of the last attempt.
         tries: Attempts made.
-        sha256: Of the picture's file; "" if it was never opened.
+        sha256: Of the image's file; "" if it was never opened.
     """
 
     id: str
@@ -137,7 +137,7 @@ class Verdict(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """A verdict, with box and mask at full size where the picture was accepted and the rules need them."""
+    """A verdict, with box and mask at full size where the image was accepted and the rules need them."""
 
     verdict: Verdict
     box: Box | None = None
@@ -145,7 +145,7 @@ class Judged(NamedTuple):
 
 
 class _Refusal(Exception):  # noqa: N818 - named for what happened, as the project's errors are
-    """A picture fails a filter."""
+    """An image fails a filter."""
 
     def __init__(self, code: str, reason: str) -> None:
         super().__init__(reason)
@@ -153,10 +153,10 @@ class _Refusal(Exception):  # noqa: N818 - named for what happened, as the proje
 
 
 def judge(candidate: Candidate, rules: Rules) -> Judged:
-    """Judge one picture.
+    """Judge one image.
 
     Args:
-        candidate: The picture.
+        candidate: The image.
         rules: How.
     """
     verdict = Verdict(candidate.id, sha256=_file_sha256(Path(rules.root, candidate.file)))
@@ -212,10 +212,10 @@ def crop_shares(box: Box, width: int, height: int) -> tuple[float, float]:
 
 
 def _read_boxed(candidate: Candidate, rules: Rules) -> tuple[UInt8[np.ndarray, "3 h w"], Box]:
-    """Read a picture and its one box, the right way up."""
+    """Read an image and its one box, the right way up."""
     annotation = _read_annotation(candidate, rules)
     file = Path(rules.root, candidate.file)
-    _read(file)  # first, so that a broken picture is not taken for one of another size
+    _read(file)  # first, so that a broken image is not taken for one of another size
     try:
         image, inside = read_annotated(file, annotation, candidate.synset, first=0)
     except BadInput as problem:
@@ -228,7 +228,7 @@ def _read_boxed(candidate: Candidate, rules: Rules) -> tuple[UInt8[np.ndarray, "
 
 
 def _read_annotation(candidate: Candidate, rules: Rules) -> Annotation:
-    """Read an annotation that has one box of the picture's class within the picture."""
+    """Read an annotation that has one box of the image's class within the image."""
     try:
         annotation = read_annotation(Path(rules.root, candidate.annotation))
     except BadInput as problem:
@@ -240,13 +240,13 @@ def _read_annotation(candidate: Candidate, rules: Rules) -> Annotation:
         raise _Refusal("other_class", f"expected a box of {candidate.synset} in {annotation.file}, got {found.name}")
     x0, y0, x1, y1 = half_open(found.corners, 0, annotation.width, annotation.height)
     if x0 >= x1 or y0 >= y1:
-        raise _Refusal("bad_box", f"expected a box within the picture in {annotation.file}, got {found.corners}")
+        raise _Refusal("bad_box", f"expected a box within the image in {annotation.file}, got {found.corners}")
     return annotation
 
 
 def _read(file: Path) -> UInt8[np.ndarray, "3 h w"]:
     try:
-        return read_picture(file)
+        return read_image(file)
     except BadInput as problem:
         raise _Refusal("picture_unreadable", str(problem)) from None
 
@@ -277,10 +277,10 @@ def crop_mask(mask: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "s s"]:
 
 
 def judge_kept(candidate: Candidate, rules: Rules, folder: Path) -> Verdict:
-    """Judge a picture, or read the verdict of an earlier run if its files have not changed since.
+    """Judge an image, or read the verdict of an earlier run if its files have not changed since.
 
     Args:
-        candidate: The picture.
+        candidate: The image.
         rules: How.
         folder: Where verdicts under these rules are kept.
     """
@@ -301,7 +301,7 @@ def judge_kept(candidate: Candidate, rules: Rules, folder: Path) -> Verdict:
 
 
 def read_judged(candidate: Candidate, folder: Path) -> Judged:
-    """Read what `judge_kept` kept of an accepted picture.
+    """Read what `judge_kept` kept of an accepted image.
 
     Raises:
         BadInput: If it is not there any more.
@@ -312,8 +312,8 @@ def read_judged(candidate: Candidate, folder: Path) -> Judged:
         raise BadInput(f"expected the verdict on {candidate.file} in {record}, but it is gone; run the command again")
     if kept["mask"] is None:
         return Judged(Verdict(**kept["verdict"]))
-    with Image.open(io.BytesIO(base64.b64decode(kept["mask"]))) as picture:
-        return Judged(Verdict(**kept["verdict"]), tuple(kept["box"]), np.asarray(picture))
+    with Image.open(io.BytesIO(base64.b64decode(kept["mask"]))) as image:
+        return Judged(Verdict(**kept["verdict"]), tuple(kept["box"]), np.asarray(image))
 
 
 def mask_png(mask: Bool[np.ndarray, "h w"]) -> bytes:
@@ -346,7 +346,7 @@ def _read_record(record: Path) -> dict | None:
 
 
 def _stamp(candidate: Candidate, rules: Rules) -> list[int]:
-    """Give sizes and modification times of a picture's files: one that was changed is judged again."""
+    """Give sizes and modification times of an image's files: one that was changed is judged again."""
     stamp: list[int] = []
     for name in (candidate.file, candidate.annotation if rules.boxes else ""):
         file = Path(rules.root, name)

@@ -1,4 +1,4 @@
-"""One accepted picture in all variants of Noise or Signal, as files in the release's layout.
+"""One accepted image in all variants of Noise or Signal, as files in the release's layout.
 
 Everything is built at full resolution and then resized (short side to 256, centre crop 224), as the paper does
 (Appendix A). ``paper`` follows the authors' generator to the letter: nearest pixels, a foreground that is whatever
@@ -20,7 +20,7 @@ from jaxtyping import Bool, UInt8
 from PIL import Image
 from torch import Tensor
 
-from bglab.images import Box, background_strip, box_mask, composite, read_picture, resize_crop, tile, tile_box
+from bglab.images import Box, background_strip, box_mask, composite, read_image, resize_crop, tile, tile_box
 from bglab.labels import IN9
 from bglab.rebuild.filters import (
     CROP_FRACTION,
@@ -36,14 +36,14 @@ from bglab.rebuild.filters import (
 )
 from bglab.variants import VARIANTS, SceneBatch, render
 
-#: Variants with a single picture behind them, and those with a donor, in the order of Table 1.
+#: Variants with a single image behind them, and those with a donor, in the order of Table 1.
 SINGLE = ("original", "only_bg_b", "only_bg_t", "no_fg", "only_fg")
 MIXED = ("mixed_same", "mixed_rand", "mixed_next")
-#: How pictures are stored: 224 px JPEG like the release's, at a quality whose error is a fraction of a level.
+#: How images are stored: 224 px JPEG like the release's, at a quality whose error is a fraction of a level.
 QUALITY, SUBSAMPLING = 95, "4:2:0"
 
 
-class Rendition(NamedTuple):
+class RenderTask(NamedTuple):
     """What to write for one scene: ``donors`` maps mixed variants to whose background they show."""
 
     scene: Candidate
@@ -58,7 +58,7 @@ class Places(NamedTuple):
         out: What is written: ``bg_challenge/`` or ``masks/``.
         done: One file a finished scene, with the digests of its files.
         split: ``train`` or ``val``.
-        masks_only: Write full-size masks and no pictures.
+        masks_only: Write full-size masks and no images.
     """
 
     judged: Path
@@ -68,27 +68,27 @@ class Places(NamedTuple):
     masks_only: bool
 
 
-def output_names(rendition: Rendition, split: str, *, boxes: bool, masks_only: bool) -> dict[str, str]:
-    """Name the files of a scene, relative to the output folder; names of mixed pictures tell both scenes.
+def output_names(task: RenderTask, split: str, *, boxes: bool, masks_only: bool) -> dict[str, str]:
+    """Name the files of a scene, relative to the output folder; names of mixed images tell both scenes.
 
     Example:
         >>> scene = Candidate("n01440764_00293", "", "n01440764", 8, "")
-        >>> output_names(Rendition(scene, {}), "val", boxes=False, masks_only=False)
+        >>> output_names(RenderTask(scene, {}), "val", boxes=False, masks_only=False)
         {'original': 'bg_challenge/original/val/08_fish/n01440764_00293.JPEG'}
     """
-    own, folder = rendition.scene.id, IN9[rendition.scene.label].folder
+    own, folder = task.scene.id, IN9[task.scene.label].folder
     if masks_only:
         return {"mask": f"masks/{split}/{folder}/{own}.png"}
     names = {variant: f"{own}.JPEG" for variant in (SINGLE if boxes else SINGLE[:1])}
-    names |= {variant: f"fg_{own}_bg_{donor.id}.JPEG" for variant, donor in rendition.donors.items()}
+    names |= {variant: f"fg_{own}_bg_{donor.id}.JPEG" for variant, donor in task.donors.items()}
     if boxes:
         names["fg_mask"] = f"{own}.npy"
     return {variant: f"bg_challenge/{variant}/{split}/{folder}/{name}" for variant, name in names.items()}
 
 
-def render_kept(rendition: Rendition, rules: Rules, places: Places) -> dict[str, str]:
+def render_kept(task: RenderTask, rules: Rules, places: Places) -> dict[str, str]:
     """Write the files of a scene unless an earlier run finished them; give name → sha256."""
-    done = places.done / rendition.scene.synset / f"{rendition.scene.id}.json"
+    done = places.done / task.scene.synset / f"{task.scene.id}.json"
     try:
         digests = json.loads(done.read_bytes())
         if all((places.out / name).is_file() for name in digests):
@@ -96,29 +96,29 @@ def render_kept(rendition: Rendition, rules: Rules, places: Places) -> dict[str,
     except (OSError, ValueError):
         pass  # not finished; what there is of it is written again
     digests: dict[str, str] = {}
-    for name, content in _contents(rendition, rules, places).items():
+    for name, content in _contents(task, rules, places).items():
         write_whole(places.out / name, content)
         digests[name] = hashlib.sha256(content).hexdigest()
     write_whole(done, json.dumps(digests).encode())
     return digests
 
 
-def _contents(rendition: Rendition, rules: Rules, places: Places) -> dict[str, bytes]:
+def _contents(task: RenderTask, rules: Rules, places: Places) -> dict[str, bytes]:
     """Make the bytes of every file of a scene."""
-    scene, judged = rendition.scene, read_judged(rendition.scene, places.judged)
-    names = output_names(rendition, places.split, boxes=rules.boxes, masks_only=places.masks_only)
+    scene, judged = task.scene, read_judged(task.scene, places.judged)
+    names = output_names(task, places.split, boxes=rules.boxes, masks_only=places.masks_only)
     if places.masks_only:
         assert judged.mask is not None, "only scenes with masks are asked for"
         return {names["mask"]: mask_png(judged.mask)}
-    image = read_picture(Path(rules.root, scene.file))
+    image = read_image(Path(rules.root, scene.file))
     if judged.mask is None or judged.box is None:
         return {names["original"]: _jpeg(_square(torch.from_numpy(image), rules.fidelity))}
     batch = _scene_batch(scene.id, image, judged.mask, judged.box, rules.fidelity)
     singles = {v: _square(render(VARIANTS[v], batch, batch)[0], rules.fidelity) for v in SINGLE}
     mask = crop_mask(judged.mask)
     pasted = _pasted(singles, mask, rules.fidelity)
-    mixed = {v: _mix(v, pasted, _plate(donor, rules, places)) for v, donor in rendition.donors.items()}
-    contents = {names[variant]: _jpeg(picture) for variant, picture in (singles | mixed).items()}
+    mixed = {v: _mix(v, pasted, _plate(donor, rules, places)) for v, donor in task.donors.items()}
+    contents = {names[variant]: _jpeg(pixels) for variant, pixels in (singles | mixed).items()}
     contents[names["fg_mask"]] = _npy(mask)
     return contents
 
@@ -127,12 +127,12 @@ def _scene_batch(
     scene: str, image: UInt8[np.ndarray, "3 h w"], mask: Bool[np.ndarray, "h w"], box: Box, fidelity: Fidelity
 ) -> SceneBatch:
     """Bring one scene at full resolution into the form that variants are rendered from."""
-    picture = torch.from_numpy(image)
+    photograph = torch.from_numpy(image)
     return SceneBatch(
         ids=(scene,),
-        images=picture[None],
+        images=photograph[None],
         masks=torch.from_numpy(mask.copy())[None],
-        plates=_tile(picture, box, fidelity)[None],
+        plates=_tile(photograph, box, fidelity)[None],
         boxes=torch.tensor([box]),
     )
 
@@ -171,24 +171,24 @@ def _mix(variant: str, pasted: SceneBatch, plate: UInt8[Tensor, "3 s s"]) -> UIn
 
 
 def _plate(donor: Candidate, rules: Rules, places: Places) -> UInt8[Tensor, "3 s s"]:
-    """Make a donor's Only-BG-T picture, without the loss of its JPEG."""
+    """Make a donor's Only-BG-T image, without the loss of its JPEG."""
     found = read_judged(donor, places.judged)
     assert found.box is not None, "only accepted scenes lend their background"
-    image = torch.from_numpy(read_picture(Path(rules.root, donor.file)))
+    image = torch.from_numpy(read_image(Path(rules.root, donor.file)))
     return _square(_tile(image, found.box, rules.fidelity), rules.fidelity)
 
 
 def _square(image: UInt8[Tensor, "3 h w"], fidelity: Fidelity) -> UInt8[Tensor, "3 s s"]:
     """Resize and crop to the size of the set."""
-    picture = Image.fromarray(np.ascontiguousarray(image.numpy().transpose(1, 2, 0)))
-    square = np.array(resize_crop(picture, SIZE, CROP_FRACTION, smooth=fidelity == "clean"))
+    whole = Image.fromarray(np.ascontiguousarray(image.numpy().transpose(1, 2, 0)))
+    square = np.array(resize_crop(whole, SIZE, CROP_FRACTION, smooth=fidelity == "clean"))
     return torch.from_numpy(np.ascontiguousarray(square.transpose(2, 0, 1)))
 
 
 def _jpeg(image: UInt8[Tensor, "3 s s"]) -> bytes:
     content = io.BytesIO()
-    picture = Image.fromarray(np.ascontiguousarray(image.numpy().transpose(1, 2, 0)))
-    picture.save(content, "JPEG", quality=QUALITY, subsampling=SUBSAMPLING)
+    encoded = Image.fromarray(np.ascontiguousarray(image.numpy().transpose(1, 2, 0)))
+    encoded.save(content, "JPEG", quality=QUALITY, subsampling=SUBSAMPLING)
     return content.getvalue()
 
 

@@ -19,13 +19,13 @@ from bglab.results.predictions import (
     read_predictions_file,
     write_predictions,
 )
-from bglab.results.protocol import GOALS, Goal, Side, allowed_pairs, protocol_provenance, succeeds
+from bglab.results.protocol import CRITERIA, Criterion, Side, allowed_pairs, protocol_provenance, succeeds
 from bglab.results.provenance import commit, file_name, read_provenance, versions
 from bglab.results.saliency import SALIENCY_SCHEMA, read_saliency, read_saliency_file, saliency_file, write_saliency
 
 __all__ = [
-    "GOALS",
-    "Goal",
+    "CRITERIA",
+    "Criterion",
     "NOT_EVALUATED",
     "PREDICTION_SCHEMA",
     "PairPredictions",

@@ -47,7 +47,7 @@ class PairPredictions:
     Attributes:
         foregrounds: The rows.
         backgrounds: The columns.
-        original: Native class predicted for each foreground's untouched picture.
+        original: Native class predicted for each foreground's untouched image.
         native: Native class predicted for each pair, NOT_EVALUATED where it was not tried.
         space: Label space of the sides' labels.
         native_space: Label space of ``native`` and ``original``.
@@ -88,12 +88,12 @@ class PairPredictions:
         return self.decide(np.asarray(self.native))
 
     def original_answers(self) -> Int[np.ndarray, " f"]:
-        """Decide each foreground's untouched picture in the labels' space."""
+        """Decide each foreground's untouched image in the labels' space."""
         return self.decide(self.original)
 
     @property
     def right(self) -> Bool[np.ndarray, " f"]:
-        """Whether each foreground's untouched picture is classified rightly."""
+        """Whether each foreground's untouched image is classified rightly."""
         return self.original_answers() == self.foregrounds.labels
 
     def allowed(self, protocol: Protocol) -> Bool[np.ndarray, "f b"]:

@@ -1,6 +1,6 @@
 """The two artefacts everything else is a view of, as files; this module and all analysis do without torch.
 
-``<results>/predictions/<dataset>/<model>/<variant>.parquet`` holds one row a picture and model. A file is written
+``<results>/predictions/<dataset>/<model>/<variant>.parquet`` holds one row per image and model. A file is written
 under a temporary name and renamed, never appended to, so a run resumes by asking which files exist.
 """
 

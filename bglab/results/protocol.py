@@ -19,7 +19,7 @@ class Protocol:
     """Which pairs count; the defaults are the reference's challenge (every background, every foreground).
 
     Attributes:
-        own_image: Try a foreground on the tiled background of its own picture too.
+        own_image: Try a foreground on the tiled background of its own image too.
         own_class: Try a foreground on backgrounds of its own class too.
         pool_classes: Classes whose backgrounds are tried; () takes all.
         pool_per_class: Try so many backgrounds of each class; 0 takes all. The draw goes by scene id alone, so that
@@ -61,7 +61,7 @@ class Protocol:
 
 
 def _draw(purpose: str, ids: Sequence[str], labels: Int[np.ndarray, " n"], per_class: int) -> Bool[np.ndarray, " n"]:
-    """Mark so many scenes of each class, all if 0; the first ones would be pictures of one kind in most sets."""
+    """Mark so many scenes of each class, all if 0; the first ones would be images of one kind in most sets."""
     if not per_class:
         return np.ones(len(ids), dtype=bool)
     drawn = np.zeros(len(ids), dtype=bool)
@@ -106,21 +106,21 @@ def protocol_provenance(protocol: Protocol) -> dict[str, Any]:
 
 
 #: ``any`` error at all (the release's challenge), or ``targeted``: taken for the background's class (the paper's text).
-Goal = Literal["any", "targeted"]
-GOALS: tuple[Goal, Goal] = ("any", "targeted")
+Criterion = Literal["any", "targeted"]
+CRITERIA: tuple[Criterion, Criterion] = ("any", "targeted")
 
 
 def succeeds(
-    goal: Goal, answers: Int[np.ndarray, "*#n"], own: Int[np.ndarray, "*#n"], other: Int[np.ndarray, "*#n"]
+    criterion: Criterion, answers: Int[np.ndarray, "*#n"], own: Int[np.ndarray, "*#n"], other: Int[np.ndarray, "*#n"]
 ) -> Bool[np.ndarray, "*n"]:
-    """Say for answers to foregrounds of class ``own`` on backgrounds of class ``other`` whether they reach a goal.
+    """Say for answers to foregrounds of class ``own`` on backgrounds of class ``other`` whether they reach a criterion.
 
     Example:
         >>> succeeds("targeted", np.array([1, 1, -1]), np.array([0, 1, 0]), np.array([1, 1, -1])).tolist()
         [True, False, False]
     """
-    if goal == "any":
+    if criterion == "any":
         return answers != own
-    if goal == "targeted":
+    if criterion == "targeted":
         return (answers == other) & (own != other) & (other != OUTSIDE)
-    raise BadInput(f"expected the goal any or targeted, got '{goal}'")
+    raise BadInput(f"expected the criterion any or targeted, got '{criterion}'")

@@ -1,6 +1,6 @@
 """Saliency rows as files; like all results they are read without torch.
 
-``<results>/saliency/<dataset>/<model>/<variant>-<method>-<target>.parquet`` holds one row a picture. A file is written
+``<results>/saliency/<dataset>/<model>/<variant>-<method>-<target>.parquet`` holds one row per image. A file is written
 under a temporary name and renamed, never appended to, so a run resumes by asking which files exist.
 """
 
@@ -24,7 +24,7 @@ from bglab.results.provenance import file_name
 _WHOLE_NUMBERS = ("label", "native_label", "prediction", "native", "target")
 _MEASURES = (
     "share_on_object",  # share of the map's saliency on the object; NaN for a map without any, as all below
-    "mask_area",  # share of the picture that is the object: what a blind map has on it
+    "mask_area",  # share of the image that is the object: what a blind map has on it
     "pointing",  # 1 where the map's maximum lies on or near the object, else 0
     "pointing_chance",
     "iou",  # overlap of the most salient pixels with the object, over their union

@@ -1,4 +1,4 @@
-"""Saliency maps: which parts of a picture a classifier's score depends on.
+"""Saliency maps: which parts of an image a classifier's score depends on.
 
 Every map is raw: non-negative, never normalised, at the method's own resolution. Drawing them, and measuring how much
 of them lies on the object, is done elsewhere. Which class a map explains is a target (`resolve_targets`).
@@ -51,7 +51,7 @@ _GRAPH_VERSION = 2
 
 # SmoothGrad, Smilkov et al. 2017, section 4: noise of 10 to 20 % of the range, a few dozen samples
 SMOOTH_SAMPLES, SMOOTH_NOISE = 25, 0.15 * 255
-# a window of an eighth of the picture, moved by half of itself
+# a window of an eighth of the image, moved by half of itself
 OCCLUSION_PARTS = 8
 GREY = 128.0
 
@@ -62,7 +62,7 @@ class CamResult(NamedTuple):
     Attributes:
         maps: Raw, non-negative, at the layer's resolution.
         logits: Of all the model's classes.
-        targets: The class explained in each picture.
+        targets: The class explained in each image.
     """
 
     maps: Float[Tensor, "n mh mw"]
@@ -126,12 +126,12 @@ class GradCam:
         self._started: dict[tuple[int, int], Callable[..., tuple[Tensor, ...]]] = {}
 
     def get_ready(self, height: int, width: int) -> None:
-        """Do what has to be done once for pictures of this size, so that it is not counted as speed."""
+        """Do what has to be done once for images of this size, so that it is not counted as speed."""
         self._runner(height, width)
 
     def cam(
         self,
-        pictures: UInt8[Tensor, "n 3 h w"],
+        images: UInt8[Tensor, "n 3 h w"],
         targets: ClassChoice | None = None,
         *,
         against: ClassChoice | None = None,
@@ -139,14 +139,14 @@ class GradCam:
         """Explain a batch.
 
         Args:
-            pictures: RGB levels.
-            targets: Class explained in each picture; None is the predicted one.
+            images: RGB levels.
+            targets: Class explained in each image; None is the predicted one.
             against: Class whose logit is subtracted, for what speaks for the one rather than the other.
         """
-        count = len(pictures)
+        count = len(images)
         wanted = mark_classes(targets, count, self._classes, missing=True)
         unwanted = mark_classes(against, count, self._classes, missing=False)
-        logits, chosen, maps = self._runner(*pictures.shape[-2:])(pictures, wanted, unwanted)
+        logits, chosen, maps = self._runner(*images.shape[-2:])(images, wanted, unwanted)
         return CamResult(maps, logits, chosen)
 
     def _runner(self, height: int, width: int) -> Callable[..., tuple[Tensor, ...]]:
@@ -170,16 +170,16 @@ class GradCam:
             _LOG.warning("maps of %s are made by torch, since OpenVINO cannot make them: %s", self.layer.name, reason)
             return self._by_torch
 
-    def _by_torch(self, pictures: Tensor, wanted: Tensor, unwanted: Tensor) -> CamOutput:
+    def _by_torch(self, images: Tensor, wanted: Tensor, unwanted: Tensor) -> CamOutput:
         device = self._engine.device
-        batch = pictures.to(device, non_blocking=True).contiguous(memory_format=torch.channels_last)
+        batch = images.to(device, non_blocking=True).contiguous(memory_format=torch.channels_last)
         with torch.inference_mode(mode=False), _mixed(self._engine):
             return self._tapped(batch, wanted.to(device), unwanted.to(device))
 
 
 def saliency_maps(
     classifier: Classifier,
-    pictures: UInt8[Tensor, "n 3 h w"],
+    images: UInt8[Tensor, "n 3 h w"],
     targets: ClassChoice | None = None,
     *,
     against: ClassChoice | None = None,
@@ -191,22 +191,22 @@ def saliency_maps(
 
     Args:
         classifier: Whose answers are explained.
-        pictures: RGB levels.
-        targets: Class explained in each picture; None is the predicted one.
+        images: RGB levels.
+        targets: Class explained in each image; None is the predicted one.
         against: Class whose logit is subtracted.
         method: A name of `METHODS`.
         layer: For the methods that read one; None finds it.
         seed: For the methods that draw noise.
 
     Returns:
-        Non-negative maps; class activation maps at the layer's resolution, all others at the pictures'.
+        Non-negative maps; class activation maps at the layer's resolution, all others at the images'.
 
     Raises:
         UnknownName: If there is no such method or layer.
         BadInput: If the network has no layer to read a map from.
     """
     explain = METHODS[method]
-    return explain(_Question(classifier, pictures, targets, against, layer, seed))
+    return explain(_Question(classifier, images, targets, against, layer, seed))
 
 
 def upsample(maps: Float[Tensor, "n mh mw"], height: int, width: int) -> Float[Tensor, "n h w"]:
@@ -224,19 +224,19 @@ class _Question:
     """One call of `saliency_maps`."""
 
     classifier: Classifier
-    pictures: UInt8[Tensor, "n 3 h w"]
+    images: UInt8[Tensor, "n 3 h w"]
     targets: ClassChoice | None
     against: ClassChoice | None
     layer: str | CamLayer | None
     seed: int
 
     def levels(self) -> Float[Tensor, "n 3 h w"]:
-        """Give the pictures as numbers that a gradient can be taken of; gradients are per grey level."""
-        return self.pictures.to(self.classifier.engine.device).float()
+        """Give the images as numbers that a gradient can be taken of; gradients are per grey level."""
+        return self.images.to(self.classifier.engine.device).float()
 
     def score_of(self) -> Callable[[Float[Tensor, "n c"]], Float[Tensor, " n"]]:
-        """Settle on each picture's classes as it is, unperturbed, and give what takes their score from logits."""
-        logits = self.classifier(self.pictures)
+        """Settle on each image's classes as it is, unperturbed, and give what takes their score from logits."""
+        logits = self.classifier(self.images)
         count, classes = logits.shape
         wanted = mark_classes(self.targets, count, classes, missing=True).to(logits.device)
         chosen = logits.masked_fill(~wanted, -math.inf).argmax(1, keepdim=True)
@@ -257,7 +257,7 @@ def _grad_cam_plus_plus(question: _Question) -> Float[Tensor, "n mh mw"]:
 
 def _activation_maps(question: _Question, combine: Combine) -> Float[Tensor, "n mh mw"]:
     explainer = GradCam(question.classifier, question.layer, combine=combine)
-    return explainer.cam(question.pictures, question.targets, against=question.against).maps
+    return explainer.cam(question.images, question.targets, against=question.against).maps
 
 
 def _input_gradient(question: _Question) -> Float[Tensor, "n h w"]:
@@ -273,11 +273,11 @@ def _input_gradient(question: _Question) -> Float[Tensor, "n h w"]:
 def _smooth_grad(question: _Question) -> Float[Tensor, "n h w"]:
     """Average the gradients at noisy copies, then take the largest absolute one of the channels (Smilkov et al. 2017).
 
-    Every picture draws its own noise, keyed by its pixels: captum's draws one stream for the batch, so that its maps
-    depend on which pictures are explained together.
+    Every image draws its own noise, keyed by its pixels: captum's draws one stream for the batch, so that its maps
+    depend on which images are explained together.
     """
     score = question.score_of()
-    digests = [hashlib.sha256(picture.cpu().numpy().tobytes()).hexdigest() for picture in question.pictures]
+    digests = [hashlib.sha256(image.cpu().numpy().tobytes()).hexdigest() for image in question.images]
     generators = [keyed_generator(question.seed, "smooth_grad", digest) for digest in digests]
     levels = question.levels()
     total = torch.zeros_like(levels)
@@ -299,7 +299,7 @@ def _occlusion(question: _Question) -> Float[Tensor, "n h w"]:
 
     score = question.score_of()
     explainer = Occlusion(lambda levels: score(question.classifier(levels.to(torch.uint8))))
-    height, width = (max(2, side // OCCLUSION_PARTS) for side in question.pictures.shape[-2:])
+    height, width = (max(2, side // OCCLUSION_PARTS) for side in question.images.shape[-2:])
     falls = explainer.attribute(
         question.levels(),
         sliding_window_shapes=(3, height, width),

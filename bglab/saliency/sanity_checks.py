@@ -22,7 +22,7 @@ from bglab.saliency.target_layers import CamLayer, CamOutput, TappedNetwork, fin
 from bglab.saliency.targets import mark_classes
 from bglab.seeding import keyed_generator, keyed_seed
 
-# correlations of maps over positions, averaged over pictures; two unrelated maps have 0 and equal ones 1
+# correlations of maps over positions, averaged over images; two unrelated maps have 0 and equal ones 1
 _SAME = 0.99
 _LEAST_SPREAD = 0.02
 _MOST_AGREEMENT = 0.9
@@ -72,7 +72,7 @@ class LayerReport:
 def examine_layer(
     classifier: Classifier,
     layer: str | CamLayer | None = None,
-    pictures: UInt8[Tensor, "n 3 h w"] | None = None,
+    images: UInt8[Tensor, "n 3 h w"] | None = None,
     *,
     seed: int = 0,
 ) -> LayerReport:
@@ -83,8 +83,8 @@ def examine_layer(
     Args:
         classifier: Any.
         layer: Where to read the maps; None finds it.
-        pictures: What to try it on; None draws a few textured rectangles before grey.
-        seed: Of the drawn pictures and of the redrawn weights.
+        images: What to try it on; None draws a few textured rectangles before grey.
+        seed: Of the drawn images and of the redrawn weights.
 
     Raises:
         UnknownName: If the classifier has no layer of that name.
@@ -97,9 +97,9 @@ def examine_layer(
             layer = locate_layer(network, layer, size)
     except BadInput as problem:
         return LayerReport(classifier.spec.id, None, (Check("layer", passed=False, sentence=str(problem)),))
-    if pictures is None:
-        pictures = textured_pictures(4, size, seed)
-    trial = _Trial(classifier, layer, pictures.to(classifier.engine.device), seed)
+    if images is None:
+        images = textured_pictures(4, size, seed)
+    trial = _Trial(classifier, layer, images.to(classifier.engine.device), seed)
     checks = [trial.varies()]
     if checks[0].passed:
         checks += [trial.changes_with_class(), trial.changes_with_weights(), trial.moves()]
@@ -107,44 +107,44 @@ def examine_layer(
 
 
 def textured_pictures(count: int, size: int, seed: int = 0) -> UInt8[Tensor, "count 3 {size} {size}"]:
-    """Draw rectangles of coloured noise in the left half of grey pictures: content that can be moved to the right half.
+    """Draw rectangles of coloured noise in the left half of grey images: content that can be moved to the right half.
 
     Example:
         >>> textured_pictures(2, 32).shape
         torch.Size([2, 3, 32, 32])
     """
-    pictures = np.full((count, 3, size, size), 128, dtype=np.uint8)
-    for index, picture in enumerate(pictures):
+    images = np.full((count, 3, size, size), 128, dtype=np.uint8)
+    for index, image in enumerate(images):
         rng = keyed_generator(seed, "textured_pictures", index)
         for _ in range(3):
             height, width = (int(side) for side in rng.integers(size // 5, 2 * size // 5, size=2))
             top, left = int(rng.integers(size - height)), int(rng.integers(size // 2 - width))
             colour = rng.integers(0, 256, size=(3, 1, 1))
             noise = rng.integers(-96, 97, size=(3, height, width))
-            picture[:, top : top + height, left : left + width] = np.clip(colour + noise, 0, 255)
-    return torch.from_numpy(pictures)
+            image[:, top : top + height, left : left + width] = np.clip(colour + noise, 0, 255)
+    return torch.from_numpy(images)
 
 
 class _Trial:
-    """Maps of one layer, for the best and the worst class of each picture."""
+    """Maps of one layer, for the best and the worst class of each image."""
 
-    def __init__(self, classifier: Classifier, layer: CamLayer, pictures: UInt8[Tensor, "n 3 h w"], seed: int) -> None:
-        self._classifier, self._layer, self._pictures, self._seed = classifier, layer, pictures, seed
+    def __init__(self, classifier: Classifier, layer: CamLayer, images: UInt8[Tensor, "n 3 h w"], seed: int) -> None:
+        self._classifier, self._layer, self._images, self._seed = classifier, layer, images, seed
         self._tapped = self._tap(classifier.network)
-        best = self._run(self._tapped, pictures)
+        best = self._run(self._tapped, images)
         self._best, self._best_maps = best.targets, best.maps
-        self._worst_maps = self._run(self._tapped, pictures, best.logits.argmin(1)).maps
+        self._worst_maps = self._run(self._tapped, images, best.logits.argmin(1)).maps
 
     def _tap(self, network: Normalised) -> TappedNetwork:
         return TappedNetwork(network, self._layer, signed_map)
 
     def _run(
-        self, tapped: TappedNetwork, pictures: UInt8[Tensor, "n 3 h w"], targets: Int[Tensor, " n"] | None = None
+        self, tapped: TappedNetwork, images: UInt8[Tensor, "n 3 h w"], targets: Int[Tensor, " n"] | None = None
     ) -> CamOutput:
-        size = (len(pictures), len(self._classifier.classes))
-        wanted = mark_classes(targets, *size, missing=True).to(pictures.device)
+        size = (len(images), len(self._classifier.classes))
+        wanted = mark_classes(targets, *size, missing=True).to(images.device)
         with torch.inference_mode(mode=False):
-            return tapped(pictures, wanted, torch.zeros_like(wanted))
+            return tapped(images, wanted, torch.zeros_like(wanted))
 
     def varies(self) -> Check:
         """Check that the maps are not the same everywhere."""
@@ -169,7 +169,7 @@ class _Trial:
         return Check(
             "class",
             passed=False,
-            sentence=f"The map does not change with the class: {seen}, so it shows the picture and not the answer.",
+            sentence=f"The map does not change with the class: {seen}, so it shows the image and not the answer.",
         )
 
     def changes_with_weights(self) -> Check:
@@ -179,7 +179,7 @@ class _Trial:
         for turn in range(_REDRAWS):
             for name, weights in redrawn.named_parameters():
                 _redraw(weights, keyed_seed(self._seed, "redrawn weights", turn, name))
-            maps = self._run(self._tap(redrawn), self._pictures, self._best).maps
+            maps = self._run(self._tap(redrawn), self._images, self._best).maps
             agreements.append(_agreement(self._best_maps, maps))
         agreement = float(np.mean(agreements))
         seen = f"its ranks agree by {agreement:.3f} with those of weights drawn anew (1 is equal)"
@@ -192,25 +192,25 @@ class _Trial:
         )
 
     def moves(self) -> Check:
-        """Check that the map goes where its picture's content goes."""
+        """Check that the map goes where its image's content goes."""
         columns = self._best_maps.shape[2]
         cells = columns // 2
-        pixels = round(cells * self._pictures.shape[3] / columns)
-        # less the map of a plain picture, which holds what comes of borders and of position embeddings alone
-        plain = self._run(self._tapped, torch.full_like(self._pictures, 128), self._best).maps
+        pixels = round(cells * self._images.shape[3] / columns)
+        # less the map of a plain image, which holds what comes of borders and of position embeddings alone
+        plain = self._run(self._tapped, torch.full_like(self._images, 128), self._best).maps
         before = self._best_maps - plain
-        after = self._run(self._tapped, self._pictures.roll(pixels, 3), self._best).maps - plain
+        after = self._run(self._tapped, self._images.roll(pixels, 3), self._best).maps - plain
         following, staying = _agreement(before.roll(cells, 2), after), _agreement(before, after)
         seen = (
             f"after a shift by {pixels} pixels it agrees by {following:.3f} with the shifted map and by {staying:.3f} "
             "with the unshifted one"
         )
         if following - staying > _LEAST_MOVE:
-            return Check("shift", passed=True, sentence=f"The map moves with the picture: {seen}.")
+            return Check("shift", passed=True, sentence=f"The map moves with the image: {seen}.")
         return Check(
             "shift",
             passed=False,
-            sentence=f"The map does not move with the picture: {seen}, so its places mean nothing.",
+            sentence=f"The map does not move with the image: {seen}, so its places mean nothing.",
         )
 
 
@@ -223,7 +223,7 @@ def _redraw(weights: torch.nn.Parameter, seed: int) -> None:
 
 
 def _agreement(one: Float[Tensor, "n h w"], other: Float[Tensor, "n h w"]) -> float:
-    """Give Spearman's rank correlation over positions, averaged over pictures; a constant map agrees with none."""
+    """Give Spearman's rank correlation over positions, averaged over images; a constant map agrees with none."""
     first, second = (rankdata(m.flatten(1).cpu().numpy(), axis=1) for m in (one, other))
     first, second = first - first.mean(1, keepdims=True), second - second.mean(1, keepdims=True)
     scale = np.sqrt((first**2).sum(1) * (second**2).sum(1))

@@ -1,4 +1,4 @@
-"""Explain a whole set: one row a picture and variant with what was predicted and where the classifier looked."""
+"""Explain a whole set: one row per image and variant with what was predicted and where the classifier looked."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from bglab.errors import BadInput, UnknownName
 from bglab.evaluation import check_spaces, describe, tabulate
 from bglab.labels import OUTSIDE
 from bglab.models import Classifier
-from bglab.parallel import one_ahead
+from bglab.parallel import prefetch
 from bglab.results import SALIENCY_SCHEMA, read_provenance, read_saliency_file, saliency_file, write_saliency
 from bglab.saliency.methods import (
     METHODS,
@@ -41,7 +41,7 @@ from bglab.variants import Dataset, DatasetRow, Variant, compose
 
 _LOG = logging.getLogger(__name__)
 
-#: Side of the pictures for which the pointing game's tolerance is meant.
+#: Side of the images for which the pointing game's tolerance is meant.
 _USUAL_SIZE = 224
 
 #: What must agree for kept rows to stand in for a new run.
@@ -56,17 +56,17 @@ Target = TargetRule | tuple[TargetRule, TargetRule]
 
 
 class Explained(NamedTuple):
-    """Pictures of one variant, where a classifier looked, and their rows.
+    """Images of one variant, where a classifier looked, and their rows.
 
     Attributes:
-        pictures: As classified.
-        maps: Raw saliency at the pictures' size.
+        images: As classified.
+        maps: Raw saliency at the images' size.
         masks: True on the object, or where it stood.
-        answers: Name of the predicted class of each picture.
-        rows: One row a picture, as in `saliency_table`.
+        answers: Name of the predicted class of each image.
+        rows: One row per image, as in `saliency_table`.
     """
 
-    pictures: UInt8[np.ndarray, "n 3 h w"]
+    images: UInt8[np.ndarray, "n 3 h w"]
     maps: Float[np.ndarray, "n h w"]
     masks: Bool[np.ndarray, "n h w"]
     answers: tuple[str, ...]
@@ -122,26 +122,26 @@ def saliency_table(
     batch_size: int = 32,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Explain every picture of some variants and measure each map against the object's mask.
+    """Explain every image of some variants and measure each map against the object's mask.
 
-    Maps are brought from the layer's resolution to the pictures' (bilinear) before they are measured. Drift compares
+    Maps are brought from the layer's resolution to the images' (bilinear) before they are measured. Drift compares
     a map with that of the *same class* on the scene as photographed, so only the background differs; on Original
-    itself there is none. The pointing game's 15 pixels are scaled with the size of the pictures.
+    itself there is none. The pointing game's 15 pixels are scaled with the size of the images.
 
     Args:
         classifier: From `load_classifier`.
-        scenes: A set, its prepared form (for pictures of other than 224 pixels), or a URI.
+        scenes: A set, its prepared form (for images of other than 224 pixels), or a URI.
         variants: Which to explain; a data set of the same scenes, e.g. from `open_published`, is taken as it is.
         method: One of `bglab.saliency.methods.METHODS`.
         target: The class explained: ``predicted``, ``true``, ``background`` (the donor's), an index among the
             classifier's own classes, or a pair of these, the first against the second.
         seed: Of donors, textures and noise.
         results: Folder to keep the rows in; finished variants are read again instead of computed.
-        batch_size: Pictures at a time.
+        batch_size: Images at a time.
         progress: Show a bar.
 
     Returns:
-        One row a picture and variant with the columns of `saliency_files.SALIENCY_SCHEMA`; a map without any
+        One row per image and variant with the columns of `saliency_files.SALIENCY_SCHEMA`; a map without any
         saliency has NaN for measures.
 
     Raises:
@@ -188,7 +188,7 @@ def explain_scenes(
     target: Target = "predicted",
     seed: int = 0,
 ) -> Explained:
-    """Explain a few scenes and keep pictures and maps, to be shown by `bglab.figures.saliency`.
+    """Explain a few scenes and keep images and maps, to be shown by `bglab.figures.saliency`.
 
     Args:
         classifier: From `load_classifier`.
@@ -212,13 +212,13 @@ def explain_scenes(
     question = _ask(classifier, method, target, seed)
     positions = [where[scene] for scene in ids]
     rows = tuple(dataset.rows[i] for i in positions)
-    pictures = dataset.pictures(positions, classifier.engine.device)
-    batch = _explain(question, pictures, _classes(question, dataset, rows, scenes))
+    images = dataset.images(positions, classifier.engine.device)
+    batch = _explain(question, images, _classes(question, dataset, rows, scenes))
     masks = _masks(scenes, rows)
     maps = _at_full_size(batch, scenes.size)
     table = _tabulate(question, replace(dataset, rows=rows), batch.logits, batch.targets, _measure(maps, masks))
     answers = tuple((*dataset.classes, "outside")[label] for label in table["prediction"])  # -1 is the last one
-    return Explained(pictures.cpu().numpy(), maps, masks, answers, table)
+    return Explained(images.cpu().numpy(), maps, masks, answers, table)
 
 
 def _explain_all(
@@ -230,7 +230,7 @@ def _explain_all(
     *,
     progress: bool,
 ) -> pd.DataFrame:
-    """Explain a data set batch by batch, and each picture's class once more on the scene as photographed."""
+    """Explain a data set batch by batch, and each image's class once more on the scene as photographed."""
     device = question.classifier.engine.device
     where = {row.scene: i for i, row in enumerate(original.rows)}
     at = np.array([where[row.scene] for row in dataset.rows])
@@ -240,13 +240,13 @@ def _explain_all(
     def rendered() -> Iterator[tuple[slice, UInt8[Tensor, "n 3 h w"], UInt8[Tensor, "n 3 h w"] | None]]:
         for first in range(0, len(dataset), batch_size):
             part = slice(first, min(first + batch_size, len(dataset)))
-            yield part, dataset.pictures(part, device), None if is_original else original.pictures(at[part], device)
+            yield part, dataset.images(part, device), None if is_original else original.images(at[part], device)
 
     title = f"{question.classifier.spec.name} · {dataset.variant.name} · {question.method}"
-    with tqdm(total=len(dataset), desc=title, unit="picture", disable=not progress) as bar:
-        for part, pictures, photographs in one_ahead(rendered()):
+    with tqdm(total=len(dataset), desc=title, unit="image", disable=not progress) as bar:
+        for part, images, photographs in prefetch(rendered()):
             asked = _classes(question, dataset, dataset.rows[part], prepared)
-            batch = _explain(question, pictures, asked)
+            batch = _explain(question, images, asked)
             masks = _masks(prepared, dataset.rows[part])
             maps = _at_full_size(batch, prepared.size)
             measured = _measure(maps, masks)
@@ -257,7 +257,7 @@ def _explain_all(
             logits.append(batch.logits.cpu())
             targets.append(batch.targets.cpu())
             measures.append(measured)
-            bar.update(len(pictures))
+            bar.update(len(images))
     return _tabulate(question, dataset, torch.cat(logits), torch.cat(targets), pd.concat(measures, ignore_index=True))
 
 
@@ -268,22 +268,22 @@ def _prepared(scenes: SceneSet | PreparedScenes | str, *, progress: bool) -> Pre
 
 
 def _with_masks(dataset: Dataset, prepared: PreparedScenes) -> Dataset:
-    """Leave out published pictures whose scene has no usable mask, and say so."""
+    """Leave out published images whose scene has no usable mask, and say so."""
     known = prepared.scenes.positions
     kept = np.array([i for i, row in enumerate(dataset.rows) if row.scene in known], dtype=np.int64)
     if len(kept) == len(dataset):
         return dataset
     if not len(kept):
         raise BadInput(
-            f"expected pictures of the scenes of {prepared.scenes.name}, but none of {dataset.name}, "
+            f"expected images of the scenes of {prepared.scenes.name}, but none of {dataset.name}, "
             f"{dataset.variant.name}, shows one; open both from the same set"
         )
     absent = next(row.scene for row in dataset.rows if row.scene not in known)
     count = len(dataset) - len(kept)
-    _LOG.warning("%d pictures of %s take no part, %s first: no usable mask", count, dataset.variant.name, absent)
-    pictures = dataset.pictures
+    _LOG.warning("%d images of %s take no part, %s first: no usable mask", count, dataset.variant.name, absent)
+    images = dataset.images
     rows = tuple(dataset.rows[i] for i in kept)
-    return replace(dataset, rows=rows, pictures=lambda positions, device: pictures(kept[positions], device))
+    return replace(dataset, rows=rows, images=lambda positions, device: images(kept[positions], device))
 
 
 def _ask(classifier: Classifier, method: str, target: Target, seed: int) -> _Question:
@@ -299,7 +299,7 @@ def _cam(classifier: Classifier, method: str) -> GradCam | None:
 
 
 def _classes(question: _Question, dataset: Dataset, rows: Sequence[DatasetRow], prepared: PreparedScenes) -> Targets:
-    """Say which class to explain on each picture."""
+    """Say which class to explain on each image."""
     labels = np.array([row.label for row in rows], dtype=np.int64)
     records, places = prepared.scenes.records, prepared.scenes.positions
     donors = [records[places[row.donor]].label if row.donor in places else OUTSIDE for row in rows]
@@ -307,7 +307,7 @@ def _classes(question: _Question, dataset: Dataset, rows: Sequence[DatasetRow], 
         unknown = [row.scene for row, donor in zip(rows, donors, strict=True) if donor == OUTSIDE]
         if unknown:
             raise BadInput(
-                f"expected a donor of known class for every picture of {dataset.variant.name} to explain the "
+                f"expected a donor of known class for every image of {dataset.variant.name} to explain the "
                 f"background's class, but {unknown[0]} has none; choose a mixed variant or another target"
             )
     return resolve_targets(
@@ -320,15 +320,15 @@ def _classes(question: _Question, dataset: Dataset, rows: Sequence[DatasetRow], 
     )
 
 
-def _explain(question: _Question, pictures: UInt8[Tensor, "n 3 h w"], asked: Targets) -> _Batch:
+def _explain(question: _Question, images: UInt8[Tensor, "n 3 h w"], asked: Targets) -> _Batch:
     if question.cam is not None:
-        result = question.cam.cam(pictures, asked.targets, against=asked.against)
+        result = question.cam.cam(images, asked.targets, against=asked.against)
         return _Batch(result.maps, result.logits, result.targets)
-    logits = question.classifier(pictures)
+    logits = question.classifier(images)
     marked = mark_classes(asked.targets, *logits.shape, missing=True).to(logits.device)
     targets = logits.masked_fill(~marked, -torch.inf).argmax(dim=1)
     maps = saliency_maps(
-        question.classifier, pictures, targets, against=asked.against, method=question.method, seed=question.seed
+        question.classifier, images, targets, against=asked.against, method=question.method, seed=question.seed
     )
     return _Batch(maps, logits, targets)
 

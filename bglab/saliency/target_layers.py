@@ -64,7 +64,7 @@ class CamOutput(NamedTuple):
 
     Attributes:
         logits: Of all classes.
-        targets: The class explained in each picture.
+        targets: The class explained in each image.
         maps: Combined from feature map and gradient.
     """
 
@@ -80,8 +80,8 @@ def find_layer(network: nn.Module, size: int = 224) -> CamLayer:
     only pass on or pool (dropout, pooling, identity) are skipped, and so are maps that are the class scores themselves.
 
     Args:
-        network: Any classifier of pictures, n 3 h w → n c.
-        size: Side in pixels of pictures it accepts.
+        network: Any classifier of images, n 3 h w → n c.
+        size: Side in pixels of images it accepts.
 
     Raises:
         BadInput: If there is none; the message says why there is no map.
@@ -157,7 +157,7 @@ class TappedNetwork(nn.Module):
     nothing is recorded until the layer's output is made a leaf. With the weight of a linear head there is none at all.
 
     Args:
-        network: Takes uint8 pictures; its structure is copied, its tensors are shared.
+        network: Takes uint8 images; its structure is copied, its tensors are shared.
         layer: Where to read the map, by its name in ``network.network``.
         combine: Feature map and gradient → map.
         weight: From `head_weight`, if the head is averaging and one linear layer.
@@ -174,17 +174,17 @@ class TappedNetwork(nn.Module):
         self._kept = threading.local()  # a widget and a cell may ask at the same time
         self.network.get_submodule(f"network.{layer.name}").register_forward_hook(self._tap)
 
-    def forward(self, pictures: Tensor, wanted: Bool[Tensor, "n c"], unwanted: Bool[Tensor, "n c"]) -> CamOutput:
-        """Explain the best of each picture's wanted classes, against the best of its unwanted ones if there are any."""
+    def forward(self, images: Tensor, wanted: Bool[Tensor, "n c"], unwanted: Bool[Tensor, "n c"]) -> CamOutput:
+        """Explain the best of each image's wanted classes, against the best of its unwanted ones if there are any."""
         try:
             # autograd needs a recorded head; the closed form needs nothing
             with torch.set_grad_enabled(self.weight is None):
-                logits = self.network(pictures).float()
+                logits = self.network(images).float()
             features = self._kept.features
             values = logits.detach()
             targets = values.masked_fill(~wanted, -torch.inf).argmax(1)
             seeds = _one_hot(targets, wanted) - _one_hot(values.masked_fill(~unwanted, -torch.inf).argmax(1), unwanted)
-            shape = _grid_shape(self.layer, features.shape, self._aspect(pictures))
+            shape = _grid_shape(self.layer, features.shape, self._aspect(images))
             if self.weight is None:
                 (gradient,) = torch.autograd.grad(logits, features, seeds)
                 gradient = to_grid(gradient, self.layer, shape)
@@ -200,10 +200,10 @@ class TappedNetwork(nn.Module):
         self._kept.features = features
         return features.clone()  # what follows may work in place
 
-    def _aspect(self, pictures: Tensor) -> float:
+    def _aspect(self, images: Tensor) -> float:
         if self.network.resize is not None:
             return 1.0
-        return int(pictures.shape[-2]) / int(pictures.shape[-1])  # numbers even while a tracer looks on
+        return int(images.shape[-2]) / int(images.shape[-1])  # numbers even while a tracer looks on
 
 
 def to_grid(output: Tensor, layer: CamLayer, shape: tuple[int, int]) -> Float[Tensor, "n k mh mw"]:
@@ -216,7 +216,7 @@ def to_grid(output: Tensor, layer: CamLayer, shape: tuple[int, int]) -> Float[Te
 
 
 def _grid_shape(layer: CamLayer, shape: torch.Size, aspect: float = 1.0) -> tuple[int, int]:
-    """Give height and width of the grid; tokens share the pictures' aspect."""
+    """Give height and width of the grid; tokens share the images' aspect."""
     if layer.layout == "channels_first":
         return int(shape[2]), int(shape[3])
     if layer.layout == "channels_last":
@@ -225,8 +225,8 @@ def _grid_shape(layer: CamLayer, shape: torch.Size, aspect: float = 1.0) -> tupl
     height = max(1, round(math.sqrt(count * aspect)))
     if count % height:
         raise BadInput(
-            f"expected the {count} patches of '{layer.name}' to make a grid of the pictures' shape, but they make "
-            "none; use square pictures"
+            f"expected the {count} patches of '{layer.name}' to make a grid of the images' shape, but they make "
+            "none; use square images"
         )
     return height, count // height
 
@@ -250,7 +250,7 @@ class _Record:
 
 
 class _Probe:
-    """A trial run of a network on two noisy pictures, with every output that has positions."""
+    """A trial run of a network on two noisy images, with every output that has positions."""
 
     def __init__(self, network: nn.Module, size: int, *, gradients: bool = True) -> None:
         self._name = type(network).__name__
@@ -261,8 +261,8 @@ class _Probe:
                 module.register_forward_hook(_recorder(outputs, name, kept=not gradients))
         generator = torch.Generator().manual_seed(0)
         device = next((p.device for p in network.parameters()), torch.device("cpu"))
-        pictures = torch.randn(2, 3, size, size, generator=generator).to(device).requires_grad_(gradients)
-        self.logits: Tensor = copied(pictures)
+        images = torch.randn(2, 3, size, size, generator=generator).to(device).requires_grad_(gradients)
+        self.logits: Tensor = copied(images)
         self.records = _with_positions(outputs)
 
     def best(self) -> CamLayer:
@@ -334,7 +334,7 @@ def _with_positions(outputs: list[tuple[str, nn.Module, Tensor]]) -> list[_Recor
 
 
 def _layout(module: nn.Module, output: Tensor) -> Layout | None:
-    """Tell the layout by the two sides that are equal, as the trial pictures are square."""
+    """Tell the layout by the two sides that are equal, as the trial images are square."""
     if output.ndim == 3:
         return "tokens"
     if output.ndim != 4:

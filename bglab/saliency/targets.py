@@ -19,7 +19,7 @@ from bglab.errors import BadInput
 from bglab.labels import IMAGENET_TO_IN9
 from bglab.models import Classifier
 
-#: Classes to explain, one a picture: an index, or a row of marked classes of which the best-scoring one is meant.
+#: Classes to explain, one an image: an index, or a row of marked classes of which the best-scoring one is meant.
 ClassChoice = Int[Tensor, " n"] | Bool[Tensor, "n c"]
 #: "true" and "background" are labels of the scene and of its donor; a number is an index in the model's own classes.
 TargetRule = Literal["predicted", "true", "background"] | int
@@ -47,18 +47,18 @@ def resolve_targets(
     count: int | None = None,
     space: str = "in9",
 ) -> Targets:
-    """Turn a rule into each picture's target, in the classifier's own classes.
+    """Turn a rule into each image's target, in the classifier's own classes.
 
     Where the labels are of the nine classes and the classifier knows ImageNet's thousand, a label stands for the native
-    class of it that scores best in that picture.
+    class of it that scores best in that image.
 
     Args:
         classifier: Whose classes are meant.
         rule: ``predicted``; ``true`` (``labels``); ``background`` (``donor_labels``); an index of the classifier's own
-            classes for all pictures; or a pair of these, the first of which is explained against the second.
-        labels: Of the scenes, one a picture.
+            classes for all images; or a pair of these, the first of which is explained against the second.
+        labels: Of the scenes, one an image.
         donor_labels: Of the scenes that lent their backgrounds.
-        count: Number of pictures; needed only where no labels tell it.
+        count: Number of images; needed only where no labels tell it.
         space: Label space of both.
 
     Raises:
@@ -75,7 +75,7 @@ def resolve_targets(
     given = {"true": ("labels", labels), "background": ("donor_labels", donor_labels)}
     counts = {len(values) for _, values in given.values() if values is not None} | ({count} if count else set())
     if len(counts) > 1:
-        raise BadInput(f"expected one label a picture, got lists for {' and '.join(map(str, sorted(counts)))} pictures")
+        raise BadInput(f"expected one label an image, got lists for {' and '.join(map(str, sorted(counts)))} images")
 
     def resolve(one: TargetRule) -> ClassChoice | None:
         if one == "predicted":
@@ -86,7 +86,7 @@ def resolve_targets(
             raise BadInput(f"expected a target out of predicted, true, background or an index, got '{one}'")
         name, values = given[one]
         if values is None:
-            raise BadInput(f"expected {name} for the target '{one}', got none; give one label a picture")
+            raise BadInput(f"expected {name} for the target '{one}', got none; give one label an image")
         return _marked_by_label(classifier, np.asarray(values), space)
 
     if not isinstance(rule, tuple):
@@ -100,16 +100,16 @@ def resolve_targets(
 def mark_classes(
     choice: ClassChoice | None, count: int, classes: int, *, missing: bool
 ) -> Bool[Tensor, "{count} {classes}"]:
-    """Write a choice of classes as one row of marks a picture.
+    """Write a choice of classes as one row of marks an image.
 
     Args:
-        choice: An index or a row of marks a picture, or None.
-        count: Number of pictures.
+        choice: An index or a row of marks an image, or None.
+        count: Number of images.
         classes: Number of classes.
         missing: The mark of every class where there is no choice.
 
     Raises:
-        BadInput: If the choice does not fit the pictures or the classes.
+        BadInput: If the choice does not fit the images or the classes.
 
     Example:
         >>> mark_classes(torch.tensor([2, 0]), 2, 3, missing=True).int().tolist()
@@ -120,7 +120,7 @@ def mark_classes(
     wanted = (count,) if choice.dtype != torch.bool else (count, classes)
     if tuple(choice.shape) != wanted:
         raise BadInput(
-            f"expected one target a picture ({count}) or a row of {classes} marks a picture, got {choice.dtype} "
+            f"expected one target an image ({count}) or a row of {classes} marks an image, got {choice.dtype} "
             f"of shape {tuple(choice.shape)}; see resolve_targets"
         )
     if choice.dtype == torch.bool:
@@ -135,7 +135,7 @@ def mark_classes(
 
 def _count(counts: set[int]) -> int:
     if not counts:
-        raise BadInput("expected the number of pictures for this target, got none; give count or labels")
+        raise BadInput("expected the number of images for this target, got none; give count or labels")
     return next(iter(counts))
 
 
@@ -160,6 +160,6 @@ def _marked_by_label(classifier: Classifier, labels: Int[np.ndarray, " n"], spac
     if not bool(marks.any(1).all()):
         row = int((~marks.any(1)).nonzero()[0, 0])
         raise BadInput(
-            f"expected labels of {space}, got {int(labels[row])} for picture {row}; choose the target predicted for it"
+            f"expected labels of {space}, got {int(labels[row])} for image {row}; choose the target predicted for it"
         )
     return marks

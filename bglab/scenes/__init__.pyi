@@ -5,12 +5,12 @@ from .area_filter import stored_scenes as stored_scenes
 from .area_filter import with_options as with_options
 from .downloads import archives as archives
 from .downloads import fetch as fetch
-from .prepared import PreparedPictures as PreparedPictures
+from .prepared import PreparedImages as PreparedImages
 from .prepared import PreparedScenes as PreparedScenes
 from .prepared import memory_bytes as memory_bytes
 from .prepared import prepare as prepare
 from .prepared import prepare_published as prepare_published
-from .scene import PublishedPicture as PublishedPicture
+from .scene import PublishedImage as PublishedImage
 from .scene import Rejection as Rejection
 from .scene import Scene as Scene
 from .scene import SceneRecord as SceneRecord
@@ -25,4 +25,4 @@ from .sources._annotations import read_annotation as read_annotation
 from .sources._folders import choose as choose
 from .sources._imagenet_layout import Layout as Layout
 from .sources._imagenet_layout import find_layout as find_layout
-from .sources._imagenet_layout import list_pictures as list_pictures
+from .sources._imagenet_layout import list_images as list_images

@@ -53,14 +53,14 @@ class AreaCensus(NamedTuple):
 def area_census(
     scenes: SceneSet | str, smallest: float = 0.05, largest: float = 0.70, *, progress: bool = False
 ) -> AreaCensus:
-    """Measure every foreground on the original picture and count those of usable size.
+    """Measure every foreground on the original image and count those of usable size.
 
     The foreground is the union of the true class's boxes. For ``imagenet:`` only annotations are read, so that
     the fifty thousand take seconds; other sets are decoded.
 
     Args:
         scenes: A URI, or scenes whose masks are their boxes (`open_by_box`).
-        smallest: Least part of the picture, a fraction; the limit itself is kept.
+        smallest: Least part of the image, a fraction; the limit itself is kept.
         largest: Greatest part, a fraction; the limit itself is kept.
         progress: Show a bar.
 
@@ -86,7 +86,7 @@ def area_census(
 
 
 def foreground_share(scenes: SceneSet, record: SceneRecord) -> float:
-    """Give the part of the original picture that a scene's foreground takes, a fraction.
+    """Give the part of the original image that a scene's foreground takes, a fraction.
 
     Raises:
         BadInput: If the scene's annotation, or the scene itself, cannot be used.
@@ -97,8 +97,8 @@ def foreground_share(scenes: SceneSet, record: SceneRecord) -> float:
 
 
 def _share_of_boxes(record: SceneRecord) -> float:
-    """Measure the union of the boxes of ImageNet's annotation without decoding the picture."""
-    picture, file = record.files
+    """Measure the union of the boxes of ImageNet's annotation without decoding the image."""
+    image, file = record.files
     annotation, synset = read_annotation(file), imagenet_synsets()[record.native_label]
     inside = np.zeros((annotation.height, annotation.width), dtype=bool)
     for found in annotation.objects:
@@ -106,7 +106,7 @@ def _share_of_boxes(record: SceneRecord) -> float:
             x0, y0, x1, y1 = half_open(found.corners, 0, annotation.width, annotation.height)
             inside[y0:y1, x0:x1] = True
     if not inside.any():
-        raise BadInput(f"expected a box of {synset} within the picture in {file} for {picture}, got none; mend it")
+        raise BadInput(f"expected a box of {synset} within the image in {file} for {image}, got none; mend it")
     return float(inside.mean())
 
 

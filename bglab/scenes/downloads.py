@@ -128,7 +128,7 @@ def _unpack_debian_package(archive: Archive, scratch: Path, folder: Path) -> Non
     if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
         raise MissingData(
             f"{archive.name} comes from the Debian package {archive.package}, and this machine has no apt-get; "
-            f"unpack that package to {archive.path}, or use cutouts:PATH on a folder of RGBA pictures"
+            f"unpack that package to {archive.path}, or use cutouts:PATH on a folder of RGBA images"
         )
     got = subprocess.run(
         ["apt-get", "download", "-qq", archive.package],

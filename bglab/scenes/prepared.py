@@ -24,8 +24,8 @@ from tqdm.auto import tqdm
 
 from bglab.errors import BadInput
 from bglab.files import data_root, writable_folder
-from bglab.images import Box, crop_box, open_picture, resize_crop
-from bglab.scenes.scene import PublishedPicture, Rejection, Scene, SceneSet
+from bglab.images import Box, crop_box, open_image, resize_crop
+from bglab.scenes.scene import PublishedImage, Rejection, Scene, SceneSet
 from bglab.seeding import digest
 
 #: Raised whenever prepared pixels would come out differently.
@@ -47,7 +47,7 @@ class PreparedScenes:
 
     Attributes:
         scenes: The set, without the scenes that turned out unusable.
-        size: Side of every picture in pixels.
+        size: Side of every image in pixels.
         images: The photographs.
         masks: True on the foreground.
         plates: Backgrounds without their foreground (tiled as in Only-BG-T, or the source's own).
@@ -72,17 +72,17 @@ class PreparedScenes:
 
 
 @dataclass(frozen=True, eq=False)
-class PreparedPictures:
-    """A release's own pictures of one variant at one size.
+class PreparedImages:
+    """A release's own images of one variant at one size.
 
     Attributes:
-        published: Which picture stands in which row.
-        images: The pictures.
-        rejected: Pictures that could not be read, and why.
+        published: Which image stands in which row.
+        images: The images.
+        rejected: Images that could not be read, and why.
         digest: Hexadecimal digest of all pixels.
     """
 
-    published: tuple[PublishedPicture, ...]
+    published: tuple[PublishedImage, ...]
     images: UInt8[np.ndarray, "n 3 s s"]
     rejected: tuple[Rejection, ...]
     digest: str
@@ -94,13 +94,13 @@ class PreparedPictures:
 def prepare(scenes: SceneSet, size: int = 224, *, progress: bool = True) -> PreparedScenes:
     """Decode every scene once and keep the arrays under the data folder's ``cache``.
 
-    Pictures are resized (short side to ``size / crop_fraction``) and centre-cropped; masks follow by nearest
+    Images are resized (short side to ``size / crop_fraction``) and centre-cropped; masks follow by nearest
     pixel; backgrounds are tiled at full resolution before resizing (Noise or Signal, Appendix A). A scene
     that cannot be used is listed in ``rejected``, never replaced.
 
     Args:
         scenes: What to prepare.
-        size: Side of the prepared pictures in pixels.
+        size: Side of the prepared images in pixels.
         progress: Show a progress bar while building.
 
     Raises:
@@ -130,24 +130,24 @@ def prepare(scenes: SceneSet, size: int = 224, *, progress: bool = True) -> Prep
     return PreparedScenes(scenes=usable, size=size, rejected=rejected, digest=index["digest"], **arrays)
 
 
-def prepare_published(scenes: SceneSet, variant: str, size: int = 224, *, progress: bool = True) -> PreparedPictures:
-    """Decode a release's own pictures of one variant once and keep them.
+def prepare_published(scenes: SceneSet, variant: str, size: int = 224, *, progress: bool = True) -> PreparedImages:
+    """Decode a release's own images of one variant once and keep them.
 
     Raises:
-        BadInput: If the set has no published pictures, or none can be read.
+        BadInput: If the set has no published images, or none can be read.
         MissingData: If the variant's folder is not there.
         UnknownName: If the release has no such variant.
     """
     if scenes.published is None:
         raise BadInput(
-            f"expected a release with published pictures, but {scenes.name} has scenes only; "
+            f"expected a release with published images, but {scenes.name} has scenes only; "
             "leave out --published to compose the variants"
         )
     published = scenes.published(variant)
 
     def build(position: int) -> _Entry:
-        picture = open_picture(published[position].file)
-        return _Entry({"images": _square(picture, size, scenes.crop_fraction)}, {"position": position})
+        image = open_image(published[position].file)
+        return _Entry({"images": _square(image, size, scenes.crop_fraction)}, {"position": position})
 
     name = digest([scenes.fingerprint, variant, *(p.file.name for p in published)])
     store = _Store(f"{name}-{size}", _stamp([p.file for p in published]), {"images": ((3, size, size), np.uint8)})
@@ -155,15 +155,15 @@ def prepare_published(scenes: SceneSet, variant: str, size: int = 224, *, progre
     arrays, index = store.load_or_build(items, build, f"reading {variant}" if progress else None)
     rejected = tuple(Rejection(*r) for r in index["rejected"])
     if not index["rows"]:
-        raise BadInput(f"expected readable pictures of {variant} in {scenes.name}, got none; {_first(rejected)}")
+        raise BadInput(f"expected readable images of {variant} in {scenes.name}, got none; {_first(rejected)}")
     kept = tuple(published[row["position"]] for row in index["rows"])
-    return PreparedPictures(kept, arrays["images"], rejected, index["digest"])
+    return PreparedImages(kept, arrays["images"], rejected, index["digest"])
 
 
 def _prepare_scene(scene: Scene, size: int, crop_fraction: float) -> dict[str, np.ndarray]:
     """Bring one scene to its size; raise BadInput if the crop loses the foreground."""
     height, width = scene.mask.shape
-    whole = _as_picture(scene.image)
+    whole = _as_image(scene.image)
     mask = resize_crop(Image.fromarray(scene.mask), size, crop_fraction, smooth=False)
     box = crop_box(scene.box, width, height, size, crop_fraction)
     if box[0] >= box[2] or box[1] >= box[3] or not np.asarray(mask).any():
@@ -175,7 +175,7 @@ def _prepare_scene(scene: Scene, size: int, crop_fraction: float) -> dict[str, n
     return {
         "images": _square(whole, size, crop_fraction),
         "masks": np.asarray(mask),
-        "plates": _square(_as_picture(plate), size, crop_fraction),
+        "plates": _square(_as_image(plate), size, crop_fraction),
         "boxes": np.array(box, dtype=np.int32),
         "has_plate": np.array(has_plate),
     }
@@ -196,12 +196,12 @@ def _plate(scene: Scene) -> tuple[UInt8[np.ndarray, "3 h w"], bool]:
         return np.zeros_like(scene.image), False
 
 
-def _as_picture(image: UInt8[np.ndarray, "3 h w"]) -> Image.Image:
+def _as_image(image: UInt8[np.ndarray, "3 h w"]) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0)))
 
 
-def _square(picture: Image.Image, size: int, crop_fraction: float) -> UInt8[np.ndarray, "3 s s"]:
-    return np.asarray(resize_crop(picture, size, crop_fraction)).transpose(2, 0, 1)
+def _square(image: Image.Image, size: int, crop_fraction: float) -> UInt8[np.ndarray, "3 s s"]:
+    return np.asarray(resize_crop(image, size, crop_fraction)).transpose(2, 0, 1)
 
 
 def _first(rejected: Sequence[Rejection]) -> str:

@@ -30,7 +30,7 @@ class Scene:
         mask: True on the foreground.
         box: ``(x0, y0, x1, y1)``, half-open, around the foreground.
         plate: The scene's background without its foreground where the source has its own (the release's
-            Only-BG-T pictures); None to tile it from ``image`` and ``box``.
+            Only-BG-T images); None to tile it from ``image`` and ``box``.
     """
 
     id: str
@@ -46,11 +46,11 @@ class Scene:
         if self.mask.shape != (height, width):
             raise BadInput(
                 f"expected a mask of {width} × {height} pixels for scene {self.id}, got "
-                f"{self.mask.shape[1]} × {self.mask.shape[0]}; rebuild the mask from this picture"
+                f"{self.mask.shape[1]} × {self.mask.shape[0]}; rebuild the mask from this image"
             )
         share = float(self.mask.mean())
         if share in {0.0, 1.0}:
-            what = "nothing" if share == 0 else "the whole picture"
+            what = "nothing" if share == 0 else "the whole image"
             raise BadInput(f"expected a foreground in scene {self.id}, but its mask marks {what}; redraw the mask")
         x0, y0, x1, y1 = self.box
         if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
@@ -76,8 +76,8 @@ class SceneRecord(NamedTuple):
     files: tuple[Path, ...] = ()
 
 
-class PublishedPicture(NamedTuple):
-    """A picture of a variant as a release published it.
+class PublishedImage(NamedTuple):
+    """An image of a variant as a release published it.
 
     Attributes:
         scene: Whose foreground it shows, or once showed.
@@ -114,11 +114,11 @@ class SceneSet:
         records: The scenes, in order.
         read: Turns a record into its scene; raises `BadInput` for one that cannot be used.
         fingerprint: Hexadecimal digest of what defines the set; the same on every machine.
-        crop_fraction: Part of the short side kept when pictures are prepared (0.875 = resize 256, crop 224;
-            1 for sets whose pictures are already cropped).
+        crop_fraction: Part of the short side kept when images are prepared (0.875 = resize 256, crop 224;
+            1 for sets whose images are already cropped).
         notices: What was unusual when the set was opened, one sentence each.
         rejected: Scenes that were found unusable when the set was opened.
-        published: Gives the release's own pictures of a variant; None where there are none.
+        published: Gives the release's own images of a variant; None where there are none.
         credit: Origin and licence, one sentence.
     """
 
@@ -132,7 +132,7 @@ class SceneSet:
     crop_fraction: float = 0.875
     notices: tuple[str, ...] = ()
     rejected: tuple[Rejection, ...] = ()
-    published: Callable[[str], list[PublishedPicture]] | None = field(default=None, repr=False)
+    published: Callable[[str], list[PublishedImage]] | None = field(default=None, repr=False)
     credit: str = ""
 
     def __len__(self) -> int:

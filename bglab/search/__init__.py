@@ -3,7 +3,7 @@
 from bglab.search.first_hit import FirstHits, first_hit, summarise_hits
 from bglab.search.live import LiveState, LiveStep, search_live_steps, start_live
 from bglab.search.matrix import search_matrix
-from bglab.search.pair_evaluator import Pairs, Stage, set_stage, start_batching
+from bglab.search.pair_evaluator import PairEvaluator, Pairs, open_evaluator, start_batching
 from bglab.search.refine import Refinement, refine_attack
 
 __all__ = [
@@ -12,12 +12,12 @@ __all__ = [
     "LiveStep",
     "Pairs",
     "Refinement",
-    "Stage",
+    "PairEvaluator",
     "first_hit",
     "refine_attack",
     "search_live_steps",
     "search_matrix",
-    "set_stage",
+    "open_evaluator",
     "start_batching",
     "start_live",
     "summarise_hits",

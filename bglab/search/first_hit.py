@@ -18,7 +18,7 @@ from bglab.errors import BadInput
 from bglab.models import Classifier
 from bglab.results import (
     NOT_EVALUATED,
-    Goal,
+    Criterion,
     PairPredictions,
     PairStore,
     Protocol,
@@ -32,10 +32,10 @@ from bglab.search.pair_evaluator import (
     Batching,
     BatchSize,
     Clock,
+    PairEvaluator,
     Pairs,
-    Stage,
     answer_blocks,
-    set_stage,
+    open_evaluator,
     start_batching,
 )
 
@@ -49,15 +49,15 @@ class FirstHits:
     """The verdict on every foreground.
 
     Attributes:
-        goal: What counts as success.
+        criterion: What counts as success.
         pairs: What was asked to get there; NOT_EVALUATED where it was not.
         searched: Foregrounds that had a candidate under the protocol.
         vulnerable: Those that a background fools.
-        forwards: Pictures classified, those of the untouched originals apart.
-        brute_force: Pictures that all candidates of all foregrounds would take.
+        forwards: Images classified, those of the untouched originals apart.
+        brute_force: Images that all candidates of all foregrounds would take.
     """
 
-    goal: Goal
+    criterion: Criterion
     pairs: PairPredictions
     searched: Bool[np.ndarray, " f"]
     vulnerable: Bool[np.ndarray, " f"]
@@ -74,7 +74,7 @@ def first_hit(
     classifier: Classifier,
     scenes: SceneSet | PreparedScenes | str,
     *,
-    goal: Goal = "any",
+    criterion: Criterion = "any",
     results: Path | str | None = None,
     protocol: Protocol | None = None,
     size: int = 224,
@@ -92,12 +92,12 @@ def first_hit(
     Args:
         classifier: From `load_classifier`.
         scenes: A set, its prepared form, or a URI for `open_scenes`.
-        goal: ``any`` error, or ``targeted``: taken for the background's class, which is another.
+        criterion: ``any`` error, or ``targeted``: taken for the background's class, which is another.
         results: Folder to keep the verdicts in; a run that was stopped goes on after its last finished group, and
             ends with the very bytes of one that was not. None keeps nothing.
         protocol: Which pairs are candidates.
-        size: Side of the pictures in pixels; ignored for prepared scenes.
-        batch_size: Pictures a forward pass; ``auto`` begins with what suits the device.
+        size: Side of the images in pixels; ignored for prepared scenes.
+        batch_size: Images a forward pass; ``auto`` begins with what suits the device.
         known: Answers to the same pairs from an earlier search, not to be asked for again.
         progress: Show a bar.
 
@@ -105,21 +105,21 @@ def first_hit(
         BadInput: If classifier and scenes have no classes in common, ``known`` is of other pairs, or results cannot
             be written or are of other pixels or weights.
     """
-    stage = set_stage(classifier, scenes, protocol, size=size, progress=progress)
+    evaluator = open_evaluator(classifier, scenes, protocol, size=size, progress=progress)
     batching = start_batching(classifier, batch_size)
     store = None
     if results is not None:
-        folder = pairs_folder(Path(results), f"{stage.key}-{goal}", classifier.spec.id, kind="first_hits")
-        store = PairStore(folder, stage.provenance)
+        folder = pairs_folder(Path(results), f"{evaluator.key}-{criterion}", classifier.spec.id, kind="first_hits")
+        store = PairStore(folder, evaluator.provenance)
         if store.is_finished:
-            return _verdicts(open_pairs(folder), goal)
-    head = store.begin(lambda: stage.head(progress=progress)) if store else stage.head(progress=progress)
-    search = _Search(stage, head, goal, batching, _known_cells(head, known))
-    return _verdicts(_run(search, store, progress=progress), goal)
+            return _verdicts(open_pairs(folder), criterion)
+    head = store.begin(lambda: evaluator.head(progress=progress)) if store else evaluator.head(progress=progress)
+    search = _Search(evaluator, head, criterion, batching, _known_cells(head, known))
+    return _verdicts(_run(search, store, progress=progress), criterion)
 
 
 def summarise_hits(any_error: FirstHits, targeted: FirstHits) -> dict[str, Any]:
-    """Give the numbers of `bglab search --mode first-hit --json` from the verdicts on both goals.
+    """Give the numbers of `bglab search --mode first-hit --json` from the verdicts on both criteria.
 
     ``per_class_total`` is empty: it takes a verdict on every class of backgrounds, which the matrix gives.
     """
@@ -151,9 +151,9 @@ def _run(search: _Search, store: PairStore | None, *, progress: bool) -> PairPre
     group = max(1, batching.size // _GROUP_SHARE)
     groups = store.missing(count, group) if store else row_blocks(np.arange(count), group)
     search.learn(np.flatnonzero((np.asarray(head.native) != NOT_EVALUATED).any(axis=1)))
-    search.stage.get_ready()
+    search.evaluator.get_ready()
     clock = Clock(head.run)
-    title = f"{search.stage.classifier.spec.name} · first {search.goal} hit"
+    title = f"{search.evaluator.classifier.spec.name} · first {search.criterion} hit"
     with tqdm(
         total=count, initial=count - sum(map(len, groups)), desc=title, unit="foreground", disable=not progress
     ) as bar:
@@ -161,7 +161,7 @@ def _run(search: _Search, store: PairStore | None, *, progress: bool) -> PairPre
             head.native[rows.start : rows.stop] = search.decide(np.arange(rows.start, rows.stop))
             search.learn(np.arange(rows.start, rows.stop))
             bar.update(len(rows))
-            search.stage.release()
+            search.evaluator.release()
             if store:
                 store.write(rows, head.native[rows.start : rows.stop])
                 store.note(clock.note(batching))
@@ -172,9 +172,9 @@ def _run(search: _Search, store: PairStore | None, *, progress: bool) -> PairPre
 class _Search:
     """The search's only state: which backgrounds succeeded so far, on foregrounds of which class."""
 
-    stage: Stage
+    evaluator: PairEvaluator
     head: PairPredictions
-    goal: Goal
+    criterion: Criterion
     batching: Batching
     known: Int[np.ndarray, "f b"]
     allowed: Bool[np.ndarray, "f b"] = field(init=False)
@@ -183,7 +183,7 @@ class _Search:
     hits: Float[np.ndarray, "c b"] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.allowed = _candidates(self.head, self.goal)
+        self.allowed = _candidates(self.head, self.criterion)
         labels, self.classes = np.unique(self.head.foregrounds.labels, return_inverse=True)
         self.tries = np.zeros((len(labels), len(self.head.backgrounds.ids)))
         self.hits = np.zeros_like(self.tries)
@@ -195,7 +195,7 @@ class _Search:
         each = 1
         while orders:
             pairs = _next_candidates(orders, each)
-            (native,) = answer_blocks(self.stage, [pairs], self.batching)
+            (native,) = answer_blocks(self.evaluator, [pairs], self.batching)
             cells[pairs.rows - rows[0], pairs.columns] = native
             fooled = set(pairs.rows[self._success(pairs, native)].tolist())
             orders = {row: order[each:] for row, order in orders.items() if row not in fooled and order.size > each}
@@ -227,7 +227,7 @@ class _Search:
 
     def _success(self, pairs: Pairs, native: Int[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
         own, other = self.head.foregrounds.labels[pairs.rows], self.head.backgrounds.labels[pairs.columns]
-        return succeeds(self.goal, self.head.decide(native), own, other)
+        return succeeds(self.criterion, self.head.decide(native), own, other)
 
 
 def _next_candidates(orders: dict[int, Int[np.ndarray, " k"]], each: int) -> Pairs:
@@ -248,20 +248,20 @@ def _known_cells(head: PairPredictions, known: PairPredictions | None) -> Int[np
     return np.asarray(known.native)
 
 
-def _candidates(head: PairPredictions, goal: Goal) -> Bool[np.ndarray, "f b"]:
-    """Mark the pairs that may reach the goal: no background of the foreground's own class can be its target."""
+def _candidates(head: PairPredictions, criterion: Criterion) -> Bool[np.ndarray, "f b"]:
+    """Mark the pairs that may reach the criterion: no background of the foreground's own class can be its target."""
     allowed = head.allowed(head.protocol)
-    if goal == "targeted":
+    if criterion == "targeted":
         allowed &= head.foregrounds.labels[:, None] != head.backgrounds.labels
     return allowed
 
 
-def _verdicts(pairs: PairPredictions, goal: Goal) -> FirstHits:
-    candidates = _candidates(pairs, goal)
+def _verdicts(pairs: PairPredictions, criterion: Criterion) -> FirstHits:
+    candidates = _candidates(pairs, criterion)
     asked = candidates & (np.asarray(pairs.native) != NOT_EVALUATED)
-    success = succeeds(goal, pairs.answers(), pairs.foregrounds.labels[:, None], pairs.backgrounds.labels)
+    success = succeeds(criterion, pairs.answers(), pairs.foregrounds.labels[:, None], pairs.backgrounds.labels)
     return FirstHits(
-        goal=goal,
+        criterion=criterion,
         pairs=pairs,
         searched=np.asarray(pairs.allowed(pairs.protocol).any(axis=1)),
         vulnerable=np.asarray((asked & success).any(axis=1)),

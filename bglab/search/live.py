@@ -14,14 +14,14 @@ from bglab.catalogue import unknown_name
 from bglab.errors import BadInput, UnknownName
 from bglab.labels import in9_probabilities, to_in9
 from bglab.results import Side, allowed_pairs, succeeds
-from bglab.search.pair_evaluator import Pairs, Stage
+from bglab.search.pair_evaluator import PairEvaluator, Pairs
 from bglab.seeding import keyed_generator
 
 Order = Literal["stratified", "file"]
 
 
 class Answers(NamedTuple):
-    """What the classifier says of some pictures.
+    """What the classifier says of some images.
 
     Attributes:
         native: Best of its own classes.
@@ -71,11 +71,11 @@ class LiveStep:
     state: LiveState
 
 
-def start_live(stage: Stage, foreground: int | str, *, order: Order = "stratified") -> LiveState:
+def start_live(evaluator: PairEvaluator, foreground: int | str, *, order: Order = "stratified") -> LiveState:
     """Line up the candidates for one foreground.
 
     Args:
-        stage: From `set_stage`; its protocol says which backgrounds are candidates.
+        evaluator: From `open_evaluator`; its protocol says which backgrounds are candidates.
         foreground: Row, or the scene's id.
         order: ``stratified`` deals out the classes in turn, each in an order drawn for this foreground, so that what
             was tried so far is always a fair sample of all candidates; ``file`` is the set's order.
@@ -84,24 +84,26 @@ def start_live(stage: Stage, foreground: int | str, *, order: Order = "stratifie
         UnknownName: If there is no such scene.
         BadInput: If it has no candidates, or the order is neither.
     """
-    row = find_row(stage, foreground)
-    ids, labels, native_labels = stage.foregrounds
+    row = find_row(evaluator, foreground)
+    ids, labels, native_labels = evaluator.foregrounds
     own = Side(ids[row : row + 1], labels[row : row + 1], native_labels[row : row + 1])
-    columns = np.flatnonzero(allowed_pairs(stage.protocol, own, stage.backgrounds)[0])
+    columns = np.flatnonzero(allowed_pairs(evaluator.protocol, own, evaluator.backgrounds)[0])
     if not columns.size:
-        raise BadInput(f"expected candidate backgrounds for {own.ids[0]} under {stage.protocol}, got none; widen it")
+        raise BadInput(
+            f"expected candidate backgrounds for {own.ids[0]} under {evaluator.protocol}, got none; widen it"
+        )
     if order == "file":
         return LiveState(row, 0, columns)
     if order == "stratified":
-        return LiveState(row, 0, _stratified(stage, columns, own.ids[0]))
+        return LiveState(row, 0, _stratified(evaluator, columns, own.ids[0]))
     raise BadInput(f"expected the order stratified or file, got '{order}'")
 
 
-def search_live_steps(stage: Stage, state: LiveState, *, batch_size: int = 32) -> Iterator[LiveStep]:
+def search_live_steps(evaluator: PairEvaluator, state: LiveState, *, batch_size: int = 32) -> Iterator[LiveStep]:
     """Try one foreground's candidates, batch by batch; stop asking for steps to stop the search.
 
     Args:
-        stage: From `set_stage`.
+        evaluator: From `open_evaluator`.
         state: From `start_live`, or from a step of an earlier search to go on after it.
         batch_size: Candidates a step.
 
@@ -113,8 +115,8 @@ def search_live_steps(stage: Stage, state: LiveState, *, batch_size: int = 32) -
     while state.left.size:
         columns = state.left[:batch_size]
         pairs = Pairs(np.full(columns.size, state.foreground), columns)
-        answers = answer_pictures(stage, stage.pictures(pairs))
-        own, other = stage.foregrounds.labels[pairs.rows], stage.backgrounds.labels[columns]
+        answers = answer_images(evaluator, evaluator.images(pairs))
+        own, other = evaluator.foregrounds.labels[pairs.rows], evaluator.backgrounds.labels[columns]
         every = np.arange(columns.size)
         state = LiveState(state.foreground, state.tried + columns.size, state.left[batch_size:])
         yield LiveStep(
@@ -128,11 +130,11 @@ def search_live_steps(stage: Stage, state: LiveState, *, batch_size: int = 32) -
         )
 
 
-def answer_pictures(stage: Stage, pictures: UInt8[Tensor, "n 3 h w"]) -> Answers:
-    """Ask the stage's classifier about pictures, in the classes of its scenes."""
-    logits = stage.classifier(pictures).cpu().numpy().astype(np.float64)
+def answer_images(evaluator: PairEvaluator, images: UInt8[Tensor, "n 3 h w"]) -> Answers:
+    """Ask the evaluator's classifier about images, in the classes of its scenes."""
+    logits = evaluator.classifier(images).cpu().numpy().astype(np.float64)
     native = logits.argmax(axis=1)
-    if stage.classifier.spec.space != stage.originals.space:
+    if evaluator.classifier.spec.space != evaluator.originals.space:
         return Answers(native, to_in9(native), in9_probabilities(logits))
     shares = np.exp(logits - logits.max(axis=1, keepdims=True))
     shares /= shares.sum(axis=1, keepdims=True)
@@ -140,13 +142,13 @@ def answer_pictures(stage: Stage, pictures: UInt8[Tensor, "n 3 h w"]) -> Answers
     return Answers(native, native, np.pad(shares, ((0, 0), (0, 1))))
 
 
-def find_row(stage: Stage, foreground: int | str) -> int:
+def find_row(evaluator: PairEvaluator, foreground: int | str) -> int:
     """Give the row of a foreground.
 
     Raises:
         UnknownName: If there is no such scene.
     """
-    scenes = stage.prepared.scenes
+    scenes = evaluator.prepared.scenes
     if isinstance(foreground, str):
         if foreground not in scenes.positions:
             raise UnknownName(unknown_name("scene", foreground, scenes.near(foreground)))
@@ -154,11 +156,11 @@ def find_row(stage: Stage, foreground: int | str) -> int:
     return range(len(scenes))[foreground]
 
 
-def _stratified(stage: Stage, columns: Int[np.ndarray, " k"], scene: str) -> Int[np.ndarray, " k"]:
+def _stratified(evaluator: PairEvaluator, columns: Int[np.ndarray, " k"], scene: str) -> Int[np.ndarray, " k"]:
     """Deal out columns class by class in turn, each class in an order of its own."""
     rng = keyed_generator(0, "live search", scene)
     shuffled = columns[rng.permutation(columns.size)]
-    labels = stage.backgrounds.labels[shuffled]
+    labels = evaluator.backgrounds.labels[shuffled]
     turn = np.zeros(columns.size, dtype=np.int64)
     for label in np.unique(labels):
         turn[labels == label] = np.arange((labels == label).sum())

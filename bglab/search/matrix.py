@@ -19,10 +19,10 @@ from bglab.search.pair_evaluator import (
     Batching,
     BatchSize,
     Clock,
+    PairEvaluator,
     Pairs,
-    Stage,
     answer_blocks,
-    set_stage,
+    open_evaluator,
     start_batching,
 )
 
@@ -49,9 +49,9 @@ def search_matrix(
         results: Folder to keep the matrix in; finished rows of an earlier run are never computed again. None
             keeps it in memory.
         protocol: Which pairs to try; None tries all, and `bglab.analysis.search` narrows them afterwards.
-        size: Side of the pictures in pixels; ignored for prepared scenes.
+        size: Side of the images in pixels; ignored for prepared scenes.
         block_rows: Foregrounds a file while the run works; None takes about four thousand pairs.
-        batch_size: Pictures a forward pass; ``auto`` begins with what suits the device. A device that runs out
+        batch_size: Images a forward pass; ``auto`` begins with what suits the device. A device that runs out
             of memory halves it either way.
         progress: Show a bar with the speed.
 
@@ -59,37 +59,43 @@ def search_matrix(
         BadInput: If classifier and scenes have no classes in common, the folder cannot be written, or it holds
             a matrix of other pixels or weights.
     """
-    stage = set_stage(classifier, scenes, protocol, size=size, progress=progress)
-    rows = max(1, _BLOCK_PAIRS // stage.shape[1]) if block_rows is None else block_rows
+    evaluator = open_evaluator(classifier, scenes, protocol, size=size, progress=progress)
+    rows = max(1, _BLOCK_PAIRS // evaluator.shape[1]) if block_rows is None else block_rows
     if rows < 1:
         raise BadInput(f"expected blocks of at least 1 row, got {rows}")
     batching = start_batching(classifier, batch_size)
     if results is None:
-        return _fill(stage, None, stage.head(progress=progress), rows, batching, progress=progress)
-    folder = pairs_folder(Path(results), stage.key, classifier.spec.id)
-    store = PairStore(folder, stage.provenance)
+        return _fill(evaluator, None, evaluator.head(progress=progress), rows, batching, progress=progress)
+    folder = pairs_folder(Path(results), evaluator.key, classifier.spec.id)
+    store = PairStore(folder, evaluator.provenance)
     if store.is_finished:
         return open_pairs(folder)
-    head = store.begin(lambda: stage.head(progress=progress))
-    return _fill(stage, store, head, rows, batching, progress=progress)
+    head = store.begin(lambda: evaluator.head(progress=progress))
+    return _fill(evaluator, store, head, rows, batching, progress=progress)
 
 
 def _fill(
-    stage: Stage, store: PairStore | None, head: PairPredictions, block_rows: int, batching: Batching, *, progress: bool
+    evaluator: PairEvaluator,
+    store: PairStore | None,
+    head: PairPredictions,
+    block_rows: int,
+    batching: Batching,
+    *,
+    progress: bool,
 ) -> PairPredictions:
     """Answer the rows that are missing, and keep each block once it is whole."""
-    row_count = stage.shape[0]
+    row_count = evaluator.shape[0]
     left = store.missing(row_count, block_rows) if store else row_blocks(np.arange(row_count), block_rows)
-    allowed = head.allowed(stage.protocol)
+    allowed = head.allowed(evaluator.protocol)
     cells = _Cells([rows for rows in left if allowed[rows.start : rows.stop].any()], allowed)
-    stage.get_ready()
+    evaluator.get_ready()
     clock = Clock(head.run)
-    title = f"{stage.classifier.spec.name} · pairs"
-    with tqdm(total=cells.total, desc=title, unit="picture", disable=not progress) as bar:
-        for index, answers in enumerate(answer_blocks(stage, cells, batching, done=bar.update)):
+    title = f"{evaluator.classifier.spec.name} · pairs"
+    with tqdm(total=cells.total, desc=title, unit="image", disable=not progress) as bar:
+        for index, answers in enumerate(answer_blocks(evaluator, cells, batching, done=bar.update)):
             rows, native = cells.blocks[index], cells.spread(index, answers)
             head.native[rows.start : rows.stop] = native
-            stage.release()
+            evaluator.release()
             if store:
                 store.write(rows, native)
                 store.note(clock.note(batching))

@@ -1,6 +1,6 @@
 """Foregrounds on backgrounds by the million: what the matrix, the first hit and the live search share.
 
-Pictures are composed on the engine's device from scenes that lie there already. On a processor they are composed
+Images are composed on the engine's device from scenes that lie there already. On a processor they are composed
 into a few buffers that are used again and again, by a thread of its own while the engine works on the batch before.
 """
 
@@ -24,7 +24,7 @@ from bglab.errors import BadInput
 from bglab.evaluation import all_logits, check_spaces, describe, run_key
 from bglab.images import composite
 from bglab.models import Classifier
-from bglab.parallel import one_ahead
+from bglab.parallel import prefetch
 from bglab.results import NOT_EVALUATED, PairPredictions, Protocol, Side, protocol_provenance
 from bglab.scenes import PreparedScenes, SceneSet, memory_bytes, open_scenes, prepare
 from bglab.seeding import digest
@@ -32,7 +32,7 @@ from bglab.variants import Dataset, SceneTensors, compose, scene_tensors
 
 _LOG = logging.getLogger(__name__)
 
-#: Pictures a forward pass to begin with. A processor gains nothing beyond; a GPU that runs out of memory halves it.
+#: Images a forward pass to begin with. A processor gains nothing beyond; a GPU that runs out of memory halves it.
 _BATCH_SIZES = {"cuda": 512, "cpu": 32, "mps": 64}
 
 _ORIGINALS_AT_ONCE = 512
@@ -59,13 +59,13 @@ class Pairs(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Stage:
+class PairEvaluator:
     """A classifier, and the foregrounds and backgrounds it is to be asked about.
 
     Attributes:
         classifier: Whom to ask.
         prepared: Where the pixels come from.
-        originals: The scenes' untouched pictures, row by row.
+        originals: The scenes' untouched images, row by row.
         protocol: Which pairs are tried.
         foregrounds: The rows: every scene.
         backgrounds: The columns: every scene of the pool that has a background to lend.
@@ -92,7 +92,7 @@ class Stage:
         """Name for result folders: data set, precision, and any departure from the reference's protocol."""
         return "-".join(part for part in (run_key(self.classifier, self.originals), self.protocol.key) if part)
 
-    def pictures(self, pairs: Pairs) -> UInt8[Tensor, "n 3 h w"]:
+    def images(self, pairs: Pairs) -> UInt8[Tensor, "n 3 h w"]:
         """Compose pairs on the engine's device, as the mixed variants compose them."""
         device = self.classifier.engine.device
         plates = self.tensors.batch(self.positions[pairs.columns], device).plates
@@ -114,7 +114,7 @@ class Stage:
         return torch.from_numpy(used)
 
     def head(self, *, progress: bool = True) -> PairPredictions:
-        """Ask about the untouched pictures, and give the matrix to be made with its cells empty."""
+        """Ask about the untouched images, and give the matrix to be made with its cells empty."""
         return PairPredictions(
             foregrounds=self.foregrounds,
             backgrounds=self.backgrounds,
@@ -128,9 +128,9 @@ class Stage:
         )
 
     def _original_answers(self, *, progress: bool) -> Int[np.ndarray, " f"]:
-        """Classify the untouched pictures, some at a time, so that they never fill the memory all at once."""
+        """Classify the untouched images, some at a time, so that they never fill the memory all at once."""
         native = np.empty(len(self.originals), dtype=np.int16)
-        with tqdm(total=len(native), desc="originals", unit="picture", disable=not progress) as bar:
+        with tqdm(total=len(native), desc="originals", unit="image", disable=not progress) as bar:
             for start in range(0, len(native), _ORIGINALS_AT_ONCE):
                 part = _part(self.originals, start, start + _ORIGINALS_AT_ONCE)
                 native[start : start + len(part)] = all_logits(self.classifier, part, progress=False).argmax(dim=1)
@@ -172,21 +172,21 @@ class Stage:
         }
 
 
-def set_stage(
+def open_evaluator(
     classifier: Classifier,
     scenes: SceneSet | PreparedScenes | str,
     protocol: Protocol | None = None,
     *,
     size: int = 224,
     progress: bool = True,
-) -> Stage:
+) -> PairEvaluator:
     """Bring classifier, foregrounds and backgrounds together.
 
     Args:
         classifier: Whom to ask.
         scenes: A set, its prepared form, or a URI for `open_scenes`.
         protocol: Which pairs to try; None is the reference's challenge.
-        size: Side of the pictures in pixels; ignored for prepared scenes.
+        size: Side of the images in pixels; ignored for prepared scenes.
         progress: Show a bar while scenes are prepared for the first time.
 
     Raises:
@@ -207,7 +207,7 @@ def set_stage(
             f"expected backgrounds to search in {prepared.scenes.name}, but none of its {len(records)} scenes lends "
             "one under this protocol; add scenes or widen the pool"
         )
-    return Stage(
+    return PairEvaluator(
         classifier=classifier,
         prepared=prepared,
         originals=originals,
@@ -223,7 +223,7 @@ def _part(dataset: Dataset, start: int, stop: int) -> Dataset:
     """Give the rows of a data set from ``start`` to before ``stop``."""
     place = np.arange(len(dataset))[start:stop]
     return replace(
-        dataset, rows=dataset.rows[start:stop], pictures=lambda wanted, device: dataset.pictures(place[wanted], device)
+        dataset, rows=dataset.rows[start:stop], images=lambda wanted, device: dataset.images(place[wanted], device)
     )
 
 
@@ -251,7 +251,7 @@ class Clock:
         self._started = time.perf_counter()
 
     def note(self, batching: Batching) -> dict[str, Any]:
-        """Say how long it took, for how many pictures, in how many sessions."""
+        """Say how long it took, for how many images, in how many sessions."""
         seconds = self._earlier.get("seconds", 0.0) + time.perf_counter() - self._started
         forwards = self._earlier.get("forwards", 0) + batching.forwards
         return {
@@ -265,11 +265,11 @@ class Clock:
 
 @dataclass
 class Batching:
-    """How many pictures go through the network at a time; the one thing that may change during a run.
+    """How many images go through the network at a time; the one thing that may change during a run.
 
     Attributes:
-        size: Pictures a forward pass.
-        forwards: Pictures that went through.
+        size: Images a forward pass.
+        forwards: Images that went through.
     """
 
     size: int
@@ -279,12 +279,12 @@ class Batching:
         """Go on with less after a device ran out of memory.
 
         Raises:
-            BadInput: If a single picture does not fit.
+            BadInput: If a single image does not fit.
         """
         device = classifier.engine.device
         if self.size == 1:
             raise BadInput(
-                f"expected {classifier.spec.id} to fit on {device}, but a single picture runs out of its memory; "
+                f"expected {classifier.spec.id} to fit on {device}, but a single image runs out of its memory; "
                 "use --device cpu"
             )
         self.size //= 2
@@ -306,56 +306,56 @@ def start_batching(classifier: Classifier, batch_size: BatchSize) -> Batching:
 
 
 def answer_blocks(
-    stage: Stage, blocks: Sequence[Pairs], batching: Batching, *, done: Callable[[int], object] = int
+    evaluator: PairEvaluator, blocks: Sequence[Pairs], batching: Batching, *, done: Callable[[int], object] = int
 ) -> Iterator[Int[np.ndarray, " n"]]:
     """Ask the classifier about blocks of pairs; batches never reach across blocks.
 
     Args:
-        stage: Whom to ask, about what.
+        evaluator: Whom to ask, about what.
         blocks: What to ask; each holds a pair or more, and is looked at when its turn comes.
         batching: How many at a time.
-        done: Told how many pictures each batch had.
+        done: Told how many images each batch had.
 
     Yields:
         The native answers of one block.
 
     Raises:
-        BadInput: If not even a single picture fits on the device.
+        BadInput: If not even a single image fits on the device.
     """
     index, start, native = 0, 0, torch.empty(0)
     while index < len(blocks):
         try:
-            with closing(_batches(stage, blocks, index, start, batching.size)) as batches:
-                for length, pictures in batches:
+            with closing(_batches(evaluator, blocks, index, start, batching.size)) as batches:
+                for length, images in batches:
                     if start == 0:
-                        native = torch.empty(length, dtype=torch.int16, device=stage.classifier.engine.device)
+                        native = torch.empty(length, dtype=torch.int16, device=evaluator.classifier.engine.device)
                     # Answers stay on the device until the block is finished, so that nothing waits in between. They
                     # have their place from the start: small results kept among large ones that come and go make the
                     # memory of a long run grow without end.
-                    native[start : start + len(pictures)] = stage.classifier(pictures).argmax(dim=1)
-                    start += len(pictures)
-                    batching.forwards += len(pictures)
-                    done(len(pictures))
+                    native[start : start + len(images)] = evaluator.classifier(images).argmax(dim=1)
+                    start += len(images)
+                    batching.forwards += len(images)
+                    done(len(images))
                     if start == length:
                         yield native.cpu().numpy()
                         index, start = index + 1, 0
         except torch.cuda.OutOfMemoryError:
-            batching.halve(stage.classifier)
+            batching.halve(evaluator.classifier)
 
 
 def _batches(
-    stage: Stage, blocks: Sequence[Pairs], index: int, start: int, size: int
+    evaluator: PairEvaluator, blocks: Sequence[Pairs], index: int, start: int, size: int
 ) -> Generator[tuple[int, UInt8[Tensor, "n 3 h w"]], None, None]:
     """Compose batches from one pair on, each with the length of its block; on a processor one ahead."""
     jobs = _jobs(blocks, index, start, size)
-    if stage.classifier.engine.device.type != "cpu":
-        yield from ((length, stage.pictures(pairs)) for length, pairs in jobs)
+    if evaluator.classifier.engine.device.type != "cpu":
+        yield from ((length, evaluator.images(pairs)) for length, pairs in jobs)
         return
-    side = stage.prepared.size
+    side = evaluator.prepared.size
     # one canvas is being filled, one waits, one is with the engine
     canvases = [np.empty((size, 3, side, side), dtype=np.uint8) for _ in range(3)]
-    work = ((length, stage.compose_into(pairs, canvases[i % 3])) for i, (length, pairs) in enumerate(jobs))
-    with closing(one_ahead(work, name="bglab-compose")) as ready:
+    work = ((length, evaluator.compose_into(pairs, canvases[i % 3])) for i, (length, pairs) in enumerate(jobs))
+    with closing(prefetch(work, name="bglab-compose")) as ready:
         yield from ready
 
 

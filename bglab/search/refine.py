@@ -14,9 +14,9 @@ from torch import Tensor
 from bglab.errors import BadInput
 from bglab.images import Placement, composite, place
 from bglab.labels import OUTSIDE
-from bglab.results import Goal, succeeds
-from bglab.search.live import answer_pictures, find_row
-from bglab.search.pair_evaluator import Stage
+from bglab.results import Criterion, succeeds
+from bglab.search.live import answer_images, find_row
+from bglab.search.pair_evaluator import PairEvaluator
 
 #: How far a coordinate moves at first, and below which the search for a better place ends.
 _FIRST_STEPS = {"mix": 0.25, "dx": 0.15, "dy": 0.15, "scale": 0.25}
@@ -30,11 +30,11 @@ _SCALES = (0.25, 3.0)
 
 @dataclass(frozen=True)
 class Attempt:
-    """One picture of an attack: a foreground's cut-out, placed on a background.
+    """One image of an attack: a foreground's cut-out, placed on a background.
 
     Attributes:
         column: The background.
-        mix: How much of the change is shown: 0 is the original picture, 1 the full swap.
+        mix: How much of the change is shown: 0 is the original image, 1 the full swap.
         placement: Where the cut-out stands.
     """
 
@@ -48,18 +48,18 @@ class Refinement:
     """What a refined attack found.
 
     Attributes:
-        attempt: The best picture's recipe.
-        picture: The picture.
+        attempt: The best image's recipe.
+        image: The image.
         native: The classifier's answer to it.
         prediction: The same in the scenes' classes.
-        succeeded: Whether it reaches the goal.
+        succeeded: Whether it reaches the criterion.
         score: Log-probability of the target, or minus that of the foreground's class under ``any``.
         scores: The best score after each batch.
-        forwards: Pictures classified.
+        forwards: Images classified.
     """
 
     attempt: Attempt
-    picture: UInt8[Tensor, "3 h w"]
+    image: UInt8[Tensor, "3 h w"]
     native: int
     prediction: int
     succeeded: bool
@@ -68,12 +68,12 @@ class Refinement:
     forwards: int
 
 
-def attempt_pictures(stage: Stage, foreground: int, attempts: Sequence[Attempt]) -> UInt8[Tensor, "n 3 h w"]:
+def attempt_images(evaluator: PairEvaluator, foreground: int, attempts: Sequence[Attempt]) -> UInt8[Tensor, "n 3 h w"]:
     """Render attempts: the placed cut-out over the plate, mixed with the original, rounded once at the end."""
-    device = stage.classifier.engine.device
-    own = stage.tensors.batch(slice(foreground, foreground + 1), device)
+    device = evaluator.classifier.engine.device
+    own = evaluator.tensors.batch(slice(foreground, foreground + 1), device)
     columns = np.array([attempt.column for attempt in attempts])
-    plates = stage.tensors.batch(stage.positions[columns], device).plates
+    plates = evaluator.tensors.batch(evaluator.positions[columns], device).plates
     moved, alpha = place(own.images[0], own.masks[0], [attempt.placement for attempt in attempts])
     swapped = composite(moved, plates.to(torch.float32), alpha)
     mix = torch.tensor([attempt.mix for attempt in attempts], device=device).view(-1, 1, 1)
@@ -82,42 +82,42 @@ def attempt_pictures(stage: Stage, foreground: int, attempts: Sequence[Attempt])
 
 
 def refine_attack(
-    stage: Stage,
+    evaluator: PairEvaluator,
     foreground: int | str,
     columns: Sequence[int],
     *,
-    goal: Goal = "targeted",
+    criterion: Criterion = "targeted",
     budget: int = 200,
     batch_size: int = 32,
     stop: Literal["success", "budget"] = "success",
 ) -> Refinement:
-    """Search mix, position, size and mirroring of a cut-out for the picture that fools best.
+    """Search mix, position, size and mirroring of a cut-out for the image that fools best.
 
     A coordinate search: from the best of the given backgrounds, one coordinate at a time moves a step either way and
     keeps what scores higher; steps halve when a whole round brings nothing. Deterministic.
 
     Args:
-        stage: From `set_stage`.
+        evaluator: From `open_evaluator`.
         foreground: Row, or the scene's id.
         columns: Backgrounds to begin with, for instance the best of a live search.
-        goal: ``any`` error, or ``targeted`` at the background's class.
-        budget: Pictures to classify at most.
-        batch_size: Pictures a forward pass.
+        criterion: ``any`` error, or ``targeted`` at the background's class.
+        budget: Images to classify at most.
+        batch_size: Images a forward pass.
         stop: Whether to end with the first success or to go on to the end of the budget.
 
     Raises:
         UnknownName: If there is no such scene.
-        BadInput: If there is no background to try under the goal, or no budget.
+        BadInput: If there is no background to try under the criterion, or no budget.
     """
-    row = find_row(stage, foreground)
-    label = stage.foregrounds.labels[row]
-    usable = [c for c in columns if goal == "any" or stage.backgrounds.labels[c] not in {label, OUTSIDE}]
+    row = find_row(evaluator, foreground)
+    label = evaluator.foregrounds.labels[row]
+    usable = [c for c in columns if criterion == "any" or evaluator.backgrounds.labels[c] not in {label, OUTSIDE}]
     if not usable or min(budget, batch_size) < 1:
         raise BadInput(
-            f"expected a budget of pictures and backgrounds {'of another class ' if goal == 'targeted' else ''}for "
-            f"{stage.foregrounds.ids[row]}, got {budget} and {len(usable)}; give columns of stage.backgrounds"
+            f"expected a budget of images and backgrounds {'of another class ' if criterion == 'targeted' else ''}for "
+            f"{evaluator.foregrounds.ids[row]}, got {budget} and {len(usable)}; give columns of evaluator.backgrounds"
         )
-    search = _Refiner(stage, row, goal, budget, batch_size, stop)
+    search = _Refiner(evaluator, row, criterion, budget, batch_size, stop)
     search.ask([Attempt(int(column)) for column in usable])
     search.climb()
     return search.found()
@@ -139,10 +139,16 @@ class _Refiner:
     """The state of one refinement: the best so far, and what is left of the budget."""
 
     def __init__(
-        self, stage: Stage, row: int, goal: Goal, budget: int, batch_size: int, stop: Literal["success", "budget"]
+        self,
+        evaluator: PairEvaluator,
+        row: int,
+        criterion: Criterion,
+        budget: int,
+        batch_size: int,
+        stop: Literal["success", "budget"],
     ) -> None:
-        self._stage, self._row = stage, row
-        self._goal: Goal = goal
+        self._evaluator, self._row = evaluator, row
+        self._criterion: Criterion = criterion
         self._budget, self._batch_size, self._stop = budget, batch_size, stop
         self._best: _Scored | None = None
         self._asked: set[Attempt] = set()
@@ -178,21 +184,21 @@ class _Refiner:
             self._scores.append(self._best.score)
 
     def found(self) -> Refinement:
-        """Give the best, with its picture."""
+        """Give the best, with its image."""
         assert self._best is not None
         best = self._best
-        picture = attempt_pictures(self._stage, self._row, [best.attempt])[0]
-        return Refinement(picture=picture, scores=tuple(self._scores), forwards=len(self._asked), **best._asdict())
+        image = attempt_images(self._evaluator, self._row, [best.attempt])[0]
+        return Refinement(image=image, scores=tuple(self._scores), forwards=len(self._asked), **best._asdict())
 
     def _score(self, attempts: Sequence[Attempt]) -> list[_Scored]:
-        answers = answer_pictures(self._stage, attempt_pictures(self._stage, self._row, attempts))
-        other = self._stage.backgrounds.labels[[attempt.column for attempt in attempts]]
-        own = np.full(len(attempts), self._stage.foregrounds.labels[self._row])
-        succeeded = succeeds(self._goal, answers.predictions, own, other)
-        aim = other if self._goal == "targeted" else own
+        answers = answer_images(self._evaluator, attempt_images(self._evaluator, self._row, attempts))
+        other = self._evaluator.backgrounds.labels[[attempt.column for attempt in attempts]]
+        own = np.full(len(attempts), self._evaluator.foregrounds.labels[self._row])
+        succeeded = succeeds(self._criterion, answers.predictions, own, other)
+        aim = other if self._criterion == "targeted" else own
         # a probability that underflows still has a place in the order
         logs = np.log(np.maximum(answers.probabilities[np.arange(len(attempts)), aim], 1e-300))
-        scores = logs if self._goal == "targeted" else -logs
+        scores = logs if self._criterion == "targeted" else -logs
         parts = (answers.native.tolist(), answers.predictions.tolist(), succeeded.tolist(), scores.tolist())
         return [_Scored(*row) for row in zip(attempts, *parts, strict=True)]
 

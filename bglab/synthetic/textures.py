@@ -116,8 +116,8 @@ def window(rng: np.random.Generator, name: str, size: int, zoom: float = 1.0) ->
     Args:
         rng: Chooses the part; the same part whatever the resolution.
         name: Which texture.
-        size: Side of the picture in pixels.
-        zoom: 1 shows half the tile's side across the picture, 2 a quarter of it.
+        size: Side of the image in pixels.
+        zoom: 1 shows half the tile's side across the image, 2 a quarter of it.
     """
     tile = texture(name, round(2 * size * zoom))
     u, v, flip = rng.random(3)
@@ -129,7 +129,7 @@ def window(rng: np.random.Generator, name: str, size: int, zoom: float = 1.0) ->
 
 @functools.lru_cache(maxsize=16)
 def glow(size: int) -> Float[np.ndarray, "{size}*3 {size}*3"]:
-    """Give a soft round light in [0, 1], centred in a square of three times the picture's side."""
+    """Give a soft round light in [0, 1], centred in a square of three times the image's side."""
     axis = (np.arange(3 * size) + 0.5) / size - 1.5
     light = np.exp(-(axis[:, None] ** 2 + axis[None, :] ** 2) / (2 * 0.28**2)).astype(np.float32)
     light.setflags(write=False)
@@ -137,7 +137,7 @@ def glow(size: int) -> Float[np.ndarray, "{size}*3 {size}*3"]:
 
 
 def glow_at(size: int, x: float, y: float) -> Float[np.ndarray, "{size} {size}"]:
-    """Place the soft light in a picture; x and y are fractions of its side in [−0.5, 1.5]."""
+    """Place the soft light in an image; x and y are fractions of its side in [−0.5, 1.5]."""
     left, top = round((1.5 - x) * size), round((1.5 - y) * size)
     left, top = min(max(left, 0), 2 * size), min(max(top, 0), 2 * size)
     return glow(size)[top : top + size, left : left + size]

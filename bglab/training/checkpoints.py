@@ -33,7 +33,7 @@ class Checkpoint:
         history: One row an epoch: ``epoch, lr, loss, accuracy, seconds, images_per_s`` and one
             ``accuracy_<variant>`` for every data set that was watched.
         classes: What the network answers.
-        about: How many pictures, which were rejected, versions, commit, device.
+        about: How many images, which were rejected, versions, commit, device.
         content: Everything, as stored.
     """
 

@@ -1,4 +1,4 @@
-"""Fine-tune networks on VOC2012 and Caltech101 and change their test pictures' backgrounds.
+"""Fine-tune networks on VOC2012 and Caltech101 and change their test images' backgrounds.
 
 Time for a Background Check! (section 3) reports one number a background for each set and says neither how its
 networks were trained nor how Caltech101 was split; both are named options here, and every run is kept.
@@ -66,14 +66,14 @@ def open_split(
 ) -> Split:
     """Open the training and test scenes of one run.
 
-    VOC2012 has its own split (train and val, the pictures whose objects are all of one class). Caltech101 has none:
-    ``per_class`` pictures of each class are drawn for training, anew in each run, and all others are tested on.
+    VOC2012 has its own split (train and val, the images whose objects are all of one class). Caltech101 has none:
+    ``per_class`` images of each class are drawn for training, anew in each run, and all others are tested on.
 
     Args:
         uri: ``voc:PATH``, ``caltech101:PATH``, or any other set, which is split like Caltech101. Its masks serve the
             variants by mask (``on_white_mask``): segmentations in VOC, outlines in Caltech101.
         run: Number of the run; keys the drawn split.
-        per_class: Training pictures a class where the set has no split; at most half of a class.
+        per_class: Training images a class where the set has no split; at most half of a class.
         settings: Of the streamed variants; the area limits are the caller's, and 0 to 1 by default.
         progress: Show a bar while scenes are measured.
 
@@ -118,7 +118,7 @@ def finetune(
     Args:
         recipe: How to train; its architecture must be that of the weights.
         scenes: Labelled scenes; the network answers in their classes.
-        weights: What to start from, as for `load_classifier`, or ``random``. The head is always new. Pictures are
+        weights: What to start from, as for `load_classifier`, or ``random``. The head is always new. Images are
             normalised with ImageNet's mean and deviation.
         out: The checkpoint.
         device: ``auto``, ``cpu``, ``cuda:0``, ``mps``.
@@ -187,7 +187,7 @@ def check_backgrounds(
         per_class: As for `open_split`.
         settings: As for `open_split`.
         device: ``auto``, ``cpu``, ``cuda:0``, ``mps``.
-        batch_size: Pictures a forward pass of the evaluation.
+        batch_size: Images a forward pass of the evaluation.
         progress: Show bars.
 
     Returns:

@@ -1,6 +1,6 @@
 """Train classifiers on any variant: `fit` follows a recipe, keeps every epoch, and goes on where it was stopped.
 
-All randomness is keyed by (seed, epoch, step or picture), so a run that is killed and goes on ends, on a
+All randomness is keyed by (seed, epoch, step or image), so a run that is killed and goes on ends, on a
 processor, with the same weights to the last bit as one that was left alone.
 """
 
@@ -65,7 +65,7 @@ def fit(
     """Train a network by a recipe and keep it in a file that ``load_classifier("file:OUT")`` reads.
 
     The file is written anew after every epoch. The same call goes on from there, and does nothing if the run is
-    finished. Under ``torchrun`` all processes share the work: a step's pictures are dealt out evenly, process 0
+    finished. Under ``torchrun`` all processes share the work: a step's images are dealt out evenly, process 0
     writes. On GPUs batch normalisation sees the whole batch (SyncBatchNorm); on processors each process
     normalises its own share, so only networks without it give the weights of a single process there.
 
@@ -203,7 +203,7 @@ class _Run:
         sizes = _batch_sizes(len(self.data), recipe.batch_size, self.team.world)
         done = self.epoch * sum(sizes)
         total = recipe.epochs * sum(sizes)
-        with tqdm(total=total, initial=done, desc=title, unit="picture", disable=not progress) as bar:
+        with tqdm(total=total, initial=done, desc=title, unit="image", disable=not progress) as bar:
             while self.epoch < recipe.epochs:
                 row = self._run_epoch(sizes, bar)
                 self.epoch += 1
@@ -247,16 +247,16 @@ class _Run:
         """Take one step downhill; give the summed loss and the number of right answers."""
         recipe, device = self.recipe, self.team.device
         try:
-            pictures = data.pictures(chosen, device)
+            images = data.images(chosen, device)
             targets = torch.from_numpy(data.targets[chosen]).to(device)
-            levels = augment(pictures, draws, recipe.augmentation, recipe.size)
+            levels = augment(images, draws, recipe.augmentation, recipe.size)
             with self._mixed():
                 logits = self.model(levels.contiguous(memory_format=torch.channels_last))
             loss = nn.functional.cross_entropy(logits.float(), targets, label_smoothing=recipe.label_smoothing)
             self.scaler.scale(loss).backward()
         except torch.cuda.OutOfMemoryError:
             raise BadInput(
-                f"expected {recipe.batch_size} pictures of {recipe.size} px a step to fit on {device}, but it ran "
+                f"expected {recipe.batch_size} images of {recipe.size} px a step to fit on {device}, but it ran "
                 "out of memory; train with a smaller --batch-size or --amp-dtype bfloat16"
             ) from None
         self.scaler.step(self.optimizer)
@@ -271,15 +271,15 @@ class _Run:
         return torch.autocast(self.team.device.type, dtype=getattr(torch, self.recipe.amp_dtype))
 
     def accuracy(self, dataset: Dataset) -> float:
-        """Give the part of a data set's pictures that the network gets right as it is now."""
+        """Give the part of a data set's images that the network gets right as it is now."""
         self.network.eval()
         labels = torch.from_numpy(judged_labels(dataset)).to(self.team.device)
         right = 0
         with torch.inference_mode(), self._mixed():
             for first in range(0, len(dataset), _EVALUATION_BATCH):
                 rows = slice(first, min(first + _EVALUATION_BATCH, len(dataset)))
-                pictures = dataset.pictures(rows, self.team.device).contiguous(memory_format=torch.channels_last)
-                right += int((self.groups[self.network(pictures).argmax(1)] == labels[rows]).sum())
+                images = dataset.images(rows, self.team.device).contiguous(memory_format=torch.channels_last)
+                right += int((self.groups[self.network(images).argmax(1)] == labels[rows]).sum())
         return right / len(dataset)
 
     def _parts(self) -> dict[str, Any]:
@@ -309,7 +309,7 @@ def _batch_sizes(count: int, batch_size: int, world: int) -> list[int]:
     if count >= batch_size:
         return [batch_size] * (count // batch_size)
     if count < 2 * world:
-        raise BadInput(f"expected at least {2 * world} pictures to train on, got {count}; choose other scenes")
+        raise BadInput(f"expected at least {2 * world} images to train on, got {count}; choose other scenes")
     return [count - count % world]
 
 

@@ -34,10 +34,10 @@ def _check(name: str, value: float, low: float, high: float) -> None:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Random changes to training pictures.
+    """Random changes to training images.
 
     Attributes:
-        crop_area: Part of the picture's area that a crop takes, from and to; (1, 1) takes it whole.
+        crop_area: Part of the image's area that a crop takes, from and to; (1, 1) takes it whole.
         crop_ratio: Width over height of a crop, from and to.
         flip: Probability of a mirror image.
         brightness: Greatest change of brightness, as a fraction.
@@ -63,11 +63,11 @@ class Augmentation:
             if not 0 < low <= high <= most:
                 raise BadInput(
                     f"expected {name} of a recipe as two rising numbers above 0{' and at most 1' if most == 1 else ''}"
-                    f", got ({low:g}, {high:g}); (1, 1) leaves pictures whole"
+                    f", got ({low:g}, {high:g}); (1, 1) leaves images whole"
                 )
 
 
-#: Pictures as they are.
+#: Images as they are.
 NO_AUGMENTATION = Augmentation((1.0, 1.0), (1.0, 1.0), 0.0, 0.0, 0.0, 0.0)
 
 # each number's least and greatest value
@@ -104,10 +104,10 @@ class Recipe:
     Attributes:
         architecture: A name of timm, or ``tv_`` and a name of torchvision (``PAPER_ARCHITECTURES``).
         variants: What to train on; several are put together into one set.
-        size: Side of the pictures the network sees, in pixels.
-        source_scale: Side of the pictures that crops are taken from, as a multiple of ``size``.
-        epochs: Times each picture is seen.
-        batch_size: Pictures a step, over all processes; what is left of an epoch is seen in another one.
+        size: Side of the images the network sees, in pixels.
+        source_scale: Side of the images that crops are taken from, as a multiple of ``size``.
+        epochs: Times each image is seen.
+        batch_size: Images a step, over all processes; what is left of an epoch is seen in another one.
         lr: Greatest learning rate.
         schedule: ``step`` (times ``decay_rate`` every ``decay_epochs``), ``cosine`` or ``linear`` down to 0.
         decay_epochs: See ``schedule``.
@@ -117,7 +117,7 @@ class Recipe:
         nesterov: Whether the momentum is Nesterov's.
         weight_decay: On all weights.
         label_smoothing: Share of the target that is spread over all classes.
-        augmentation: Random changes to pictures.
+        augmentation: Random changes to images.
         donors: ``fixed`` gives each scene one background for good, as the papers' files do; ``each_epoch``
             draws it anew.
         seed: Of weights, order, augmentation, dropout and donors.
@@ -125,10 +125,10 @@ class Recipe:
         subclasses: Into how many groups of ImageNet classes each label is split for training; 1 trains on the
             labels themselves. The trained network answers in labels all the same (Figure 10: 1, 2, 4, 8, 16).
         native_classes: How many ImageNet classes of each label take part; 0 takes all (IN-9LB: 16).
-        fraction: Part of every label's pictures that takes part (Figure 11); a smaller part lies in a larger.
+        fraction: Part of every label's images that takes part (Figure 11); a smaller part lies in a larger.
         balanced: Whether every label is cut to the number of the rarest one, as in IN-9L.
         scenes: Name of the scenes; filled in by `training.fit`.
-        pixels: Digest of what the pictures are made from; filled in by `training.fit`. A recipe that carries one
+        pixels: Digest of what the images are made from; filled in by `training.fit`. A recipe that carries one
             is refused other data.
 
     Raises:
@@ -173,7 +173,7 @@ class Recipe:
                 raise BadInput(f"expected {name} of a recipe out of {', '.join(known)}, got '{getattr(self, name)}'")
         if not self.variants or self.fraction == 0:
             what = "variants" if not self.variants else "fraction"
-            raise BadInput(f"expected pictures to train on, but the recipe's {what} leaves none; set {what}")
+            raise BadInput(f"expected images to train on, but the recipe's {what} leaves none; set {what}")
 
     @property
     def source_size(self) -> int:

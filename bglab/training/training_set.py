@@ -1,4 +1,4 @@
-"""What a network learns from: the pictures of one or more variants that a recipe chooses, and their targets."""
+"""What a network learns from: the images of one or more variants that a recipe chooses, and their targets."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from bglab.variants import Dataset, compose, find_variant
 
 @dataclass(frozen=True, eq=False)
 class TrainingSet:
-    """Pictures to learn from; picture i is row ``rows[i]`` of the parts laid end to end.
+    """Images to learn from; image i is row ``rows[i]`` of the parts laid end to end.
 
     Attributes:
         recipe: With ``variants``, ``scenes`` and ``pixels`` filled in.
         parts: One data set a variant.
         rows: Which of their rows take part, rising.
-        targets: Trained class of each picture.
+        targets: Trained class of each image.
         groups: The label that each trained class belongs to.
         space: Label space of these labels.
         classes: Names of the labels.
@@ -55,8 +55,8 @@ class TrainingSet:
         """Give the set with the backgrounds of an epoch."""
         return self if self.redraw is None else replace(self, parts=self.redraw(epoch))
 
-    def pictures(self, chosen: Int[np.ndarray, " n"], device: torch.device | str) -> UInt8[Tensor, "n 3 h w"]:
-        """Render pictures, in rising order.
+    def images(self, chosen: Int[np.ndarray, " n"], device: torch.device | str) -> UInt8[Tensor, "n 3 h w"]:
+        """Render images, in rising order.
 
         Args:
             chosen: Which ones, rising.
@@ -67,7 +67,7 @@ class TrainingSet:
         for part in self.parts:
             own = rows[(rows >= start) & (rows < start + len(part))] - start
             if own.size:
-                batches.append(part.pictures(own, device))
+                batches.append(part.images(own, device))
             start += len(part)
         return batches[0] if len(batches) == 1 else torch.cat(batches)
 
@@ -101,9 +101,7 @@ def training_set(
         _thin(recipe, kept, np.flatnonzero(kept & (owner == part)), labels, scenes)
     rows = np.flatnonzero(kept)
     if rows.size == 0:
-        raise BadInput(
-            f"expected pictures of {first.name} to train on, but the recipe chooses none; raise its fraction"
-        )
+        raise BadInput(f"expected images of {first.name} to train on, but the recipe chooses none; raise its fraction")
     identity = [f"{p.digest} {p.published} {p.size} {p.seed} {p.variant!r}" for p in parts]
     filled = replace(recipe, variants=tuple(p.variant.name for p in parts), scenes=first.name, pixels=digest(identity))
     _check_same_data(recipe, filled)
@@ -151,7 +149,7 @@ def _redraw(compose_all: Callable[[int], tuple[Dataset, ...]], seed: int, epoch:
 def _few_natives(
     recipe: Recipe, labels: Int[np.ndarray, " n"], natives: Int[np.ndarray, " n"]
 ) -> Bool[np.ndarray, " n"]:
-    """Mark pictures of the ImageNet classes that take part: of each label the ones with most pictures."""
+    """Mark images of the ImageNet classes that take part: of each label the ones with most images."""
     if recipe.native_classes == 0:
         return np.ones(len(labels), dtype=bool)
     chosen: list[int] = []
@@ -198,7 +196,7 @@ def _thin(
     labels: Int[np.ndarray, " n"],
     scenes: Sequence[str],
 ) -> None:
-    """Leave out pictures for ``fraction`` and ``balanced``: of each label those that come last in a keyed order."""
+    """Leave out images for ``fraction`` and ``balanced``: of each label those that come last in a keyed order."""
     counts = np.bincount(labels[rows])
     most = counts[counts > 0].min() if recipe.balanced and counts.size else len(rows)
     if recipe.fraction == 1 and (not recipe.balanced or counts[counts > 0].max() == most):

@@ -26,9 +26,9 @@ class Adjustment(NamedTuple):
         brightness: Factor on the background's levels.
         feather: Of the object's edge, standard deviation of a Gaussian in pixels.
         grow: Pixels by which the mask is dilated, or eroded if negative.
-        dx: Shift to the right, as a share of the picture's width.
-        dy: Shift downwards, as a share of the picture's height.
-        scale: Factor on the object's size, around the picture's centre.
+        dx: Shift to the right, as a share of the image's width.
+        dy: Shift downwards, as a share of the image's height.
+        scale: Factor on the object's size, around the image's centre.
         flip: Whether the object is mirrored left to right.
     """
 
@@ -128,8 +128,8 @@ def _moved(
 ) -> tuple[UInt8[Tensor, "n 3 h w"], Float[Tensor, "n h w"]]:
     """Move every scene's object to the same place."""
     moved = [place(image, mask, [placement]) for image, mask in zip(colours, alpha, strict=True)]
-    pictures = torch.cat([picture for picture, _ in moved])
-    return pictures.round_().clamp_(0, 255).to(torch.uint8), torch.cat([mask for _, mask in moved])
+    objects = torch.cat([image for image, _ in moved])
+    return objects.round_().clamp_(0, 255).to(torch.uint8), torch.cat([mask for _, mask in moved])
 
 
 def _mixed(

@@ -1,4 +1,4 @@
-"""Data sets to classify: a variant composed from scenes, or a release's own pictures of it."""
+"""Data sets to classify: a variant composed from scenes, or a release's own images of it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _RESIDENT_SHARE = 0.4
 
 
 class DatasetRow(NamedTuple):
-    """What is known of one picture of a data set.
+    """What is known of one image of a data set.
 
     Attributes:
         scene: Whose foreground it shows.
@@ -45,21 +45,21 @@ class DatasetRow(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """An ordered set of pictures of one variant, rendered when asked for.
+    """An ordered set of images of one variant, rendered when asked for.
 
     Attributes:
         name: Of the scenes, as result folders carry it.
-        variant: What the pictures show.
+        variant: What the images show.
         space: Label space of ``label``.
         classes: Names of that space's classes.
-        rows: One entry a picture.
-        size: Side of the pictures in pixels.
+        rows: One entry an image.
+        size: Side of the images in pixels.
         seed: Of donors, textures and noise.
         published: Whether the pixels are a release's own.
         fingerprint: Of the scenes' definition.
-        digest: Of the pixels the pictures are made from.
+        digest: Of the pixels the images are made from.
         rejected: Scenes that take no part, and why.
-        pictures: Renders rows on a device: ``pictures(positions, device)`` gives uint8 ``n 3 size size``.
+        images: Renders rows on a device: ``images(positions, device)`` gives uint8 ``n 3 size size``.
     """
 
     name: str
@@ -73,23 +73,23 @@ class Dataset:
     fingerprint: str
     digest: str
     rejected: tuple[Rejection, ...]
-    pictures: Callable[[Positions, torch.device | str], UInt8[Tensor, "n 3 h w"]] = field(repr=False)
+    images: Callable[[Positions, torch.device | str], UInt8[Tensor, "n 3 h w"]] = field(repr=False)
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, key: int | str) -> UInt8[Tensor, "3 h w"]:
-        """Render one picture, by position or by its scene's id."""
+        """Render one image, by position or by its scene's id."""
         if isinstance(key, str):
             found = [i for i, row in enumerate(self.rows) if row.scene == key]
             if not found:
                 raise UnknownName(f"no scene '{key}' in {self.name}, {self.variant.name}; see dataset.rows")
             key = found[0]
-        return self.pictures([range(len(self))[key]], "cpu")[0]
+        return self.images([range(len(self))[key]], "cpu")[0]
 
     def __repr__(self) -> str:
         origin = "published" if self.published else f"composed, seed {self.seed}"
-        return f"Dataset({self.name}, {self.variant.name}: {len(self)} pictures, {origin})"
+        return f"Dataset({self.name}, {self.variant.name}: {len(self)} images, {origin})"
 
     @property
     def key(self) -> str:
@@ -112,13 +112,13 @@ def compose(
     size: int = 224,
     progress: bool = True,
 ) -> Dataset:
-    """Compose a variant from scenes; pictures are rendered batch by batch, on the classifier's device.
+    """Compose a variant from scenes; images are rendered batch by batch, on the classifier's device.
 
     Args:
         scenes: A set, its prepared form, or a URI for `open_scenes`.
         variant: A name out of `VARIANTS`, or a variant of your own.
         seed: Of donors, textures and noise.
-        size: Side of the pictures in pixels; ignored for prepared scenes, which have one.
+        size: Side of the images in pixels; ignored for prepared scenes, which have one.
         progress: Show a bar while scenes are prepared for the first time.
 
     Raises:
@@ -148,7 +148,7 @@ def compose(
     )
     resident = scene_tensors(prepared)
 
-    def pictures(positions: Positions, device: torch.device | str) -> UInt8[Tensor, "n 3 h w"]:
+    def images(positions: Positions, device: torch.device | str) -> UInt8[Tensor, "n 3 h w"]:
         wanted = _as_slice(kept[positions])
         own = resident.batch(wanted, device)
         if not lends:
@@ -167,21 +167,21 @@ def compose(
         fingerprint=source.fingerprint,
         digest=prepared.digest,
         rejected=rejected,
-        pictures=pictures,
+        images=images,
     )
 
 
 def open_published(scenes: SceneSet | str, variant: str, *, size: int = 224, progress: bool = True) -> Dataset:
-    """Open a release's own pictures of a variant.
+    """Open a release's own images of a variant.
 
     Args:
-        scenes: A set that has published pictures, or its URI, e.g. ``in9:PATH``.
+        scenes: A set that has published images, or its URI, e.g. ``in9:PATH``.
         variant: One of the eight of Noise or Signal.
-        size: Side in pixels; the release's 224 leaves its pictures untouched.
-        progress: Show a bar while pictures are read for the first time.
+        size: Side in pixels; the release's 224 leaves its images untouched.
+        progress: Show a bar while images are read for the first time.
 
     Raises:
-        BadInput: If the set has no published pictures.
+        BadInput: If the set has no published images.
         MissingData: If the variant's folder is not there.
     """
     source = open_scenes(scenes) if isinstance(scenes, str) else scenes
@@ -189,7 +189,7 @@ def open_published(scenes: SceneSet | str, variant: str, *, size: int = 224, pro
     prepared = prepare_published(source, chosen.name, size, progress=progress)
     rows = tuple(DatasetRow(p.scene, p.donor, p.label, p.native_label) for p in prepared.published)
 
-    def pictures(positions: Positions, device: torch.device | str) -> UInt8[Tensor, "n 3 h w"]:
+    def images(positions: Positions, device: torch.device | str) -> UInt8[Tensor, "n 3 h w"]:
         return torch.from_numpy(np.asarray(prepared.images[positions])).to(device)
 
     return Dataset(
@@ -204,7 +204,7 @@ def open_published(scenes: SceneSet | str, variant: str, *, size: int = 224, pro
         fingerprint=source.fingerprint,
         digest=prepared.digest,
         rejected=prepared.rejected,
-        pictures=pictures,
+        images=images,
     )
 
 

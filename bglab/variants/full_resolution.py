@@ -1,6 +1,6 @@
 """Stream photographs at full resolution through variants into a network's own resize and crop.
 
-Time for a Background Check! changes backgrounds on the original picture; what the network then sees is whatever its
+Time for a Background Check! changes backgrounds on the original image; what the network then sees is whatever its
 own evaluation transform leaves of it. Each photograph is decoded once for all variants, by a few threads, and only
 finished crops wait for the engine, so memory does not grow with the set.
 """
@@ -31,13 +31,13 @@ from bglab.variants.rules import (
     Absent,
     Background,
     Draw,
+    GivenImage,
     Keep,
     Noise,
     NoisyBackground,
     NoisyForeground,
     Own,
     Patch,
-    Picture,
     Region,
     SceneBatch,
     Texture,
@@ -58,14 +58,14 @@ class StreamSettings:
     Attributes:
         seed: Of textures, noise and everything else drawn.
         draws: How often each random variant is drawn (the paper averages three runs for Caltech101).
-        smallest: Least part of the picture a foreground takes, a fraction (section 3: 5 %).
+        smallest: Least part of the image a foreground takes, a fraction (section 3: 5 %).
         largest: Greatest part (70 %).
         textures: Where ``on_texture`` takes its plates from; see `bglab.images.open_plates`.
         backdrops: Where ``on_scenes`` takes its plates from: ``own`` tiles the backgrounds of other scenes of the
             set, ``folder:PATH`` takes photographs of places.
         workers: Threads that decode; 0 is one a processor core.
         keep_crops: Keep finished crops under the data folder, so that the next network with the same transform
-            decodes nothing. 150 kB a picture and variant at 224 pixels.
+            decodes nothing. 150 kB an image and variant at 224 pixels.
     """
 
     seed: int = 0
@@ -120,13 +120,13 @@ INVARIANCE = (
 
 
 class Block(NamedTuple):
-    """A few finished pictures of some variants.
+    """A few finished images of some variants.
 
     Attributes:
         variants: Names, in the order of the first axis.
         records: The scenes, in the order of the second axis.
         donors: For each variant, which plate each scene stands on; "" if its own, a colour or noise.
-        crops: The pictures, as the network takes them.
+        crops: The images, as the network takes them.
         rejected: Scenes between those of this block and of the one before that could not be used.
     """
 
@@ -165,13 +165,13 @@ class FullScenes:
 
     @functools.cached_property
     def stamp(self) -> str:
-        """Digest of what the pictures are made from, down to the files' times: an edited file is decoded again."""
+        """Digest of what the images are made from, down to the files' times: an edited file is decoded again."""
         files = [file.stat() for record in self.by_box.records for file in record.files]
         return digest([self.by_box.fingerprint, *(f"{status.st_size} {status.st_mtime_ns}" for status in files)])
 
     @functools.cached_property
     def by_mask(self) -> SceneSet:
-        """Those of the scenes that have a mask of their own, with it (VOC outlines a part of its pictures)."""
+        """Those of the scenes that have a mask of their own, with it (VOC outlines a part of its images)."""
         outlined = stored_scenes(self.source)
         return outlined.select(ids=set(self.by_box.ids) & set(outlined.ids))
 
@@ -214,7 +214,7 @@ def open_full(scenes: SceneSet | str, settings: StreamSettings | None = None, *,
     census = area_census(by_box, chosen.smallest, chosen.largest, progress=progress)
     if not census.ids:
         raise BadInput(
-            f"expected foregrounds of {chosen.smallest:.0%} to {chosen.largest:.0%} of the picture in {by_box.name}, "
+            f"expected foregrounds of {chosen.smallest:.0%} to {chosen.largest:.0%} of the image in {by_box.name}, "
             f"got none of {census.total}; widen the limits"
         )
     kept = by_box.select(ids=census.ids)
@@ -303,7 +303,7 @@ def stream(
 
 
 class _Made(NamedTuple):
-    """One scene's pictures, one a variant, and the plates they stand on."""
+    """One scene's images, one a variant, and the plates they stand on."""
 
     record: SceneRecord
     donors: tuple[str, ...]
@@ -323,32 +323,32 @@ def _make(
     transform: EvaluationTransform,
     record: SceneRecord,
 ) -> _Made | Rejection:
-    """Make the pictures of one scene; runs in a thread of the pool."""
+    """Make the images of one scene; runs in a thread of the pool."""
     try:
         scene = scenes.read(record)
-        pictures = [_picture(full, variant, scene) for variant in variants]
+        images = [_image(full, variant, scene) for variant in variants]
     except BadInput as problem:
         return Rejection(record.id, str(record.files[0]) if record.files else "", str(problem))
-    crops = np.stack([transform(picture) for _, picture in pictures])
-    return _Made(record, tuple(donor for donor, _ in pictures), crops)
+    crops = np.stack([transform(image) for _, image in images])
+    return _Made(record, tuple(donor for donor, _ in images), crops)
 
 
-def _picture(full: FullScenes, variant: Variant, scene: Scene) -> tuple[str, Image.Image]:
-    """Make one variant of a scene at full resolution; give the name of the plate it stands on, and the picture."""
+def _image(full: FullScenes, variant: Variant, scene: Scene) -> tuple[str, Image.Image]:
+    """Make one variant of a scene at full resolution; give the name of the plate it stands on, and the image."""
     if is_untouched(variant):
-        return "", _as_picture(scene.image)
+        return "", _as_image(scene.image)
     image, mask = torch.from_numpy(scene.image).unsqueeze(0), torch.from_numpy(scene.mask).unsqueeze(0)
     batch = SceneBatch((scene.id,), image, mask, image, torch.tensor([scene.box]))
     donor, plates = "", full.plates(variant)
     if plates is not None:
         rng = keyed_generator(full.settings.seed, variant.name, scene.id)
         donor, plate = plates.draw(rng, *scene.mask.shape)
-        variant = replace(variant, background=Picture(torch.from_numpy(np.ascontiguousarray(plate))))
+        variant = replace(variant, background=GivenImage(torch.from_numpy(np.ascontiguousarray(plate))))
     rendered = render(_by_its_mask(variant), batch, seed=full.settings.seed)[0]
-    return donor, _as_picture(rendered.numpy())
+    return donor, _as_image(rendered.numpy())
 
 
-def _as_picture(levels: UInt8[np.ndarray, "3 h w"]) -> Image.Image:
+def _as_image(levels: UInt8[np.ndarray, "3 h w"]) -> Image.Image:
     """Hand levels to Pillow channel by channel, which costs a tenth of turning the array around first."""
     return Image.merge("RGB", [Image.fromarray(np.ascontiguousarray(channel)) for channel in levels])
 

@@ -273,12 +273,12 @@ class NoisyBackground(Background):
 
 @final
 @dataclass(frozen=True, eq=False)
-class Picture(Background):
+class GivenImage(Background):
     """A plate of the user's own, of the same size as the prepared scenes."""
 
-    wording: ClassVar[str] = "a picture of one's own"
+    wording: ClassVar[str] = "an image of one's own"
 
-    picture: UInt8[Tensor, "3 h w"]
+    image: UInt8[Tensor, "3 h w"]
 
     def plate(self, scenes: SceneBatch, donors: SceneBatch | None, key: Draw) -> UInt8[Tensor, "3 h w"]:
         """Give the plate.
@@ -286,10 +286,10 @@ class Picture(Background):
         Raises:
             BadInput: If its size is another.
         """
-        if self.picture.shape[-2:] != scenes.images.shape[-2:]:
-            came, wanted = tuple(self.picture.shape[-2:]), tuple(scenes.images.shape[-2:])
+        if self.image.shape[-2:] != scenes.images.shape[-2:]:
+            came, wanted = tuple(self.image.shape[-2:]), tuple(scenes.images.shape[-2:])
             raise BadInput(f"expected a plate of {wanted} pixels (height, width), got {came}; resize it")
-        return self.picture.to(scenes.images.device)
+        return self.image.to(scenes.images.device)
 
 
 def _noisy(scenes: SceneBatch, key: Draw, sigma: float) -> UInt8[Tensor, "n 3 h w"]:

@@ -25,13 +25,13 @@ from bglab.variants.rules import (
     BoxFilled,
     Draw,
     Foreground,
+    GivenImage,
     Keep,
     Noise,
     NoisyBackground,
     NoisyForeground,
     Own,
     Patch,
-    Picture,
     Plain,
     Region,
     SceneBatch,
@@ -144,7 +144,7 @@ def given(
 
     Args:
         background: A rule (``layers.Plain(…)``), the id of a scene whose tiled background is taken, or a
-            picture as uint8.
+            image as uint8.
         foreground: What stands in front; the cut-out object by default.
         name: What result tables call it.
 
@@ -156,7 +156,7 @@ def given(
         return Variant(name, foreground, Tiled(), "given", donor_scene=background)
     if isinstance(background, Background):
         return Variant(name, foreground, background)
-    return Variant(name, foreground, Picture(background))
+    return Variant(name, foreground, GivenImage(background))
 
 
 def find_variant(variant: str | Variant) -> Variant:
@@ -171,7 +171,7 @@ def find_variant(variant: str | Variant) -> Variant:
 def render(
     variant: Variant, scenes: SceneBatch, donors: SceneBatch | None = None, *, seed: int = 0
 ) -> UInt8[Tensor, "n 3 h w"]:
-    """Turn scenes into pictures of a variant: the only path from rules to pixels.
+    """Turn scenes into images of a variant: the only path from rules to pixels.
 
     Args:
         variant: What to make.
@@ -282,11 +282,11 @@ def at_strength(variant: Variant, sigma: float) -> Variant:
 
 _DONORS = {
     "none": "",
-    "self": "the picture itself",
-    "same_class": "another picture of the same class",
-    "any_class": "a picture of any class",
-    "next_class": "a picture of the next class",
-    "given": "a chosen picture",
+    "self": "the image itself",
+    "same_class": "another image of the same class",
+    "any_class": "an image of any class",
+    "next_class": "an image of the next class",
+    "given": "a chosen image",
 }
 
 

@@ -48,7 +48,7 @@ export const brightenPlanes = (planes, factor) => {
   return planes.map((level) => levels[level]);
 };
 
-// Dilate by a disc of `radius` pixels, or erode if it is negative; nothing is eroded from outside the picture.
+// Dilate by a disc of `radius` pixels, or erode if it is negative; nothing is eroded from outside the image.
 export const growMask = (mask, size, radius) => {
   if (!radius) return mask;
   const reach = Math.abs(radius);
@@ -68,7 +68,7 @@ export const growMask = (mask, size, radius) => {
   return grown;
 };
 
-// Where each column or row of the moved picture comes from: two neighbours and the weight of the second.
+// Where each column or row of the moved image comes from: two neighbours and the weight of the second.
 const pointsOf = (size, shift, scale, flip) => {
   const points = [];
   for (let i = 0; i < size; i++) {
@@ -113,7 +113,7 @@ export class Composer {
   constructor(size, { image, front, alpha, plate }) {
     Object.assign(this, { size, image, front, plate, mask: Float32Array.from(alpha) });
     this.kept = new Map();
-    this.picture = new Uint8ClampedArray(4 * size * size).fill(255);
+    this.composed = new Uint8ClampedArray(4 * size * size).fill(255);
   }
 
   stage(name, key, compute) {
@@ -144,7 +144,7 @@ export class Composer {
 
   // RGBA of the state, in an array that the next call writes over.
   compose(s) {
-    const { size, image, picture } = this;
+    const { size, image, composed } = this;
     const blurred = this.stage("blurred", s.background_blur, () => blurPlanes(this.plate, size, s.background_blur));
     const lit = this.stage("lit", `${s.background_blur} ${s.brightness}`, () => brightenPlanes(blurred, s.brightness));
     const plate = this.stage("mixed", `${s.background_blur} ${s.brightness} ${s.mix}`, () => mixPlanes(lit, image, s.mix));
@@ -153,11 +153,11 @@ export class Composer {
     const area = size * size;
     for (let i = 0, j = 0; i < area; i++, j += 4) {
       const a = alpha[i];
-      picture[j] = plate[i] + a * (front[i] - plate[i]);
-      picture[j + 1] = plate[i + area] + a * (front[i + area] - plate[i + area]);
-      picture[j + 2] = plate[i + 2 * area] + a * (front[i + 2 * area] - plate[i + 2 * area]);
+      composed[j] = plate[i] + a * (front[i] - plate[i]);
+      composed[j + 1] = plate[i + area] + a * (front[i + area] - plate[i + area]);
+      composed[j + 2] = plate[i + 2 * area] + a * (front[i + 2 * area] - plate[i + 2 * area]);
     }
-    return picture;
+    return composed;
   }
 }
 
@@ -166,7 +166,7 @@ export const colourMap = (map, height, width, size, table) => {
   const top = map.reduce((most, value) => Math.max(most, value), 0) || 1;
   const colours = new Uint32Array(256);
   for (let level = 0; level < 256; level++) {
-    // where nothing is salient the picture shows
+    // where nothing is salient the image shows
     const alpha = Math.round(255 * Math.sqrt(level / 255));
     colours[level] = (alpha << 24) | (table[3 * level + 2] << 16) | (table[3 * level + 1] << 8) | table[3 * level];
   }

@@ -53,11 +53,11 @@ export const slider = (name, { low, high, step, label, unit }, drag, settle) => 
 // Servers end a connection that sends more than about ten megabytes at once.
 const small = async (file) => {
   if (file.size < 6e6) return file;
-  const picture = await createImageBitmap(file);
-  const share = Math.min(1, 1600 / Math.max(picture.width, picture.height));
-  const canvas = make("canvas", { width: Math.round(share * picture.width), height: Math.round(share * picture.height) });
-  canvas.getContext("2d").drawImage(picture, 0, 0, canvas.width, canvas.height);
-  picture.close();
+  const image = await createImageBitmap(file);
+  const share = Math.min(1, 1600 / Math.max(image.width, image.height));
+  const canvas = make("canvas", { width: Math.round(share * image.width), height: Math.round(share * image.height) });
+  canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
+  image.close();
   return new Promise((done) => canvas.toBlob(done, "image/png"));
 };
 
@@ -79,7 +79,7 @@ export const download = (name, mime, bytes) => {
   setTimeout(() => URL.revokeObjectURL(url), 10_000);
 };
 
-// A row of pictures to choose from with mouse or arrow keys. Pictures come in sheets that are asked for when they
+// A row of images to choose from with mouse or arrow keys. Images come in sheets that are asked for when they
 // come into view, so a set of thousands costs what is seen of it.
 export class Strip {
   constructor({ label, side, perSheet, perRow, needSheet, choose }) {

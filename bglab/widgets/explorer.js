@@ -2,12 +2,12 @@
 
 const BACKGROUNDS = [
   ["own", "Own"], ["scene", "Another scene"], ["variant", "Variant"], ["colour", "Colour"],
-  ["texture", "Texture"], ["noise", "Noise"], ["picture", "Own picture"],
+  ["texture", "Texture"], ["noise", "Noise"], ["image", "Own image"],
 ];
 const SWATCHES = ["#ffffff", "#000000", "#808080", "#008000", "#ffff00", "#0072b2", "#d55e00"];
 const PLACED = ["dx", "dy", "scale", "flip"];
 const SETTLED_MS = 1200;
-// Answers come at most this often: the eye reads no faster, and the picture needs the processor's time to be smooth.
+// Answers come at most this often: the eye reads no faster, and the image needs the processor's time to be smooth.
 const PACE_MS = 100;
 
 class ExplorerView {
@@ -63,7 +63,7 @@ class ExplorerView {
       label, side: config.thumb, perSheet: config.per_sheet, perRow: config.per_row, choose,
       needSheet: (sheet) => this.send({ type: "thumbs", kind, sheet }),
     });
-    this.scenes = strip("Pictures", "scene", (scene) => this.choose({ scene }));
+    this.scenes = strip("Images", "scene", (scene) => this.choose({ scene }));
     this.plates = strip("Backgrounds of other scenes", "plate", (id) => this.choose({ background: `scene:${id}` }));
     this.chips = strip("Backgrounds", "texture", (background) => this.choose({ background }));
     this.panels = config.models.map((name) => new AnswerPanel(name, config.nine, config.colours));
@@ -71,7 +71,7 @@ class ExplorerView {
     this.error = make("div", { class: "bglab-error", role: "alert", hidden: true });
     this.root.replaceChildren(
       make("div", { class: "bglab-explorer" },
-        make("div", { class: "bglab-row" }, make("h2", {}, "Picture"), ...this.sceneControls()),
+        make("div", { class: "bglab-row" }, make("h2", {}, "Image"), ...this.sceneControls()),
         this.scenes.element,
         make("div", { class: "bglab-row" }, make("h2", {}, "Background"), ...this.backgroundControls()),
         this.plates.element, this.chips.element, this.error,
@@ -85,16 +85,16 @@ class ExplorerView {
   sceneControls() {
     const { config } = this;
     const classes = [["", "all classes"], ...config.class_names.map((name, i) => [String(i), name])];
-    this.classFilter = select("Show pictures of a class", classes, () => this.fillScenes());
-    this.answerFilter = select("Show pictures by answer", [["", "all answers"], ["right", "answered right"], ["wrong", "answered wrong"]], (wanted) => {
-      if (wanted && !this.verdicts) this.work({ type: "verdicts" }, "classifying all pictures…");
+    this.classFilter = select("Show images of a class", classes, () => this.fillScenes());
+    this.answerFilter = select("Show images by answer", [["", "all answers"], ["right", "answered right"], ["wrong", "answered wrong"]], (wanted) => {
+      if (wanted && !this.verdicts) this.work({ type: "verdicts" }, "classifying all images…");
       this.fillScenes();
     }, { hidden: !config.truth_is_known });
-    this.ownLabel = select("Class of one's own picture", [["-1", "class not given"], ...config.nine.slice(0, 9).map((name, i) => [String(i), name])],
+    this.ownLabel = select("Class of one's own image", [["-1", "class not given"], ...config.nine.slice(0, 9).map((name, i) => [String(i), name])],
       (label) => this.work({ type: "label", scene: this.state.scene, label: Number(label) }), { hidden: true });
     return [this.classFilter, this.answerFilter, make("span", { class: "bglab-space" }), this.ownLabel,
-      fileButton("Open a picture…", "image/*", (name, bytes) => this.work({ type: "upload", name }, "opening…", [bytes]),
-        { title: "A picture of your own: draw a box around its object, then mend the mask" })];
+      fileButton("Open an image…", "image/*", (name, bytes) => this.work({ type: "upload", name }, "opening…", [bytes]),
+        { title: "An image of your own: draw a box around its object, then mend the mask" })];
   }
 
   backgroundControls() {
@@ -131,7 +131,7 @@ class ExplorerView {
     this.brushControls = make("div", { class: "bglab-brush", hidden: true }, brush.element, side, button("Undo", () => this.stage.undo()));
     const flip = button("Flip", () => { this.move({ flip: true }); this.settle(PLACED); }, { title: "Mirror the object" });
     const reset = button("Reset", () => this.choose(this.neutral()), { title: "Back to where every slider began" });
-    return make("div", {}, make("div", { class: "bglab-row", role: "toolbar", "aria-label": "Mouse on the picture" }, ...this.modes, flip, reset), this.brushControls);
+    return make("div", {}, make("div", { class: "bglab-row", role: "toolbar", "aria-label": "Mouse on the image" }, ...this.modes, flip, reset), this.brushControls);
   }
 
   sliderPanel() {
@@ -180,7 +180,7 @@ class ExplorerView {
 
   pickKind(kind) {
     const first = { own: "own", colour: "colour:#ffffff", noise: "noise:gaussian", variant: "variant:only_fg",
-      texture: `texture:${this.config.textures[0]}`, picture: this.config.pictures.length ? `picture:${this.config.pictures[0]}` : null,
+      texture: `texture:${this.config.textures[0]}`, image: this.config.images.length ? `image:${this.config.images[0]}` : null,
       scene: `scene:${(this.config.scenes.find(([id, , , lends]) => lends && id !== this.state.scene) ?? [this.state.scene])[0]}` }[kind];
     this.showKind(kind);
     if (first && this.state.background.split(":")[0] !== kind) this.choose({ background: first });
@@ -194,15 +194,15 @@ class ExplorerView {
       radio.tabIndex = isChosen ? 0 : -1;
     }
     this.plates.element.hidden = kind !== "scene";
-    this.chips.element.hidden = !["variant", "colour", "texture", "noise", "picture"].includes(kind);
+    this.chips.element.hidden = !["variant", "colour", "texture", "noise", "image"].includes(kind);
     this.colour.hidden = kind !== "colour";
-    this.upload.hidden = kind !== "picture";
+    this.upload.hidden = kind !== "image";
     const chips = {
       variant: config.variants.map(([name, title, text]) => ({ value: `variant:${name}`, label: text, text: title })),
       colour: SWATCHES.map((colour) => ({ value: `colour:${colour}`, label: colour, colour })),
       texture: config.textures.map((name, i) => ({ value: `texture:${name}`, label: name, sheet: "0", place: i })),
       noise: ["gaussian", "uniform"].map((name) => ({ value: `noise:${name}`, label: `${name} noise`, text: name })),
-      picture: config.pictures.map((name) => ({ value: `picture:${name}`, label: name, text: name })),
+      image: config.images.map((name) => ({ value: `image:${name}`, label: name, text: name })),
     }[kind];
     if (chips) this.chips.fill(chips);
     this.showChosen();
@@ -344,7 +344,7 @@ class ExplorerView {
     this.quiet = setTimeout(() => this.rest(), SETTLED_MS);
   }
 
-  // Nothing has moved for a while: say the result aloud, and have the kernel keep a picture of it.
+  // Nothing has moved for a while: say the result aloud, and have the kernel keep an image of it.
   rest() {
     const { scene, background } = this.state;
     const said = this.panels.map((panel) => panel.spoken).join("; ");
@@ -363,8 +363,8 @@ class ExplorerView {
     ({ scene: this.scenes, plate: this.plates, texture: this.chips })[kind].showSheet(sheet, bytes);
   }
 
-  on_pictures({ own, pictures, state, mode }) {
-    Object.assign(this.config, { own, pictures });
+  on_images({ own, images, state, mode }) {
+    Object.assign(this.config, { own, images });
     for (const [, place] of own) this.scenes.sheets.delete(`own${place}`);
     this.fillScenes();
     this.status.textContent = "";
@@ -378,7 +378,7 @@ class ExplorerView {
   }
 
   on_verdicts({ verdicts, done, total }) {
-    this.status.textContent = done < total ? `classified ${done} of ${total} pictures` : "";
+    this.status.textContent = done < total ? `classified ${done} of ${total} images` : "";
     this.verdicts = verdicts;
     if (done >= total) this.fillScenes();
   }

@@ -1,7 +1,7 @@
 """The explorer: swap a background and watch the classifier react, at the speed of the hand.
 
 The browser composes on a canvas at once; the kernel is asked only what classifiers make of it, one request at a
-time, and composes the same picture by `bglab.images.composite`.
+time, and composes the same image by `bglab.images.composite`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _MIME = {"pdf": "application/pdf", "svg": "image/svg+xml", "png": "image/png", "
 
 
 class Explorer(LiveWidget):
-    """A picture, a background, and what classifiers say of it; made by `explore`.
+    """An image, a background, and what classifiers say of it; made by `explore`.
 
     Every setting is a trait of its own, so code can read and set what a hand sets; see `State` for what each means.
     """
@@ -108,7 +108,7 @@ class Explorer(LiveWidget):
 
     @property
     def forwards(self) -> int:
-        """How often a picture was put to a classifier so far."""
+        """How often an image was put to a classifier so far."""
         return self._session.forwards
 
     @property
@@ -131,10 +131,8 @@ class Explorer(LiveWidget):
         """Write the cell that shows the current state again."""
         return export.code(self._session, State(**self.state))
 
-    def add_picture(
-        self, source: Path | str | bytes, *, box: Box | None = None, label: str = "", name: str = ""
-    ) -> str:
-        """Take in a picture of your own and show it.
+    def add_image(self, source: Path | str | bytes, *, box: Box | None = None, label: str = "", name: str = "") -> str:
+        """Take in an image of your own and show it.
 
         Args:
             source: A file or its bytes; transparency becomes the mask.
@@ -147,18 +145,18 @@ class Explorer(LiveWidget):
             Its id.
 
         Raises:
-            BadInput: If it is no picture, or GrabCut finds nothing in the box.
+            BadInput: If it is no image, or GrabCut finds nothing in the box.
             UnknownName: If there is no such class.
         """
         if label and label not in NINE_NAMES[:9]:
             raise UnknownName(unknown_name("class", label, NINE_NAMES[:9]))
         held = source if isinstance(source, bytes) else Path(source)
-        shown = name or (held.stem if isinstance(held, Path) else "picture")
+        shown = name or (held.stem if isinstance(held, Path) else "image")
         number = NINE_NAMES.index(label) if label else OUTSIDE
         taken = self._session.prepared.scenes.positions
         key = self._session.own.add(held, shown, box=box, label=number, taken=taken)
         self.state = {"scene": key, "background": "own"}
-        self._send_pictures()
+        self._send_images()
         return key
 
     def retire(self) -> None:
@@ -212,17 +210,17 @@ class Explorer(LiveWidget):
     def _on_upload(self, message: Message, buffers: list[bytes]) -> None:
         taken = self._session.prepared.scenes.positions
         key = self._session.own.add(buffers[0], str(message["name"]), taken=taken)
-        self._send_pictures({"scene": key, "background": "own"}, "box")
+        self._send_images({"scene": key, "background": "own"}, "box")
 
     def _on_upload_background(self, message: Message, buffers: list[bytes]) -> None:
         key = self._session.add_background(buffers[0], str(message["name"]))
-        self._send_pictures({"background": f"picture:{key}"})
+        self._send_images({"background": f"image:{key}"})
 
     def _on_cut(self, message: Message, _buffers: list[bytes]) -> None:
         key = self._session.take_own(str(message["scene"]))
         self._session.own.cut(key, [float(v) for v in message["box"]])
         self._session.forget(key)
-        self._send_pictures({"scene": key}, "brush")
+        self._send_images({"scene": key}, "brush")
 
     def _on_mend(self, message: Message, buffers: list[bytes]) -> None:
         size = self._session.size
@@ -230,13 +228,13 @@ class Explorer(LiveWidget):
         key = self._session.take_own(str(message["scene"]))
         self._session.own.mend(key, mask)
         self._session.forget(key)
-        self._send_pictures({"scene": key})
+        self._send_images({"scene": key})
 
     def _on_label(self, message: Message, _buffers: list[bytes]) -> None:
         key = str(message["scene"])
         self._session.own.set_label(key, int(message["label"]))
         self._session.forget(key)
-        self._send_pictures({"scene": key})
+        self._send_images({"scene": key})
 
     def _on_keep(self, message: Message, _buffers: list[bytes]) -> None:
         kind, state = str(message["format"]), State(**self.state)
@@ -252,10 +250,10 @@ class Explorer(LiveWidget):
     def _on_code(self, message: Message, _buffers: list[bytes]) -> None:
         self._reply(message, {"type": "code", "code": self.code()})
 
-    def _send_pictures(self, state: dict[str, Any] | None = None, mode: str = "") -> None:
+    def _send_images(self, state: dict[str, Any] | None = None, mode: str = "") -> None:
         own = [[key, place, self._session.own[key].label] for place, key in enumerate(self._session.own)]
-        pictures = list(self._session.backgrounds)
-        self.send({"type": "pictures", "own": own, "pictures": pictures, "state": state, "mode": mode})
+        images = list(self._session.backgrounds)
+        self.send({"type": "images", "own": own, "images": images, "state": state, "mode": mode})
 
     def _caption(self) -> str:
         return export.caption(self._session, self.state)
@@ -269,12 +267,12 @@ def explore(
     seed: int = 0,
     **settings: Any,
 ) -> Explorer:
-    """Open the explorer: pick a picture, swap its background, watch predictions and saliency react.
+    """Open the explorer: pick an image, swap its background, watch predictions and saliency react.
 
     Args:
         scenes: What to explore; prepared at ``size`` unless it is already.
         classifier: Whom to ask; several stand side by side.
-        size: Side of the pictures in pixels.
+        size: Side of the images in pixels.
         seed: Of donors, textures, noise and GrabCut.
         settings: What to begin with, by the names of `bglab.widgets.state.State`: ``scene="…", mix=0.5``.
 
@@ -292,7 +290,7 @@ def explore(
     return made_by_cell(Explorer(session, state))
 
 
-def _png(picture: Image.Image) -> bytes:
+def _png(image: Image.Image) -> bytes:
     with io.BytesIO() as buffer:
-        picture.save(buffer, format="PNG")
+        image.save(buffer, format="PNG")
         return buffer.getvalue()

@@ -65,7 +65,7 @@ def table(session: Session, state: State) -> pd.DataFrame:
 
 
 def draw(session: Session, state: State, venue: str = "notebook") -> ShownFigure:
-    """Draw photograph, composed picture, saliency and the nine classes before and after, one row a classifier.
+    """Draw photograph, composed image, saliency and the nine classes before and after, one row a classifier.
 
     Args:
         session: What is explored.
@@ -76,23 +76,23 @@ def draw(session: Session, state: State, venue: str = "notebook") -> ShownFigure
         UnknownName: If there is no such venue.
     """
     answers, original = session.look(state), session.original(state.scene)
-    photograph, picture = session.picture(State(state.scene)).numpy(), session.picture(state).numpy()
+    photograph, image = session.image(State(state.scene)).numpy(), session.image(state).numpy()
     with _DRAWING, theme(venue):
         width = matplotlib.rcParams["figure.figsize"][0]
-        narrow = width < 5  # one column of a two-column paper: the bars go below the pictures
+        narrow = width < 5  # one column of a two-column paper: the bars go below the images
         height = len(answers) * (0.95 * width if narrow else 0.27 * width)
         figure = ShownFigure(figsize=(width, height), layout="constrained")
-        layout = [["photograph", "picture", "saliency"], ["bars"] * 3] if narrow else None
+        layout = [["photograph", "image", "saliency"], ["bars"] * 3] if narrow else None
         parts = figure.subfigures(len(answers), 1, squeeze=False)[:, 0]
         for part, seen, before in zip(parts, answers, original, strict=True):
             axes = part.subplot_mosaic(
-                layout or [["photograph", "picture", "saliency", "bars"]],
+                layout or [["photograph", "image", "saliency", "bars"]],
                 width_ratios=None if narrow else [1, 1, 1, 1.25],
                 height_ratios=[1, 1.6] if narrow else None,
             )
             _show(axes["photograph"], photograph, "Photograph")
-            _show(axes["picture"], picture, _said(seen))
-            _show_saliency(axes["saliency"], picture, seen)
+            _show(axes["image"], image, _said(seen))
+            _show_saliency(axes["saliency"], image, seen)
             _draw_bars(axes["bars"], seen, before, session.label(state.scene))
             if len(answers) > 1:
                 part.suptitle(seen.model, fontsize="small")
@@ -109,7 +109,7 @@ def figure_bytes(session: Session, state: State, venue: str, kind: str) -> bytes
 def code(session: Session, state: State) -> str:
     """Write the cell that shows a state again.
 
-    Pictures of one's own cannot be written as code: the cell says where it expects their file.
+    Images of one's own cannot be written as code: the cell says where it expects their file.
     """
     uri = session.prepared.scenes.uri
     loaded = [f'bglab.load_classifier("{c.spec.id}")' for c in session.classifiers]
@@ -119,7 +119,7 @@ def code(session: Session, state: State) -> str:
     given = "" if session.size == 224 else f", size={session.size}"
     given += "" if session.seed == 0 else f", seed={session.seed}"
     own = session.own[state.scene] if state.scene in session.own else None  # noqa: SIM401 - no dict
-    if state.background.startswith("picture:"):
+    if state.background.startswith("image:"):
         lines.append(f"# the background {state.background!r} was opened by hand: open its file again in the widget")
         settings.pop("background")
     if own is not None:
@@ -129,7 +129,7 @@ def code(session: Session, state: State) -> str:
     if own is not None:
         name = f"{_stem(state.scene)}-cutout.png"
         label = "" if own.label == OUTSIDE else f', label="{NINE_NAMES[own.label]}"'
-        lines.append(f'explorer.add_picture("{name}"{label})  # the file that "Cut-out" keeps')
+        lines.append(f'explorer.add_image("{name}"{label})  # the file that "Cut-out" keeps')
         lines.append(f"explorer.state = {settings!r}")
     return "\n".join([*lines, "explorer"])
 
@@ -156,20 +156,20 @@ def _said(seen: Seen) -> str:
     return f"{mark}{name}"
 
 
-def _show(ax: Axes, picture: np.ndarray, title: str) -> None:
-    ax.imshow(picture.transpose(1, 2, 0), interpolation="lanczos")
+def _show(ax: Axes, image: np.ndarray, title: str) -> None:
+    ax.imshow(image.transpose(1, 2, 0), interpolation="lanczos")
     ax.set_title(title, fontsize="small")
     ax.set_axis_off()
 
 
-def _show_saliency(ax: Axes, picture: np.ndarray, seen: Seen) -> None:
-    """Lay the map over the picture; it is scaled to its own maximum."""
+def _show_saliency(ax: Axes, image: np.ndarray, seen: Seen) -> None:
+    """Lay the map over the image; it is scaled to its own maximum."""
     title = "No saliency" if seen.saliency is None else "Grad-CAM"
     if not np.isnan(seen.share):
         title += f", {100 * seen.share:.0f} % on object"
-    _show(ax, picture, title)
+    _show(ax, image, title)
     if seen.saliency is not None:
-        large = upsample(torch.from_numpy(seen.saliency)[None], *picture.shape[-2:])[0].numpy()
+        large = upsample(torch.from_numpy(seen.saliency)[None], *image.shape[-2:])[0].numpy()
         level = large / max(float(large.max()), 1e-12)
         ax.imshow(level, cmap=COLOUR_MAP, alpha=_OVERLAY * np.sqrt(level), vmin=0, vmax=1)
 

@@ -1,4 +1,4 @@
-"""What every widget of the lab shares: messages that never wait, errors that are shown, a picture that stays."""
+"""What every widget of the lab shares: messages that never wait, errors that are shown, an image that stays."""
 
 from __future__ import annotations
 
@@ -108,28 +108,28 @@ class LiveWidget(anywidget.AnyWidget):
 
     @abstractmethod
     def _caption(self) -> str:
-        """Say in one line what the picture shows."""
+        """Say in one line what the image shows."""
 
     def _on_rest(self, _message: Message, _buffers: Sequence[bytes]) -> None:
-        """Bring the picture that a saved notebook shows up to date."""
+        """Bring the image that a saved notebook shows up to date."""
         if self._still:
-            publish_display_data(self._picture(), transient={"display_id": self._still}, update=True)
+            publish_display_data(self._image(), transient={"display_id": self._still}, update=True)
 
-    def _picture(self) -> dict[str, str]:
+    def _image(self) -> dict[str, str]:
         jpeg = self.figure()._repr_jpeg_() or b""
         return {"image/jpeg": base64.b64encode(jpeg).decode(), "text/plain": self._caption()}
 
     def _ipython_display_(self, **_options: Any) -> None:
-        """Show the live widget and, for whoever reads the notebook without a kernel, a picture of its last state.
+        """Show the live widget and, for whoever reads the notebook without a kernel, an image of its last state.
 
-        The widget hides the picture as long as it is alive.
+        The widget hides the image as long as it is alive.
         """
         live = super()._repr_mimebundle_()
         bundle, metadata = live if isinstance(live, tuple) else (live, {})
         publish_display_data(cast(dict, bundle), cast(dict, metadata))
         if "voila" not in os.environ.get("SERVER_SOFTWARE", ""):  # a dashboard is not saved
             self._still = f"bglab-still-{self.model_id}"
-            publish_display_data(self._picture(), transient={"display_id": self._still})
+            publish_display_data(self._image(), transient={"display_id": self._still})
 
 
 Widget = TypeVar("Widget", bound=LiveWidget)

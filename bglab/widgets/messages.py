@@ -51,7 +51,7 @@ def greeting(session: Session, state: dict[str, Any]) -> dict[str, Any]:
             for i, (record, lends) in enumerate(zip(scenes.records, session.prepared.has_plate, strict=True))
         ],
         "own": [[key, place, session.own[key].label] for place, key in enumerate(session.own)],
-        "pictures": list(session.backgrounds),
+        "images": list(session.backgrounds),
         "variants": [
             [v.name, v.title, f"{words.loc[v.title, 'Foreground']}; {words.loc[v.title, 'Background']}"]
             for v in VARIANTS.values()
@@ -102,7 +102,7 @@ class Sheets:
 
         Args:
             kind: ``scene``, ``plate`` or ``texture``.
-            sheet: Its number, or ``own`` and the place of a picture of one's own.
+            sheet: Its number, or ``own`` and the place of an image of one's own.
 
         Raises:
             UnknownName: If there is no such sheet.
@@ -114,20 +114,20 @@ class Sheets:
             raise UnknownName(unknown_name("kind of thumbnail", kind, ("scene", "plate", "texture")))
         if sheet.startswith("own"):
             name = list(self._session.own)[int(sheet[3:])]
-            return sheet_of([self._picture(self._session.own[name].batch, kind)])
+            return sheet_of([self._image(self._session.own[name].batch, kind)])
         prepared, first = self._session.prepared, int(sheet) * PER_SHEET
         arrays = prepared.images if kind == "scene" else prepared.plates
         return sheet_of([np.asarray(array) for array in arrays[first : first + PER_SHEET]])
 
-    def _picture(self, batch: SceneBatch, kind: str) -> np.ndarray:
+    def _image(self, batch: SceneBatch, kind: str) -> np.ndarray:
         return (batch.images if kind == "scene" else batch.plates)[0].numpy()
 
 
-def sheet_of(pictures: Sequence[np.ndarray]) -> bytes:
-    """Lay pictures out in rows of eight."""
-    rows = -(-len(pictures) // PER_ROW)
+def sheet_of(images: Sequence[np.ndarray]) -> bytes:
+    """Lay images out in rows of eight."""
+    rows = -(-len(images) // PER_ROW)
     canvas = Image.new("RGB", (PER_ROW * THUMB_PX, rows * THUMB_PX))
-    for i, levels in enumerate(pictures):
+    for i, levels in enumerate(images):
         small = Image.fromarray(np.ascontiguousarray(levels.transpose(1, 2, 0)))
         small = small.resize((THUMB_PX, THUMB_PX), Image.Resampling.BILINEAR, reducing_gap=2.0)
         canvas.paste(small, (i % PER_ROW * THUMB_PX, i // PER_ROW * THUMB_PX))

@@ -58,22 +58,22 @@ class SearchView {
 
   panel(title) {
     const size = this.config.size;
-    const picture = make("canvas", { class: "bglab-picture", width: size, height: size, role: "img", "aria-label": title });
+    const image = make("canvas", { class: "bglab-image", width: size, height: size, role: "img", "aria-label": title });
     const heat = make("canvas", { class: "bglab-heat", width: size, height: size, "aria-hidden": "true" });
     heat.style.opacity = 0.45;
     const said = make("div", { class: "bglab-verdict" });
     const open = button("Open in the explorer", () => this.send({ type: "open", state: open.state }), { hidden: true });
-    const element = make("section", { class: "bglab-panel", "aria-label": title }, make("h3", {}, title), make("div", { class: "bglab-stage" }, picture, heat), said, open);
-    return { element, picture, heat, said, open };
+    const element = make("section", { class: "bglab-panel", "aria-label": title }, make("h3", {}, title), make("div", { class: "bglab-stage" }, image, heat), said, open);
+    return { element, image, heat, said, open };
   }
 
   choose(changes, isEcho = false) {
     if (changes.scene) {
       if (isEcho && this.scenes.chosen === changes.scene) return;
       this.scenes.select(changes.scene);
-      for (const { said, picture, heat } of Object.values(this.panels)) {
+      for (const { said, image, heat } of Object.values(this.panels)) {
         said.textContent = "";
-        for (const canvas of [picture, heat]) canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height);
+        for (const canvas of [image, heat]) canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height);
       }
     }
     this.panels.refined.element.hidden = true;
@@ -131,17 +131,17 @@ class SearchView {
     this.send({ type: "refine" });
   }
 
-  async on_shown(message, [original, picture, originalMap, map]) {
+  async on_shown(message, [original, image, originalMap, map]) {
     if (message.state.scene !== this.scenes.chosen) return;
     const { place, state, truth } = message;
     const panel = this.panels[place];
     panel.element.hidden = false;
     if (place === "candidate") panel.element.querySelector("h3").textContent = this.picked ? "Picked background" : "Worst so far";
     await this.draw(this.panels.original, original, message.original[0], originalMap, truth);
-    await this.draw(panel, picture, message.answers[0], map, truth);
+    await this.draw(panel, image, message.answers[0], map, truth);
     if (place === "refined") {
       const moved = `mix ${Math.round(100 * state.mix)} %, moved ${Math.round(100 * state.dx)} % right and ${Math.round(100 * state.dy)} % down, scaled to ${Math.round(100 * state.scale)} %${state.flip ? ", mirrored" : ""}`;
-      panel.said.append(make("div", { class: "bglab-note" }, `${message.hit ? "fools" : "does not fool"} after ${message.forwards} pictures: ${moved}`));
+      panel.said.append(make("div", { class: "bglab-note" }, `${message.hit ? "fools" : "does not fool"} after ${message.forwards} images: ${moved}`));
       this.said.textContent = "the other attack is done";
     }
     panel.open.hidden = false;
@@ -149,9 +149,9 @@ class SearchView {
     this.root.dataset.shown = JSON.stringify({ place, background: state.background });
   }
 
-  async draw({ picture, heat, said }, png, answer, map, truth) {
+  async draw({ image, heat, said }, png, answer, map, truth) {
     const bitmap = await createImageBitmap(new Blob([png], { type: "image/png" }));
-    picture.getContext("2d").drawImage(bitmap, 0, 0);
+    image.getContext("2d").drawImage(bitmap, 0, 0);
     bitmap.close();
     if (answer.map && map.byteLength) {
       const values = new Float32Array(map.slice().buffer);
@@ -161,7 +161,7 @@ class SearchView {
     const right = answer.prediction === truth;
     said.replaceChildren(make("b", { class: right ? "bglab-right" : "bglab-wrong" }, right ? "✓ right" : answer.captured ? "✗ captured" : "✗ wrong"),
       ` · ${name} (${answer.top[0][1]}, ${Math.round(100 * answer.top[0][2])} %)`);
-    picture.setAttribute("aria-label", said.textContent);
+    image.setAttribute("aria-label", said.textContent);
   }
 
   on_thumbs({ sheet }, [bytes]) {

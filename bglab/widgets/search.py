@@ -19,9 +19,9 @@ from bglab.errors import BadInput, UnknownName
 from bglab.figures import ShownFigure
 from bglab.labels import OUTSIDE
 from bglab.models import Classifier
-from bglab.results import Goal, Protocol
+from bglab.results import Criterion, Protocol
 from bglab.scenes import PreparedScenes, SceneSet, prepare
-from bglab.search import LiveState, LiveStep, Refinement, refine_attack, search_live_steps, set_stage, start_live
+from bglab.search import LiveState, LiveStep, Refinement, open_evaluator, refine_attack, search_live_steps, start_live
 from bglab.widgets.explorer import Explorer
 from bglab.widgets.export import draw
 from bglab.widgets.live_widget import LiveWidget, Message, made_by_cell, module_of
@@ -58,7 +58,7 @@ class LiveSearch(LiveWidget):
 
     def __init__(self, session: Session, scene: str, target: str, protocol: Protocol) -> None:
         self._session = session
-        self._stage = set_stage(session.classifiers[0], session.prepared, protocol, progress=False)
+        self._evaluator = open_evaluator(session.classifiers[0], session.prepared, protocol, progress=False)
         self._running = threading.Event()
         self._sheets = Sheets(session)
         self._placeholder = ""
@@ -88,7 +88,7 @@ class LiveSearch(LiveWidget):
 
     def _begin(self, scene: str) -> None:
         """Line up the candidates for a scene, and forget what was tried before."""
-        self._state: LiveState = start_live(self._stage, scene)
+        self._state: LiveState = start_live(self._evaluator, scene)
         self._state_of = scene
         self._steps: list[LiveStep] = []
         self._refined: Refinement | None = None
@@ -101,7 +101,7 @@ class LiveSearch(LiveWidget):
 
         Returns:
             ``background, label, native`` (the classifier's own class), ``prediction`` (among the scenes' classes),
-            ``fooled`` (of the target), ``score`` (larger is closer to the target), ``column`` of the stage.
+            ``fooled`` (of the target), ``score`` (larger is closer to the target), ``column`` of the evaluator.
         """
         tables = [self._table(step) for step in self._steps] or [self._table(None)]
         table = pd.concat(tables, ignore_index=True)
@@ -112,7 +112,7 @@ class LiveSearch(LiveWidget):
         columns = ["background", "label", "native", "prediction", "fooled", "score", "column"]
         if step is None:
             return pd.DataFrame(columns=columns).astype({"fooled": bool, "score": float})
-        side, classes = self._stage.backgrounds, self._session.classifiers[0].classes
+        side, classes = self._evaluator.backgrounds, self._session.classifiers[0].classes
         fooled, score = self._judge(step)
         values = (
             [side.ids[column] for column in step.columns],
@@ -154,7 +154,7 @@ class LiveSearch(LiveWidget):
         """Try the other attack on the worst backgrounds: move, scale, mirror and mix the object within a budget.
 
         Args:
-            budget: Pictures to classify at most.
+            budget: Images to classify at most.
 
         Raises:
             BadInput: If nothing was tried yet.
@@ -162,11 +162,11 @@ class LiveSearch(LiveWidget):
         table = self.results
         if table.empty:
             raise BadInput("expected some backgrounds to be tried before the worst are refined; start the search")
-        goal: Goal = "any" if self.target == _TARGETS[0] else "targeted"
+        criterion: Criterion = "any" if self.target == _TARGETS[0] else "targeted"
         if self.target not in _TARGETS:
             table = table.loc[table["label"] == self._session.prepared.scenes.classes.index(self.target)]
         columns = table["column"].to_list()[:_REFINED]
-        self._refined = refine_attack(self._stage, self.scene, columns, goal=goal, budget=budget)
+        self._refined = refine_attack(self._evaluator, self.scene, columns, criterion=criterion, budget=budget)
         return self._refined
 
     def figure(self) -> ShownFigure:
@@ -185,7 +185,7 @@ class LiveSearch(LiveWidget):
         """Close, and let go of the classifier and of what was tried."""
         self.close()
         self._session.release()
-        del self._stage, self._state
+        del self._evaluator, self._state
         self._steps.clear()
 
     # ---- the search
@@ -197,11 +197,11 @@ class LiveSearch(LiveWidget):
         if self.target == _TARGETS[1]:
             return step.captured, step.target_probability
         wanted = self._session.prepared.scenes.classes.index(self.target)
-        label = int(self._stage.foregrounds.labels[self._state.foreground])
+        label = int(self._evaluator.foregrounds.labels[self._state.foreground])
         return (step.answers.predictions == wanted) & (wanted != label), step.answers.probabilities[:, wanted]
 
     def _advance(self, count: int) -> LiveStep:
-        step = next(search_live_steps(self._stage, self._state, batch_size=count))
+        step = next(search_live_steps(self._evaluator, self._state, batch_size=count))
         self._steps.append(step)
         self._state = step.state
         return step
@@ -268,7 +268,7 @@ class LiveSearch(LiveWidget):
         attempt = found.attempt
         return State(
             self.scene,
-            f"scene:{self._stage.backgrounds.ids[attempt.column]}",
+            f"scene:{self._evaluator.backgrounds.ids[attempt.column]}",
             mix=attempt.mix,
             **asdict(attempt.placement),
         )
@@ -276,10 +276,10 @@ class LiveSearch(LiveWidget):
     def _show(self, message: Message, state: State, place: str, more: dict[str, Any] | None = None) -> None:
         seen, before = self._session.look(state), self._session.original(state.scene)
         content, maps = answer_message(seen[:1], before[:1])
-        pictures = [_png(self._session.picture(shown).numpy()) for shown in (State(state.scene), state)]
+        images = [_png(self._session.image(shown).numpy()) for shown in (State(state.scene), state)]
         told = {"place": place, "state": asdict(state), "truth": self._session.label(state.scene)}
         original = b"" if before[0].saliency is None else before[0].saliency.astype(np.float32).tobytes()
-        self._reply(message, {**content, **told, **(more or {}), "type": "shown"}, [*pictures, original, *maps])
+        self._reply(message, {**content, **told, **(more or {}), "type": "shown"}, [*images, original, *maps])
 
     def _tell_progress(self, message: Message) -> None:
         share, low, high = self.share
@@ -296,11 +296,11 @@ class LiveSearch(LiveWidget):
         )
 
     def _tell_items(self, message: Message, table: Any) -> None:
-        """Send tried backgrounds with thumbnails of the composed pictures."""
+        """Send tried backgrounds with thumbnails of the composed images."""
         for start in range(0, len(table), 48):
             part = table.iloc[start : start + 48]
             states = [State(self.scene, f"scene:{name}") for name in part["background"]]
-            sprite = sheet_of([self._session.picture(state).numpy() for state in states])
+            sprite = sheet_of([self._session.image(state).numpy() for state in states])
             items = [
                 {
                     "id": row.background,
@@ -345,7 +345,7 @@ def search_live(
         scenes: Whose foregrounds and tiled backgrounds to use; prepared at ``size`` unless they are already.
         target: ``any error``, ``the background's class``, or the name of a class.
         protocol: Which backgrounds are candidates; None is the release's challenge: all of them.
-        size: Side of the pictures in pixels.
+        size: Side of the images in pixels.
         seed: Of the explorer that opens what was found.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What an explorer knows: scenes, pictures of one's own, and what classifiers say of a state. No widget in here."""
+"""What an explorer knows: scenes, images of one's own, and what classifiers say of a state. No widget in here."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from bglab.saliency import GradCam, resolve_targets, upsample
 from bglab.scenes import PreparedScenes
 from bglab.variants import (
     Draw,
-    Picture,
+    GivenImage,
     SceneBatch,
     Variant,
     adjusted,
@@ -34,7 +34,7 @@ from bglab.variants import (
     scene_tensors,
 )
 from bglab.widgets.state import State, base_variant
-from bglab.widgets.uploads import OwnPictures, free_name, square
+from bglab.widgets.uploads import UploadedImages, free_name, square
 
 _TOP = 5
 #: Names of the nine classes with what stands for everything else.
@@ -65,7 +65,7 @@ class Layers(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """What one classifier makes of one picture.
+    """What one classifier makes of one image.
 
     Attributes:
         model: Id of the weights.
@@ -103,7 +103,7 @@ class Session:
         seed: Of donors, textures and noise.
 
     Attributes:
-        forwards: How often each picture was put to a classifier.
+        forwards: How often each image was put to a classifier.
     """
 
     def __init__(self, prepared: PreparedScenes, classifiers: Sequence[Classifier], seed: int = 0) -> None:
@@ -111,8 +111,8 @@ class Session:
         self.classifiers: tuple[Classifier, ...] = tuple(classifiers)
         self.seed = seed
         self.size = prepared.size
-        self.own = OwnPictures(prepared.size, seed)
-        self.backgrounds: dict[str, Picture] = {}
+        self.own = UploadedImages(prepared.size, seed)
+        self.backgrounds: dict[str, GivenImage] = {}
         self.forwards = 0
         self._tensors = scene_tensors(prepared)
         self._cams: dict[int, GradCam | str] = {}
@@ -139,7 +139,7 @@ class Session:
         """Refuse a state that names what is not there.
 
         Raises:
-            UnknownName: If its scene, or the scene or picture of its background, is not there.
+            UnknownName: If its scene, or the scene or image of its background, is not there.
             BadInput: If there are fewer classifiers.
         """
         self.check_scene(state.scene)
@@ -218,7 +218,7 @@ class Session:
             donor_label=self.label(lent) if lent else OUTSIDE,
         )
 
-    def picture(self, state: State) -> UInt8[Tensor, "3 h w"]:
+    def image(self, state: State) -> UInt8[Tensor, "3 h w"]:
         """Compose what the state shows, by the same rules and the same formula as whole sets."""
         return self._compose(state)[0][0]
 
@@ -283,7 +283,7 @@ class Session:
     def _see(
         self,
         position: int,
-        picture: UInt8[Tensor, "1 3 h w"],
+        image: UInt8[Tensor, "1 3 h w"],
         region: Bool[Tensor, "1 h w"],
         target: str,
         truth: int,
@@ -299,9 +299,9 @@ class Session:
             rule = cast(Literal["predicted", "true", "background"], target)
             known = space in _NINE and {"true": truth, "background": donor_label}.get(target, OUTSIDE) != OUTSIDE
             wanted = resolve_targets(classifier, rule, labels=[truth], donor_labels=[donor_label]) if known else None
-            maps, logits, _ = cam.cam(picture, wanted.targets if wanted else None)
+            maps, logits, _ = cam.cam(image, wanted.targets if wanted else None)
         else:
-            logits = classifier(picture)
+            logits = classifier(image)
         scores = logits[0].double().cpu().numpy()
         shares = np.exp(scores - scores.max())
         shares /= shares.sum()
@@ -337,10 +337,10 @@ class Session:
         return self._cams[position]
 
     def take_own(self, name: str) -> str:
-        """Give a picture of one's own to work on; a scene of the set is copied first, the set never changes.
+        """Give an image of one's own to work on; a scene of the set is copied first, the set never changes.
 
         Raises:
-            UnknownName: If there is no such picture.
+            UnknownName: If there is no such image.
         """
         self.check_scene(name)
         if name in self.own:
@@ -348,22 +348,22 @@ class Session:
         return self.own.copy(f"{name} (mended)", self.batch(name), self.label(name))
 
     def forget(self, scene: str) -> None:
-        """Drop what was kept of a picture that has changed."""
+        """Drop what was kept of an image that has changed."""
         self._originals = {key: seen for key, seen in self._originals.items() if key[0] != scene}
 
     def add_background(self, source: bytes | Path, name: str) -> str:
-        """Take in a picture as a background; gives the name under which it can be chosen.
+        """Take in an image as a background; gives the name under which it can be chosen.
 
         Raises:
-            BadInput: If it is no picture.
+            BadInput: If it is no image.
         """
-        picture = square(io.open_picture(source), self.size)
+        image = square(io.open_image(source), self.size)
         key = free_name(name, set(self.backgrounds))
-        self.backgrounds[key] = Picture(torch.from_numpy(picture))
+        self.backgrounds[key] = GivenImage(torch.from_numpy(image))
         return key
 
     def cutout(self, scene: str) -> Image.Image:
-        """Give a scene's object as a picture with transparency, for keeping."""
+        """Give a scene's object as an image with transparency, for keeping."""
         batch = self.batch(scene)
         colours = batch.images[0].permute(1, 2, 0).numpy()
         alpha = batch.masks[0].numpy().astype(np.uint8)[..., None] * 255

@@ -1,4 +1,4 @@
-// The canvas: shows the composed picture, and takes what the hand does on it: move the object, draw a box, brush.
+// The canvas: shows the composed image, and takes what the hand does on it: move the object, draw a box, brush.
 
 const within = (value, low, high) => Math.min(Math.max(value, low), high);
 
@@ -7,8 +7,8 @@ export class Stage {
   constructor(size, on) {
     Object.assign(this, { size, on, mode: "move", undone: [], mask: null, brush: 0.06, erase: false });
     const surface = (kind, attributes = {}) => make("canvas", { width: size, height: size, class: kind, ...attributes });
-    this.canvas = surface("bglab-picture", {
-      role: "img", tabindex: 0, "aria-label": "Composed picture", ...QUIET,
+    this.canvas = surface("bglab-image", {
+      role: "img", tabindex: 0, "aria-label": "Composed image", ...QUIET,
       title: "Drag to move the object, wheel to scale it; arrow keys, + and −, f flips",
     });
     this.heat = surface("bglab-heat", { "aria-hidden": "true" });

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from bglab.catalogue import unknown_name
 from bglab.errors import BadInput, UnknownName
 from bglab.images import FAMILIES
-from bglab.variants import VARIANTS, Adjustment, Noise, Picture, Plain, Texture, Variant, given
+from bglab.variants import VARIANTS, Adjustment, GivenImage, Noise, Plain, Texture, Variant, given
 
 
 class Range(NamedTuple):
@@ -40,7 +40,7 @@ SLIDERS = {
 TARGETS = ("predicted", "true", "background")
 NOISES = ("gaussian", "uniform")
 #: How a background is written: a kind, and which one of it.
-KINDS = ("own", "scene", "variant", "colour", "texture", "noise", "picture")
+KINDS = ("own", "scene", "variant", "colour", "texture", "noise", "image")
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 
 
@@ -49,9 +49,9 @@ class State:
     """Everything that is chosen in an explorer.
 
     Attributes:
-        scene: Id of the picture.
+        scene: Id of the image.
         background: ``own``, ``scene:ID``, ``variant:NAME``, ``colour:#rrggbb``, ``texture:FAMILY``,
-            ``noise:gaussian``, ``noise:uniform`` or ``picture:NAME``.
+            ``noise:gaussian``, ``noise:uniform`` or ``image:NAME``.
         mix: See `bglab.variants.Adjustment`, as for all fields up to ``flip``.
         saliency_opacity: Of the Grad-CAM overlay; 0 hides it.
         target: Class that the overlay explains: ``predicted``, ``true`` or ``background``.
@@ -112,15 +112,15 @@ class State:
 FIELDS = tuple(f.name for f in fields(State))
 
 
-def base_variant(background: str, pictures: Mapping[str, Picture]) -> Variant:
+def base_variant(background: str, images: Mapping[str, GivenImage]) -> Variant:
     """Turn a background as it is written into a variant, before anything is adjusted by hand.
 
     Args:
         background: As in `State.background`.
-        pictures: Uploaded backgrounds by name.
+        images: Uploaded backgrounds by name.
 
     Raises:
-        UnknownName: If it names a picture that is not there.
+        UnknownName: If it names an image that is not there.
     """
     kind, _, rest = background.partition(":")
     if kind == "own":
@@ -129,10 +129,10 @@ def base_variant(background: str, pictures: Mapping[str, Picture]) -> Variant:
         return VARIANTS[rest]
     if kind == "scene":
         return given(rest, name=f"given_{rest}")
-    if kind == "picture":
-        if rest not in pictures:
-            raise UnknownName(unknown_name("uploaded background", rest, list(pictures)))
-        return given(pictures[rest], name=f"given_{rest}")
+    if kind == "image":
+        if rest not in images:
+            raise UnknownName(unknown_name("uploaded background", rest, list(images)))
+        return given(images[rest], name=f"given_{rest}")
     if kind == "colour":
         red, green, blue = bytes.fromhex(rest.removeprefix("#"))
         return given(Plain((red, green, blue)), name=f"given_{rest.removeprefix('#').lower()}")
@@ -155,5 +155,5 @@ def _check_background(kind: str, rest: str, written: str) -> None:
         raise UnknownName(unknown_name({"texture": "texture family"}.get(kind, kind), rest, known[kind]))
     if kind == "colour" and not _COLOUR.fullmatch(rest):
         raise BadInput(f"expected a colour such as colour:#3366cc, got '{written}'")
-    if kind in {"scene", "picture"} and not rest:
+    if kind in {"scene", "image"} and not rest:
         raise BadInput(f"expected the id of a {kind} after '{kind}:', got '{written}'")

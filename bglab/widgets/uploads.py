@@ -1,4 +1,4 @@
-"""Pictures of one's own: taken in from a file, cut out by a box, mended by a brush."""
+"""Images of one's own: taken in from a file, cut out by a box, mended by a brush."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from jaxtyping import Bool, UInt8
 from PIL import Image
 
 from bglab.errors import BadInput
-from bglab.images import Box, box_of, crop_box, grab_cut, open_picture, read_matte, resize_crop, tile_box
+from bglab.images import Box, box_of, crop_box, grab_cut, open_image, read_matte, resize_crop, tile_box
 from bglab.labels import OUTSIDE
 from bglab.variants import SceneBatch
 
-#: Longest side at which a picture is kept for cutting out; GrabCut takes about a second there.
+#: Longest side at which an image is kept for cutting out; GrabCut takes about a second there.
 _WORK_PX = 640
 
 
 @dataclass(frozen=True, eq=False)
-class OwnPicture:
-    """A picture of one's own.
+class UploadedImage:
+    """An image of one's own.
 
     Attributes:
         large: Square, up to 640 pixels a side, for cutting out.
@@ -41,8 +41,8 @@ class OwnPicture:
     source: str = ""
 
 
-class OwnPictures:
-    """Pictures of one's own by name.
+class UploadedImages:
+    """Images of one's own by name.
 
     Args:
         size: Side of the scenes they are explored with.
@@ -52,19 +52,19 @@ class OwnPictures:
     def __init__(self, size: int, seed: int = 0) -> None:
         self._size = size
         self._seed = seed
-        self._pictures: dict[str, OwnPicture] = {}
+        self._images: dict[str, UploadedImage] = {}
 
-    def __getitem__(self, name: str) -> OwnPicture:
-        return self._pictures[name]
+    def __getitem__(self, name: str) -> UploadedImage:
+        return self._images[name]
 
     def __contains__(self, name: object) -> bool:
-        return name in self._pictures
+        return name in self._images
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._pictures)
+        return iter(self._images)
 
     def __len__(self) -> int:
-        return len(self._pictures)
+        return len(self._images)
 
     def add(
         self,
@@ -75,7 +75,7 @@ class OwnPictures:
         label: int = OUTSIDE,
         taken: Collection[str] = (),
     ) -> str:
-        """Take in a picture; without box and transparency its mask is the middle until it is cut out.
+        """Take in an image; without box and transparency its mask is the middle until it is cut out.
 
         Args:
             source: A file, its bytes, or RGB levels; transparency becomes the mask.
@@ -88,55 +88,55 @@ class OwnPictures:
             The name under which it is kept.
 
         Raises:
-            BadInput: If it is no picture, the box lies outside, or GrabCut finds nothing in it.
+            BadInput: If it is no image, the box lies outside, or GrabCut finds nothing in it.
         """
         if isinstance(source, np.ndarray):
-            picture, matte = _as_picture(source), None
+            image, matte = _as_image(source), None
         else:
-            picture, matte = open_picture(source), read_matte(source)
-        side = min(max(picture.size), _WORK_PX)
-        key = free_name(name, {*self._pictures, *taken})
+            image, matte = open_image(source), read_matte(source)
+        side = min(max(image.size), _WORK_PX)
+        key = free_name(name, {*self._images, *taken})
         if matte is None:
             sixth = side // 6
             mask = _box_mask((sixth, sixth, side - sixth, side - sixth), side)
         else:
             mask = square(Image.fromarray((matte * 255).astype(np.uint8)), side)[0] > 127
-        large = square(picture, side)
-        self._pictures[key] = OwnPicture(large, self._as_batch(key, large, mask), label, source=name)
+        large = square(image, side)
+        self._images[key] = UploadedImage(large, self._as_batch(key, large, mask), label, source=name)
         if box is not None:
             try:
-                self.cut(key, [v / side for v in _box_in_square(box, picture.size, side)])
+                self.cut(key, [v / side for v in _box_in_square(box, image.size, side)])
             except BadInput:
-                del self._pictures[key]
+                del self._images[key]
                 raise
         return key
 
     def copy(self, name: str, batch: SceneBatch, label: int) -> str:
         """Take in a copy of a scene, unless that was done before."""
-        if name not in self._pictures:
+        if name not in self._images:
             copied = SceneBatch((name,), batch.images, batch.masks, batch.plates, batch.boxes)
-            self._pictures[name] = OwnPicture(batch.images[0].numpy(), copied, label)
+            self._images[name] = UploadedImage(batch.images[0].numpy(), copied, label)
         return name
 
     def cut(self, name: str, box: Sequence[float]) -> None:
         """Cut the object out of its box by GrabCut, seeded.
 
         Args:
-            name: Which picture.
+            name: Which image.
             box: ``x0, y0, x1, y1`` as shares of the side.
 
         Raises:
             BadInput: If the box is too small, or GrabCut finds nothing in it.
         """
-        picture = self._pictures[name]
-        side = picture.large.shape[-1]
+        image = self._images[name]
+        side = image.large.shape[-1]
         x0, x1 = sorted(min(max(round(v * side), 0), side) for v in (box[0], box[2]))
         y0, y1 = sorted(min(max(round(v * side), 0), side) for v in (box[1], box[3]))
         if min(x1 - x0, y1 - y0) < 8:
             raise BadInput(f"expected a box of at least 8 × 8 pixels, got {x1 - x0} × {y1 - y0}; draw it larger")
-        mask = grab_cut(picture.large, (x0, y0, x1, y1), seed=self._seed)
+        mask = grab_cut(image.large, (x0, y0, x1, y1), seed=self._seed)
         shares = tuple(round(v / side, 4) for v in (x0, y0, x1, y1))
-        self._keep(name, mask, replace(picture, box=shares, mended=False))
+        self._keep(name, mask, replace(image, box=shares, mended=False))
 
     def mend(self, name: str, mask: Bool[np.ndarray, "h w"]) -> None:
         """Take a mask that was mended by hand.
@@ -146,18 +146,18 @@ class OwnPictures:
         """
         if not mask.any():
             raise BadInput("expected some foreground to be left, but the brush removed it all; undo the last stroke")
-        self._keep(name, mask, replace(self._pictures[name], mended=True))
+        self._keep(name, mask, replace(self._images[name], mended=True))
 
     def set_label(self, name: str, label: int) -> None:
-        """Say what a picture shows."""
-        self._pictures[name] = replace(self._pictures[name], label=label)
+        """Say what an image shows."""
+        self._images[name] = replace(self._images[name], label=label)
 
-    def _keep(self, name: str, mask: Bool[np.ndarray, "h w"], picture: OwnPicture) -> None:
-        self._pictures[name] = replace(picture, batch=self._as_batch(name, picture.large, mask))
+    def _keep(self, name: str, mask: Bool[np.ndarray, "h w"], image: UploadedImage) -> None:
+        self._images[name] = replace(image, batch=self._as_batch(name, image.large, mask))
 
     def _as_batch(self, name: str, large: UInt8[np.ndarray, "3 s s"], mask: Bool[np.ndarray, "h w"]) -> SceneBatch:
-        """Bring a picture and its mask to the size of the scenes, and tile its background."""
-        image = torch.from_numpy(square(_as_picture(large), self._size))
+        """Bring an image and its mask to the size of the scenes, and tile its background."""
+        image = torch.from_numpy(square(_as_image(large), self._size))
         small = np.array(Image.fromarray(mask).resize((self._size, self._size), Image.Resampling.NEAREST))
         if not small.any():
             raise BadInput("expected a foreground that can be seen, but at this size nothing is left of the mask")
@@ -168,9 +168,9 @@ class OwnPictures:
         return SceneBatch((name,), image[None], torch.from_numpy(small)[None], plate[None], boxes)
 
 
-def square(picture: Image.Image, side: int) -> UInt8[np.ndarray, "c s s"]:
+def square(image: Image.Image, side: int) -> UInt8[np.ndarray, "c s s"]:
     """Resize the short side and crop the middle."""
-    levels = np.asarray(resize_crop(picture, side, 1.0))
+    levels = np.asarray(resize_crop(image, side, 1.0))
     return np.ascontiguousarray(levels.reshape(side, side, -1).transpose(2, 0, 1))
 
 
@@ -181,12 +181,12 @@ def free_name(name: str, taken: Collection[str]) -> str:
         >>> free_name("cat", {"cat", "cat 2"})
         'cat 3'
     """
-    plain = name.strip() or "picture"
+    plain = name.strip() or "image"
     candidates = (plain if i == 1 else f"{plain} {i}" for i in range(1, len(taken) + 2))
     return next(candidate for candidate in candidates if candidate not in taken)
 
 
-def _as_picture(levels: UInt8[np.ndarray, "3 h w"]) -> Image.Image:
+def _as_image(levels: UInt8[np.ndarray, "3 h w"]) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(levels.transpose(1, 2, 0)))
 
 
@@ -198,7 +198,7 @@ def _box_in_square(box: Box, size: tuple[int, int], side: int) -> Box:
         raise BadInput(f"expected a box within {width} × {height} pixels, got {box}; give x0, y0, x1, y1")
     moved = crop_box(box, width, height, side, 1.0)
     if moved == (0, 0, 0, 0):
-        raise BadInput(f"expected a box within the middle square of the picture, got {box}; crop the picture first")
+        raise BadInput(f"expected a box within the middle square of the image, got {box}; crop the image first")
     return moved
 
 

@@ -110,13 +110,11 @@ def test_capture_counts_the_donors_class_among_donors_of_other_classes():
     assert row[["captured_low", "captured_high"]].tolist() == [low.item(), high.item()]
 
 
-def test_capture_without_a_judgeable_picture_is_nan_and_without_donors_an_error():
+def test_capture_without_a_judgeable_image_is_nan_and_without_donors_an_error():
     table = rows(label=[0, 0], prediction=[0, 1], donor=["nought", "two"], model=["a", "b"])
     result = metrics.background_capture(table, {"nought": 0, "two": 2}, by=["model"])
     assert result["n"].tolist() == [0, 1]
     assert result["captured"].isna().tolist() == [True, False]
     with pytest.raises(BadInput) as caught:
         metrics.background_capture(table, {})
-    assert str(caught.value) == (
-        "expected pictures whose donor is among donor_labels, got none; predict a mixed variant"
-    )
+    assert str(caught.value) == ("expected images whose donor is among donor_labels, got none; predict a mixed variant")

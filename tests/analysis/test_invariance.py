@@ -7,7 +7,7 @@ import math
 import pandas as pd
 import pytest
 
-from bglab.analysis import mean_of_runs, nested_pictures, relative_accuracies, tick_table
+from bglab.analysis import mean_of_runs, nested_images, relative_accuracies, tick_table
 from bglab.analysis.invariance import split_draws, variant_accuracies
 from bglab.errors import BadInput, UnknownName
 from fixtures.predictions import with_verdicts
@@ -40,12 +40,12 @@ def test_the_interval_does_not_shrink_with_draws():
     assert one["top1_low"].item() == three["top1_low"].item()
 
 
-def test_a_draw_of_other_pictures_is_refused():
+def test_a_draw_of_other_images_is_refused():
     uneven = verdicts("m", on_texture=[1, 0], on_texture__1=[1, 0, 1])
     with pytest.raises(BadInput) as error:
         variant_accuracies(uneven)
     assert str(error.value) == (
-        "expected every draw of on_texture by m to show as many pictures, got 3 in one and another number in the "
+        "expected every draw of on_texture by m to show as many images, got 3 in one and another number in the "
         "first; evaluate that variant again"
     )
 
@@ -87,7 +87,7 @@ def ticks():
 
 
 def test_ticks_are_nested_from_the_weakest_network_on():
-    nested = nested_pictures(ticks(), ["weak", "middle", "strong"])
+    nested = nested_images(ticks(), ["weak", "middle", "strong"])
     # s3 nobody gets right; s4 the middle one loses
     assert nested[["scene", "first", "step"]].to_numpy().tolist() == [
         ["s0", "weak", 0],
@@ -102,14 +102,14 @@ def test_ticks_are_nested_from_the_weakest_network_on():
 
 def test_ticks_need_every_network():
     with pytest.raises(BadInput, match="expected predictions of other on 'white_fg', got only middle, strong, weak"):
-        nested_pictures(ticks(), ["weak", "other"])
-    with pytest.raises(BadInput, match="expected s9 among the pictures of 'white_fg' that all networks saw, got none"):
+        nested_images(ticks(), ["weak", "other"])
+    with pytest.raises(BadInput, match="expected s9 among the images of 'white_fg' that all networks saw, got none"):
         tick_table(ticks(), ["weak"], scenes=["s9"])
 
 
-def test_pictures_that_one_network_has_not_seen_take_no_part():
+def test_images_that_one_network_has_not_seen_take_no_part():
     table = pd.concat([verdicts("weak", white_fg=[1, 1]), verdicts("strong", white_fg=[1])])
-    assert nested_pictures(table, ["weak", "strong"])["scene"].tolist() == ["s0"]
+    assert nested_images(table, ["weak", "strong"])["scene"].tolist() == ["s0"]
 
 
 def test_runs_are_averaged_over_networks():

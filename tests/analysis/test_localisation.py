@@ -110,7 +110,7 @@ def test_the_scale_of_a_map_changes_nothing(random_maps, factor):
     assert np.allclose(plain, scaled, rtol=1e-12, atol=0)
 
 
-def test_mirroring_picture_and_mask_changes_nothing(random_maps):
+def test_mirroring_image_and_mask_changes_nothing(random_maps):
     maps, masks = random_maps
     plain = localisation.localise(maps, masks)
     mirrored = localisation.localise(maps[:, ::-1, ::-1].copy(), masks[:, ::-1, ::-1].copy())
@@ -174,7 +174,7 @@ MASKS = np.broadcast_to(np.eye(4, dtype=bool), (3, 4, 4)).copy()
         (
             np.ones((3, 2, 2)),
             MASKS,
-            "expected maps of the masks' shape (3, 4, 4), got (3, 2, 2); bring maps of a layer to the pictures' size "
+            "expected maps of the masks' shape (3, 4, 4), got (3, 2, 2); bring maps of a layer to the images' size "
             "with bglab.saliency.upsample",
         ),
         (
@@ -190,7 +190,7 @@ MASKS = np.broadcast_to(np.eye(4, dtype=bool), (3, 4, 4)).copy()
         (
             MAPS,
             _with(MASKS, 1, False),
-            "expected a mask of a part of its picture, got all or nothing in row 1; leave it out",
+            "expected a mask of a part of its image, got all or nothing in row 1; leave it out",
         ),
         (MAPS[:0], MASKS[:0], "expected at least one map, got none; check the selection"),
     ],

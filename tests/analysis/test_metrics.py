@@ -318,7 +318,7 @@ def test_models_that_never_disagree_differ_by_nothing():
     assert row[["difference", "p", "p_holm"]].tolist() == [0.0, 1.0, 1.0]
 
 
-def test_only_pictures_both_models_saw_are_compared():
+def test_only_images_both_models_saw_are_compared():
     table = pd.concat([with_verdicts([True, False, True], model="a"), with_verdicts([False], model="b")])
     assert metrics.compare_models(table, variant="original")[["n", "a_only"]].values.tolist() == [[1, 1]]
 
@@ -333,7 +333,7 @@ def test_comparison_errors():
     strangers = pd.concat([with_verdicts([True], model="a"), with_verdicts([True], model="b").assign(scene="other")])
     with pytest.raises(BadInput) as caught:
         metrics.compare_models(strangers, variant="original")
-    assert str(caught.value) == "expected a and b on the same pictures of 'original', got none in common"
+    assert str(caught.value) == "expected a and b on the same images of 'original', got none in common"
 
 
 def test_the_detectable_difference_has_the_power_it_promises():

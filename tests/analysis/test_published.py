@@ -100,7 +100,7 @@ def test_table_4_counts_the_classes_of_the_map():
     assert printed.to_dict() == {c.name: len(c.imagenet) for c in IN9}
 
 
-def test_fooling_totals_are_whole_pictures_of_3600():
+def test_fooling_totals_are_whole_images_of_3600():
     table = published()
     totals = table.loc[table["quantity"] == "fooling_rate_total"].set_index("label")["value"]
     whole = {name: math.ceil(round(value * 3600, 6)) for name, value in totals.items()}
@@ -257,7 +257,7 @@ def test_the_fooling_rates_are_what_was_typed_a_second_time():
     assert {name: sorted(rows["value"]) for name, rows in rates.groupby("label")} == typed(FIVE_WEAKEST_FIRST)
 
 
-def test_the_recipe_and_the_numbers_of_pictures_are_the_printed_ones():
+def test_the_recipe_and_the_numbers_of_images_are_the_printed_ones():
     recipe = published("nos-recipe")
     assert recipe["value"].tolist() == [200, 256, 0.1, 0.01, 50, 0.9, 0.0001]
     counts = published("nos-text").query("unit == 'count'")["value"].tolist()

@@ -88,7 +88,7 @@ def test_rates_of_backgrounds(pairs):
     rates = search.fooling_rates(pairs).set_index("background")
     assert rates.n.tolist() == [2, 2, 3, 3]
     assert rates.fooled.tolist() == [1, 1, 1, 1]
-    any_error = search.fooling_rates(pairs, goal="any")
+    any_error = search.fooling_rates(pairs, criterion="any")
     assert any_error.n.tolist() == [4] * 4
     assert any_error.fooled.tolist() == [1, 1, 1, 2]
     assert any_error["class"].tolist() == ["dog", "dog", "bird", "vehicle"]
@@ -120,7 +120,7 @@ def test_the_histogram_holds_every_background_once():
 
 
 def test_the_heat_map(pairs):
-    heat = search.class_heat_map(pairs, goal="any").set_index(["foreground_class", "background_class"])
+    heat = search.class_heat_map(pairs, criterion="any").set_index(["foreground_class", "background_class"])
     assert heat.loc[("dog", "bird"), ["n", "fooled", "rate"]].tolist() == [2, 1, 0.5]
     assert heat.loc[("bird", "dog"), ["n", "fooled", "rate"]].tolist() == [2, 2, 1.0]
     assert heat.loc[("vehicle", "vehicle"), "rate"] == 1.0
@@ -162,12 +162,12 @@ def test_definitions_hold_cell_by_cell(draw, own_class, own_image):
 
 
 @settings(max_examples=25, deadline=None)
-@given(DRAWS, st.sampled_from(search.GOALS))
-def test_the_curve_is_the_mean_over_all_subsets(draw, goal):
+@given(DRAWS, st.sampled_from(search.CRITERIA))
+def test_the_curve_is_the_mean_over_all_subsets(draw, criterion):
     pairs = drawn_pairs(*draw)
-    fooled = search.judge(pairs).fooled(goal)
+    fooled = search.judge(pairs).fooled(criterion)
     total = fooled.shape[1]
-    curve = search.vulnerability_curve(pairs, counts=range(1, total + 1), goal=goal).set_index("candidates")
+    curve = search.vulnerability_curve(pairs, counts=range(1, total + 1), criterion=criterion).set_index("candidates")
     for count in range(1, total + 1):
         subsets = itertools.combinations(range(total), count)
         expected = np.mean([fooled[:, list(columns)].any(axis=1).mean() for columns in subsets])
@@ -175,7 +175,7 @@ def test_the_curve_is_the_mean_over_all_subsets(draw, goal):
     assert (curve.vulnerable_low <= curve.vulnerable).all()
     assert (curve.vulnerable <= curve.vulnerable_high).all()
     assert (np.diff(curve.vulnerable) >= -1e-12).all()
-    name = f"vulnerable_{goal}"
+    name = f"vulnerable_{criterion}"
     assert curve.vulnerable[total] == pytest.approx(search.vulnerability(pairs)[name].item())
 
 
@@ -259,7 +259,7 @@ def test_a_partial_matrix_is_refused():
 def test_an_unknown_goal(unchecked):
     with pytest.raises(BadInput) as error:
         search.succeeds("all", np.array([0]), np.array([0]), np.array([0]))
-    assert str(error.value) == "expected the goal any or targeted, got 'all'"
+    assert str(error.value) == "expected the criterion any or targeted, got 'all'"
 
 
 def test_the_summary_is_json(pairs):

@@ -91,7 +91,7 @@ def test_ratios_are_of_what_was_measured(report):
 
 def test_loop_and_matrix_did_the_same_work(report):
     answers, verdicts, maps = report.checks
-    # two rounds: eleven pictures by the loop over all, nine by the loop as written if nothing fools, else one batch
+    # two rounds: eleven images by the loop over all, nine by the loop as written if nothing fools, else one batch
     assert answers == "answers of the reference's loop and of the matrix: the same on 40 of 40 pairs, 0 more are ties"
     assert verdicts == "verdicts of the loop as written, the matrix and the first hit: the same on 2 of 2 foregrounds"
     assert float(maps.split("at most ")[1].split(" of ")[0]) < 1e-4
@@ -125,11 +125,11 @@ def test_work_that_is_not_the_same_is_no_contest(classifier, monkeypatch):
 def hand_made_arena(matrix, original, labels, logits=None):
     """Let both searches run on a table of known answers; the loop says what the logits say."""
     classifier, scenes = matrix_classifier(matrix, original), coded_scenes(labels)
-    stage = contenders.set_stage(classifier, scenes, progress=False)
+    evaluator = contenders.open_evaluator(classifier, scenes, progress=False)
     return Arena(
         classifier,
-        stage,
-        stage.head(progress=False),
+        evaluator,
+        evaluator.head(progress=False),
         [],
         PLAN,
         classifier.network,
@@ -211,7 +211,7 @@ def test_a_ratio_may_be_to_the_fastest_of_each_round():
 
 def test_the_loop_composes_what_the_search_composes(arena):
     row = 4
-    image, mask = arena.stage.prepared.images[row], arena.stage.prepared.masks[row]
+    image, mask = arena.evaluator.prepared.images[row], arena.evaluator.prepared.masks[row]
     logits = search_in_a_loop(arena.usual, np.asarray(image), np.asarray(mask), arena.files, workers=0)
     plates = torch.from_numpy(np.stack([np.array(Image.open(f)).transpose(2, 0, 1) for f in arena.files]))
     composed = compositing.composite(torch.from_numpy(image[None]), plates, torch.from_numpy(mask[None]))
@@ -221,7 +221,7 @@ def test_the_loop_composes_what_the_search_composes(arena):
 @pytest.mark.parametrize("workers", [0, 2])
 def test_the_loop_ends_with_the_batch_of_the_first_error(arena, workers):
     files = arena.files * 8
-    image, mask = (np.asarray(a[0]) for a in (arena.stage.prepared.images, arena.stage.prepared.masks))
+    image, mask = (np.asarray(a[0]) for a in (arena.evaluator.prepared.images, arena.evaluator.prepared.masks))
     seen = []
 
     def third_batch(native):
@@ -248,7 +248,7 @@ def test_the_usual_network_is_a_copy(classifier):
 def test_backgrounds_are_those_of_their_files(arena, tmp_path):
     assert [file.parent for file in arena.files] == [tmp_path] * 9
     for position, file in enumerate(arena.files):
-        assert (np.array(Image.open(file)).transpose(2, 0, 1) == arena.stage.prepared.plates[position]).all()
+        assert (np.array(Image.open(file)).transpose(2, 0, 1) == arena.evaluator.prepared.plates[position]).all()
 
 
 def test_a_release_is_read_where_it_lies(classifier, tmp_path):
@@ -256,7 +256,7 @@ def test_a_release_is_read_where_it_lies(classifier, tmp_path):
     prepared = bglab.prepare(bglab.open_scenes(f"in9:{root}"), SIZE, progress=False)
     arena = set_arena(classifier, prepared, tmp_path, PLAN)
     assert {file.parents[2].name for file in arena.files} == {"only_bg_t"}
-    assert (arena.stage.prepared.plates == prepared.plates).all()
+    assert (arena.evaluator.prepared.plates == prepared.plates).all()
     resized = bglab.prepare(bglab.open_scenes(f"in9:{root}"), 32, progress=False)
     assert {file.parent for file in set_arena(classifier, resized, tmp_path, PLAN).files} == {tmp_path}
 
@@ -265,7 +265,7 @@ def test_a_scene_without_a_background_lends_none(classifier, tmp_path):
     scenes = coded_scenes([0, 1, 2], SIDE, has_plate=[True, False, True])
     arena = set_arena(classifier, scenes, tmp_path, PLAN)
     assert [file.name for file in arena.files] == ["00000.jpg", "00002.jpg"]
-    assert arena.stage.shape == (3, 2)
+    assert arena.evaluator.shape == (3, 2)
 
 
 def maps_of(arena):
@@ -321,12 +321,12 @@ def test_pytorch_grad_cam_is_asked_as_it_wants_to_be(arena, monkeypatch):
     monkeypatch.setattr(saliency_contenders.importlib.util, "find_spec", lambda _name: True)
     found = maps_of(arena)["pytorch_grad_cam"]
     assert found.step is not None
-    assert found.step(0).pictures == PLAN.map_batch
+    assert found.step(0).images == PLAN.map_batch
     (model, layers), given, wanted = asked[0]
     assert model is arena.usual.network
     assert [name for name, module in model.named_modules() if module is layers[0]] == ["bn2"]
-    assert torch.allclose(model(given), arena.classifier(arena.pictures(2)), atol=1e-4)
-    assert wanted == [("target", int(i)) for i in arena.classifier(arena.pictures(2)).argmax(1)]
+    assert torch.allclose(model(given), arena.classifier(arena.images(2)), atol=1e-4)
+    assert wanted == [("target", int(i)) for i in arena.classifier(arena.images(2)).argmax(1)]
     assert asked.count("closed") == len(asked) / 2
 
 
@@ -334,14 +334,14 @@ def test_a_pace_goes_on_until_enough_time_has_passed(arena):
     done = []
     arena.plan = replace(PLAN, seconds=0.05)
     pace = contenders.repeat(arena, 3, lambda: done.append(1))
-    assert pace.pictures == 3 * len(done)
+    assert pace.images == 3 * len(done)
     assert pace.seconds >= 0.05
-    assert pace.rate == pace.pictures / pace.seconds
+    assert pace.rate == pace.images / pace.seconds
 
 
 def test_a_plan_suits_the_device(classifier):
     assert plan_for(classifier, 5) == Plan(5)
-    engine = AnswerEngine(lambda pictures: pictures)
+    engine = AnswerEngine(lambda images: images)
     engine.device = torch.device("cuda")
     on_a_gpu = replace(classifier, engine=engine)
     assert plan_for(on_a_gpu).files > plan_for(classifier).files
@@ -373,7 +373,7 @@ def test_the_command_prints_aims_beside_values(monkeypatch, capsys, tmp_path):
         "lite:x · openvino, float32, on x86_64 (2 cores)",
         "5 foregrounds on 4 backgrounds of cutouts, 224 px · 2 rounds, all in turn",
         "",
-        "               pictures/s   lowest – highest round",
+        "               images/s   lowest – highest round",
         "ours                1,617   1,234 – 2,000",
         "theirs, too             –   not installed",
         "",

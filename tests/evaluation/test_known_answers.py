@@ -42,13 +42,13 @@ def world(request, data_folder):
     on_edge = _some_pixels(rng, [edge.numpy()] * len(scenes))
     on_object = _some_pixels(rng, list(masks.numpy()))
 
-    def read_background(pictures):
-        """Answer with the family of the scenery whose edge the picture shows."""
-        return _recognise(pictures, plates, on_edge, families)
+    def read_background(shown):
+        """Answer with the family of the scenery whose edge the image shows."""
+        return _recognise(shown, plates, on_edge, families)
 
-    def read_foreground(pictures):
-        """Answer with the class of the object whose pixels the picture shows."""
-        return _recognise(pictures, images, on_object, labels)
+    def read_foreground(shown):
+        """Answer with the class of the object whose pixels the image shows."""
+        return _recognise(shown, images, on_object, labels)
 
     return rho, prepared, read_background, read_foreground
 
@@ -59,12 +59,12 @@ def _some_pixels(rng, regions):
     return torch.from_numpy(np.stack(drawn)).unbind(-1)
 
 
-def _recognise(pictures, known, where, classes):
-    """Give the class of the known picture that most of the pixels agree with, exactly; 0 where most agree with none."""
+def _recognise(images, known, where, classes):
+    """Give the class of the known image that most of the pixels agree with, exactly; 0 where most agree with none."""
     rows, columns = where
     index = torch.arange(len(known))[:, None]
     expected = known[index, :, rows, columns]  # known, pixel, channel
-    seen = pictures.permute(0, 2, 3, 1)[:, rows, columns]  # picture, known, pixel, channel
+    seen = images.permute(0, 2, 3, 1)[:, rows, columns]  # image, known, pixel, channel
     agreement = (seen == expected).all(-1).float().mean(-1)
     best, which = agreement.max(dim=1)
     return torch.where(best > 0.5, classes[which], 0)

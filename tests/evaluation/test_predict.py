@@ -13,7 +13,7 @@ import torch
 from bglab.errors import BadInput, MissingData
 from bglab.evaluation import predict
 from bglab.evaluation.predict import _rendered
-from bglab.parallel import one_ahead
+from bglab.parallel import prefetch
 from bglab.results import predictions, read_provenance
 from bglab.scenes import prepare
 from bglab.variants import dataset as datasets
@@ -22,9 +22,9 @@ from fixtures.stand_ins import make_classifier, make_scenes
 SIZE = 32
 
 
-def brightness(pictures):
+def brightness(images):
     """Answer by mean brightness: a rule that depends on every pixel."""
-    return (pictures.float().mean((1, 2, 3)).long()) % 9
+    return (images.float().mean((1, 2, 3)).long()) % 9
 
 
 @pytest.fixture(scope="module")
@@ -32,14 +32,14 @@ def dataset(data_folder):
     return datasets.compose(prepare(make_scenes(), SIZE, progress=False), "mixed_next", progress=False)
 
 
-def test_one_row_a_picture(dataset):
+def test_one_row_a_image(dataset):
     classifier = make_classifier(brightness)
     table = predict(classifier, dataset, batch_size=5, progress=False)
     assert list(table.columns) == predictions.PREDICTION_SCHEMA.names
     assert classifier.engine.batch_sizes == [5, 5, 5, 5, 5, 2]
     assert table.scene.tolist() == [row.scene for row in dataset.rows]
     assert table.donor.tolist() == [row.donor for row in dataset.rows]
-    assert table.prediction.tolist() == brightness(dataset.pictures(slice(0, 27), "cpu")).tolist()
+    assert table.prediction.tolist() == brightness(dataset.images(slice(0, 27), "cpu")).tolist()
     assert (table.native == table.prediction).all()
     assert all(row.top5[0] == row.native and len(row.top5) == 5 for row in table.itertuples())
     assert np.allclose(table.confidence, np.e / (np.e + 8))
@@ -53,22 +53,22 @@ def test_the_batch_size_changes_nothing(dataset, batch_size):
 
 
 def test_out_of_memory_halves_the_batch_and_loses_nothing(dataset, caplog):
-    def needs_small_batches(pictures):
-        if len(pictures) > 6:
-            raise torch.cuda.OutOfMemoryError("too many pictures")
-        return brightness(pictures)
+    def needs_small_batches(images):
+        if len(images) > 6:
+            raise torch.cuda.OutOfMemoryError("too many images")
+        return brightness(images)
 
     classifier = make_classifier(needs_small_batches)
     with caplog.at_level(logging.WARNING):
         table = predict(classifier, dataset, batch_size=16, progress=False)
-    assert table.prediction.tolist() == brightness(dataset.pictures(slice(0, 27), "cpu")).tolist()
+    assert table.prediction.tolist() == brightness(dataset.images(slice(0, 27), "cpu")).tolist()
     assert max(classifier.engine.batch_sizes[-3:]) == 4
     assert "out of memory on cpu: going on with batches of 8" in caplog.text
 
-    def never(_pictures):
+    def never(_images):
         raise torch.cuda.OutOfMemoryError("none fits")
 
-    with pytest.raises(BadInput, match="but a single picture runs out of its memory; use --device cpu"):
+    with pytest.raises(BadInput, match="but a single image runs out of its memory; use --device cpu"):
         predict(make_classifier(never), dataset, progress=False)
 
 
@@ -79,7 +79,7 @@ def test_an_error_in_rendering_reaches_the_caller(dataset):
     import dataclasses
 
     with pytest.raises(BadInput, match="the disk went away"):
-        predict(make_classifier(brightness), dataclasses.replace(dataset, pictures=broken), progress=False)
+        predict(make_classifier(brightness), dataclasses.replace(dataset, images=broken), progress=False)
 
 
 def test_results_are_kept_and_read_again(dataset, tmp_path):
@@ -174,7 +174,7 @@ def test_the_render_thread_ends_with_the_loop(dataset):
 
     predict(make_classifier(brightness), dataset, batch_size=2, progress=False)
     rendered = _rendered(dataset, 0, 2, torch.device("cpu"))
-    generator = one_ahead(rendered, name="bglab-render")
+    generator = prefetch(rendered, name="bglab-render")
     next(generator)
     generator.close()
     assert not [t for t in threading.enumerate() if t.name == "bglab-render"]

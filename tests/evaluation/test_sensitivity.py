@@ -113,7 +113,7 @@ def test_noise_stays_where_it_belongs(prepared, norm):
     strength = {"linf": 0.25, "l2": 3.0}[norm]
     variants = noise_variants(norm, strength)
     for region, variant in variants.items():
-        changed = (compose(prepared, variant).pictures(slice(0, 8), "cpu") != batch.images).any(dim=1)
+        changed = (compose(prepared, variant).images(slice(0, 8), "cpu") != batch.images).any(dim=1)
         inside = batch.masks if region == "foreground" else ~batch.masks
         assert not changed[~inside].any()
         assert changed[inside].float().mean() > 0.9
@@ -123,7 +123,7 @@ def test_noise_has_the_norm_asked_for(prepared):
     # far from black and white, so that nothing is clipped
     grey = dataclasses.replace(prepared, images=np.full_like(prepared.images, 128))
     for region, variant in noise_variants("l2", 2.0).items():
-        noisy = compose(grey, variant).pictures(slice(0, 8), "cpu")
+        noisy = compose(grey, variant).images(slice(0, 8), "cpu")
         length = ((noisy.float() - 128) / 255).flatten(1).norm(dim=1)
         assert torch.allclose(length, torch.full((8,), 2.0), atol=0.02), region
 

@@ -23,8 +23,8 @@ VARIANTS = ["original", "white_fg", "on_texture"]
 NAMES = ["original", "white_fg", "on_texture", "on_texture~1"]
 
 
-def brightness(pictures):
-    return pictures.float().mean((1, 2, 3)).long() % 9
+def brightness(images):
+    return images.float().mean((1, 2, 3)).long() % 9
 
 
 def named(name, answer=brightness):
@@ -60,11 +60,11 @@ def run(full, folder, models, load):
 def test_the_rest_goes_on_past_a_wrong_name_missing_weights_and_a_failure(full, tmp_path, monkeypatch):
     seen: list[int] = []
 
-    def fails_in_mid_run(pictures):
-        seen.append(len(pictures))
+    def fails_in_mid_run(images):
+        seen.append(len(images))
         if len(seen) == 3:
             raise RuntimeError("the device fell off the bus\nwith a long trace")
-        return brightness(pictures)
+        return brightness(images)
 
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     shelf = Shelf(good=brightness, bad=fails_in_mid_run, last=brightness)
@@ -154,9 +154,9 @@ import evaluation.test_sweep as test_sweep
 full = test_sweep.open_full(
     test_sweep.make_scenes(per_class=1), test_sweep.StreamSettings(smallest=0, largest=1, draws=2, workers=2),
     progress=False)
-def slow(pictures):
+def slow(images):
     time.sleep(60)
-    return test_sweep.brightness(pictures)
+    return test_sweep.brightness(images)
 test_sweep.run(full, sys.argv[1], ["rule:good", "rule:slow", "rule:last"],
     test_sweep.Shelf(good=test_sweep.brightness, slow=slow, last=test_sweep.brightness))
 """

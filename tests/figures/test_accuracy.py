@@ -1,4 +1,4 @@
-"""Figures by the properties of their artists, files by their bytes; no picture is compared with a picture."""
+"""Figures by the properties of their artists, files by their bytes; no image is compared with an image."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def beside(accuracy):
     return tables.beside(accuracy.query("model.str.startswith('tv')"), printed, on={"variant": "test"})
 
 
-def picture(height=20, width=20, grey=128):
+def image(height=20, width=20, grey=128):
     return np.full((3, height, width), grey, dtype=np.uint8)
 
 
@@ -110,7 +110,7 @@ def test_each_bar_stands_under_its_whisker_and_in_its_group(accuracy):
     assert all(left[1] <= right[0] + 1e-9 for left, right in zip(edges, edges[1:], strict=False))
 
 
-def test_the_figure_says_what_the_whiskers_are_and_how_many_pictures(accuracy):
+def test_the_figure_says_what_the_whiskers_are_and_how_many_images(accuracy):
     ax = figures.plot_accuracy(accuracy)
     assert texts(ax) == ["Whiskers: 95 % Wilson intervals; n = 90"]
     assert ax.get_ylabel() == "Accuracy (%)"
@@ -232,12 +232,12 @@ def test_no_text_is_cut_or_written_over(venue, accuracy, gap, beside, prediction
             assert overlaps(ax) == ([], [])
 
 
-# pictures
+# images
 
 
 def test_answers_are_marked_by_colour_and_by_sign():
-    ax = figures.plot_pictures(
-        [picture()] * 2, ["Original", "No-FG"], labels=["insect"] * 2, predictions=["insect", "bird"]
+    ax = figures.plot_images(
+        [image()] * 2, ["Original", "No-FG"], labels=["insect"] * 2, predictions=["insect", "bird"]
     )
     assert texts(ax) == ["Original", "✓ insect", "No-FG", "✗ bird"]
     assert ax.texts[1].get_color() == figures.COLORS["right"]
@@ -245,18 +245,18 @@ def test_answers_are_marked_by_colour_and_by_sign():
 
 
 def test_a_wrong_answer_names_the_truth_where_the_classes_differ():
-    ax = figures.plot_pictures([picture()] * 2, ["a", "b"], labels=["dog", "fish"], predictions=["bird", "fish"])
+    ax = figures.plot_images([image()] * 2, ["a", "b"], labels=["dog", "fish"], predictions=["bird", "fish"])
     assert texts(ax)[1::2] == ["✗ bird\ntrue: dog", "✓ fish"]
 
 
 def test_answers_without_truth_are_not_judged():
-    ax = figures.plot_pictures([picture()], ["a"], predictions=["bird"])
+    ax = figures.plot_images([image()], ["a"], predictions=["bird"])
     assert texts(ax) == ["a", "bird"]
 
 
-def test_pictures_keep_their_shape_and_lie_in_reading_order():
-    ax = figures.plot_pictures([picture(20, 40), picture(30, 15), picture()], ["a", "b", "c"], columns=2)
-    extents = [image.get_extent() for image in ax.images]
+def test_images_keep_their_shape_and_lie_in_reading_order():
+    ax = figures.plot_images([image(20, 40), image(30, 15), image()], ["a", "b", "c"], columns=2)
+    extents = [shown.get_extent() for shown in ax.images]
     ratios = [(right - left) / (bottom - top) for left, right, bottom, top in extents]
     assert ratios == pytest.approx([2.0, 0.5, 1.0])
     assert [int(left) for left, *_ in extents] == [0, 1, 0]
@@ -267,25 +267,23 @@ def test_pictures_keep_their_shape_and_lie_in_reading_order():
     assert ax.get_ylim()[0] > ax.get_ylim()[1]
 
 
-def test_the_colours_of_a_picture_are_shown_as_they_are():
-    red = picture()
+def test_the_colours_of_a_image_are_shown_as_they_are():
+    red = image()
     red[0], red[1:] = 255, 0
-    ax = figures.plot_pictures([red], ["red"])
+    ax = figures.plot_images([red], ["red"])
     assert np.array_equal(ax.images[0].get_array()[0, 0], [255, 0, 0])
 
 
 def test_lists_of_different_lengths_are_refused():
     with pytest.raises(BadInput) as caught:
-        figures.plot_pictures([picture()], ["a", "b"])
+        figures.plot_images([image()], ["a", "b"])
     assert str(caught.value) == (
-        "expected as many titles, labels and predictions as pictures, "
-        "got 1 pictures, 2 titles, 0 labels and 0 predictions"
+        "expected as many titles, labels and predictions as images, got 1 images, 2 titles, 0 labels and 0 predictions"
     )
     with pytest.raises(BadInput) as caught:
-        figures.plot_pictures([], [])
+        figures.plot_images([], [])
     assert str(caught.value) == (
-        "expected as many titles, labels and predictions as pictures, "
-        "got 0 pictures, 0 titles, 0 labels and 0 predictions"
+        "expected as many titles, labels and predictions as images, got 0 images, 0 titles, 0 labels and 0 predictions"
     )
 
 

@@ -20,16 +20,16 @@ MODELS = ("lite:efficientnet_lite0", "lite:efficientnet_lite2")
 
 @pytest.fixture
 def grid():
-    """Give two grey pictures, two models' maps with one bright pixel, and masks."""
-    pictures = [np.full((3, SIZE, SIZE), 128, dtype=np.uint8) for _ in range(2)]
+    """Give two grey images, two models' maps with one bright pixel, and masks."""
+    images = [np.full((3, SIZE, SIZE), 128, dtype=np.uint8) for _ in range(2)]
     maps = {name: np.zeros((2, SIZE, SIZE), dtype=np.float32) for name in ("first", "second")}
     maps["first"][0, 1, 2], maps["first"][1, 1, 2], maps["second"][0, 6, 6] = 4.0, 2.0, 9.0
     masks = np.zeros((2, SIZE, SIZE), dtype=bool)
     masks[:, 2:5, 2:6] = True
-    return pictures, maps, masks
+    return images, maps, masks
 
 
-def images(ax):
+def shown_images(ax):
     return [image.get_array().data for image in ax.images]
 
 
@@ -42,18 +42,18 @@ def texts(ax):
 
 
 def test_models_stand_side_by_side(grid):
-    pictures, maps, masks = grid
+    images, maps, masks = grid
     captions = {"first": ["dog, 62 %", "bird, 10 %"], "second": ["dog, 90 %", "dog, 80 %"]}
-    ax = saliency.plot_saliency(pictures, maps, masks, names=["one", "two"], captions=captions)
-    shown = images(ax)
+    ax = saliency.plot_saliency(images, maps, masks, names=["one", "two"], captions=captions)
+    shown = shown_images(ax)
     assert len(shown) == 6
-    assert np.array_equal(shown[0], pictures[0].transpose(1, 2, 0))
-    # columns first: pictures, then each model's maps
+    assert np.array_equal(shown[0], images[0].transpose(1, 2, 0))
+    # columns first: images, then each model's maps
     assert np.allclose(shown[2][1, 2], blended(1.0))
     assert np.allclose(shown[2][0, 0], blended(0.0))
     assert np.allclose(shown[3][1, 2], blended(1.0))
     assert np.allclose(shown[4][6, 6], blended(1.0))
-    assert np.allclose(shown[5], 128 / 255)  # no saliency at all leaves the picture
+    assert np.allclose(shown[5], 128 / 255)  # no saliency at all leaves the image
     assert texts(ax) == ["one", "two", "first", "dog, 62 %", "bird, 10 %", "second", "dog, 90 %", "dog, 80 %"]
     assert len(ax.collections) == 6  # an outline each
     (bar,) = [other for other in ax.figure.axes if other is not ax]
@@ -61,9 +61,9 @@ def test_models_stand_side_by_side(grid):
 
 
 def test_a_common_maximum_shows_which_map_is_higher(grid):
-    pictures, maps, masks = grid
-    ax = saliency.plot_saliency(pictures, {"first": maps["first"]}, masks, normalisation="common")
-    shown = images(ax)
+    images, maps, masks = grid
+    ax = saliency.plot_saliency(images, {"first": maps["first"]}, masks, normalisation="common")
+    shown = shown_images(ax)
     assert np.allclose(shown[2][1, 2], blended(1.0))
     assert np.allclose(shown[3][1, 2], blended(0.5))
     (bar,) = [other for other in ax.figure.axes if other is not ax]
@@ -71,16 +71,16 @@ def test_a_common_maximum_shows_which_map_is_higher(grid):
 
 
 def test_what_does_not_fit_together_is_refused(grid):
-    pictures, maps, masks = grid
+    images, maps, masks = grid
     cases = {
-        "expected pictures and at least one model's maps, got none; give maps by the model's name": {"maps": {}},
-        "expected 2 maps of 8 × 8 pixels for first, got (2, 4, 4); bring maps of a layer to the pictures' size with "
+        "expected images and at least one model's maps, got none; give maps by the model's name": {"maps": {}},
+        "expected 2 maps of 8 × 8 pixels for first, got (2, 4, 4); bring maps of a layer to the images' size with "
         "bglab.saliency.upsample": {"maps": {"first": maps["first"][:, ::2, ::2]}},
-        "expected as many texts as pictures for first, got 1 for 2 pictures": {"captions": {"first": ["one"]}},
+        "expected as many texts as images for first, got 1 for 2 images": {"captions": {"first": ["one"]}},
     }
     for sentence, options in cases.items():
         with pytest.raises(BadInput) as error:
-            saliency.plot_saliency(pictures, **{"maps": maps, "masks": masks, **options})
+            saliency.plot_saliency(images, **{"maps": maps, "masks": masks, **options})
         assert str(error.value) == sentence
 
 
@@ -159,11 +159,11 @@ def test_sensitivity_is_drawn_over_strength():
 
 
 def test_every_figure_fits_every_venue(grid, rows, tmp_path):
-    pictures, maps, masks = grid
+    images, maps, masks = grid
     for venue in ("notebook", "cvpr2024", "neurips2024"):
         with accuracy.theme(venue):
             drawn = [
-                saliency.plot_saliency(pictures, maps, masks, names=["one", "two"]),
+                saliency.plot_saliency(images, maps, masks, names=["one", "two"]),
                 saliency.plot_localisation(localisation_summary(rows)),
             ]
         for number, ax in enumerate(drawn):

@@ -10,7 +10,7 @@ from bglab import analysis, figures
 from bglab.analysis import Estimate
 from bglab.errors import BadInput, UnknownName
 from bglab.figures.search import _readable_ticks
-from bglab.papers.noise_or_signal import printed_totals, vulnerability_beside_paper
+from bglab.papers.noise_or_signal import printed_totals, vulnerability_with_published
 from fixtures.matrices import make_pairs
 
 LABELS = [0, 0, 1, 2]
@@ -23,7 +23,7 @@ def texts(ax):
 
 
 def test_both_definitions_stand_beside_what_is_printed():
-    table = vulnerability_beside_paper(PAIRS)
+    table = vulnerability_with_published(PAIRS)
     assert table.columns.tolist() == [
         "efficientnet_lite0",
         "printed: ResNet-50, ImageNet",
@@ -45,7 +45,7 @@ def test_printed_totals_are_of_nine_classes():
     assert (table["insect"], table["dog"]) == (0.6655, 0.6177)
 
 
-def test_top_backgrounds_show_picture_and_rate():
+def test_top_backgrounds_show_image_and_rate():
     best = analysis.top_backgrounds(PAIRS, k=2)
     plates = {scene: np.full((3, 4, 4), 10 * place, np.uint8) for place, scene in enumerate(PAIRS.backgrounds.ids)}
     with figures.theme():
@@ -58,11 +58,11 @@ def test_top_backgrounds_show_picture_and_rate():
     assert texts(figures.plot_top_backgrounds(best, plates))[0] == "Dog"
 
 
-def test_a_background_without_a_picture_is_named():
+def test_a_background_without_a_image_is_named():
     best = analysis.top_backgrounds(PAIRS, k=1)
     with pytest.raises(UnknownName) as caught:
         figures.plot_top_backgrounds(best, {"s0": np.zeros((3, 4, 4), np.uint8)})
-    assert str(caught.value) == "no picture of background 's2' among the 1 given; give the searched set"
+    assert str(caught.value) == "no image of background 's2' among the 1 given; give the searched set"
 
 
 def test_the_histogram_stacks_classes():
@@ -96,11 +96,13 @@ def test_the_heat_map_writes_every_cell_but_the_empty_ones():
 
 
 def test_the_curve_has_a_line_and_a_band_a_goal():
-    goals = ("any", "targeted")
-    table = pd.concat(analysis.vulnerability_curve(PAIRS, goal=goal).assign(goal=goal) for goal in goals)
+    criteria = ("any", "targeted")
+    table = pd.concat(
+        analysis.vulnerability_curve(PAIRS, criterion=criterion).assign(criterion=criterion) for criterion in criteria
+    )
     ax = figures.plot_vulnerability_curve(table)
-    for line, goal in zip(ax.lines, goals, strict=True):
-        rows = table.loc[table["goal"] == goal]
+    for line, criterion in zip(ax.lines, criteria, strict=True):
+        rows = table.loc[table["criterion"] == criterion]
         assert line.get_xdata().tolist() == rows["candidates"].tolist()
         assert line.get_ydata().tolist() == rows["vulnerable"].tolist()
     assert len(ax.collections) == 2
@@ -118,7 +120,7 @@ def test_ticks_that_would_run_into_each_other_are_left_out():
 
 def test_transfer_draws_a_point_a_background():
     other = make_pairs(np.zeros((4, 4)), LABELS, model="lite:efficientnet_lite2")
-    first, second = (analysis.fooling_rates(pairs, goal="any") for pairs in (PAIRS, other))
+    first, second = (analysis.fooling_rates(pairs, criterion="any") for pairs in (PAIRS, other))
     ax = figures.plot_transfer(first, second, (PAIRS.model, other.model))
     marks = {line.get_label(): line.get_xydata().tolist() for line in ax.lines if line.get_linestyle() == "None"}
     assert marks == {"Dog": [[0.0, 0.5], [0.0, 0.5]], "Bird": [[0.25, 0.5]], "Vehicle": [[0.5, 0.5]]}

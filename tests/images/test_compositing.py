@@ -101,7 +101,7 @@ def test_tiling_touches_the_box_only_and_uses_background_colours(seed):
 def test_no_background_to_tile_is_an_error():
     with pytest.raises(BadInput) as error:
         compositing.tile_box(noise(0, 3, 4, 4), (0, 0, 4, 4))
-    assert str(error.value) == ("expected some background around the box to tile, but the box covers the whole picture")
+    assert str(error.value) == ("expected some background around the box to tile, but the box covers the whole image")
 
 
 def test_blur_keeps_the_mean_and_lowers_contrast():

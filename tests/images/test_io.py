@@ -1,4 +1,4 @@
-"""Pictures as they come from the wild: read right, or refused by name."""
+"""Images as they come from the wild: read right, or refused by name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from bglab.errors import BadInput
-from bglab.images import crop_box, open_picture, read_cutout, read_mask, read_picture, resize_crop, turn_upright
+from bglab.images import crop_box, open_image, read_cutout, read_image, read_mask, resize_crop, turn_upright
 from fixtures.layouts import colours, save, truncate, turned_jpeg
 
 # the turn that undoes what each EXIF orientation asks for
@@ -29,73 +29,73 @@ UNDO = {
 }
 
 
-def as_bytes(picture: Image.Image, kind: str, **options) -> bytes:
+def as_bytes(image: Image.Image, kind: str, **options) -> bytes:
     buffer = io.BytesIO()
-    picture.save(buffer, kind, **options)
+    image.save(buffer, kind, **options)
     return buffer.getvalue()
 
 
 def test_an_rgb_png_is_read_exactly_and_channels_first(tmp_path):
     array = colours("plain", 7, 5)
-    picture = read_picture(save(array, tmp_path / "plain.png"))
-    assert picture.dtype == np.uint8
-    assert picture.flags.c_contiguous
-    np.testing.assert_array_equal(picture, array.transpose(2, 0, 1))
+    image = read_image(save(array, tmp_path / "plain.png"))
+    assert image.dtype == np.uint8
+    assert image.flags.c_contiguous
+    np.testing.assert_array_equal(image, array.transpose(2, 0, 1))
 
 
 def test_grey_becomes_three_equal_channels():
     levels = np.arange(20, dtype=np.uint8).reshape(4, 5) * 12
-    picture = read_picture(as_bytes(Image.fromarray(levels), "PNG"))
-    assert (picture == levels).all()
+    image = read_image(as_bytes(Image.fromarray(levels), "PNG"))
+    assert (image == levels).all()
 
 
 def test_a_palette_becomes_its_colours():
     array = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255]]], dtype=np.uint8)
     encoded = as_bytes(Image.fromarray(array).quantize(3), "PNG")
     assert Image.open(io.BytesIO(encoded)).mode == "P"
-    np.testing.assert_array_equal(read_picture(encoded), array.transpose(2, 0, 1))
+    np.testing.assert_array_equal(read_image(encoded), array.transpose(2, 0, 1))
 
 
 def test_cmyk_becomes_the_colours_it_prints():
     red = Image.new("CMYK", (16, 16), (0, 255, 255, 0))
     encoded = as_bytes(red, "JPEG", quality=100)
     assert Image.open(io.BytesIO(encoded)).mode == "CMYK"
-    assert np.abs(read_picture(encoded).mean(axis=(1, 2)) - (255, 0, 0)).max() < 3
+    assert np.abs(read_image(encoded).mean(axis=(1, 2)) - (255, 0, 0)).max() < 3
 
 
 def test_sixteen_bits_keep_their_meaning():
     levels = np.array([[0, 257, 128 * 257, 65535]], dtype=np.uint16)
     encoded = as_bytes(Image.fromarray(levels), "PNG")
     assert Image.open(io.BytesIO(encoded)).mode == "I;16"
-    assert read_picture(encoded)[0].tolist() == [[0, 1, 128, 255]]
+    assert read_image(encoded)[0].tolist() == [[0, 1, 128, 255]]
 
 
 @pytest.mark.parametrize(("top", "expected"), [(1.0, [0, 64, 255]), (255.0, [0, 64, 255])])
-def test_float_pictures_are_scaled_by_what_they_hold(top, expected):
+def test_float_images_are_scaled_by_what_they_hold(top, expected):
     levels = np.array([[0.0, 0.25 * top, top]], dtype=np.float32)
-    assert read_picture(as_bytes(Image.fromarray(levels), "TIFF"))[0].tolist() == [expected]
+    assert read_image(as_bytes(Image.fromarray(levels), "TIFF"))[0].tolist() == [expected]
 
 
 def test_transparency_is_laid_on_white():
     rgba = np.zeros((1, 3, 4), dtype=np.uint8)
     rgba[0, :, 3] = 0, 128, 255
-    assert read_picture(as_bytes(Image.fromarray(rgba), "PNG"))[0].tolist() == [[255, 127, 0]]
+    assert read_image(as_bytes(Image.fromarray(rgba), "PNG"))[0].tolist() == [[255, 127, 0]]
 
 
 @pytest.mark.parametrize("orientation", sorted(UNDO))
 def test_every_exif_orientation_is_turned_upright(orientation):
     upright = colours("upright", 24, 16)
-    picture = read_picture(turned_jpeg(upright, orientation, UNDO[orientation]))
-    assert picture.shape == (3, 16, 24)
-    assert np.abs(picture.transpose(1, 2, 0).astype(int) - upright).mean() < 2
+    image = read_image(turned_jpeg(upright, orientation, UNDO[orientation]))
+    assert image.shape == (3, 16, 24)
+    assert np.abs(image.transpose(1, 2, 0).astype(int) - upright).mean() < 2
 
 
 @pytest.mark.parametrize("broken", [b"II*\x00\xff\xff\xff\xffnonsense", b"II*\x00\x08\x00\x00\x00\x09", b"no EXIF"])
-def test_broken_exif_does_not_cost_the_picture(tmp_path, broken):
+def test_broken_exif_does_not_cost_the_image(tmp_path, broken):
     array = colours("exif", 16, 16)
     file = tmp_path / "exif.jpg"
     file.write_bytes(as_bytes(Image.fromarray(array), "JPEG", exif=b"Exif\x00\x00" + broken, quality=97))
-    assert np.abs(read_picture(file).transpose(1, 2, 0).astype(int) - array).mean() < 3
+    assert np.abs(read_image(file).transpose(1, 2, 0).astype(int) - array).mean() < 3
     assert turn_upright(file) is None
 
 
@@ -103,16 +103,16 @@ def test_an_empty_file_is_named(tmp_path):
     file = tmp_path / "empty.jpg"
     file.touch()
     with pytest.raises(BadInput) as problem:
-        open_picture(file)
-    assert str(problem.value) == f"expected a picture in {file}, but the file is empty; restore or remove it"
+        open_image(file)
+    assert str(problem.value) == f"expected an image in {file}, but the file is empty; restore or remove it"
 
 
 def test_a_text_file_named_jpg_is_named(tmp_path):
     file = tmp_path / "text.jpg"
-    file.write_text("not a picture")
+    file.write_text("not an image")
     with pytest.raises(BadInput) as problem:
-        open_picture(file)
-    assert str(problem.value) == f"expected a picture in {file}, but its content is no known format; remove it"
+        open_image(file)
+    assert str(problem.value) == f"expected an image in {file}, but its content is no known format; remove it"
 
 
 def test_a_truncated_jpeg_is_named_and_never_half_read(tmp_path):
@@ -120,25 +120,25 @@ def test_a_truncated_jpeg_is_named_and_never_half_read(tmp_path):
     file = save(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8), tmp_path / "half.jpg")
     truncate(file)
     with pytest.raises(BadInput) as problem:
-        open_picture(file)
+        open_image(file)
     sentence = str(problem.value)
-    assert sentence.startswith(f"expected a complete picture in {file}, but reading it failed (image file is truncated")
+    assert sentence.startswith(f"expected a complete image in {file}, but reading it failed (image file is truncated")
     assert sentence.endswith("; replace the file")
 
 
 def test_a_missing_file_is_named(tmp_path):
     file = tmp_path / "gone.jpg"
     with pytest.raises(BadInput) as problem:
-        open_picture(file)
-    sentence = f"expected a complete picture in {file}, but reading it failed ([Errno 2] No such file or directory"
+        open_image(file)
+    sentence = f"expected a complete image in {file}, but reading it failed ([Errno 2] No such file or directory"
     assert str(problem.value).startswith(sentence)
 
 
 def test_a_broken_upload_is_called_an_upload():
     with pytest.raises(BadInput) as problem:
-        open_picture(b"nonsense")
+        open_image(b"nonsense")
     assert str(problem.value) == (
-        "expected a picture in the uploaded picture, but its content is no known format; remove it"
+        "expected an image in the uploaded image, but its content is no known format; remove it"
     )
 
 
@@ -154,7 +154,7 @@ def test_damage_is_always_bad_input(kind):
         for place in rng.integers(0, len(sound), size=5):
             damaged[place] = rng.integers(256)
         try:
-            read += open_picture(bytes(damaged)).mode == "RGB"
+            read += open_image(bytes(damaged)).mode == "RGB"
         except BadInput:
             refused += 1
     assert read + refused == 150
@@ -175,7 +175,7 @@ def test_threads_swap_the_warning_filters_one_at_a_time(monkeypatch):
     monkeypatch.setattr("bglab.images.io.Image.open", slow_open)
     before = list(warnings.filters)
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(open_picture, [encoded] * 12))
+        list(pool.map(open_image, [encoded] * 12))
     assert max(most) == 1  # two at once could leave each other's filters behind
     assert list(warnings.filters) == before
 
@@ -222,9 +222,9 @@ def test_a_cut_out_without_transparency_is_refused(tmp_path):
     assert str(problem.value) == f"expected a cut-out with transparency in {file}, got mode RGB; save it as RGBA"
 
 
-def test_a_picture_of_the_right_size_is_left_untouched():
-    picture = Image.fromarray(colours("same", 224, 224))
-    assert np.array_equal(np.asarray(resize_crop(picture, 224, 1.0)), np.asarray(picture))
+def test_a_image_of_the_right_size_is_left_untouched():
+    image = Image.fromarray(colours("same", 224, 224))
+    assert np.array_equal(np.asarray(resize_crop(image, 224, 1.0)), np.asarray(image))
 
 
 @given(

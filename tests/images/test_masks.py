@@ -32,7 +32,7 @@ def disc():
 
 
 @pytest.fixture(scope="module")
-def picture(disc):
+def image(disc):
     """A reddish, noisy disc on greenish noise."""
     noise = np.random.default_rng(0).normal(0, 25, (3, HEIGHT, WIDTH))
     red, green = np.array([190, 70, 60])[:, None, None], np.array([70, 140, 80])[:, None, None]
@@ -46,16 +46,16 @@ def overlap(a, b):
 # --- GrabCut
 
 
-def test_the_object_is_found(picture, disc):
-    assert overlap(grab_cut(picture, BOX), disc) > 0.97
+def test_the_object_is_found(image, disc):
+    assert overlap(grab_cut(image, BOX), disc) > 0.97
 
 
-def test_the_result_is_that_of_the_papers_call(picture):
+def test_the_result_is_that_of_the_papers_call(image):
     labels = np.zeros((HEIGHT, WIDTH), np.uint8)
     x0, y0, x1, y1 = BOX
     cv2.setRNGSeed(7)
     cv2.grabCut(
-        np.ascontiguousarray(picture.transpose(1, 2, 0)),
+        np.ascontiguousarray(image.transpose(1, 2, 0)),
         labels,
         (x0, y0, x1 - x0, y1 - y0),
         np.zeros((1, 65)),
@@ -63,57 +63,57 @@ def test_the_result_is_that_of_the_papers_call(picture):
         5,
         cv2.GC_INIT_WITH_RECT,
     )
-    assert np.array_equal(grab_cut(picture, BOX, seed=7), np.isin(labels, [cv2.GC_FGD, cv2.GC_PR_FGD]))
+    assert np.array_equal(grab_cut(image, BOX, seed=7), np.isin(labels, [cv2.GC_FGD, cv2.GC_PR_FGD]))
 
 
-def test_the_same_seed_gives_the_same_mask_on_any_number_of_threads(picture):
+def test_the_same_seed_gives_the_same_mask_on_any_number_of_threads(image):
     before = cv2.getNumThreads()
     try:
         results = []
         for threads in (1, 2, 4):
             cv2.setNumThreads(threads)
             cv2.setRNGSeed(threads)  # whatever ran before must not matter
-            results.append(grab_cut(picture, BOX, seed=3))
+            results.append(grab_cut(image, BOX, seed=3))
     finally:
         cv2.setNumThreads(before)
     assert all(np.array_equal(results[0], other) for other in results[1:])
 
 
-def test_hints_are_obeyed_and_background_wins(picture):
+def test_hints_are_obeyed_and_background_wins(image):
     foreground, background = np.zeros((2, HEIGHT, WIDTH), dtype=bool)
     foreground[10:14, 20:24] = True  # outside the disc
     background[28:32, 38:42] = True  # inside the disc
     background[10, 20] = True
-    mask = grab_cut(picture, BOX, foreground_hint=foreground, background_hint=background)
+    mask = grab_cut(image, BOX, foreground_hint=foreground, background_hint=background)
     assert mask[foreground & ~background].all()
     assert not mask[background].any()
-    assert not grab_cut(picture, BOX)[10:14, 20:24].any()
+    assert not grab_cut(image, BOX)[10:14, 20:24].any()
 
 
-def test_nothing_outside_the_box_is_foreground(picture):
-    mask = grab_cut(picture, (18, 8, 62, 45))
+def test_nothing_outside_the_box_is_foreground(image):
+    mask = grab_cut(image, (18, 8, 62, 45))
     mask[8:45, 18:62] = False
     assert not mask.any()
 
 
-def test_a_failure_is_tried_again_with_the_next_seed(picture, monkeypatch):
+def test_a_failure_is_tried_again_with_the_next_seed(image, monkeypatch):
     seeds = []
 
-    def flaky(picture, start, seed, iterations):
+    def flaky(image, start, seed, iterations):
         seeds.append(seed)
         if len(seeds) == 1:
             raise cv2.error("unlucky")
         return np.full((HEIGHT, WIDTH), len(seeds) == 3)
 
     monkeypatch.setattr(masks, "_cut", flaky)
-    assert grab_cut(picture, BOX, seed=2**31 - 1).all()
+    assert grab_cut(image, BOX, seed=2**31 - 1).all()
     assert seeds == [2**31 - 1, 0, 1]
 
 
-def test_an_empty_foreground_is_an_error_after_all_retries(picture, monkeypatch):
+def test_an_empty_foreground_is_an_error_after_all_retries(image, monkeypatch):
     seeds = []
 
-    def empty(picture, start, seed, iterations):
+    def empty(image, start, seed, iterations):
         seeds.append(seed)
         mask = np.zeros((HEIGHT, WIDTH), dtype=bool)
         mask[30, 20:40] = True
@@ -121,40 +121,40 @@ def test_an_empty_foreground_is_an_error_after_all_retries(picture, monkeypatch)
 
     monkeypatch.setattr(masks, "_cut", empty)
     with pytest.raises(BadInput) as caught:
-        grab_cut(picture, BOX)
+        grab_cut(image, BOX)
     assert str(caught.value) == (
         "expected GrabCut to find a foreground in at least 10% of the box (18, 8, 62, 52), but after 11 attempts "
-        "only 1.0% of the box came out as foreground; mend the box, give a foreground hint, or leave the picture out"
+        "only 1.0% of the box came out as foreground; mend the box, give a foreground hint, or leave the image out"
     )
     assert len(seeds) == 11
 
 
-def test_an_opencv_failure_is_named(picture):
+def test_an_opencv_failure_is_named(image):
     background = np.ones((HEIGHT, WIDTH), dtype=bool)
     with pytest.raises(BadInput) as caught:
-        grab_cut(picture, BOX, background_hint=background, retries=0)
+        grab_cut(image, BOX, background_hint=background, retries=0)
     assert str(caught.value).startswith(
         "expected GrabCut to find a foreground in at least 10% of the box (18, 8, 62, 52), but after 1 attempts "
         "OpenCV gave up ("
     )
 
 
-def test_a_box_over_the_whole_picture_needs_a_background_hint(picture, disc):
+def test_a_box_over_the_whole_image_needs_a_background_hint(image, disc):
     everything = (0, 0, WIDTH, HEIGHT)
     with pytest.raises(BadInput) as caught:
-        grab_cut(picture, everything)
+        grab_cut(image, everything)
     assert str(caught.value) == (
-        "expected some background around the box, but (0, 0, 80, 60) covers the whole picture; "
+        "expected some background around the box, but (0, 0, 80, 60) covers the whole image; "
         "draw it tighter, or give a background hint"
     )
     rim = np.zeros((HEIGHT, WIDTH), dtype=bool)
     rim[:4] = rim[-4:] = True
-    assert overlap(grab_cut(picture, everything, background_hint=rim), disc) > 0.95
+    assert overlap(grab_cut(image, everything, background_hint=rim), disc) > 0.95
 
 
-def test_a_box_beyond_the_picture_is_an_error(picture):
+def test_a_box_beyond_the_image_is_an_error(image):
     with pytest.raises(BadInput) as caught:
-        grab_cut(picture, (10, 10, 90, 20))
+        grab_cut(image, (10, 10, 90, 20))
     assert str(caught.value) == ("expected a box within 80 × 60 pixels, got (10, 10, 90, 20); mend its annotation")
 
 
@@ -198,7 +198,7 @@ def test_quality_of_a_ring_and_a_speck():
     mask[7, 7] = False
     mask[15, 15] = True
     quality = mask_quality(mask, (5, 5, 15, 15))
-    assert quality.picture_share == pytest.approx(25 / 400)
+    assert quality.image_share == pytest.approx(25 / 400)
     assert quality.box_share == pytest.approx(24 / 100)
     assert quality.components == 2
     assert quality.largest_share == pytest.approx(24 / 25)

@@ -64,4 +64,4 @@ def test_voila(folder):
         page.goto(address, timeout=PATIENCE_MS)
         use(page)
         assert page.locator(".bglab-explorer").count() == 1
-        assert page.locator("img").count() == 0  # the picture for saved notebooks has no place in a dashboard
+        assert page.locator("img").count() == 0  # the image for saved notebooks has no place in a dashboard

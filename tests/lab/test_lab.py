@@ -80,16 +80,16 @@ def kernel():
 
 
 def expected(kernel, said):
-    """Give the picture and the nine probabilities that belong to what the page says it shows."""
+    """Give the image and the nine probabilities that belong to what the page says it shows."""
     state = State(**{name: said[name] for name in FIELDS})
-    return kernel.picture(state).numpy().astype(np.int64), kernel.look(state)[0].nine
+    return kernel.image(state).numpy().astype(np.int64), kernel.look(state)[0].nine
 
 
 def same_as_the_kernel(page, kernel):
     """Check canvas and bars against the kernel's own arithmetic."""
     said = answered(page)
-    picture, nine = expected(kernel, said)
-    assert np.abs(canvas(page) - picture).max() <= 1
+    image, nine = expected(kernel, said)
+    assert np.abs(canvas(page) - image).max() <= 1
     assert said["nine"] == pytest.approx(nine.tolist(), abs=2e-3)
     shown = [int(text) for text in page.locator(".bglab-bars").first.locator(".bglab-value").all_inner_texts()]
     assert shown == pytest.approx((100 * nine).round().tolist(), abs=1)
@@ -108,11 +108,11 @@ def test_picking_a_scene_shows_it_and_asks_about_it(page, kernel):
     same_as_the_kernel(page, kernel)
 
 
-def test_pictures_can_be_walked_with_arrow_keys(page):
-    page.get_by_role("listbox", name="Pictures").locator("[aria-selected=true]").focus()
+def test_images_can_be_walked_with_arrow_keys(page):
+    page.get_by_role("listbox", name="Images").locator("[aria-selected=true]").focus()
     page.keyboard.press("ArrowRight")
     page.wait_for_function("JSON.parse(document.querySelector('.bglab').dataset.answered).scene !== 'white_ibis'")
-    chosen = page.get_by_role("listbox", name="Pictures").locator("[aria-selected=true]")
+    chosen = page.get_by_role("listbox", name="Images").locator("[aria-selected=true]")
     assert chosen.get_attribute("data-value") == answered(page)["scene"]
     assert chosen.evaluate("element => element === document.activeElement")
 
@@ -155,7 +155,7 @@ def test_every_kind_of_background_is_what_the_kernel_composes(page, kernel, kind
 def test_the_object_is_dragged_on_the_canvas(page, kernel):
     page.get_by_role("radio", name="Colour").click()
     wait_for_answer(page, background="colour:#ffffff")
-    box = page.locator(".bglab-picture").bounding_box()
+    box = page.locator(".bglab-image").bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     page.mouse.move(x, y)
     page.mouse.down()
@@ -175,7 +175,7 @@ def test_keys_on_a_control_never_edit_the_notebook(page):
     slider.focus()
     for key in ("b", "a", "d", "d", "x", "m", "ArrowUp", "ArrowRight", "End"):
         page.keyboard.press(key)
-    for control in ("[role=option][tabindex='0']", ".bglab-picture", ".bglab-button[role=radio][tabindex='0']"):
+    for control in ("[role=option][tabindex='0']", ".bglab-image", ".bglab-button[role=radio][tabindex='0']"):
         page.locator(f".bglab {control}").first.focus()
         for key in ("b", "d", "d", "x"):
             page.keyboard.press(key)
@@ -206,11 +206,11 @@ def disc():
         return buffer.getvalue()
 
 
-def test_a_picture_of_ones_own_is_opened_boxed_and_mended(page):
+def test_a_image_of_ones_own_is_opened_boxed_and_mended(page):
     files = page.locator(".bglab input[type=file]").first
     files.set_input_files({"name": "disc.png", "mimeType": "image/png", "buffer": disc()})
     wait_for_answer(page, scene="disc", background="own")
-    box = page.locator(".bglab-picture").bounding_box()
+    box = page.locator(".bglab-image").bounding_box()
     page.mouse.move(box["x"] + 0.15 * box["width"], box["y"] + 0.15 * box["height"])
     page.mouse.down()
     page.mouse.move(box["x"] + 0.85 * box["width"], box["y"] + 0.85 * box["height"], steps=5)
@@ -227,7 +227,7 @@ def test_a_picture_of_ones_own_is_opened_boxed_and_mended(page):
     assert marked(page) > cut + 0.02
     page.get_by_role("button", name="Undo").click()
     assert marked(page) == pytest.approx(cut, abs=1e-6)
-    page.get_by_label("Class of one's own picture").select_option(label="fish")
+    page.get_by_label("Class of one's own image").select_option(label="fish")
     page.get_by_role("button", name="Move", exact=True).click()
     page.get_by_role("radio", name="Colour").click()
     wait_for_answer(page, scene="disc", background="colour:#ffffff")
@@ -248,10 +248,10 @@ def marked(page):
     )
 
 
-def test_what_is_no_picture_is_said_and_ends_nothing(page):
+def test_what_is_no_image_is_said_and_ends_nothing(page):
     files = page.locator(".bglab input[type=file]").first
     files.set_input_files({"name": "notes.txt", "mimeType": "text/plain", "buffer": b"these are words"})
-    page.wait_for_selector("text=expected a picture in the uploaded picture", timeout=PATIENCE_MS)
+    page.wait_for_selector("text=expected an image in the uploaded image", timeout=PATIENCE_MS)
     page.get_by_role("radio", name="Noise").click()
     wait_for_answer(page, background="noise:gaussian")
     assert page.locator(".bglab-error").is_hidden()
@@ -279,7 +279,7 @@ def test_the_hand_is_never_kept_waiting(page):
     page.get_by_role("radio", name="Another scene").click()
     page.get_by_role("listbox", name="Backgrounds of other scenes").locator("[data-value=motorcycle]").click()
     wait_for_answer(page, background="scene:motorcycle")
-    page.wait_for_timeout(2500)  # the picture for the saved notebook is drawn first
+    page.wait_for_timeout(2500)  # the image for the saved notebook is drawn first
     to_canvas, to_answer = step_the_mix_slider(page, 100)
     frames = frames_while_dragging(page)
     page.wait_for_timeout(500)
@@ -298,11 +298,11 @@ def test_the_hand_is_never_kept_waiting(page):
     assert forwards < 120
 
 
-def test_a_saved_notebook_keeps_the_last_state_as_a_picture(page):
+def test_a_saved_notebook_keeps_the_last_state_as_a_image(page):
     before = still()
     page.get_by_role("radio", name="Colour").click()
     wait_for_answer(page, background="colour:#ffffff")
-    page.wait_for_timeout(4000)  # a rest, after which the kernel draws the picture
+    page.wait_for_timeout(4000)  # a rest, after which the kernel draws the image
     page.get_by_role("menuitem", name="File", exact=True).click()
     page.get_by_text("Save Notebook", exact=True).first.click()
     for _ in range(50):

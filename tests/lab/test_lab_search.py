@@ -24,7 +24,7 @@ import bglab
 scenes = bglab.open_scenes("synthetic9?n=270&size=96")
 classifier = bglab.load_classifier("lite:efficientnet_lite0")
 quick = classifier.engine.logits
-classifier.engine.logits = lambda pictures: (time.sleep(0.3), quick(pictures))[1]
+classifier.engine.logits = lambda images: (time.sleep(0.3), quick(images))[1]
 search = bglab.search_live(scenes.ids[4], classifier, scenes, size=96)
 search"""
 
@@ -99,7 +99,7 @@ def test_another_attack_is_named_as_such(page):
     page.get_by_role("button", name="Move, scale and mix the worst").click()
     page.wait_for_selector("section[aria-label^='Another attack'] .bglab-note", timeout=PATIENCE_MS)
     said = page.locator("section[aria-label^='Another attack'] .bglab-note").inner_text()
-    assert "pictures: mix" in said
+    assert "images: mix" in said
 
 
 def test_what_was_found_opens_in_the_explorer(page):

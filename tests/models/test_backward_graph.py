@@ -1,4 +1,4 @@
-"""Backward passes written out: the same numbers as autograd's, and no number of pictures baked in."""
+"""Backward passes written out: the same numbers as autograd's, and no number of images baked in."""
 
 from __future__ import annotations
 
@@ -115,11 +115,11 @@ class CountsInPython(nn.Module):
         return inputs.flatten(1)[:, :9] * len(inputs)
 
 
-def test_a_number_of_pictures_that_is_baked_in_is_refused():
+def test_a_number_of_images_that_is_baked_in_is_refused():
     with pytest.raises(BadInput) as error:
         write_out(Gradient(CountsInPython()), [torch.zeros(2, 4, 9, 9)])
     assert str(error.value) == (
-        "expected a network that takes any number of pictures, but Gradient fixes it; run it by torch"
+        "expected a network that takes any number of images, but Gradient fixes it; run it by torch"
     )
 
 

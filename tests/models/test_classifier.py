@@ -19,7 +19,7 @@ from bglab.models.engines import EngineChoice, TorchEngine
 LITE = "lite:efficientnet_lite0"
 
 
-def pictures(count: int = 4, size: int = 64) -> torch.Tensor:
+def images(count: int = 4, size: int = 64) -> torch.Tensor:
     return torch.randint(0, 256, (count, 3, size, size), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
 
@@ -45,7 +45,7 @@ def test_lite_weights_are_the_real_ones(lite):
 
 def test_uint8_in_equals_normalised_floats_by_hand():
     classifier = build_classifier("random", tiny(), EngineChoice("torch", "cpu"))
-    levels = pictures()
+    levels = images()
     mean, std = torch.tensor([0.4, 0.5, 0.6]).view(3, 1, 1), torch.tensor([0.2, 0.25, 0.3]).view(3, 1, 1)
     with torch.inference_mode():
         by_hand = tiny().network((levels.float() / 255 - mean) / std)
@@ -55,26 +55,26 @@ def test_uint8_in_equals_normalised_floats_by_hand():
 @pytest.mark.parametrize("classes", [9, 1000])
 def test_engines_agree(classes):
     weights = tiny(classes)
-    torch_answer = build_classifier("random", weights, EngineChoice("torch", "cpu"))(pictures(7))
+    torch_answer = build_classifier("random", weights, EngineChoice("torch", "cpu"))(images(7))
     vino = build_classifier("random", weights, EngineChoice("openvino"))
     assert isinstance(vino.engine, OpenVINOEngine)
-    answer = vino(pictures(7))
+    answer = vino(images(7))
     assert answer.dtype == torch.float32
     assert torch.allclose(answer, torch_answer, atol=1e-3)
     assert torch.equal(answer.argmax(1), torch_answer.argmax(1))
-    # another batch size and another picture size go through the same engine
-    assert torch.allclose(vino(pictures(7)[2:3]), torch_answer[2:3], atol=1e-3)
-    assert vino(pictures(2, size=96)).shape == (2, classes)
+    # another batch size and another image size go through the same engine
+    assert torch.allclose(vino(images(7)[2:3]), torch_answer[2:3], atol=1e-3)
+    assert vino(images(2, size=96)).shape == (2, classes)
 
 
 def test_a_kept_conversion_gives_the_same_answer(data_folder):
     weights = tiny()
     first = EngineChoice("openvino").start(Normalised(weights.network, weights.mean, weights.std), key="a test")
-    before = first.logits(pictures())
+    before = first.logits(images())
     kept = list((data_folder / "cache" / "engines").glob("*.xml"))
     assert kept
     again = EngineChoice("openvino").start(Normalised(weights.network, weights.mean, weights.std), key="a test")
-    assert torch.allclose(again.logits(pictures()), before, atol=1e-4)
+    assert torch.allclose(again.logits(images()), before, atol=1e-4)
 
 
 MANY_ENGINES = """
@@ -104,7 +104,7 @@ def test_engines_that_come_and_go_leave_interrupts_alone():
 
 
 class _Untraceable(torch.nn.Module):
-    def forward(self, pictures):
+    def forward(self, images):
         raise ValueError("not this one")
 
 
@@ -112,17 +112,17 @@ def test_a_conversion_that_fails_leaves_everybodys_logging_alone():
     root = logging.getLogger()
     before = root.level, root.handlers[:], root.filters[:]
     with pytest.raises(Exception, match="not this one"):
-        OpenVINOEngine(Normalised(_Untraceable(), (0.5,) * 3, (0.5,) * 3)).logits(pictures())
+        OpenVINOEngine(Normalised(_Untraceable(), (0.5,) * 3, (0.5,) * 3)).logits(images())
     assert (root.level, root.handlers, root.filters) == before
 
 
 def test_half_precision_stays_close():
     weights = tiny()
-    exact = build_classifier("random", weights, EngineChoice("torch", "cpu"))(pictures())
+    exact = build_classifier("random", weights, EngineChoice("torch", "cpu"))(images())
     rough = build_classifier("random", weights, EngineChoice("torch", "cpu", "bfloat16"))
     assert rough.engine.precision == "bfloat16"
-    assert rough(pictures()).dtype == torch.float32
-    assert torch.allclose(rough(pictures()), exact, atol=0.05 * exact.abs().max().item())
+    assert rough(images()).dtype == torch.float32
+    assert torch.allclose(rough(images()), exact, atol=0.05 * exact.abs().max().item())
 
 
 def test_a_fixed_size_network_resizes_for_itself():
@@ -131,8 +131,8 @@ def test_a_fixed_size_network_resizes_for_itself():
     weights = _Weights(network, "vit_tiny_patch16_224", "random", (0.5,) * 3, (0.5,) * 3, 224)
     classifier = build_classifier("random", weights, EngineChoice("torch", "cpu"))
     assert classifier.spec.fixed_input_size
-    assert classifier(pictures(2, size=160)).shape == (2, 9)
-    exact = pictures(2, size=224)
+    assert classifier(images(2, size=160)).shape == (2, 9)
+    exact = images(2, size=224)
     assert torch.allclose(classifier(exact), network((exact.float() / 255 - 0.5) / 0.5), atol=1e-4)
 
 
@@ -203,8 +203,8 @@ def test_checkpoints(tmp_path):
     assert by_query.spec.space == "in9"
     assert by_query.spec.mean == (0.4717, 0.4499, 0.3837)  # what the release's nine-class networks were fed with
     with torch.inference_mode():
-        expected = Normalised(network, (0.4, 0.5, 0.6), (0.2, 0.25, 0.3))(pictures())
-    assert torch.allclose(load_classifier(f"file:{ours}", **options)(pictures()), expected, atol=1e-5)
+        expected = Normalised(network, (0.4, 0.5, 0.6), (0.2, 0.25, 0.3))(images())
+    assert torch.allclose(load_classifier(f"file:{ours}", **options)(images()), expected, atol=1e-5)
     with pytest.raises(UnknownName, match="expected the architecture of .*plain.pth in its entry 'architecture'"):
         load_classifier(f"file:{plain}")
     with pytest.raises(BadInput, match="but they do not fit"):
@@ -237,7 +237,7 @@ def test_a_checkpoint_cannot_run_code(tmp_path):
 
 
 def test_floats_are_refused(lite):
-    with pytest.raises(BadInput, match=r"expected uint8 pictures of shape \(n, 3, h, w\), got torch.float32"):
+    with pytest.raises(BadInput, match=r"expected uint8 images of shape \(n, 3, h, w\), got torch.float32"):
         lite(torch.zeros(1, 3, 224, 224))
 
 

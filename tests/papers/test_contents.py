@@ -13,8 +13,8 @@ from bglab.analysis import published
 from bglab.errors import UnknownName
 from bglab.figures.accuracy import theme
 from bglab.labels import IN9_NAMES
-from bglab.papers import Workbench, catalogue, comparisons
-from bglab.papers.artefact import judge
+from bglab.papers import Reproduction, catalogue, comparisons
+from bglab.papers.artefact import status_of
 from bglab.papers.training_runs import TABLE_5
 from fixtures.predictions import both_variants, with_verdicts
 from fixtures.trained import small_settings
@@ -28,13 +28,13 @@ def settings(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def bench(settings):
-    return Workbench(settings)
+def reproduction(settings):
+    return Reproduction(settings)
 
 
-def made(artefact, bench):
+def made(artefact, reproduction):
     with theme():
-        return artefact.make(bench)
+        return artefact.make(reproduction)
 
 
 # the catalogue
@@ -79,8 +79,8 @@ ALIKE = {f"nos-figure-{k}" for k in (*range(15, 22), *range(23, 30))}
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in ALIKE else n for n in NOS])
-def test_each_artefact_is_made(name, bench):
-    product = made(NOS[name], bench)
+def test_each_artefact_is_made(name, reproduction):
+    product = made(NOS[name], reproduction)
     assert len(product.table) > 0
     numbers = product.table.select_dtypes("number").drop(columns=["n"], errors="ignore")
     fractions = [c for c in numbers if c.startswith(("top1", "share", "rate"))]
@@ -92,14 +92,14 @@ def test_each_artefact_is_made(name, bench):
             )
             assert inside[numbers[column].notna()].all()
     assert product.figure is not None or name == "nos-figure-30"
-    verdict, _ = judge(NOS[name], product, papers_data=False)
-    assert verdict == {"nos-table-1": "not compared", "nos-table-3": "not compared", "nos-table-4": "reproduced"}.get(
+    status, _ = status_of(NOS[name], product, papers_data=False)
+    assert status == {"nos-table-1": "not compared", "nos-table-3": "not compared", "nos-table-4": "reproduced"}.get(
         name, "other data"
     )
 
 
-def test_table_3_follows_from_the_rule(bench):
-    table = made(NOS["nos-table-3"], bench).table
+def test_table_3_follows_from_the_rule(reproduction):
+    table = made(NOS["nos-table-3"], reproduction).table
     assert len(table) == 8
     rows = {tuple(row[1:]): row[0] for row in table.itertuples(index=False, name=None)}
     assert rows["right", "wrong", "right"] == "bg_required"
@@ -109,18 +109,18 @@ def test_table_3_follows_from_the_rule(bench):
     assert sorted(rows.values()).count("bg_irrelevant") == 4
 
 
-def test_table_4_is_equal_and_says_so(bench):
-    product = made(NOS["nos-table-4"], bench)
-    assert judge(NOS["nos-table-4"], product, papers_data=False) == (
+def test_table_4_is_equal_and_says_so(reproduction):
+    product = made(NOS["nos-table-4"], reproduction)
+    assert status_of(NOS["nos-table-4"], product, papers_data=False) == (
         "reproduced", "9 of 9 compared numbers are the same; the paper prints 9 here",
     )  # fmt: skip
     wrong = replace(product, compared=product.compared.assign(inside=[True] * 8 + [False]))
-    assert judge(NOS["nos-table-4"], wrong, papers_data=True)[0] == "differs"
+    assert status_of(NOS["nos-table-4"], wrong, papers_data=True)[0] == "differs"
 
 
-def test_pictures_are_the_models_own_answers(bench):
-    table = made(NOS["nos-figure-14"], bench).table
-    said = bench.predictions([bench.main_model()], ["mixed_next"])
+def test_images_are_the_models_own_answers(reproduction):
+    table = made(NOS["nos-figure-14"], reproduction).table
+    said = reproduction.predictions([reproduction.main_model()], ["mixed_next"])
     row = said.loc[said["scene"] == table["scene"].iloc[0]].iloc[0]
     shown = table.set_index("variant").loc["mixed_next"]
     assert (shown["answer"], shown["donor"]) == (IN9_NAMES[row["prediction"]], row["donor"])
@@ -128,8 +128,8 @@ def test_pictures_are_the_models_own_answers(bench):
     assert table["printed"].tolist() == ["dog", "vehicle", "vehicle", "dog", "dog", "dog", "dog", "dog"]
 
 
-def test_the_strongest_backgrounds_come_first_and_the_total_last(bench):
-    table = made(NOS["nos-figure-22"], bench).table
+def test_the_strongest_backgrounds_come_first_and_the_total_last(reproduction):
+    table = made(NOS["nos-figure-22"], reproduction).table
     assert table["quantity"].tolist() == ["fooling_rate_1", "fooling_rate_2", "fooling_rate_total"]
     assert table["top1"].iloc[0] >= table["top1"].iloc[1]
     assert table["top1"].iloc[2] >= table["top1"].iloc[0]
@@ -169,8 +169,10 @@ README = {"original": 0.956, "only_bg_t": 0.178, "mixed_same": 0.862, "mixed_ran
 
 
 def test_a_model_of_the_readme_is_held_against_its_row():
-    bench = Told({"tv:resnet50/IMAGENET1K_V1": table_of(**README), "lite:efficientnet_lite0": table_of(**README)})
-    product = made(NOS["nos-readme-gap"], bench)
+    reproduction = Told(
+        {"tv:resnet50/IMAGENET1K_V1": table_of(**README), "lite:efficientnet_lite0": table_of(**README)}
+    )
+    product = made(NOS["nos-readme-gap"], reproduction)
     compared = product.compared.set_index("test")
     assert compared["ours"].round(4).to_dict() == {
         "original": 0.956, "mixed_same": 0.862, "mixed_rand": 0.789, "background_gap": 0.073,
@@ -178,21 +180,21 @@ def test_a_model_of_the_readme_is_held_against_its_row():
     assert compared["published"].to_dict() == {
         "original": 0.956, "mixed_same": 0.862, "mixed_rand": 0.789, "background_gap": 0.073,
     }  # fmt: skip
-    assert judge(NOS["nos-readme-gap"], product, papers_data=True) == (
+    assert status_of(NOS["nos-readme-gap"], product, papers_data=True) == (
         "reproduced", "4 of 4 compared numbers lie in our 95 % interval; the paper prints 20 here",
     )  # fmt: skip
-    assert judge(NOS["nos-readme-gap"], product, papers_data=False)[0] == "other data"
+    assert status_of(NOS["nos-readme-gap"], product, papers_data=False)[0] == "other data"
 
 
 def test_a_number_outside_the_interval_differs_and_an_unknown_model_is_not_judged():
     worse = README | {"mixed_rand": 0.70}
     product = made(NOS["nos-readme-gap"], Told({"tv:resnet50/IMAGENET1K_V1": table_of(**worse)}))
-    verdict, reason = judge(NOS["nos-readme-gap"], product, papers_data=True)
-    assert (verdict, reason) == (
+    status, reason = status_of(NOS["nos-readme-gap"], product, papers_data=True)
+    assert (status, reason) == (
         "differs", "2 of 4 compared numbers lie in our 95 % interval; the paper prints 20 here",
     )  # fmt: skip
     other = made(NOS["nos-readme-gap"], Told({"lite:efficientnet_lite0": table_of(**README)}))
-    assert judge(NOS["nos-readme-gap"], other, papers_data=True)[0] == "other models"
+    assert status_of(NOS["nos-readme-gap"], other, papers_data=True)[0] == "other models"
 
 
 def test_no_winner_is_bold_that_is_not_one():
@@ -220,8 +222,8 @@ def test_models_are_tested_in_pairs_with_holm_over_all_tests():
 
 def test_table_5_sets_each_training_beside_its_row_and_names_what_is_missing():
     variants = {v: 0.5 for v in TABLE_5 if v != "in9l"}
-    bench = Told({"mixed_rand": table_of(**variants | {"mixed_rand": 0.7153}), "original": table_of(**variants)})
-    product = made(NOS["nos-table-5"], bench)
+    reproduction = Told({"mixed_rand": table_of(**variants | {"mixed_rand": 0.7153}), "original": table_of(**variants)})
+    product = made(NOS["nos-table-5"], reproduction)
     compared = product.compared.set_index(["train", "test"])
     assert compared.loc[("mixed_rand", "mixed_rand"), "published"] == 0.7153
     assert compared.loc[("original", "mixed_rand"), "published"] == 0.5358

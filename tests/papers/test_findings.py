@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bglab.analysis import accuracy, background_capture, background_gap, categories, compare_models, share_interval
-from bglab.papers import Workbench
+from bglab.papers import Reproduction
 from bglab.papers.kept_answers import STUDIES, kept_file, trained_answers
 from bglab.papers.training_runs import SIZES, TABLE_5, size_id
 from fixtures import ROOT
@@ -18,17 +18,17 @@ MIXED = ("mixed_next", "mixed_rand", "mixed_same", "original")
 
 
 def answers(study, names, tmp_path, **changes):
-    bench = Workbench(STUDIES[study].settings(tmp_path))
-    missing = [name for name in names if not kept_file(bench, name, KEPT).is_file()]
+    reproduction = Reproduction(STUDIES[study].settings(tmp_path))
+    missing = [name for name in names if not kept_file(reproduction, name, KEPT).is_file()]
     assert not missing, f"expected the kept answers of {', '.join(missing)} under data/results/trained"
-    return trained_answers(bench, names, KEPT, **changes)
+    return trained_answers(reproduction, names, KEPT, **changes)
 
 
 def scores(table):
     return accuracy(table, by=["train", "variant"]).set_index(["train", "variant"])
 
 
-def test_networks_trained_on_backgrounds_alone_beat_chance_on_whole_pictures(tmp_path):
+def test_networks_trained_on_backgrounds_alone_beat_chance_on_whole_images(tmp_path):
     """Noise or Signal, Figure 2."""
     found = scores(answers("small", BACKGROUNDS, tmp_path))
     for name in BACKGROUNDS:

@@ -1,4 +1,4 @@
-"""Pictures of the variants, and what a classifier answers to one."""
+"""Images of the variants, and what a classifier answers to one."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from fixtures.stand_ins import make_classifier, make_scenes
 SIZE = 32
 
 
-def brightness(pictures):
-    return pictures.float().mean((1, 2, 3)).long() % 9
+def brightness(images):
+    return images.float().mean((1, 2, 3)).long() % 9
 
 
 @pytest.fixture(scope="module")
@@ -34,13 +34,13 @@ def test_an_answer_adds_up(prepared):
     assert said.native == prepared.scenes.classes[said.prediction]
 
 
-def test_versions_show_one_picture_in_every_variant(prepared):
+def test_versions_show_one_image_in_every_variant(prepared):
     ax = illustrations.plot_versions(make_classifier(brightness), [prepared], "insect")
     texts = [text.get_text() for text in ax.texts]
     for name in bglab.IN9_VARIANTS:
         assert bglab.VARIANTS[name].title in texts
     assert len(ax.images) == 8
-    with pytest.raises(UnknownName, match="no picture of class 'cat' that can show original"):
+    with pytest.raises(UnknownName, match="no image of class 'cat' that can show original"):
         illustrations.plot_versions(make_classifier(brightness), [prepared], "cat", ["original"])
 
 
@@ -61,7 +61,7 @@ def test_masks_keep_the_object_in_colour(prepared):
 
 def test_the_variant_table_says_how_each_is_made():
     table = variant_table(list(bglab.VARIANTS)).set_index("Variant")
-    assert table.loc["Mixed-Next", "Background from"] == "a picture of the next class"
+    assert table.loc["Mixed-Next", "Background from"] == "an image of the next class"
     assert table.loc["On-Yellow", "Background"] == "plain yellow"
     assert table.loc["White-FG", "Foreground"] == "painted white, by its box"
     assert table.loc["Spurious-Noise", "Background"] == "as photographed, with noise of 64 levels"

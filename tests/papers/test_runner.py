@@ -13,9 +13,9 @@ import pytest
 from bglab.commands import reproduce as command
 from bglab.errors import BadInput
 from bglab.figures.accuracy import theme
-from bglab.papers import Artefact, Workbench, catalogue, report, runner, trained_networks
-from bglab.papers.artefact import Need, state_of
-from bglab.papers.missing import Lack, TimeBoxUsed
+from bglab.papers import Artefact, Reproduction, catalogue, report, runner, trained_networks
+from bglab.papers.artefact import Requirement, state_of
+from bglab.papers.missing import Missing, TimeBoxUsed
 from bglab.papers.training_runs import GRANULARITIES, NETWORKS, SIZES, TABLE_5, granularity_id, size_id
 from bglab.training import PRESETS
 from fixtures.parsers import run
@@ -30,13 +30,13 @@ def settings(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def bench(settings):
-    return Workbench(settings)
+def reproduction(settings):
+    return Reproduction(settings)
 
 
-def made(artefact, bench):
+def made(artefact, reproduction):
     with theme():
-        return artefact.make(bench)
+        return artefact.make(reproduction)
 
 
 # networks and the time box
@@ -61,25 +61,25 @@ def test_networks_depart_from_the_preset_as_the_paper_says():
 
 
 def test_synthetic_scenes_are_trained_on_others_of_their_kind(settings):
-    bench = Workbench(replace(settings, train="auto", trained=None))
-    assert bench.trained.preset == "toy"
-    assert bench.trained.training_uri("in9") == f"synthetic9?n=18&size={SIZE}&seed=1"
-    assert bench.trained.training_uri("in9l") == f"synthetic9?n=72&size={SIZE}&seed=2"
-    named = Workbench(replace(settings, train="auto", trained=None, train_scenes="synthetic9?n=9&seed=7"))
+    reproduction = Reproduction(replace(settings, train="auto", trained=None))
+    assert reproduction.trained.preset == "toy"
+    assert reproduction.trained.training_uri("in9") == f"synthetic9?n=18&size={SIZE}&seed=1"
+    assert reproduction.trained.training_uri("in9l") == f"synthetic9?n=72&size={SIZE}&seed=2"
+    named = Reproduction(replace(settings, train="auto", trained=None, train_scenes="synthetic9?n=9&seed=7"))
     assert named.trained.training_uri("in9") == "synthetic9?n=9&seed=7"
 
 
 def test_what_cannot_be_trained_says_why(settings):
-    bench = Workbench(replace(settings, train="auto", trained=None))
-    assert bench.trained.lack_of("original") is None
-    assert bench.trained.lack_of("in9-l2") == Lack(
+    reproduction = Reproduction(replace(settings, train="auto", trained=None))
+    assert reproduction.trained.why_missing("original") is None
+    assert reproduction.trained.why_missing("in9-l2") == Missing(
         "needs training",
         "a network 'IN-9, L2-robust' is not trained here; put it into the folder of --trained as in9-l2.pt",
     )
-    lack = bench.trained.lack_of("in9lb-144")
-    assert (lack.state, lack.command) == ("needs data", "bglab data build in9 --imagenet PATH --out PATH")
-    none = Workbench(replace(settings, train="none", trained=None))
-    assert none.trained.lack_of("original") == Lack(
+    missing = reproduction.trained.why_missing("in9lb-144")
+    assert (missing.state, missing.command) == ("needs data", "bglab data build in9 --imagenet PATH --out PATH")
+    none = Reproduction(replace(settings, train="none", trained=None))
+    assert none.trained.why_missing("original") == Missing(
         "needs training",
         "no network trained on Original was given (--trained DIR with original.pt)",
         "the same command with --train toy, or --train paper on a GPU",
@@ -93,19 +93,19 @@ def test_a_used_up_time_box_is_no_failure_and_a_second_run_goes_on(settings, tmp
     recipe = replace(PRESETS["toy"], architecture="test_resnet", size=SIZE, epochs=2, batch_size=9)
     monkeypatch.setattr(trained_networks, "PRESETS", {"toy": recipe, "paper": PRESETS["paper"]})
     chosen = replace(settings, train="toy", trained=None, out=tmp_path, train_minutes=0.0)
-    stopped = runner.run_one(NOS["nos-figure-5"], Workbench(chosen))
-    assert (stopped.verdict, stopped.command) == ("not run", "bglab reproduce with the same arguments")
+    stopped = runner.run_one(NOS["nos-figure-5"], Reproduction(chosen))
+    assert (stopped.status, stopped.command) == ("not run", "bglab reproduce with the same arguments")
     assert stopped.reason == (
         "the time box of 0 minutes for trainings was used up before Original; run the same command again to go on"
     )
-    short = Workbench(replace(chosen, train_minutes=1e-6))
+    short = Reproduction(replace(chosen, train_minutes=1e-6))
     with pytest.raises(TimeBoxUsed, match="was used up at epoch 1 of 2 of Mixed-Rand; run the same command again"):
         short.trained.network("mixed_rand")
-    again = Workbench(replace(chosen, train_minutes=5.0))
+    again = Reproduction(replace(chosen, train_minutes=5.0))
     uri = again.trained.network("mixed_rand")
     assert again.label(uri) == "test_resnet, Mixed-Rand"
     assert not again.trained.follows_paper(uri)
-    assert Workbench(chosen).trained.network("mixed_rand") == uri  # finished: needs no time
+    assert Reproduction(chosen).trained.network("mixed_rand") == uri  # finished: needs no time
 
 
 def test_weights_without_a_recipe_are_taken_for_what_the_folder_calls_them(settings, tmp_path):
@@ -113,21 +113,21 @@ def test_weights_without_a_recipe_are_taken_for_what_the_folder_calls_them(setti
     import torch
 
     torch.save(timm.create_model("resnet50", num_classes=9).state_dict(), tmp_path / "in9l.pt")
-    bench = Workbench(replace(settings, trained=tmp_path))
-    uri = bench.trained.network("in9l")
+    reproduction = Reproduction(replace(settings, trained=tmp_path))
+    uri = reproduction.trained.network("in9l")
     assert uri == f"file:{tmp_path}/in9l.pt?architecture=resnet50"
-    assert bench.label(uri) == "resnet50, IN-9L"
-    assert bench.trained.follows_paper(uri)
+    assert reproduction.label(uri) == "resnet50, IN-9L"
+    assert reproduction.trained.follows_paper(uri)
 
 
 # runs, files, report
 
 
-def broken(bench):
+def broken(reproduction):
     raise ZeroDivisionError("by nothing")
 
 
-def refused(bench):
+def refused(reproduction):
     raise BadInput("expected a mask, got none; draw one")
 
 
@@ -135,21 +135,21 @@ STOPPERS = (
     Artefact("nos-table-90", "Broken", "Table 90", "Breaks.", broken, contradictions=("It is not what it is.",)),
     Artefact("nos-table-91", "Refused", "Table 91", "Refuses.", refused),
     Artefact("nos-table-92", "Missing", "Table 92", "Misses.", broken,
-             (Need("gold", lambda bench: Lack("needs data", "there is no gold", "bglab data fetch gold")),)),
+             (Requirement("gold", lambda _: Missing("needs data", "there is no gold", "bglab data fetch gold")),)),
 )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def reported(bench):
+def reported(reproduction):
     chosen = [*STOPPERS, NOS["nos-table-4"], NOS["nos-figure-1"], NOS["nos-table-5"]]
-    outcomes = runner.run(chosen, bench)
-    page, data = report.write_report(outcomes, bench)
+    outcomes = runner.run(chosen, reproduction)
+    page, data = report.write_report(outcomes, reproduction)
     return outcomes, page.read_text(), json.loads(data.read_text())
 
 
 def test_one_that_fails_does_not_stop_the_others(reported):
     outcomes, _, entries = reported
-    assert [o.verdict for o in outcomes] == ["failed", "failed", "not run", "reproduced", "other data", "other data"]
+    assert [o.status for o in outcomes] == ["failed", "failed", "not run", "reproduced", "other data", "other data"]
     assert entries["nos-table-90"]["reason"] == "ZeroDivisionError: by nothing"
     assert entries["nos-table-91"]["reason"] == "expected a mask, got none; draw one"
     assert (entries["nos-table-92"]["reason"], entries["nos-table-92"]["command"]) == (
@@ -157,15 +157,15 @@ def test_one_that_fails_does_not_stop_the_others(reported):
     )  # fmt: skip
 
 
-def test_every_made_artefact_has_its_files(reported, bench):
+def test_every_made_artefact_has_its_files(reported, reproduction):
     outcomes, _, entries = reported
     for outcome in outcomes:
         expected = {".pdf", ".png", ".csv", ".tex"} if outcome.product else set()
         assert {f".{name.rpartition('.')[2]}" for name in outcome.files} == expected
-        assert all((bench.settings.out / name).stat().st_size > 0 for name in outcome.files)
-    table = pd.read_csv(bench.settings.out / "nos-table-5.csv")
+        assert all((reproduction.settings.out / name).stat().st_size > 0 for name in outcome.files)
+    table = pd.read_csv(reproduction.settings.out / "nos-table-5.csv")
     assert table["top1"].tolist() == pytest.approx([row["top1"] for row in entries["nos-table-5"]["ours"]])
-    latex = (bench.settings.out / "nos-table-5.tex").read_text()
+    latex = (reproduction.settings.out / "nos-table-5.tex").read_text()
     assert r"\toprule" in latex
     assert r"\label{tab:nos-table-5}" in latex
 
@@ -195,31 +195,31 @@ def test_the_page_needs_nothing_else_and_hides_nothing(reported):
     assert "ZeroDivisionError: by nothing." in page
     assert "bglab data fetch gold" in page
     assert page.count("The paper contradicts itself.") == 2  # the broken one's, and Table 5's
-    assert "These are not the 4,050 pictures of ImageNet-9" in page
+    assert "These are not the 4,050 images of ImageNet-9" in page
     assert "prefers-color-scheme: dark" in page
     assert "@media print" in page
 
 
-def test_a_second_run_reads_what_the_first_has_made(settings, bench, monkeypatch):
-    made(NOS["nos-readme-challenge"], bench)
-    before = made(NOS["nos-table-2"], bench).table
-    files = {p: p.stat().st_mtime_ns for p in bench.results.rglob("*") if p.suffix in {".parquet", ".npy"}}
+def test_a_second_run_reads_what_the_first_has_made(settings, reproduction, monkeypatch):
+    made(NOS["nos-readme-challenge"], reproduction)
+    before = made(NOS["nos-table-2"], reproduction).table
+    files = {p: p.stat().st_mtime_ns for p in reproduction.results.rglob("*") if p.suffix in {".parquet", ".npy"}}
     assert {p.suffix for p in files} == {".parquet", ".npy"}
 
     def refuse(*arguments, **options):
         raise AssertionError("computed again")
 
     monkeypatch.setattr(import_module("bglab.evaluation.predict"), "all_logits", refuse)
-    again = Workbench(settings)
+    again = Reproduction(settings)
     pd.testing.assert_frame_equal(made(NOS["nos-table-2"], again).table, before)
     made(NOS["nos-readme-challenge"], again)
     assert {p: p.stat().st_mtime_ns for p in files} == files
 
 
-def test_files_of_an_earlier_run_do_not_outlive_a_failure(bench):
-    stale = bench.settings.out / "nos-table-90.csv"
+def test_files_of_an_earlier_run_do_not_outlive_a_failure(reproduction):
+    stale = reproduction.settings.out / "nos-table-90.csv"
     stale.write_text("old")
-    runner.run_one(STOPPERS[0], bench)
+    runner.run_one(STOPPERS[0], reproduction)
     assert not stale.exists()
 
 

@@ -1,4 +1,4 @@
-"""Sets rebuilt from ImageNet: which pictures, why not the others, and the same bytes every time."""
+"""Sets rebuilt from ImageNet: which images, why not the others, and the same bytes every time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ import pytest
 from PIL import Image
 
 from bglab.errors import BadInput, UnknownName
-from bglab.images import read_mask, read_picture
+from bglab.images import read_image, read_mask
 from bglab.labels import IN9, IN9_NAMES
 from bglab.rebuild import Construction, filters, render, repair
 from bglab.rebuild.candidates import list_candidates
@@ -34,7 +34,7 @@ build = import_module("bglab.rebuild.build")  # the package's own name for it is
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
-    """Give ImageNet with two good pictures a class and one that each filter drops, and which those are."""
+    """Give ImageNet with two good images a class and one that each filter drops, and which those are."""
     written = BoxedImageNet(tmp_path_factory.mktemp("imagenet"))
     written.add_good()
     return written.root, written.add_one_for_each_filter()
@@ -42,7 +42,7 @@ def source(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory):
-    """Give ImageNet with three good pictures of each of three classes."""
+    """Give ImageNet with three good images of each of three classes."""
     written = BoxedImageNet(tmp_path_factory.mktemp("good"))
     written.add_good(3, labels=(0, 1, 8))
     return written.root
@@ -54,7 +54,7 @@ def built(source, tmp_path_factory):
     return quiet(source[0], out, Construction("in9"))
 
 
-def test_every_filter_drops_its_picture_and_says_why(source, built):
+def test_every_filter_drops_its_image_and_says_why(source, built):
     rows = manifest(built.folder)
     for code, files in source[1].items():
         for file in files:
@@ -82,15 +82,15 @@ def test_reasons_are_sentences_with_numbers_and_names(source, built):
     )
 
 
-def test_the_manifest_accounts_for_every_picture(source, built):
+def test_the_manifest_accounts_for_every_image(source, built):
     rows = manifest(built.folder)
-    pictures = [f for f in (source[0] / "val").rglob("*") if f.is_file()]
-    assert sorted(rows) == sorted(f.relative_to(source[0]).as_posix() for f in pictures)
+    images = [f for f in (source[0] / "val").rglob("*") if f.is_file()]
+    assert sorted(rows) == sorted(f.relative_to(source[0]).as_posix() for f in images)
     accepted = [row for row in rows.values() if row["status"] == "accepted"]
     assert Counter(row["class"] for row in accepted) == dict.fromkeys(IN9_NAMES, 2)
     counts = Counter(row["code"] for row in rows.values() if row["status"] == "rejected")
     assert counts == built.rejected
-    assert len(accepted) + counts.total() == len(pictures)
+    assert len(accepted) + counts.total() == len(images)
     for file, row in rows.items():
         opened = row["code"] not in {"outside", "no_annotation", "duplicate"}
         digest = hashlib.sha256((source[0] / file).read_bytes()).hexdigest()
@@ -147,8 +147,8 @@ def test_variants_agree_with_composing_from_the_scenes(built):
         composed = compose(scenes, variant, progress=False)
         published = open_published(scenes, variant, progress=False)
         everything = slice(0, len(scenes))
-        ours = composed.pictures(everything, "cpu").numpy().astype(float)
-        theirs = published.pictures(everything, "cpu").numpy().astype(float)
+        ours = composed.images(everything, "cpu").numpy().astype(float)
+        theirs = published.images(everything, "cpu").numpy().astype(float)
         assert np.abs(ours - theirs).mean() < 4, variant
 
 
@@ -190,7 +190,7 @@ def test_masks_are_those_of_the_imagenet_source(source, tmp_path):
         assert np.array_equal(mask, scenes[Path(row["file"]).stem].mask)
 
 
-def test_masks_take_little_space_and_no_pictures(good, tmp_path):
+def test_masks_take_little_space_and_no_images(good, tmp_path):
     done = quiet(good, tmp_path, Construction("in9", what="masks"))
     assert done.files == 9
     assert sorted(p.name for p in tmp_path.iterdir()) == [".work", "manifest.csv", "masks", "recipe.json"]
@@ -282,7 +282,7 @@ def test_a_finished_set_is_recognised_and_left_alone(good, tmp_path, monkeypatch
     assert {f: f.stat().st_mtime_ns for f in tmp_path.rglob("*") if f.is_file()} == before
 
 
-def test_a_changed_picture_is_judged_again_and_not_mixed_with_the_old_set(good, tmp_path):
+def test_a_changed_image_is_judged_again_and_not_mixed_with_the_old_set(good, tmp_path):
     shutil.copytree(good, tmp_path / "in")
     quiet(tmp_path / "in", tmp_path / "out", Construction("in9"))
     changed = next((tmp_path / "in" / "val").rglob("*.JPEG"))
@@ -378,7 +378,7 @@ def test_paper_fidelity_shows_background_in_black_pixels(tmp_path):
         # the middle of the black patch, brought to the crop
         x, y = (round(v * 256 / HEIGHT) for v in (48, 37))
         left = round((256 * WIDTH / HEIGHT - SIZE) / 2)
-        shown[fidelity] = read_picture(mixed)[:, y - 16, x - left].max()
+        shown[fidelity] = read_image(mixed)[:, y - 16, x - left].max()
     assert shown["clean"] < 20
     assert shown["paper"] > 60
 
@@ -451,8 +451,8 @@ def test_build_on_the_command_line(good, tmp_path, capsys):
     arguments = ["build", "in9", "--imagenet", str(good), "--out", str(tmp_path), "--per-class", "2", "--workers", "1"]
     assert run(commands.add, arguments) == 0
     captured = capsys.readouterr()
-    assert captured.out.startswith("in9 val: 6 pictures, 2 a class, 54 files\n  left out, not_drawn: 3\nrecipe ")
-    assert captured.err.startswith("bglab: notice: no picture of vehicle, reptile, ")
+    assert captured.out.startswith("in9 val: 6 images, 2 a class, 54 files\n  left out, not_drawn: 3\nrecipe ")
+    assert captured.err.startswith("bglab: notice: no image of vehicle, reptile, ")
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Which pictures of ImageNet are asked, which are drawn, and how the classes come out equal."""
+"""Which images of ImageNet are asked, which are drawn, and how the classes come out equal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fixtures.boxed import BoxedImageNet, files_of, manifest, quiet
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory):
-    """Give ImageNet with three good pictures of each of three classes."""
+    """Give ImageNet with three good images of each of three classes."""
     written = BoxedImageNet(tmp_path_factory.mktemp("good"))
     written.add_good(3, labels=(0, 1, 8))
     return written.root
@@ -45,7 +45,7 @@ def test_fewer_a_class_are_a_part_of_more(good, tmp_path):
     assert (len(one), len(two), len(three)) == (3, 6, 9)
 
 
-def test_pictures_of_a_full_class_are_not_even_opened(good, tmp_path):
+def test_images_of_a_full_class_are_not_even_opened(good, tmp_path):
     done = quiet(good, tmp_path, Construction("in9", per_class=2))
     assert done.rejected == {"not_drawn": 3}
     left = [row for row in manifest(tmp_path).values() if row["code"] == "not_drawn"]
@@ -60,10 +60,9 @@ def test_the_smallest_class_decides_and_missing_ones_are_named(tmp_path):
     done = quiet(written.root, tmp_path / "out", Construction("in9", per_class=4))
     assert (done.per_class, done.accepted, done.rejected) == (1, 2, {"balanced_out": 1})
     assert done.notices == (
-        "no picture of dog, bird, vehicle, carnivore, instrument, primate, fish was accepted; "
-        "the set has 2 of 9 classes",
-        "expected 4 pictures a class, but reptile has 1; every class is cut to that",
-        "2 of 2 scenes have no mixed_same: no other picture can lend a background",
+        "no image of dog, bird, vehicle, carnivore, instrument, primate, fish was accepted; the set has 2 of 9 classes",
+        "expected 4 images a class, but reptile has 1; every class is cut to that",
+        "2 of 2 scenes have no mixed_same: no other image can lend a background",
     )
     assert not (tmp_path / "out" / "bg_challenge" / "mixed_same").exists()
     left = next(row for row in manifest(done.folder).values() if row["code"] == "balanced_out")
@@ -71,7 +70,7 @@ def test_the_smallest_class_decides_and_missing_ones_are_named(tmp_path):
     assert left["mask_share"]
 
 
-def test_pictures_of_the_test_release_are_left_out_and_counted(good, tmp_path):
+def test_images_of_the_test_release_are_left_out_and_counted(good, tmp_path):
     release = quiet(good, tmp_path / "release", Construction("in9", per_class=1)).folder
     tested = {row["id"] for row in manifest(release).values() if row["status"] == "accepted"}
     done = quiet(good, tmp_path / "out", Construction("in9", test_release=f"in9:{release}"))
@@ -85,11 +84,11 @@ def test_test_names_from_a_file(tmp_path):
     (tmp_path / "names.txt").write_text("val/00_dog/n02085620_00001.JPEG\n\nn02085620_00002\n")
     assert names_in(str(tmp_path / "names.txt")) == {"n02085620_00001", "n02085620_00002"}
     (tmp_path / "none.txt").write_text("\n")
-    with pytest.raises(BadInput, match="expected names of test pictures in .*, got none; give the release as in9:PATH"):
+    with pytest.raises(BadInput, match="expected names of test images in .*, got none; give the release as in9:PATH"):
         names_in(str(tmp_path / "none.txt"))
 
 
-def test_kaggle_layout_gives_the_same_pictures(tmp_path):
+def test_kaggle_layout_gives_the_same_images(tmp_path):
     sets = []
     for kaggle in (False, True):
         written = BoxedImageNet(tmp_path / str(kaggle), kaggle=kaggle)
@@ -112,7 +111,7 @@ def test_in9l_needs_no_boxes_and_has_originals_only(tmp_path):
         for _ in range(2):
             written.add(IN9[label].imagenet[-1], annotated=False)
     broken = written.add(IN9[0].imagenet[0], annotated=False)
-    broken.write_bytes(b"no picture")
+    broken.write_bytes(b"no image")
     (written.root / "Annotations" / "CLS-LOC" / "train").rmdir()
     done = quiet(written.root, tmp_path / "out", Construction("in9l", split="train"))
     assert (done.per_class, done.accepted, done.files) == (2, 18, 18)
@@ -167,10 +166,10 @@ def test_nothing_to_build_from(tmp_path):
     with pytest.raises(BadInput) as problem:
         quiet(written.root, tmp_path / "out", Construction("in9"))
     assert str(problem.value) == (
-        f"expected pictures of the nine classes in {written.root / 'val'}, got none among 1; the commonest reason to "
+        f"expected images of the nine classes in {written.root / 'val'}, got none among 1; the commonest reason to "
         "leave one out: its class is none of the 370 of ImageNet-9"
     )
     written.add(151, corners=())
     with pytest.raises(BadInput) as problem:
         quiet(written.root, tmp_path / "out", Construction("in9"))
-    assert str(problem.value).startswith(f"expected pictures to accept in {written.root}, got none of 2; the commonest")
+    assert str(problem.value).startswith(f"expected images to accept in {written.root}, got none of 2; the commonest")

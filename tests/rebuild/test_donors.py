@@ -1,4 +1,4 @@
-"""Backgrounds of mixed pictures, told from their pixels."""
+"""Backgrounds of mixed images, told from their pixels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bglab.errors import BadInput, MissingData
 from bglab.labels import IN9, IN9_NAMES
 from bglab.rebuild import donors as module
 from bglab.rebuild import repair, write_repair
-from bglab.scenes import PreparedPictures, PublishedPicture, open_scenes
+from bglab.scenes import PreparedImages, PublishedImage, open_scenes
 from fixtures import layouts
 from fixtures.layouts import in9_id, truncate
 
@@ -24,7 +24,7 @@ COLUMNS = ["variant", "file", "fg", "bg", "bg_class", "distance", "margin"]
 
 @pytest.fixture(scope="module")
 def release(tmp_path_factory) -> Path:
-    """Give a release: mixed_rand shows class + 4 under wrong names, mixed_same a picture that nothing else shows."""
+    """Give a release: mixed_rand shows class + 4 under wrong names, mixed_same an image that nothing else shows."""
     with pytest.MonkeyPatch.context() as patched:
         # the size of the real release, so that blocks of JPEG are what they are there
         patched.setattr(layouts, "SIZE", 224)
@@ -77,15 +77,15 @@ def test_a_background_that_the_pool_lacks_is_left_empty_and_counted(found):
     reasons = [rejection.reason for rejection in found.unmatched]
     assert len(reasons) == 18
     assert all(
-        r.startswith("expected its background among the 18 Only-BG-T pictures, but the nearest, ") for r in reasons
+        r.startswith("expected its background among the 18 Only-BG-T images, but the nearest, ") for r in reasons
     )
 
 
 def test_notices_say_what_is_wrong(found):
     assert found.notices == (
-        "18 of 18 file names of mixed_rand tell another background than the picture shows; the table has the one it "
+        "18 of 18 file names of mixed_rand tell another background than the image shows; the table has the one it "
         "shows",
-        "18 of 18 pictures of mixed_same show none of the release's Only-BG-T pictures, or could not be compared; "
+        "18 of 18 images of mixed_same show none of the release's Only-BG-T images, or could not be compared; "
         "their bg is left empty (the first: 00_dog/fg_n02085620_0_bg_n02085620_7.JPEG)",
     )
 
@@ -93,9 +93,9 @@ def test_notices_say_what_is_wrong(found):
 @pytest.mark.parametrize("quality", [85, 60, 40])
 def test_compression_does_not_mislead(copied, quality):
     for file in (copied / "mixed_rand").rglob("*.JPEG"):
-        with Image.open(file) as picture:
+        with Image.open(file) as image:
             content = io.BytesIO()
-            picture.save(content, "JPEG", quality=quality)
+            image.save(content, "JPEG", quality=quality)
         file.write_bytes(content.getvalue())
     again = repair(open_scenes(f"in9:{copied}"), variants=["mixed_rand"], progress=False)
     for row in again.table.itertuples():
@@ -123,7 +123,7 @@ def test_backgrounds_that_look_alike_are_doubtful(copied):
     assert any(notice.startswith("1 of 17 backgrounds of mixed_rand are less than 1 grey") for notice in again.notices)
 
 
-def test_pictures_that_cannot_be_compared_are_named(copied):
+def test_images_that_cannot_be_compared_are_named(copied):
     broken, unmasked, covered = sorted((copied / "mixed_rand" / "val" / "03_reptile").parent.rglob("*.JPEG"))[:3]
     truncate(broken)
     names = [file.stem.split("_bg_")[0].removeprefix("fg_") for file in (unmasked, covered)]
@@ -135,7 +135,7 @@ def test_pictures_that_cannot_be_compared_are_named(copied):
     assert len(again.table) == 18
     reasons = {Path(rejection.file).name: rejection.reason for rejection in again.unmatched}
     assert set(reasons) == {broken.name, unmasked.name, covered.name}
-    assert reasons[broken.name].startswith(f"expected a complete picture in {broken}, but reading it failed")
+    assert reasons[broken.name].startswith(f"expected a complete image in {broken}, but reading it failed")
     assert reasons[unmasked.name] == (
         f"expected scene {names[0]} among those of in9:bg_challenge, but it has no usable original and mask"
     )
@@ -151,7 +151,7 @@ def test_a_missing_variant_is_named_and_the_others_go_on(copied):
     shutil.rmtree(copied / "mixed_next")
     again = repair(open_scenes(f"in9:{copied}"), progress=False)
     assert set(again.table.variant) == {"mixed_rand", "mixed_same"}
-    assert again.notices[0].startswith("mixed_next takes no part: expected the published pictures of mixed_next in ")
+    assert again.notices[0].startswith("mixed_next takes no part: expected the published images of mixed_next in ")
 
 
 def test_nothing_to_repair(copied, tmp_path):
@@ -159,26 +159,26 @@ def test_nothing_to_repair(copied, tmp_path):
     with pytest.raises(BadInput) as problem:
         repair(generated, progress=False)
     assert str(problem.value) == (
-        f"expected a release with mixed pictures, as in in9:PATH, but {generated.name} has scenes only"
+        f"expected a release with mixed images, as in in9:PATH, but {generated.name} has scenes only"
     )
     for variant in module.MIXED:
         shutil.rmtree(copied / variant)
-    with pytest.raises(MissingData, match="expected pictures of mixed_same, mixed_rand, mixed_next in in9:"):
+    with pytest.raises(MissingData, match="expected images of mixed_same, mixed_rand, mixed_next in in9:"):
         repair(open_scenes(f"in9:{copied}"), progress=False)
     shutil.rmtree(copied / "only_bg_t")
-    with pytest.raises(MissingData, match="expected the published pictures of only_bg_t in "):
+    with pytest.raises(MissingData, match="expected the published images of only_bg_t in "):
         repair(open_scenes(f"in9:{copied}"), progress=False)
 
 
 def test_the_matrix_products_are_the_plain_sums():
     rng = np.random.default_rng(0)
-    pictures = rng.integers(0, 256, (5, 3, 224, 224), dtype=np.uint8)
+    images = rng.integers(0, 256, (5, 3, 224, 224), dtype=np.uint8)
     plates = rng.integers(0, 256, (7, 3, 224, 224), dtype=np.uint8)
     shown = rng.random((5, 784)) < 0.5
-    means, cells = module._cell_means(pictures), module._cell_means(plates)
+    means, cells = module._cell_means(images), module._cell_means(plates)
 
-    published = tuple(PublishedPicture(str(i), "", Path(), 0) for i in range(7))
-    errors = module._cell_errors(means, shown, module._Pool(PreparedPictures(published, plates, (), "")))
+    published = tuple(PublishedImage(str(i), "", Path(), 0) for i in range(7))
+    errors = module._cell_errors(means, shown, module._Pool(PreparedImages(published, plates, (), "")))
     for i in range(5):
         for j in range(7):
             plain = np.sqrt(((means[i] - cells[j])[:, shown[i]] ** 2).mean())
@@ -221,9 +221,9 @@ def test_every_background_of_the_mini_release(mini):
     pool = sorted((root / "only_bg_t").rglob("*.JPEG"))
     plates = np.stack([np.asarray(Image.open(file)) for file in pool])[:, ::4, ::4].astype(np.int16)
     for row in rows_of(result, "mixed_rand"):
-        picture = np.asarray(Image.open(root / "mixed_rand" / "val" / row.file))[::4, ::4]
+        image = np.asarray(Image.open(root / "mixed_rand" / "val" / row.file))[::4, ::4]
         mask = np.load(next((root / "fg_mask").rglob(f"{row.fg}.npy")))[::4, ::4]
-        errors = np.abs(plates - picture)[:, ~mask].mean(axis=(1, 2))
+        errors = np.abs(plates - image)[:, ~mask].mean(axis=(1, 2))
         assert pool[int(errors.argmin())].stem == row.bg
         assert errors.min() < 2  # the same pixels but for the JPEG
         assert pool[int(errors.argmin())].parent.name == IN9[IN9_NAMES.index(row.bg_class)].folder

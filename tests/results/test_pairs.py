@@ -69,7 +69,7 @@ def test_a_stopped_run_goes_on_where_it_was(tmp_path):
     again = store(tmp_path / "m")
 
     def refuse():
-        raise AssertionError("the untouched pictures were asked about already")
+        raise AssertionError("the untouched images were asked about already")
 
     begun = again.begin(refuse)
     assert (begun.native[2:4] == NATIVE[2:4]).all()

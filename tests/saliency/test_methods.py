@@ -15,7 +15,7 @@ from bglab.errors import BadInput, UnknownName
 from bglab.models import load_classifier
 from bglab.saliency import GradCam, methods, resolve_targets, saliency_maps, upsample
 from bglab.saliency.methods import METHODS
-from fixtures.networks import ByHand, fresh, random_pictures, wrap
+from fixtures.networks import ByHand, fresh, random_images, wrap
 
 LITE = "lite:efficientnet_lite0"
 
@@ -32,19 +32,19 @@ def lite_openvino():
 
 @pytest.fixture(scope="module")
 def photographs():
-    """Smooth pictures with one object each: coloured discs before a gradient."""
+    """Smooth images with one object each: coloured discs before a gradient."""
     rows, columns = np.mgrid[0:224, 0:224]
-    pictures = []
+    images = []
     for centre in (60, 110, 160):
         ramp = np.stack([rows, columns, 223 - rows])
         disc = (rows - centre) ** 2 + (columns - centre) ** 2 < 40**2
-        pictures.append(np.where(disc, np.array([230, 140, 20]).reshape(3, 1, 1), ramp))
-    return torch.from_numpy(np.stack(pictures).astype(np.uint8))
+        images.append(np.where(disc, np.array([230, 140, 20]).reshape(3, 1, 1), ramp))
+    return torch.from_numpy(np.stack(images).astype(np.uint8))
 
 
-def by_captum(classifier, layer, pictures, targets):
+def by_captum(classifier, layer, images, targets):
     """Let captum compute the same, on the classifier's own network."""
-    levels = pictures.float().requires_grad_()
+    levels = images.float().requires_grad_()
     explainer = LayerGradCam(classifier.network, layer)
     return explainer.attribute(levels, target=targets, relu_attributions=True).detach()[:, 0]
 
@@ -64,9 +64,9 @@ def hooks(network):
 @pytest.mark.parametrize("averaging", [True, False])
 def test_a_map_by_hand(averaging):
     network = ByHand(averaging=averaging)
-    pictures = random_pictures(2, 4)
-    result = GradCam(wrap(network, 4)).cam(pictures, torch.tensor([3, 8]))
-    levels = (pictures.double() / 255 - 0.5) / 0.5
+    images = random_images(2, 4)
+    result = GradCam(wrap(network, 4)).cam(images, torch.tensor([3, 8]))
+    levels = (images.double() / 255 - 0.5) / 0.5
     features = torch.stack([levels[:, 0] - levels[:, 1], levels[:, 2]], dim=1)
     weights = network.head.weight.double()[[3, 8]]
     # d score / d feature is weight / 16 everywhere, or one weight a position; the equation takes its average
@@ -81,9 +81,9 @@ def test_a_map_by_hand(averaging):
 
 def test_maps_are_not_normalised():
     network = ByHand(averaging=False)
-    once = GradCam(wrap(network, 4)).cam(random_pictures(2, 4), torch.tensor([3, 8])).maps
+    once = GradCam(wrap(network, 4)).cam(random_images(2, 4), torch.tensor([3, 8])).maps
     network.head.weight.data *= 2
-    twice = GradCam(wrap(network, 4)).cam(random_pictures(2, 4), torch.tensor([3, 8])).maps
+    twice = GradCam(wrap(network, 4)).cam(random_images(2, 4), torch.tensor([3, 8])).maps
     assert torch.allclose(twice, 2 * once)
 
 
@@ -98,11 +98,11 @@ def test_maps_are_not_normalised():
 )
 def test_captum_agrees_on_convolutional_networks(name, size, layer):
     classifier = fresh(name, size)
-    pictures, targets = random_pictures(3, size), torch.tensor([0, 5, 8])
-    result = GradCam(classifier, layer).cam(pictures, targets)
-    theirs = by_captum(classifier, classifier.network.network.get_submodule(layer), pictures, targets)
+    images, targets = random_images(3, size), torch.tensor([0, 5, 8])
+    result = GradCam(classifier, layer).cam(images, targets)
+    theirs = by_captum(classifier, classifier.network.network.get_submodule(layer), images, targets)
     assert relative(result.maps, theirs) < 1e-4
-    assert torch.allclose(result.logits, classifier(pictures), atol=1e-4)
+    assert torch.allclose(result.logits, classifier(images), atol=1e-4)
 
 
 @pytest.mark.parametrize("layer", ["bn2", "blocks.4"])
@@ -139,14 +139,14 @@ class _Seen(nn.Module):
 
 def test_captum_agrees_on_a_vision_transformer():
     classifier = fresh("test_vit", 160)
-    pictures, targets = random_pictures(3, 160), torch.tensor([1, 4, 8])
+    images, targets = random_images(3, 160), torch.tensor([1, 4, 8])
     explainer = GradCam(classifier)
     assert explainer.layer.name == "blocks.5.norm1"
-    ours = explainer.cam(pictures, targets).maps
+    ours = explainer.cam(images, targets).maps
     assert ours.shape == (3, 10, 10)
     block = classifier.network.network.blocks[5]
     block.norm1 = _Seen(block.norm1)
-    assert relative(ours, by_captum(classifier, block.norm1.map, pictures, targets)) < 1e-4
+    assert relative(ours, by_captum(classifier, block.norm1.map, images, targets)) < 1e-4
 
 
 @pytest.mark.slow
@@ -163,11 +163,11 @@ def test_captum_agrees_on_a_vision_transformer():
 def test_a_backward_pass_on_openvino_equals_torch(name, size, layer, caplog):
     by_torch = fresh(name, size)
     on_openvino = wrap(by_torch.network.network, size, "openvino")
-    pictures, targets = random_pictures(3, size), torch.tensor([0, 5, 8])
-    expected = GradCam(by_torch, layer).cam(pictures, targets, against=torch.tensor([1, 1, 1]))
+    images, targets = random_images(3, size), torch.tensor([0, 5, 8])
+    expected = GradCam(by_torch, layer).cam(images, targets, against=torch.tensor([1, 1, 1]))
     explainer = GradCam(on_openvino, layer)
     for rows in (slice(0, 3), slice(1, 2)):
-        result = explainer.cam(pictures[rows], targets[rows], against=torch.tensor([1, 1, 1])[rows])
+        result = explainer.cam(images[rows], targets[rows], against=torch.tensor([1, 1, 1])[rows])
         assert relative(result.maps, expected.maps[rows]) < 2e-3
         assert torch.equal(result.targets, targets[rows])
     assert not [r for r in caplog.records if r.name.startswith("bglab")]  # no falling back to torch
@@ -179,9 +179,9 @@ def test_what_openvino_cannot_do_is_done_by_torch(monkeypatch, caplog):
 
     monkeypatch.setattr(methods, "write_out", refuse)
     network = ByHand(averaging=False)
-    expected = GradCam(wrap(network, 4)).cam(random_pictures(2, 4))
+    expected = GradCam(wrap(network, 4)).cam(random_images(2, 4))
     with caplog.at_level(logging.WARNING):
-        result = GradCam(wrap(network, 4, "openvino")).cam(random_pictures(2, 4))
+        result = GradCam(wrap(network, 4, "openvino")).cam(random_images(2, 4))
     assert torch.allclose(result.maps, expected.maps, atol=1e-5)
     assert caplog.messages == ["maps of features are made by torch, since OpenVINO cannot make them: for aten::strange"]
 
@@ -206,16 +206,16 @@ def test_one_forward_pass_and_no_gradient_below_the_layer():
     seen = []
     first = explainer._tapped.network.network.layer1
     first.register_forward_hook(lambda _module, _inputs, output: seen.append(output.requires_grad))
-    explainer.cam(random_pictures())
+    explainer.cam(random_images())
     assert seen == [False]
 
 
 def test_no_hook_is_left():
     classifier = fresh("test_resnet")
     explainer = GradCam(classifier)
-    explainer.cam(random_pictures())
+    explainer.cam(random_images())
     for method in METHODS:
-        saliency_maps(classifier, random_pictures(1, 32), method=method)
+        saliency_maps(classifier, random_images(1, 32), method=method)
     assert hooks(classifier.network) == []
     with pytest.raises(RuntimeError):
         explainer.cam(torch.zeros(1, 3, 0, 0, dtype=torch.uint8))
@@ -229,27 +229,27 @@ def test_no_hook_is_left():
 def test_it_works_inside_inference_mode():
     explainer = GradCam(fresh("test_convnext", 96))
     with torch.inference_mode():
-        inside = explainer.cam(random_pictures(2, 96)).maps
-    assert torch.equal(inside, explainer.cam(random_pictures(2, 96)).maps)
+        inside = explainer.cam(random_images(2, 96)).maps
+    assert torch.equal(inside, explainer.cam(random_images(2, 96)).maps)
 
 
-def test_a_picture_has_the_same_map_in_any_company():
+def test_a_image_has_the_same_map_in_any_company():
     explainer = GradCam(fresh("test_convnext", 96))
-    together = explainer.cam(random_pictures(4, 96), torch.tensor([1, 2, 3, 4])).maps
-    alone = explainer.cam(random_pictures(4, 96)[2:3], torch.tensor([3])).maps
+    together = explainer.cam(random_images(4, 96), torch.tensor([1, 2, 3, 4])).maps
+    alone = explainer.cam(random_images(4, 96)[2:3], torch.tensor([3])).maps
     assert relative(alone, together[2:3]) < 1e-4
 
 
 def test_one_class_against_another():
     network = ByHand(averaging=False)
     explainer = GradCam(wrap(network, 4))
-    pictures = random_pictures(2, 4)
-    same = explainer.cam(pictures, torch.tensor([3, 8]), against=torch.tensor([3, 8]))
+    images = random_images(2, 4)
+    same = explainer.cam(images, torch.tensor([3, 8]), against=torch.tensor([3, 8]))
     assert not same.maps.any()
     network.head.weight.data[3] -= network.head.weight.data[5]  # the difference as a class of its own
-    expected = GradCam(wrap(network, 4)).cam(pictures, torch.tensor([3, 3])).maps
+    expected = GradCam(wrap(network, 4)).cam(images, torch.tensor([3, 3])).maps
     network.head.weight.data[3] += network.head.weight.data[5]
-    assert torch.allclose(explainer.cam(pictures, torch.tensor([3, 3]), against=torch.tensor([5, 5])).maps, expected)
+    assert torch.allclose(explainer.cam(images, torch.tensor([3, 3]), against=torch.tensor([5, 5])).maps, expected)
 
 
 def test_marked_classes_stand_for_the_best_of_them(lite, photographs):
@@ -277,45 +277,45 @@ def test_input_gradient_is_captums_largest_channel(lite, photographs):
 
 def test_input_gradient_by_hand():
     network = ByHand(averaging=True)
-    maps = saliency_maps(wrap(network, 4), random_pictures(2, 4), torch.tensor([3, 8]), method="input_gradient")
+    maps = saliency_maps(wrap(network, 4), random_images(2, 4), torch.tensor([3, 8]), method="input_gradient")
     # levels are scaled to [-1, 1]: 2 / 255 a level; each of 16 positions holds a sixteenth of the weight
     expected = network.head.weight[[3, 8]].abs().amax(1) / 16 * 2 / 255
     assert torch.allclose(maps, expected[:, None, None].expand(2, 4, 4))
 
 
-def test_smooth_grad_is_seeded_by_picture():
+def test_smooth_grad_is_seeded_by_image():
     classifier = fresh("test_resnet", 32)
-    pictures, targets = random_pictures(3, 32), torch.tensor([1, 2, 3])
+    images, targets = random_images(3, 32), torch.tensor([1, 2, 3])
     options = {"method": "smooth_grad"}
-    together = saliency_maps(classifier, pictures, targets, **options)
-    assert torch.equal(together, saliency_maps(classifier, pictures, targets, **options))
-    assert relative(saliency_maps(classifier, pictures[1:2], targets[1:2], **options), together[1:2]) < 1e-4
-    assert relative(saliency_maps(classifier, pictures, targets, **options, seed=1), together) > 0.01
+    together = saliency_maps(classifier, images, targets, **options)
+    assert torch.equal(together, saliency_maps(classifier, images, targets, **options))
+    assert relative(saliency_maps(classifier, images[1:2], targets[1:2], **options), together[1:2]) < 1e-4
+    assert relative(saliency_maps(classifier, images, targets, **options, seed=1), together) > 0.01
 
 
 def test_smooth_grad_comes_near_captums_on_average():
     classifier = fresh("test_resnet", 32)
-    pictures, targets = random_pictures(2, 32), torch.tensor([1, 2])
+    images, targets = random_images(2, 32), torch.tensor([1, 2])
     torch.manual_seed(0)
     explainer = NoiseTunnel(Saliency(classifier.network))
     theirs = explainer.attribute(
-        pictures.float().requires_grad_(),
+        images.float().requires_grad_(),
         target=targets,
         abs=False,
         nt_type="smoothgrad",
         nt_samples=methods.SMOOTH_SAMPLES,
         stdevs=methods.SMOOTH_NOISE,
     )
-    ours = saliency_maps(classifier, pictures, targets, method="smooth_grad")
+    ours = saliency_maps(classifier, images, targets, method="smooth_grad")
     agreement = np.corrcoef(ours.flatten(), theirs.abs().amax(1).flatten())[0, 1]
     assert agreement > 0.7
 
 
 def test_grad_cam_plus_plus_by_hand():
     network = ByHand(averaging=False)
-    pictures = random_pictures(1, 4)
-    ours = saliency_maps(wrap(network, 4), pictures, torch.tensor([3]), method="grad_cam_plus_plus")
-    levels = ((pictures.double() / 255 - 0.5) / 0.5)[0].numpy()
+    images = random_images(1, 4)
+    ours = saliency_maps(wrap(network, 4), images, torch.tensor([3]), method="grad_cam_plus_plus")
+    levels = ((images.double() / 255 - 0.5) / 0.5)[0].numpy()
     features = np.stack([levels[0] - levels[1], levels[2]])
     gradient = network.head.weight.double()[3].view(2, 4, 4).detach().numpy()
     expected = np.zeros((4, 4))
@@ -334,8 +334,8 @@ def test_occlusion_finds_what_counts():
     network = ByHand(averaging=False)
     network.head.weight.data.zero_()
     network.head.weight.data[3, 16 + 5] = 1.0  # blue at row 1, column 1
-    pictures = torch.full((1, 3, 4, 4), 255, dtype=torch.uint8)
-    maps = saliency_maps(wrap(network, 4), pictures, torch.tensor([3]), method="occlusion")
+    images = torch.full((1, 3, 4, 4), 255, dtype=torch.uint8)
+    maps = saliency_maps(wrap(network, 4), images, torch.tensor([3]), method="occlusion")
     touched = torch.zeros(4, 4, dtype=torch.bool)
     touched[:3, :3] = True  # windows of two by two pixels, moved by one
     assert torch.equal(maps[0] > 0, touched)
@@ -345,7 +345,7 @@ def test_occlusion_finds_what_counts():
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_gives_raw_maps_of_the_promised_size(method):
-    maps = saliency_maps(fresh("test_resnet", 64, seed=1), random_pictures(2, 64), method=method)
+    maps = saliency_maps(fresh("test_resnet", 64, seed=1), random_images(2, 64), method=method)
     assert maps.shape == ((2, 2, 2) if method.startswith("grad_cam") else (2, 64, 64))
     assert maps.dtype == torch.float32
     assert (maps >= 0).all()
@@ -357,13 +357,13 @@ def test_maps_of_a_fixed_size_network_and_of_half_precision():
     network = timm.create_model("vit_tiny_patch16_224", num_classes=9, depth=1).eval()
     classifier = wrap(network, 224)
     assert classifier.spec.fixed_input_size
-    assert GradCam(classifier).cam(random_pictures(1, 96)).maps.shape == (1, 14, 14)
+    assert GradCam(classifier).cam(random_images(1, 96)).maps.shape == (1, 14, 14)
 
 
 def test_unknown_names():
     classifier = fresh("test_resnet")
     with pytest.raises(UnknownName) as error:
-        saliency_maps(classifier, random_pictures(), method="gradcam")
+        saliency_maps(classifier, random_images(), method="gradcam")
     assert str(error.value) == (
         "unknown saliency method 'gradcam'; did you mean 'grad_cam'? Known: grad_cam, grad_cam_plus_plus, "
         "input_gradient, smooth_grad, occlusion"

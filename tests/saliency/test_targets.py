@@ -15,7 +15,7 @@ from fixtures.stand_ins import make_classifier
 
 @pytest.fixture(scope="module")
 def nine() -> Classifier:
-    return make_classifier(lambda pictures: torch.zeros(len(pictures), dtype=torch.int64))
+    return make_classifier(lambda images: torch.zeros(len(images), dtype=torch.int64))
 
 
 @pytest.fixture(scope="module")
@@ -46,23 +46,23 @@ def test_a_coarse_label_marks_all_its_native_classes(thousand):
 @pytest.mark.parametrize(
     ("rule", "options", "sentence"),
     [
-        ("true", {}, "expected labels for the target 'true', got none; give one label a picture"),
+        ("true", {}, "expected labels for the target 'true', got none; give one label an image"),
         (
             "background",
             {"labels": [1]},
-            "expected donor_labels for the target 'background', got none; give one label a picture",
+            "expected donor_labels for the target 'background', got none; give one label an image",
         ),
-        (3, {}, "expected the number of pictures for this target, got none; give count or labels"),
+        (3, {}, "expected the number of images for this target, got none; give count or labels"),
         (9, {"count": 1}, "expected an index from 0 to 8, a class of rule:rule, got 9"),
         (
             "true",
             {"labels": [1, 2], "count": 3},
-            "expected one label a picture, got lists for 2 and 3 pictures",
+            "expected one label an image, got lists for 2 and 3 images",
         ),
         (
             "true",
             {"labels": [4, -1]},
-            "expected labels of in9, got -1 for picture 1; choose the target predicted for it",
+            "expected labels of in9, got -1 for image 1; choose the target predicted for it",
         ),
         (
             "true",
@@ -88,7 +88,7 @@ def test_choices_that_do_not_fit(unchecked):
     with pytest.raises(BadInput) as error:
         mark_classes(torch.tensor([1, 2, 3]), 2, 9, missing=True)
     assert str(error.value) == (
-        "expected one target a picture (2) or a row of 9 marks a picture, got torch.int64 of shape (3,); "
+        "expected one target an image (2) or a row of 9 marks an image, got torch.int64 of shape (3,); "
         "see resolve_targets"
     )
     with pytest.raises(BadInput) as error:

@@ -50,13 +50,13 @@ def test_the_second_time_nothing_is_read(data_folder):
 
 
 def test_a_file_edited_in_place_is_read_again(data_folder, tmp_path):
-    file = tmp_path / "picture.png"
+    file = tmp_path / "image.png"
     Image.fromarray(np.full((32, 32, 3), 10, np.uint8)).save(file)
     record = SceneRecord("only", 0, -1, (file,))
 
     def read(record):
         scene = make_scene(record.id, record.label)
-        return dataclasses.replace(scene, image=io.read_picture(record.files[0]))
+        return dataclasses.replace(scene, image=io.read_image(record.files[0]))
 
     scenes = dataclasses.replace(
         make_scenes(), records=(record,), read=read, fingerprint=file_fingerprint(tmp_path, [record])
@@ -74,14 +74,14 @@ def test_what_cannot_be_used_is_listed_and_never_replaced(data_folder):
 
     def read(record):
         if record.id == "scene-3-0":
-            raise BadInput("expected a complete picture in photo.jpg, but it is cut short; replace the file")
+            raise BadInput("expected a complete image in photo.jpg, but it is cut short; replace the file")
         scene = make_scene(record.id, record.label)
         return dataclasses.replace(scene, mask=~scene.mask & False) if record.id == "scene-5-1" else scene
 
     prepared = prepare(dataclasses.replace(whole, read=read, fingerprint="two broken"), 32, progress=False)
     assert len(prepared) == 16
     assert [r.scene for r in prepared.rejected] == ["scene-3-0", "scene-5-1"]
-    assert prepared.rejected[0].reason.startswith("expected a complete picture in photo.jpg")
+    assert prepared.rejected[0].reason.startswith("expected a complete image in photo.jpg")
     assert prepared.rejected[1].reason == (
         "expected a foreground in scene scene-5-1, but its mask marks nothing; redraw the mask"
     )
@@ -131,12 +131,12 @@ def test_resize_and_crop_follow_imagenet_evaluation():
 
     rng = np.random.default_rng(0)
     for width, height in [(500, 375), (333, 500), (256, 256), (224, 224), (640, 480)]:
-        picture = Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
-        reference = transforms.Compose([transforms.Resize(256), transforms.CenterCrop(224)])(picture)
-        assert np.array_equal(np.asarray(io.resize_crop(picture, 224)), np.asarray(reference))
+        image = Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
+        reference = transforms.Compose([transforms.Resize(256), transforms.CenterCrop(224)])(image)
+        assert np.array_equal(np.asarray(io.resize_crop(image, 224)), np.asarray(reference))
 
 
-def test_boxes_follow_their_pictures():
+def test_boxes_follow_their_images():
     box = (100, 50, 300, 200)
     canvas = np.zeros((375, 500), dtype=bool)
     canvas[50:200, 100:300] = True
@@ -183,9 +183,9 @@ def test_scenes_check_themselves():
     with pytest.raises(BadInput) as error:
         dataclasses.replace(scene, mask=scene.mask[:20])
     assert str(error.value) == (
-        "expected a mask of 32 × 32 pixels for scene a, got 32 × 20; rebuild the mask from this picture"
+        "expected a mask of 32 × 32 pixels for scene a, got 32 × 20; rebuild the mask from this image"
     )
-    with pytest.raises(BadInput, match="but its mask marks the whole picture; redraw the mask"):
+    with pytest.raises(BadInput, match="but its mask marks the whole image; redraw the mask"):
         dataclasses.replace(scene, mask=np.ones((32, 32), bool))
     with pytest.raises(BadInput, match=r"expected a box within 32 × 32 pixels for scene a, got \(3, 3, 40, 10\)"):
         dataclasses.replace(scene, box=(3, 3, 40, 10))

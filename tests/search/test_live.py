@@ -14,8 +14,8 @@ from bglab.images import Placement, compositing, place
 from bglab.labels import IN9_NAMES
 from bglab.results.protocol import Protocol
 from bglab.scenes import prepare
-from bglab.search import Pairs, live, refine_attack, search_live_steps, search_matrix, set_stage, start_live
-from bglab.search.refine import Attempt, attempt_pictures
+from bglab.search import Pairs, live, open_evaluator, refine_attack, search_live_steps, search_matrix, start_live
+from bglab.search.refine import Attempt, attempt_images
 from fixtures.matrices import coded_scenes, matrix_classifier
 from fixtures.stand_ins import make_classifier, make_scenes
 
@@ -24,26 +24,26 @@ MATRIX = np.random.default_rng(3).integers(0, 3, size=(9, 9))
 
 
 @pytest.fixture(scope="module")
-def stage():
-    return set_stage(matrix_classifier(MATRIX, LABELS), coded_scenes(LABELS))
+def evaluator():
+    return open_evaluator(matrix_classifier(MATRIX, LABELS), coded_scenes(LABELS))
 
 
 @pytest.fixture(scope="module")
 def real(data_folder):
-    """Give a stage of random scenes whose classifier answers by brightness."""
+    """Give a evaluator of random scenes whose classifier answers by brightness."""
     prepared = prepare(make_scenes(), 32, progress=False)
-    return set_stage(make_classifier(lambda p: p.float().mean((1, 2, 3)).long() % 9), prepared)
+    return open_evaluator(make_classifier(lambda p: p.float().mean((1, 2, 3)).long() % 9), prepared)
 
 
 @pytest.mark.parametrize("order", ["stratified", "file"])
-def test_a_live_search_ends_with_the_row_of_the_matrix(stage, order):
-    steps = list(search_live_steps(stage, start_live(stage, "s4", order=order), batch_size=2))
+def test_a_live_search_ends_with_the_row_of_the_matrix(evaluator, order):
+    steps = list(search_live_steps(evaluator, start_live(evaluator, "s4", order=order), batch_size=2))
     columns = np.concatenate([step.columns for step in steps])
     assert sorted(columns) == list(range(9))
     assert (columns.tolist() == list(range(9))) == (order == "file")
     native = np.concatenate([step.answers.native for step in steps])
     np.testing.assert_array_equal(native, MATRIX[4, columns])
-    judged = search.judge(search_matrix(stage.classifier, stage.prepared, progress=False))
+    judged = search.judge(search_matrix(evaluator.classifier, evaluator.prepared, progress=False))
     np.testing.assert_array_equal(np.concatenate([step.wrong for step in steps]), judged.wrong[4, columns])
     np.testing.assert_array_equal(np.concatenate([step.captured for step in steps]), judged.captured[4, columns])
     assert [step.state.tried for step in steps] == [2, 4, 6, 8, 9]
@@ -57,30 +57,30 @@ def test_a_live_search_ends_with_the_row_of_the_matrix(stage, order):
     np.testing.assert_allclose(target, np.where(native == np.array(LABELS)[columns], likely, 1 / (np.e + 8)))
 
 
-def test_a_stopped_search_goes_on_from_its_state(stage):
-    whole = [step.columns.tolist() for step in search_live_steps(stage, start_live(stage, 0), batch_size=2)]
-    asked = len(stage.classifier.engine.batch_sizes)
-    steps = search_live_steps(stage, start_live(stage, 0), batch_size=2)
+def test_a_stopped_search_goes_on_from_its_state(evaluator):
+    whole = [step.columns.tolist() for step in search_live_steps(evaluator, start_live(evaluator, 0), batch_size=2)]
+    asked = len(evaluator.classifier.engine.batch_sizes)
+    steps = search_live_steps(evaluator, start_live(evaluator, 0), batch_size=2)
     first = next(steps)
     steps.close()
-    assert len(stage.classifier.engine.batch_sizes) == asked + 1
-    rest = [step.columns.tolist() for step in search_live_steps(stage, first.state, batch_size=2)]
+    assert len(evaluator.classifier.engine.batch_sizes) == asked + 1
+    rest = [step.columns.tolist() for step in search_live_steps(evaluator, first.state, batch_size=2)]
     assert [first.columns.tolist(), *rest] == whole
 
 
-def test_the_first_candidates_are_of_every_class(stage):
-    left = start_live(stage, 2).left
+def test_the_first_candidates_are_of_every_class(evaluator):
+    left = start_live(evaluator, 2).left
     assert sorted(np.array(LABELS)[left[:3]]) == [0, 1, 2]
     assert sorted(np.array(LABELS)[left[:6]]) == [0, 0, 1, 1, 2, 2]
-    assert left.tolist() != start_live(stage, 3).left.tolist()
+    assert left.tolist() != start_live(evaluator, 3).left.tolist()
 
 
 def test_the_protocol_holds_for_live_searches():
-    stage = set_stage(
+    evaluator = open_evaluator(
         matrix_classifier(MATRIX, LABELS), coded_scenes(LABELS), Protocol(own_class=False, own_image=False)
     )
-    assert sorted(start_live(stage, 4).left) == [0, 1, 2, 3, 6, 7, 8]
-    lonely = set_stage(matrix_classifier([[0]], [0]), coded_scenes([0]), Protocol(own_class=False))
+    assert sorted(start_live(evaluator, 4).left) == [0, 1, 2, 3, 6, 7, 8]
+    lonely = open_evaluator(matrix_classifier([[0]], [0]), coded_scenes([0]), Protocol(own_class=False))
     with pytest.raises(BadInput) as error:
         start_live(lonely, 0)
     assert str(error.value) == (
@@ -88,14 +88,14 @@ def test_the_protocol_holds_for_live_searches():
     )
 
 
-def test_wrong_names_and_orders(stage, unchecked):
+def test_wrong_names_and_orders(evaluator, unchecked):
     with pytest.raises(UnknownName) as error:
-        start_live(stage, "s99")
+        start_live(evaluator, "s99")
     assert str(error.value) == "unknown scene 's99'. Known: s0, s1, s2, s3, s4, s5, s6, s7"
     with pytest.raises(BadInput, match="expected the order stratified or file, got 'random'"):
-        start_live(stage, 0, order="random")
+        start_live(evaluator, 0, order="random")
     with pytest.raises(BadInput, match="expected a batch size of at least 1, got 0"):
-        next(search_live_steps(stage, start_live(stage, 0), batch_size=0))
+        next(search_live_steps(evaluator, start_live(evaluator, 0), batch_size=0))
 
 
 def by_hand(image, mask, placement):
@@ -162,23 +162,23 @@ def test_whole_pixels_move_exactly():
 def test_an_unmoved_attempt_is_the_pair_and_mix_0_the_original(real):
     pairs = Pairs(np.full(4, 6), np.array([0, 5, 6, 26]))
     attempts = [Attempt(int(column)) for column in pairs.columns]
-    assert torch.equal(attempt_pictures(real, 6, attempts), real.pictures(pairs))
-    unmixed = attempt_pictures(real, 6, [Attempt(3, mix=0.0, placement=Placement(dx=0.2))])
+    assert torch.equal(attempt_images(real, 6, attempts), real.images(pairs))
+    unmixed = attempt_images(real, 6, [Attempt(3, mix=0.0, placement=Placement(dx=0.2))])
     assert torch.equal(unmixed[0], torch.from_numpy(np.asarray(real.prepared.images[6])))
-    half = attempt_pictures(real, 6, [Attempt(5, mix=0.5)])[0].int()
-    ends = real.pictures(Pairs(np.array([6]), np.array([5])))[0].int(), unmixed[0].int()
+    half = attempt_images(real, 6, [Attempt(5, mix=0.5)])[0].int()
+    ends = real.images(Pairs(np.array([6]), np.array([5])))[0].int(), unmixed[0].int()
     assert ((half - (ends[0] + ends[1]) / 2).abs() <= 0.5).all()
 
 
 def reader(target):
     """Answer ``target`` more surely the further right the bright object stands; class 0 otherwise."""
 
-    def logits(pictures):
-        bright = (pictures.float().mean(1) > 200).float()
-        columns = torch.arange(pictures.shape[-1], dtype=torch.float32)
+    def logits(images):
+        bright = (images.float().mean(1) > 200).float()
+        columns = torch.arange(images.shape[-1], dtype=torch.float32)
         place_ = (bright.sum(1) * columns).sum(1) / bright.sum((1, 2)).clamp(min=1)
-        answer = torch.zeros(len(pictures), len(IN9_NAMES))
-        answer[:, target] = (place_ - pictures.shape[-1] * 0.7) / 4
+        answer = torch.zeros(len(images), len(IN9_NAMES))
+        answer[:, target] = (place_ - images.shape[-1] * 0.7) / 4
         return answer
 
     return logits
@@ -186,7 +186,7 @@ def reader(target):
 
 @pytest.fixture
 def movable():
-    """Give a stage whose classifier is fooled only once the object stands far to the right."""
+    """Give a evaluator whose classifier is fooled only once the object stands far to the right."""
     scenes = coded_scenes([0, 1], size=16)
     scenes.images[:] = 250
     scenes.plates[:] = 20
@@ -194,19 +194,19 @@ def movable():
     scenes.masks[:, 4:12, 4:12] = True
     classifier = make_classifier(lambda p: p[:, 0, 0, 0].long() * 0)
     object.__setattr__(classifier.engine, "logits", reader(1))
-    return set_stage(classifier, scenes)
+    return open_evaluator(classifier, scenes)
 
 
 def test_an_attack_finds_the_place_that_fools(movable):
-    found = refine_attack(movable, 0, [0, 1], goal="targeted", budget=200)
+    found = refine_attack(movable, 0, [0, 1], criterion="targeted", budget=200)
     assert found.succeeded
     assert (found.prediction, found.native, found.attempt.column) == (1, 1, 1)
     assert found.attempt.placement.dx > 0.1
     assert found.forwards < 60
     assert list(found.scores) == sorted(found.scores)
-    torch.testing.assert_close(found.picture, attempt_pictures(movable, 0, [found.attempt])[0])
-    assert movable.classifier(found.picture[None]).argmax().item() == 1
-    again = refine_attack(movable, 0, [0, 1], goal="targeted", budget=200)
+    torch.testing.assert_close(found.image, attempt_images(movable, 0, [found.attempt])[0])
+    assert movable.classifier(found.image[None]).argmax().item() == 1
+    again = refine_attack(movable, 0, [0, 1], criterion="targeted", budget=200)
     assert (again.attempt, again.forwards) == (found.attempt, found.forwards)
 
 
@@ -219,15 +219,15 @@ def test_the_budget_is_kept(movable):
     with pytest.raises(BadInput) as error:
         refine_attack(movable, 0, [0])
     assert str(error.value) == (
-        "expected a budget of pictures and backgrounds of another class for s0, got 200 and 0; give columns of "
-        "stage.backgrounds"
+        "expected a budget of images and backgrounds of another class for s0, got 200 and 0; give columns of "
+        "evaluator.backgrounds"
     )
 
 
 def test_any_error_may_use_any_background(movable):
-    found = refine_attack(movable, 0, [0], goal="any", budget=200)
+    found = refine_attack(movable, 0, [0], criterion="any", budget=200)
     assert found.succeeded
-    assert found.score == pytest.approx(-np.log(live.answer_pictures(movable, found.picture[None]).probabilities[0, 0]))
+    assert found.score == pytest.approx(-np.log(live.answer_images(movable, found.image[None]).probabilities[0, 0]))
 
 
 def test_probabilities_of_imagenet_models_are_summed_over_classes(real):
@@ -235,8 +235,8 @@ def test_probabilities_of_imagenet_models_are_summed_over_classes(real):
         def __init__(self):
             self.spec = type("Spec", (), {"space": "imagenet"})()
 
-        def __call__(self, pictures):
-            logits = torch.zeros(len(pictures), 1000)
+        def __call__(self, images):
+            logits = torch.zeros(len(images), 1000)
             logits[:, 207] = 3.0
             return logits
 
@@ -244,7 +244,7 @@ def test_probabilities_of_imagenet_models_are_summed_over_classes(real):
 
     imagenet = dataclasses.replace(real)
     object.__setattr__(imagenet, "classifier", Stub())
-    answers = live.answer_pictures(imagenet, torch.zeros(2, 3, 4, 4, dtype=torch.uint8))
+    answers = live.answer_images(imagenet, torch.zeros(2, 3, 4, 4, dtype=torch.uint8))
     assert answers.native.tolist() == [207, 207]
     assert answers.predictions.tolist() == [0, 0]
     assert answers.probabilities.shape == (2, 10)
@@ -253,9 +253,9 @@ def test_probabilities_of_imagenet_models_are_summed_over_classes(real):
 
 def test_a_moved_cutout_keeps_its_pixels_over_the_plate(real):
     placement = Placement(dx=0.25)
-    picture = attempt_pictures(real, 2, [Attempt(9, placement=placement)])[0]
+    moved = attempt_images(real, 2, [Attempt(9, placement=placement)])[0]
     image, mask = (torch.from_numpy(np.asarray(getattr(real.prepared, n)[2])) for n in ("images", "masks"))
     plate = torch.from_numpy(np.asarray(real.prepared.plates[9]))
     shifted_mask = torch.zeros_like(mask)
     shifted_mask[:, 8:] = mask[:, :-8]
-    assert torch.equal(picture, compositing.composite(image.roll(8, dims=-1), plate, shifted_mask))
+    assert torch.equal(moved, compositing.composite(image.roll(8, dims=-1), plate, shifted_mask))

@@ -27,7 +27,7 @@ from bglab.images import compositing
 from bglab.results import NOT_EVALUATED, open_pairs
 from bglab.results.protocol import Protocol
 from bglab.scenes import prepare
-from bglab.search import Pairs, Stage, first_hit, pair_evaluator, search_matrix, set_stage
+from bglab.search import PairEvaluator, Pairs, first_hit, open_evaluator, pair_evaluator, search_matrix
 from bglab.variants import compose
 from fixtures import TESTS
 from fixtures.matrices import coded_scenes, matrix_classifier, read_code
@@ -66,7 +66,7 @@ def test_a_finished_matrix_is_read_again(tmp_path):
     whole(results=tmp_path)
     before = contents(tmp_path)
 
-    def refuse(_pictures):
+    def refuse(_images):
         raise AssertionError("everything is there already")
 
     again = search_matrix(make_classifier(refuse), coded_scenes(LABELS), results=tmp_path, progress=False)
@@ -112,7 +112,7 @@ def test_scenes_without_a_background_lend_none():
     assert pairs.backgrounds.ids == ("s0", "s2", "s3", "s4", "s6")
     np.testing.assert_array_equal(pairs.native, MATRIX[:, [0, 2, 3, 4, 6]])
     with pytest.raises(BadInput) as error:
-        set_stage(matrix_classifier(MATRIX, ORIGINAL), coded_scenes(LABELS, has_plate=[False] * 7))
+        open_evaluator(matrix_classifier(MATRIX, ORIGINAL), coded_scenes(LABELS, has_plate=[False] * 7))
     assert str(error.value) == (
         "expected backgrounds to search in coded, but none of its 7 scenes lends one under this protocol; add scenes "
         "or widen the pool"
@@ -126,24 +126,24 @@ def test_wrong_options_are_refused():
         whole(batch_size=0)
 
 
-def test_pictures_are_those_of_the_variants(data_folder):
+def test_images_are_those_of_the_variants(data_folder):
     prepared = prepare(make_scenes(), 32, progress=False)
-    stage = set_stage(matrix_classifier(np.zeros((27, 27)), [0] * 27), prepared)
+    evaluator = open_evaluator(matrix_classifier(np.zeros((27, 27)), [0] * 27), prepared)
     row, donors = 4, np.array([7, 20, 3, 3])
     for columns, rows in ((donors, np.full(4, row)), (donors, np.array([4, 4, 9, 4])), (np.arange(5), np.full(5, 2))):
         pairs = Pairs(rows, columns)
-        ours = stage.pictures(pairs)
-        for picture, front, back in zip(ours, rows, columns, strict=True):
-            given = compose(prepared, bglab.given(stage.backgrounds.ids[back]))
-            assert torch.equal(picture, given[stage.foregrounds.ids[front]])
+        ours = evaluator.images(pairs)
+        for image, front, back in zip(ours, rows, columns, strict=True):
+            given = compose(prepared, bglab.given(evaluator.backgrounds.ids[back]))
+            assert torch.equal(image, given[evaluator.foregrounds.ids[front]])
         canvas = np.full((9, 3, 32, 32), 77, dtype=np.uint8)
-        assert torch.equal(stage.compose_into(pairs, canvas), ours)
+        assert torch.equal(evaluator.compose_into(pairs, canvas), ours)
         assert (canvas[len(rows) :] == 77).all()
 
 
 def test_mixed_rand_is_in_the_matrix(data_folder):
-    def brightness(pictures):
-        return pictures.float().mean((1, 2, 3)).long() % 9
+    def brightness(images):
+        return images.float().mean((1, 2, 3)).long() % 9
 
     prepared = prepare(make_scenes(), 32, progress=False)
     pairs = search_matrix(make_classifier(brightness), prepared, progress=False)
@@ -159,9 +159,9 @@ def test_the_background_reader_reads_backgrounds_and_the_foreground_reader_foreg
     images, plates, masks = (torch.from_numpy(np.asarray(getattr(prepared, n))) for n in ("images", "plates", "masks"))
     labels = torch.from_numpy(scenes.labels)
 
-    def nearest(pictures, known, where):
-        """Give the class of the known picture that agrees best where told."""
-        same = (pictures[:, None] == known[None]).all(2) & where
+    def nearest(shown, known, where):
+        """Give the class of the known image that agrees best where told."""
+        same = (shown[:, None] == known[None]).all(2) & where
         return labels[same.float().mean((2, 3)).argmax(1)]
 
     corners = torch.ones(48, 48, dtype=torch.bool)
@@ -172,8 +172,8 @@ def test_the_background_reader_reads_backgrounds_and_the_foreground_reader_foreg
     assert (row.vulnerable_any, row.vulnerable_targeted) == (1.0, 1.0)
     assert fooling.per_class_totals(background).total.tolist() == [1.0] * 9
 
-    def by_object(pictures):
-        same = (pictures[:, None] == images[None]).all(2) & masks
+    def by_object(shown):
+        same = (shown[:, None] == images[None]).all(2) & masks
         return labels[(same.float().sum((2, 3)) / masks.float().sum((1, 2))).argmax(1)]
 
     foreground = search_matrix(make_classifier(by_object), prepared, progress=False)
@@ -185,19 +185,19 @@ def test_the_background_reader_reads_backgrounds_and_the_foreground_reader_foreg
 def test_out_of_memory_halves_the_batch_and_loses_nothing(tmp_path, caplog):
     answer = matrix_classifier(MATRIX, ORIGINAL).engine.answer
 
-    def small_only(pictures):
-        if len(pictures) > 3:
-            raise torch.cuda.OutOfMemoryError("too many pictures")
-        return answer(pictures)
+    def small_only(images):
+        if len(images) > 3:
+            raise torch.cuda.OutOfMemoryError("too many images")
+        return answer(images)
 
     classifier = make_classifier(small_only)
-    stage = set_stage(classifier, coded_scenes(LABELS))
+    evaluator = open_evaluator(classifier, coded_scenes(LABELS))
     rows, columns = np.divmod(np.arange(49), 7)
     batching = pair_evaluator.start_batching(classifier, 16)
     with caplog.at_level(logging.WARNING):
         blocks = list(
             pair_evaluator.answer_blocks(
-                stage, [Pairs(rows[:20], columns[:20]), Pairs(rows[20:], columns[20:])], batching
+                evaluator, [Pairs(rows[:20], columns[:20]), Pairs(rows[20:], columns[20:])], batching
             )
         )
     np.testing.assert_array_equal(np.concatenate(blocks), MATRIX.ravel())
@@ -205,17 +205,17 @@ def test_out_of_memory_halves_the_batch_and_loses_nothing(tmp_path, caplog):
     assert (batching.size, batching.forwards) == (2, 49)
     assert "out of memory on cpu: going on with batches of 8" in caplog.text
 
-    def never(_pictures):
+    def never(_images):
         raise torch.cuda.OutOfMemoryError("none fits")
 
     with pytest.raises(BadInput) as error:
         list(
             pair_evaluator.answer_blocks(
-                set_stage(make_classifier(never), coded_scenes(LABELS)), [Pairs(rows, columns)], batching
+                open_evaluator(make_classifier(never), coded_scenes(LABELS)), [Pairs(rows, columns)], batching
             )
         )
     assert str(error.value) == (
-        "expected rule:rule to fit on cpu, but a single picture runs out of its memory; use --device cpu"
+        "expected rule:rule to fit on cpu, but a single image runs out of its memory; use --device cpu"
     )
 
 
@@ -223,7 +223,7 @@ def test_an_error_in_composing_reaches_the_caller_and_the_thread_ends(monkeypatc
     def broken(_self, _pairs, _canvas):
         raise BadInput("the disk went away")
 
-    monkeypatch.setattr(Stage, "compose_into", broken)
+    monkeypatch.setattr(PairEvaluator, "compose_into", broken)
     with pytest.raises(BadInput, match="the disk went away"):
         whole()
     assert not [thread for thread in threading.enumerate() if thread.name == "bglab-compose"]
@@ -235,17 +235,17 @@ def test_a_stopped_run_ends_with_the_same_bytes(tmp_path, run, fail_at):
     asked = []
     answer = matrix_classifier(MATRIX, ORIGINAL).engine.answer
 
-    def counted(pictures):
-        asked.append(len(pictures))
+    def counted(images):
+        asked.append(len(images))
         if len(asked) == fail_at:
             raise KeyboardInterrupt
-        return answer(pictures)
+        return answer(images)
 
     def go(folder, rule):
         options = {"results": folder, "batch_size": 4, "progress": False}
         if run == "matrix":
             return search_matrix(make_classifier(rule), coded_scenes(LABELS), block_rows=2, **options)
-        return first_hit(make_classifier(rule), coded_scenes(LABELS), goal=run, **options)
+        return first_hit(make_classifier(rule), coded_scenes(LABELS), criterion=run, **options)
 
     go(tmp_path / "whole", answer)
     try:
@@ -264,11 +264,11 @@ from bglab.__main__ import main
 from bglab.search import search_matrix
 answer = matrix_classifier({matrix}, {original}).engine.answer
 asked = []
-def die(pictures):
+def die(images):
     asked.append(1)
     if len(asked) == 7:
         os.kill(os.getpid(), signal.SIGKILL)
-    return answer(pictures)
+    return answer(images)
 options = dict(results=sys.argv[1], batch_size=4, block_rows=2, progress=False)
 search_matrix(make_classifier(die), coded_scenes({labels}), **options)
 """
@@ -283,9 +283,9 @@ def test_a_killed_process_ends_with_the_same_bytes(tmp_path):
     untouched = []
     answer = matrix_classifier(MATRIX, ORIGINAL).engine.answer
 
-    def watch(pictures):
+    def watch(images):
         untouched.append(kept.stat().st_mtime_ns == stamp)
-        return answer(pictures)
+        return answer(images)
 
     pairs = search_matrix(
         make_classifier(watch),
@@ -296,7 +296,7 @@ def test_a_killed_process_ends_with_the_same_bytes(tmp_path):
         progress=False,
     )
     assert all(untouched)
-    assert len(untouched) == 10  # rows 2 to 7 in batches of 4; rows 0 and 1 and the untouched pictures were kept
+    assert len(untouched) == 10  # rows 2 to 7 in batches of 4; rows 0 and 1 and the untouched images were kept
     np.testing.assert_array_equal(pairs.native, MATRIX)
     whole(results=tmp_path / "whole", batch_size=4, block_rows=2)
     assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
@@ -307,11 +307,11 @@ def test_a_killed_process_ends_with_the_same_bytes(tmp_path):
     st.integers(1, 9),
     st.integers(0, 2**32 - 1),
     st.floats(0, 1),
-    st.sampled_from(fooling.GOALS),
+    st.sampled_from(fooling.CRITERIA),
     st.sampled_from([1, 4, 16]),
     st.booleans(),
 )
-def test_the_first_hit_gives_the_verdicts_of_brute_force(count, seed, share, goal, batch_size, own_class):
+def test_the_first_hit_gives_the_verdicts_of_brute_force(count, seed, share, criterion, batch_size, own_class):
     rng = np.random.default_rng(seed)
     labels = np.sort(rng.integers(0, 3, size=count))
     matrix = np.where(rng.random((count, count)) < share, labels[:, None], rng.integers(0, 3, size=(count, count)))
@@ -319,16 +319,16 @@ def test_the_first_hit_gives_the_verdicts_of_brute_force(count, seed, share, goa
     if not own_class and len(set(labels)) == 1:
         return
     classifier, scenes = matrix_classifier(matrix, labels), coded_scenes(labels)
-    hits = first_hit(classifier, scenes, goal=goal, protocol=protocol, batch_size=batch_size, progress=False)
+    hits = first_hit(classifier, scenes, criterion=criterion, protocol=protocol, batch_size=batch_size, progress=False)
     pairs = search_matrix(classifier, scenes, protocol=protocol, progress=False)
     judged = fooling.judge(pairs)
-    np.testing.assert_array_equal(hits.vulnerable, judged.fooled(goal).any(axis=1))
+    np.testing.assert_array_equal(hits.vulnerable, judged.fooled(criterion).any(axis=1))
     np.testing.assert_array_equal(hits.searched, judged.rows)
     asked = hits.pairs.native != NOT_EVALUATED
     np.testing.assert_array_equal(hits.pairs.native[asked], matrix[asked])
     assert hits.forwards == asked.sum() <= hits.brute_force
     # whoever is robust was tried on everything that could have fooled it
-    others = pairs.allowed(protocol) & ((goal == "any") | (labels[:, None] != labels))
+    others = pairs.allowed(protocol) & ((criterion == "any") | (labels[:, None] != labels))
     robust = hits.searched & ~hits.vulnerable
     np.testing.assert_array_equal(asked[robust], others[robust])
 
@@ -350,11 +350,11 @@ def test_the_order_is_learned():
 
 def test_what_is_known_is_not_asked_again():
     classifier, scenes = matrix_classifier(MATRIX, ORIGINAL), coded_scenes(LABELS)
-    first = first_hit(classifier, scenes, goal="any", progress=False)
-    alone = first_hit(classifier, scenes, goal="targeted", progress=False)
-    after = first_hit(classifier, scenes, goal="targeted", known=first.pairs, progress=False)
+    first = first_hit(classifier, scenes, criterion="any", progress=False)
+    alone = first_hit(classifier, scenes, criterion="targeted", progress=False)
+    after = first_hit(classifier, scenes, criterion="targeted", known=first.pairs, progress=False)
     np.testing.assert_array_equal(after.vulnerable, alone.vulnerable)
-    everything = first_hit(classifier, scenes, goal="targeted", known=whole(), progress=False)
+    everything = first_hit(classifier, scenes, criterion="targeted", known=whole(), progress=False)
     np.testing.assert_array_equal(everything.vulnerable, alone.vulnerable)
     assert everything.forwards == 0
     with pytest.raises(BadInput) as error:
@@ -365,7 +365,7 @@ def test_what_is_known_is_not_asked_again():
 def test_verdicts_are_kept(tmp_path):
     hits = first_hit(matrix_classifier(MATRIX, ORIGINAL), coded_scenes(LABELS), results=tmp_path, progress=False)
 
-    def refuse(_pictures):
+    def refuse(_images):
         raise AssertionError("everything is there already")
 
     again = first_hit(make_classifier(refuse), coded_scenes(LABELS), results=tmp_path, progress=False)

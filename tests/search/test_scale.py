@@ -1,4 +1,4 @@
-"""The search on real pictures against a plain script, and on the release's full size within its memory."""
+"""The search on real images against a plain script, and on the release's full size within its memory."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def by_hand(mini):
     network.load_state_dict(dict(zip(network.state_dict(), carried.values(), strict=True)))
     root = mini / "bg_challenge"
 
-    def picture(file):
+    def image(file):
         return torch.from_numpy(np.asarray(Image.open(file).convert("RGB")).copy()).permute(2, 0, 1)
 
     backgrounds = {
-        file.stem: picture(file)
+        file.stem: image(file)
         for coarse in IN9
         for file in sorted((root / "only_bg_t" / "val" / coarse.folder).glob("*.JPEG"))
     }
@@ -55,7 +55,7 @@ def by_hand(mini):
     def ask(scene):
         file, mask_file = chosen[scene]
         mask = torch.from_numpy(np.load(mask_file)).bool()
-        pasted = torch.where(mask, picture(file), plates)
+        pasted = torch.where(mask, image(file), plates)
         logits = []
         with torch.inference_mode():
             for part in pasted.split(32):
@@ -109,8 +109,8 @@ def mapped(name, dtype, *shape):
 records = tuple(SceneRecord(f"s{i}", i % 9) for i in range(count))
 scenes = SceneSet("full", "full", "in9", IN9_NAMES, records, lambda r: None, "f" * 16)
 prepared = PreparedScenes(
-    scenes, size, mapped("pictures", np.uint8, 3, size, size), mapped("masks", np.bool_, size, size),
-    mapped("pictures", np.uint8, 3, size, size), np.tile(np.array([0, 0, 9, 9], dtype=np.int32), (count, 1)),
+    scenes, size, mapped("images", np.uint8, 3, size, size), mapped("masks", np.bool_, size, size),
+    mapped("images", np.uint8, 3, size, size), np.tile(np.array([0, 0, 9, 9], dtype=np.int32), (count, 1)),
     np.ones(count, dtype=bool), (), "d" * 16,
 )
 torch.manual_seed(0)
@@ -131,11 +131,11 @@ print(json.dumps({
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ["openvino", "torch"])
 def test_the_release_at_full_size_stays_below_two_gigabytes(tmp_path, engine):
-    """Arrays of the full 4,050 scenes, every untouched picture, and a foreground a class on every background."""
+    """Arrays of the full 4,050 scenes, every untouched image, and a foreground a class on every background."""
     rng = np.random.default_rng(0)
-    with (tmp_path / "pictures").open("wb") as pictures, (tmp_path / "masks").open("wb") as masks:
+    with (tmp_path / "images").open("wb") as images, (tmp_path / "masks").open("wb") as masks:
         for _ in range(81):
-            pictures.write(rng.bytes(50 * 3 * 224 * 224))
+            images.write(rng.bytes(50 * 3 * 224 * 224))
             masks.write(rng.integers(0, 2, size=50 * 224 * 224, dtype=np.uint8).tobytes())
     arguments = [sys.executable, "-c", PEAK + FULL_SIZE, str(tmp_path), engine]
     run = subprocess.run(arguments, capture_output=True, text=True, check=False)
@@ -145,4 +145,4 @@ def test_the_release_at_full_size_stays_below_two_gigabytes(tmp_path, engine):
     assert found["tried"] == 9 * 4050
     assert found["peak"] < 2e9
     assert found["peak"] > 4050 * 3 * 224 * 224  # every background was in memory, so that the measure measures
-    (tmp_path / "pictures").unlink()
+    (tmp_path / "images").unlink()

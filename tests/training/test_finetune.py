@@ -1,4 +1,4 @@
-"""Fine-tuning on VOC2012 and Caltech101, end to end on a few dozen pictures in exactly their layouts."""
+"""Fine-tuning on VOC2012 and Caltech101, end to end on a few dozen images in exactly their layouts."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ ANIMALS = {"cat": ((200, 30, 30), 8), "dog": ((30, 30, 200), 12)}
 
 
 def photograph(name, colour, box):
-    """Paint a picture whose class is the colour of its object."""
-    picture = colours(name, 50, 40).copy()
+    """Paint an image whose class is the colour of its object."""
+    image = colours(name, 50, 40).copy()
     x0, y0, x1, y1 = box
-    picture[y0:y1, x0:x1] = colour
-    return picture
+    image[y0:y1, x0:x1] = colour
+    return image
 
 
 @pytest.fixture(scope="module")
 def voc(tmp_path_factory):
-    """Write VOC2012 with twelve pictures a class and split; half of them have a segmentation."""
+    """Write VOC2012 with twelve images a class and split; half of them have a segmentation."""
     root = tmp_path_factory.mktemp("voc") / "VOCdevkit" / "VOC2012"
     lists = {("Main", s): [] for s in ("train", "val")} | {("Segmentation", s): [] for s in ("train", "val")}
     palette = [level for index in range(256) for level in (index, 255 - index, 7)]
@@ -65,14 +65,14 @@ def voc(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def caltech(tmp_path_factory):
-    """Write two classes of Caltech101 with twelve pictures each and outlines smaller than their boxes."""
+    """Write two classes of Caltech101 with twelve images each and outlines smaller than their boxes."""
     root = tmp_path_factory.mktemp("caltech")
     for name, colour in (("Motorbikes", (30, 200, 30)), ("ant", (200, 200, 30))):
         outlines = root / "Annotations" / {"Motorbikes": "Motorbikes_16"}.get(name, name)
         outlines.mkdir(parents=True)
         for number in range(1, 13):
-            picture = photograph(f"{name}{number}", colour, (10, 5, 32, 25))
-            save(picture, root / "101_ObjectCategories" / name / f"image_{number:04d}.jpg")
+            image = photograph(f"{name}{number}", colour, (10, 5, 32, 25))
+            save(image, root / "101_ObjectCategories" / name / f"image_{number:04d}.jpg")
             contour = np.array([[10.0, 20.0, 10.0, 0.0], [0.0, 9.0, 18.0, 9.0]])
             content = {"box_coord": np.array([[6, 25, 11, 32]]), "obj_contour": contour}
             savemat(outlines / f"annotation_{number:04d}.mat", content)
@@ -86,7 +86,7 @@ def test_voc_end_to_end(voc, tmp_path):
     found = mean_of_runs(table).set_index("variant")
     assert found["runs"].tolist() == [2] * 4
     assert found.index.tolist() == variants
-    assert found["n"].tolist() == [48, 48, 48, 24]  # by mask: only the pictures that have a segmentation
+    assert found["n"].tolist() == [48, 48, 48, 24]  # by mask: only the images that have a segmentation
     assert found.loc["original", "top1"] > 0.9
     assert set(table["space"]) == {"voc"}
     assert len(set(table["model"])) == 2
@@ -110,7 +110,7 @@ def test_caltech_end_to_end(caltech, tmp_path):
     assert found.loc["original", "top1"] > 0.9
 
 
-def test_vocs_own_split_and_pictures_of_a_kind(voc):
+def test_vocs_own_split_and_images_of_a_kind(voc):
     split = open_split(f"voc:{voc}", settings=QUICK, progress=False)
     assert len(split.train) == 24
     assert len(split.test.by_box) == 24
@@ -147,7 +147,7 @@ def test_fine_tuning_starts_from_the_weights_and_a_new_head(caltech, tmp_path):
     assert len(tuned.classes) == 101
     own = read_checkpoint(tmp_path / "tuned.pt").content["state_dict"]
     kept = [n for n, t in trained.state_dict().items() if t.shape == own[n].shape and t.is_floating_point()]
-    moved = ("running_mean", "running_var")  # batch statistics follow the new pictures even at rate 0
+    moved = ("running_mean", "running_var")  # batch statistics follow the new images even at rate 0
     assert all(torch.equal(own[n], trained.state_dict()[n]) for n in kept if not n.endswith(moved))
     fresh = finetune(still, scenes, RANDOM, out=tmp_path / "fresh.pt", device="cpu", progress=False)
     assert fresh.spec.sha256 != tuned.spec.sha256
@@ -161,7 +161,7 @@ def test_weights_of_another_architecture_are_refused(caltech, tmp_path):
     assert not (tmp_path / "net.pt").exists()
 
 
-def test_a_set_of_single_pictures_cannot_be_split(tmp_path):
+def test_a_set_of_single_images_cannot_be_split(tmp_path):
     from fixtures.layouts import write_caltech101
 
     root = write_caltech101(tmp_path)

@@ -158,9 +158,9 @@ def deadly(positions, device):
     steps.append(positions)
     if len(steps) == 4:  # two steps an epoch: in the middle of the second
         os.kill(os.getpid(), signal.SIGKILL)
-    return whole.pictures(positions, device)
+    return whole.images(positions, device)
 
-fit(DROPPING, replace(whole, pictures=deadly), out=sys.argv[1], **HERE)
+fit(DROPPING, replace(whole, images=deadly), out=sys.argv[1], **HERE)
 """
 
 #: With dropout, so that a stream of random numbers would show.
@@ -247,11 +247,11 @@ def test_a_run_that_diverges_says_so(scenes, tmp_path):
 def test_what_borrows_backgrounds_can_draw_them_anew(scenes):
     fixed = training_set(replace(QUICK, variants=("mixed_rand",)), scenes, progress=False)
     every = np.arange(len(fixed))
-    assert torch.equal(fixed.of_epoch(0).pictures(every, "cpu"), fixed.of_epoch(1).pictures(every, "cpu"))
+    assert torch.equal(fixed.of_epoch(0).images(every, "cpu"), fixed.of_epoch(1).images(every, "cpu"))
     anew = training_set(replace(QUICK, variants=("mixed_rand",), donors="each_epoch"), scenes, progress=False)
-    first, second = (anew.of_epoch(epoch).pictures(every, "cpu") for epoch in (0, 1))
+    first, second = (anew.of_epoch(epoch).images(every, "cpu") for epoch in (0, 1))
     assert not torch.equal(first, second)
-    assert torch.equal(second, anew.of_epoch(1).pictures(every, "cpu"))
+    assert torch.equal(second, anew.of_epoch(1).images(every, "cpu"))
     with pytest.raises(BadInput, match="got a data set whose backgrounds are fixed"):
         training_set(replace(QUICK, donors="each_epoch"), compose(scenes, "mixed_rand"), progress=False)
 
@@ -261,10 +261,10 @@ def test_several_variants_are_one_set(scenes):
     assert len(both) == 90
     chosen = np.array([3, 44, 45, 48])
     expected = [
-        compose(scenes, v).pictures([i], "cpu")
+        compose(scenes, v).images([i], "cpu")
         for v, i in (("original", 3), ("original", 44), ("only_fg", 0), ("only_fg", 3))
     ]
-    assert torch.equal(both.pictures(chosen, "cpu"), torch.cat(expected))
+    assert torch.equal(both.images(chosen, "cpu"), torch.cat(expected))
     assert both.targets[chosen].tolist() == [3, 8, 0, 3]
 
 
@@ -355,7 +355,7 @@ def test_batches_that_cannot_be(scenes, tmp_path):
     assert str(error.value) == (
         "expected a batch size that 4 processes can share evenly, got 30; train with --batch-size 32"
     )
-    with pytest.raises(BadInput, match="expected at least 2 pictures to train on, got 1; choose other scenes"):
+    with pytest.raises(BadInput, match="expected at least 2 images to train on, got 1; choose other scenes"):
         _batch_sizes(1, 30, 1)
 
 
@@ -423,7 +423,7 @@ def test_the_command_line(tmp_path, capsys):
     arguments += ["--device", "cpu", "--amp-dtype", "none"]
     assert run(*arguments) == 0
     said = capsys.readouterr().out
-    assert said.startswith("test_resnet is trained on mixed_same: 1 epochs of 36 pictures in ")
+    assert said.startswith("test_resnet is trained on mixed_same: 1 epochs of 36 images in ")
     assert said.endswith(f" % right while training; load it as file:{tmp_path / 'net.pt'}\n")
     made = read_checkpoint(tmp_path / "net.pt").recipe
     expected = replace(
@@ -432,7 +432,7 @@ def test_the_command_line(tmp_path, capsys):
     )  # fmt: skip
     assert replace(made, scenes="", pixels="") == expected
     assert run(*arguments) == 0
-    assert capsys.readouterr().out.startswith("test_resnet was already trained on mixed_same: 1 epochs of 36 pictures")
+    assert capsys.readouterr().out.startswith("test_resnet was already trained on mixed_same: 1 epochs of 36 images")
     with pytest.raises(
         BadInput, match="but lr was 0.05, is 0.2; choose another --out, or train afresh with --no-resume"
     ):

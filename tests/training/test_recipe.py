@@ -1,4 +1,4 @@
-"""Recipes and augmentation: the paper's values, round trips, refusals, draws that belong to pictures."""
+"""Recipes and augmentation: the paper's values, round trips, refusals, draws that belong to images."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def test_differences_name_fields_and_both_values():
         ({"lr": float("nan")}, "expected lr of a recipe from 0 to 100, got nan"),
         ({"epochs": 0}, "expected epochs of a recipe from 1 to 1e+06, got 0"),
         ({"schedule": "stairs"}, "expected schedule of a recipe out of step, cosine, linear, got 'stairs'"),
-        ({"variants": ()}, "expected pictures to train on, but the recipe's variants leaves none; set variants"),
-        ({"fraction": 0.0}, "expected pictures to train on, but the recipe's fraction leaves none; set fraction"),
+        ({"variants": ()}, "expected images to train on, but the recipe's variants leaves none; set variants"),
+        ({"fraction": 0.0}, "expected images to train on, but the recipe's fraction leaves none; set fraction"),
     ],
 )
 def test_values_out_of_range(changes, sentence, unchecked):
@@ -73,7 +73,7 @@ def test_augmentation_out_of_range():
         Augmentation(crop_area=(0.5, 1.5))
     assert str(error.value) == (
         "expected crop_area of a recipe as two rising numbers above 0 and at most 1, got (0.5, 1.5); (1, 1) leaves "
-        "pictures whole"
+        "images whole"
     )
     with pytest.raises(BadInput, match="expected flip of a recipe from 0 to 1, got 2"):
         Augmentation(flip=2)
@@ -86,37 +86,37 @@ def test_recipes_of_another_version_and_unknown_presets():
         PRESETS["papper"]
 
 
-def pictures(count=6, size=20):
+def images(count=6, size=20):
     return torch.from_numpy(np.random.default_rng(0).integers(0, 256, (count, 3, size, size), dtype=np.uint8))
 
 
-def test_draws_belong_to_pictures():
+def test_draws_belong_to_images():
     assert np.array_equal(draw_all(0, 3, 50)[:20], draw_all(0, 3, 20))
     assert not np.array_equal(draw_all(0, 3, 20), draw_all(0, 4, 20))
     draws, rules = draw_all(0, 0, 6), Augmentation()
-    whole = augment(pictures(), draws, rules, 20)
-    apart = torch.cat([augment(pictures()[i : i + 1], draws[i : i + 1], rules, 20) for i in range(6)])
+    whole = augment(images(), draws, rules, 20)
+    apart = torch.cat([augment(images()[i : i + 1], draws[i : i + 1], rules, 20) for i in range(6)])
     assert torch.allclose(whole, apart, atol=1e-3)
     assert 0 <= whole.min() <= whole.max() <= 255
 
 
 def test_nothing_changes_without_augmentation():
-    unchanged = augment(pictures(), draw_all(0, 0, 6), NO_AUGMENTATION, 20)
-    assert torch.allclose(unchanged, pictures().float(), atol=0.01)
+    unchanged = augment(images(), draw_all(0, 0, 6), NO_AUGMENTATION, 20)
+    assert torch.allclose(unchanged, images().float(), atol=0.01)
 
 
 def test_a_sure_flip_mirrors():
-    mirrored = augment(pictures(), draw_all(0, 0, 6), replace(NO_AUGMENTATION, flip=1.0), 20)
-    assert torch.allclose(mirrored, pictures().float().flip(-1), atol=0.01)
+    mirrored = augment(images(), draw_all(0, 0, 6), replace(NO_AUGMENTATION, flip=1.0), 20)
+    assert torch.allclose(mirrored, images().float().flip(-1), atol=0.01)
 
 
-def test_a_crop_is_part_of_the_picture():
+def test_a_crop_is_part_of_the_image():
     # levels that rise from left to right and from top to bottom tell where a crop was taken
     ramp = torch.arange(100, dtype=torch.uint8)
     across = ramp.expand(1, 100, 100)
-    picture = torch.cat([across, across.transpose(1, 2), across])[None].repeat(64, 1, 1, 1)
+    image = torch.cat([across, across.transpose(1, 2), across])[None].repeat(64, 1, 1, 1)
     rules = replace(NO_AUGMENTATION, crop_area=(0.25, 0.25), crop_ratio=(1.0, 1.0))
-    crops = augment(picture, draw_all(0, 0, 64), rules, 50)
+    crops = augment(image, draw_all(0, 0, 64), rules, 50)
     spans = crops[:, 0].amax((1, 2)) - crops[:, 0].amin((1, 2))
     assert torch.allclose(spans, torch.full((64,), 49.0), atol=1.1)
     starts = crops[:, :2].amin((2, 3))
@@ -130,8 +130,8 @@ def test_colours_change_by_no_more_than_told():
     bright = augment(grey, draw_all(0, 0, 200), replace(NO_AUGMENTATION, brightness=0.2), 8)
     assert 80 <= bright.min() < 85
     assert 115 < bright.max() <= 120
-    contrast = augment(pictures(), draw_all(0, 0, 6), replace(NO_AUGMENTATION, contrast=1.0), 20)
-    assert (contrast - pictures()).abs().max() > 10
+    contrast = augment(images(), draw_all(0, 0, 6), replace(NO_AUGMENTATION, contrast=1.0), 20)
+    assert (contrast - images()).abs().max() > 10
     saturated = augment(grey, draw_all(0, 0, 200), replace(NO_AUGMENTATION, saturation=1.0), 8)
     assert torch.allclose(saturated, grey.float(), atol=0.01)  # grey has no colour to lose
     assert draw_all(0, 0, 1).shape == (1, DRAWS)

@@ -43,9 +43,9 @@ from fixtures.stand_ins import make_classifier, make_scenes
 SMALL = EvaluationTransform(32, 0.875, "bicubic")
 
 
-def brightness(pictures):
+def brightness(images):
     """Answer by mean brightness: a rule that depends on every pixel."""
-    return pictures.float().mean((1, 2, 3)).long() % 9
+    return images.float().mean((1, 2, 3)).long() % 9
 
 
 def small_classifier():
@@ -73,14 +73,14 @@ def test_a_plain_script_sees_the_same_pixels(tmp_path):
     streamed = crops(full, ["original", "white_fg", "on_white", "on_yellow"], block_size=3)
     resize = torch_transform(32, 0.875, "bicubic")
     for i, record in enumerate(full.by_box.records):
-        picture = Image.open(record.files[0]).convert("RGB")
-        whitened, on_white = picture.copy(), Image.new("RGB", picture.size, "white")
-        on_yellow = Image.new("RGB", picture.size, (255, 255, 0))
+        image = Image.open(record.files[0]).convert("RGB")
+        whitened, on_white = image.copy(), Image.new("RGB", image.size, "white")
+        on_yellow = Image.new("RGB", image.size, (255, 255, 0))
         for box in ((5, 4, 20, 30), (30, 10, 50, 25)):  # the union of both boxes, not the box around them
             whitened.paste((255, 255, 255), box)
-            on_white.paste(picture.crop(box), box[:2])
-            on_yellow.paste(picture.crop(box), box[:2])
-        expected = {"original": picture, "white_fg": whitened, "on_white": on_white, "on_yellow": on_yellow}
+            on_white.paste(image.crop(box), box[:2])
+            on_yellow.paste(image.crop(box), box[:2])
+        expected = {"original": image, "white_fg": whitened, "on_white": on_white, "on_yellow": on_yellow}
         for name, plain in expected.items():
             assert np.array_equal(streamed[name][i], resize(plain)), (name, record.id)
 
@@ -90,12 +90,12 @@ def torch_transform(size, crop_pct, interpolation):
     from timm.data.transforms_factory import transforms_imagenet_eval
 
     made = transforms_imagenet_eval(size, crop_pct=crop_pct, interpolation=interpolation, use_prefetcher=True)
-    return lambda picture: np.asarray(made(picture))
+    return lambda image: np.asarray(made(image))
 
 
 @pytest.mark.slow
 def test_accuracies_are_those_of_pillow_and_timm(mini):
-    """The white-foreground and white-background answers of a script that knows nothing of bglab, picture by picture."""
+    """The white-foreground and white-background answers of a script that knows nothing of bglab, image by image."""
     import timm
 
     classifier = load_classifier("lite:efficientnet_lite0", engine="torch", device="cpu")
@@ -111,7 +111,7 @@ def test_accuracies_are_those_of_pillow_and_timm(mini):
             (file,) = (mini / "imagenet" / "val").glob(f"*/{scene}.JPEG")
             (annotation,) = (mini / "imagenet" / "Annotations").glob(f"*/val/{scene}.xml")
             boxes = plain_boxes(annotation, file.parent.name)
-            plain.append(resize(plain_picture(name, file, boxes)))
+            plain.append(resize(plain_image(name, file, boxes)))
         with torch.inference_mode():
             logits = network((torch.from_numpy(np.stack(plain)).float() / 255 - 0.5) / 0.5)
         top5 = logits.topk(5).indices
@@ -140,30 +140,30 @@ def plain_boxes(file, synset):
     return [(x0, y0, x1 + 1, y1 + 1) for x0, y0, x1, y1 in corners]
 
 
-def plain_picture(variant, file, boxes):
-    picture = Image.open(file).convert("RGB")
+def plain_image(variant, file, boxes):
+    image = Image.open(file).convert("RGB")
     if variant == "original":
-        return picture
-    made = picture.copy() if variant == "white_fg" else Image.new("RGB", picture.size, "white")
+        return image
+    made = image.copy() if variant == "white_fg" else Image.new("RGB", image.size, "white")
     for box in boxes:
         if variant == "white_fg":
             made.paste((255, 255, 255), box)
         else:
-            made.paste(picture.crop(box), box[:2])
+            made.paste(image.crop(box), box[:2])
     return made
 
 
 def test_the_transform_is_timms_in_every_mode():
     from timm.data.transforms_factory import transforms_imagenet_eval
 
-    picture = Image.fromarray(colours("tall", 60, 90))
+    image = Image.fromarray(colours("tall", 60, 90))
     for mode in ("center", "squash", "border"):
         for interpolation in ("bilinear", "bicubic"):
             theirs = transforms_imagenet_eval(
                 32, crop_pct=0.9, crop_mode=mode, interpolation=interpolation, use_prefetcher=True
             )
-            ours = EvaluationTransform(32, 0.9, interpolation, mode)(picture)
-            assert np.array_equal(ours, np.asarray(theirs(picture))), (mode, interpolation)
+            ours = EvaluationTransform(32, 0.9, interpolation, mode)(image)
+            assert np.array_equal(ours, np.asarray(theirs(image))), (mode, interpolation)
 
 
 def test_a_classifier_brings_its_own_transform():
@@ -191,7 +191,7 @@ def test_every_variant_in_the_sets_order_whatever_the_block_and_the_workers(nine
     assert list(whole)[:3] == ["original", "white_fg", "on_white"]
     assert "on_texture~1" in whole
     assert all(np.array_equal(whole[name], again[name]) for name in whole)
-    assert all(len(pictures) == 18 for pictures in whole.values())
+    assert all(len(images) == 18 for images in whole.values())
 
 
 def test_draws_differ_and_seeds_differ_and_plain_variants_do_not(nine):
@@ -236,7 +236,7 @@ def test_masks_are_an_option(nine):
     assert list(both) == ["white_fg_mask", "on_grey"]
 
 
-def test_the_area_rule_counts_on_the_original_picture(tmp_path):
+def test_the_area_rule_counts_on_the_original_image(tmp_path):
     root = write_imagenet(tmp_path)
     synset = imagenet_synsets()[0]
     folder = root / "Annotations" / "CLS-LOC" / "val"
@@ -261,20 +261,20 @@ def test_the_area_rule_counts_on_the_original_picture(tmp_path):
     assert (census.total, census.smaller, census.larger) == (10, 1, 1)
     assert [r.scene for r in census.rejected] == ["another class"]
     assert census.text == "7 of 10 scenes have a foreground of usable size; 1 smaller, 1 larger, 1 unusable"
-    assert census.rejected[0].reason.startswith(f"expected a box of {synset} within the picture in {folder}")
+    assert census.rejected[0].reason.startswith(f"expected a box of {synset} within the image in {folder}")
     with pytest.raises(BadInput, match="expected limits with 0 <= smallest < largest <= 1, got 0.7 and 0.05"):
         area_census(f"imagenet:{root}", 0.7, 0.05)
-    with pytest.raises(BadInput, match="expected foregrounds of 90% to 100% of the picture in imagenet:val, got none"):
+    with pytest.raises(BadInput, match="expected foregrounds of 90% to 100% of the image in imagenet:val, got none"):
         open_full(f"imagenet:{root}", settings(smallest=0.9, largest=1), progress=False)
 
 
-def test_the_census_decodes_no_picture_of_imagenet(tmp_path, monkeypatch):
+def test_the_census_decodes_no_image_of_imagenet(tmp_path, monkeypatch):
     root = write_imagenet(tmp_path)
-    monkeypatch.setattr(Image, "open", lambda *_: pytest.fail("a picture was opened"))
+    monkeypatch.setattr(Image, "open", lambda *_: pytest.fail("an image was opened"))
     assert len(area_census(f"imagenet:{root}").ids) == 4
 
 
-def test_the_census_of_real_pictures(mini):
+def test_the_census_of_real_images(mini):
     census = area_census(f"imagenet:{mini / 'imagenet'}")
     decoded = open_by_box(f"imagenet:{mini / 'imagenet'}")
     shares = [area_filter.foreground_share(decoded, record) for record in decoded.records[:12]]
@@ -283,7 +283,7 @@ def test_the_census_of_real_pictures(mini):
     assert len(census.ids) + census.smaller + census.larger == 96
 
 
-def test_broken_pictures_are_named_and_counted(tmp_path):
+def test_broken_images_are_named_and_counted(tmp_path):
     root = write_imagenet(tmp_path, classes=(0, 207, 300))
     scenes = open_scenes(f"imagenet:{root}")
     broken = scenes.records[2].files[0]
@@ -293,18 +293,16 @@ def test_broken_pictures_are_named_and_counted(tmp_path):
     assert [r.id for b in blocks for r in b.records] == [r.id for i, r in enumerate(scenes.records) if i != 2]
     (rejection,) = [r for b in blocks for r in b.rejected]
     assert rejection.file == str(broken)
-    assert f"expected a complete picture in {broken}" in rejection.reason
+    assert f"expected a complete image in {broken}" in rejection.reason
 
 
-def test_a_set_of_broken_pictures_says_so(tmp_path):
+def test_a_set_of_broken_images_says_so(tmp_path):
     root = write_imagenet(tmp_path)
     for file in root.glob("val/*/*"):
         truncate(file)
     full = open_full(f"imagenet:{root}", settings(), progress=False)
     classifier = load_classifier("lite:efficientnet_lite0", engine="torch", device="cpu")
-    with pytest.raises(
-        BadInput, match="expected usable pictures of original, got none; the first: expected a complete"
-    ):
+    with pytest.raises(BadInput, match="expected usable images of original, got none; the first: expected a complete"):
         evaluate(classifier, full, ["original"], progress=False)
 
 
@@ -351,7 +349,7 @@ def test_kept_crops_spare_the_second_network_the_decoding(tmp_path, monkeypatch)
     classifier = load_classifier("lite:efficientnet_lite0", engine="torch", device="cpu")
     names = ["original", "on_texture"]
     first = evaluate(classifier, full, names, progress=False)
-    monkeypatch.setattr(full_resolution, "_make", lambda *_: pytest.fail("a picture was decoded"))
+    monkeypatch.setattr(full_resolution, "_make", lambda *_: pytest.fail("an image was decoded"))
     second = evaluate(classifier, full, names, progress=False)
     for name in names:
         pd.testing.assert_frame_equal(first[name], second[name])
@@ -393,7 +391,7 @@ def test_textures_from_a_folder(tmp_path):
         open_plates("perlin")
     assert str(error.value) == "unknown source of textures 'perlin'. Known: procedural, dtd:PATH, folder:PATH"
     (tmp_path / "empty").mkdir()
-    with pytest.raises(BadInput, match="expected pictures below .*, got none; give another folder"):
+    with pytest.raises(BadInput, match="expected images below .*, got none; give another folder"):
         open_plates(f"folder:{tmp_path / 'empty'}")
 
 
@@ -418,7 +416,7 @@ def test_what_cannot_be_streamed_is_refused(nine):
         render(full_resolution.STREAMED["on_scenes"], one)
 
 
-def test_only_a_few_pictures_are_held_at_once(nine, monkeypatch):
+def test_only_a_few_images_are_held_at_once(nine, monkeypatch):
     finished_ones: list[str] = []
     make = full_resolution._make
     monkeypatch.setattr(full_resolution, "_make", lambda *a: (finished_ones.append(a[-1].id), make(*a))[1])
@@ -442,7 +440,7 @@ print(json.dumps(speed._asdict() | {"peak": peak_bytes()}))
 @pytest.mark.alone
 @pytest.mark.slow
 def test_streaming_keeps_the_engine_busy_in_bounded_memory(tmp_path):
-    """2,000 pictures of 500 × 375: less than 1.5 GB, and close to what decoding and network allow together."""
+    """2,000 images of 500 × 375: less than 1.5 GB, and close to what decoding and network allow together."""
     root = write_many(tmp_path, 2000)
     script = [sys.executable, "-c", PEAK + SPEED, f"imagenet:{root}", json.dumps(["original"])]
     done = subprocess.run(script, capture_output=True, text=True, check=True, env=os.environ)

@@ -28,7 +28,7 @@ def compose(prepared, name, **options):
 
 
 def everything(dataset):
-    return dataset.pictures(slice(0, len(dataset)), "cpu")
+    return dataset.images(slice(0, len(dataset)), "cpu")
 
 
 def regions(prepared):
@@ -38,16 +38,16 @@ def regions(prepared):
     return masks, boxes
 
 
-def masked(pictures, region):
+def masked(images, region):
     """Give the pixels of a region, channels last."""
-    return pictures.permute(0, 2, 3, 1)[region]
+    return images.permute(0, 2, 3, 1)[region]
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_pictures_are_levels_of_the_right_shape(prepared, name):
-    pictures = everything(compose(prepared, name))
-    assert pictures.dtype == torch.uint8
-    assert pictures.shape == (27, 3, SIZE, SIZE)
+def test_images_are_levels_of_the_right_shape(prepared, name):
+    images = everything(compose(prepared, name))
+    assert images.dtype == torch.uint8
+    assert images.shape == (27, 3, SIZE, SIZE)
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -58,7 +58,7 @@ def test_the_same_twice_and_whatever_the_batch(prepared, name):
     order = np.random.default_rng(0).permutation(len(dataset))
     for start in range(0, len(dataset), 5):
         some = order[start : start + 5]
-        assert torch.equal(dataset.pictures(some, "cpu"), whole[torch.from_numpy(some)])
+        assert torch.equal(dataset.images(some, "cpu"), whole[torch.from_numpy(some)])
     assert torch.equal(dataset[4], whole[4])
     assert torch.equal(dataset[dataset.rows[-1].scene], whole[-1])
 
@@ -68,11 +68,11 @@ def test_the_order_of_the_set_changes_nothing(prepared, name):
     forward = compose(prepared, name)
     backward = compose(prepare(make_scenes(reverse=True), SIZE, progress=False), name)
     by_scene = {row.scene: (row.donor, i) for i, row in enumerate(backward.rows)}
-    pictures, reversed_pictures = everything(forward), everything(backward)
+    images, reversed_images = everything(forward), everything(backward)
     for i, row in enumerate(forward.rows):
         donor, j = by_scene[row.scene]
         assert donor == row.donor
-        assert torch.equal(pictures[i], reversed_pictures[j])
+        assert torch.equal(images[i], reversed_images[j])
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -132,23 +132,23 @@ def test_what_is_painted_is_exactly_that_colour(prepared, name, region, color):
 
 def test_only_bg_t_has_no_object_and_its_own_surroundings(prepared):
     _, boxes = regions(prepared)
-    pictures = everything(compose(prepared, "only_bg_t"))
-    assert torch.equal(pictures, torch.from_numpy(np.asarray(prepared.plates)))
+    rendered = everything(compose(prepared, "only_bg_t"))
+    assert torch.equal(rendered, torch.from_numpy(np.asarray(prepared.plates)))
     images = torch.from_numpy(np.asarray(prepared.images))
-    assert torch.equal(masked(pictures, ~boxes), masked(images, ~boxes))
-    assert not torch.equal(masked(pictures, boxes), masked(images, boxes))
+    assert torch.equal(masked(rendered, ~boxes), masked(images, ~boxes))
+    assert not torch.equal(masked(rendered, boxes), masked(images, boxes))
 
 
 @pytest.mark.parametrize("name", ["mixed_same", "mixed_rand", "mixed_next", "on_own_tiled"])
-def test_mixed_pictures_show_their_donors_plate(prepared, name):
+def test_mixed_images_show_their_donors_plate(prepared, name):
     masks, _ = regions(prepared)
     dataset = compose(prepared, name)
-    pictures = everything(dataset)
+    images = everything(dataset)
     positions = prepared.scenes.positions
     for i, row in enumerate(dataset.rows):
         donor = positions[row.donor or row.scene]
         plate = torch.from_numpy(np.asarray(prepared.plates[donor]))
-        assert torch.equal(pictures[i][:, ~masks[i]], plate[:, ~masks[i]])
+        assert torch.equal(images[i][:, ~masks[i]], plate[:, ~masks[i]])
 
 
 def test_donors_follow_their_rules():
@@ -234,9 +234,9 @@ def test_a_feathered_edge_mixes_only_near_the_edge(prepared):
     masks, _ = regions(prepared)
     soft = variants.given(rules.Plain((0, 0, 0)), foreground=rules.Keep(feather=1.5), name="soft")
     alpha = compositing.soften(masks, 1.5)
-    pictures = everything(compose(prepared, soft)).float()
+    rendered = everything(compose(prepared, soft)).float()
     images = torch.from_numpy(np.asarray(prepared.images)).float()
-    assert (pictures - alpha.unsqueeze(1) * images).abs().max() <= 0.51
+    assert (rendered - alpha.unsqueeze(1) * images).abs().max() <= 0.51
 
 
 def test_unknown_variants_are_refused_with_the_nearest_name():

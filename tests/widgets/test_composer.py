@@ -78,8 +78,8 @@ def in_the_browser(page, scene, adjustment):
             const {Composer} = await import(url);
             const layers = Object.fromEntries(Object.entries(packed).map(([name, text]) =>
                 [name, Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0))]));
-            const picture = new Composer(size, layers).compose(state);
-            return Array.from(picture);
+            const image = new Composer(size, layers).compose(state);
+            return Array.from(image);
         }""",
         [module_of(("controls.js", "composer.js")), SIZE, layers, adjustment._asdict()],
     )

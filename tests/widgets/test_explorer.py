@@ -29,8 +29,8 @@ from fixtures.views import View
 SIZE = 32
 
 
-def brightness(pictures):
-    return pictures.float().mean((1, 2, 3)).long() % 9
+def brightness(images):
+    return images.float().mean((1, 2, 3)).long() % 9
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +158,7 @@ def test_nobody_to_ask_is_refused(prepared):
 )
 def test_the_variant_renders_what_the_explorer_shows(prepared, explorer, settings):
     explorer.state = settings
-    shown = explorer._session.picture(State(**explorer.state))
+    shown = explorer._session.image(State(**explorer.state))
     assert torch.equal(shown, compose(prepared, explorer.variant)["scene-3-1"])
 
 
@@ -172,12 +172,12 @@ def test_an_adjusted_variant_has_a_name_of_its_own(explorer):
 def test_mixing_runs_from_the_photograph_to_the_swap(prepared, explorer):
     own = torch.from_numpy(np.asarray(prepared.images[prepared.scenes.positions["scene-3-1"]]))
     explorer.state = {"background": "scene:scene-1-0", "mix": 0.0, "dx": 0.3, "flip": True}
-    assert torch.equal(explorer._session.picture(State(**explorer.state)), own)
+    assert torch.equal(explorer._session.image(State(**explorer.state)), own)
 
 
 @pytest.mark.parametrize(("says", "right", "captured"), [(2, True, False), (6, False, True), (4, False, False)])
 def test_the_verdict_names_what_happened(prepared, says, right, captured):
-    stubborn = make_classifier(lambda pictures: torch.full((len(pictures),), says))
+    stubborn = make_classifier(lambda images: torch.full((len(images),), says))
     widget = bglab.explore(prepared, stubborn, scene="scene-2-0", background="scene:scene-6-0")
     (seen,) = widget.answers
     assert (seen.right, seen.captured) == (right, captured)
@@ -185,7 +185,7 @@ def test_the_verdict_names_what_happened(prepared, says, right, captured):
 
 
 def test_numbers_have_a_row_for_every_class_and_model(prepared):
-    pair = [make_classifier(brightness), make_classifier(lambda pictures: torch.zeros(len(pictures), dtype=torch.long))]
+    pair = [make_classifier(brightness), make_classifier(lambda images: torch.zeros(len(images), dtype=torch.long))]
     widget = bglab.explore(prepared, pair, scene="scene-2-0", background="scene:scene-6-0", mix=0.5)
     table = widget.numbers
     assert len(table) == 2 * (10 + 5)
@@ -268,7 +268,7 @@ def test_closing_leaves_no_thread_and_no_comm(prepared):
 
 
 def test_a_burst_of_moves_leads_to_few_forwards(prepared):
-    slow = make_classifier(lambda pictures: (time.sleep(0.01), brightness(pictures))[1])
+    slow = make_classifier(lambda images: (time.sleep(0.01), brightness(images))[1])
     widget = bglab.explore(prepared, slow, scene="scene-3-1")
     view = View(widget)
     for i in range(200):

@@ -22,8 +22,8 @@ from fixtures.views import View
 SIZE = 32
 
 
-def brightness(pictures):
-    return pictures.float().mean((1, 2, 3)).long() % 9
+def brightness(images):
+    return images.float().mean((1, 2, 3)).long() % 9
 
 
 @pytest.fixture(scope="module")
@@ -111,12 +111,12 @@ def test_a_classifier_without_a_map_says_why(view):
     [
         ("layers", {"scene": "nowhere", "background": "own", "seq": 1}, "unknown scene 'nowhere'"),
         ("ask", {"state": {"scene": "scene-3-1", "mix": 3.0}, "seq": 1}, "expected mix between 0 and 1, got 3.0"),
-        ("upload", {"name": "notes"}, "expected a picture in the uploaded picture"),
+        ("upload", {"name": "notes"}, "expected an image in the uploaded image"),
         ("thumbs", {"kind": "sound", "sheet": "0"}, "unknown kind of thumbnail 'sound'"),
     ],
 )
 def test_errors_are_told_and_end_nothing(view, kind, content, sentence):
-    message, _ = view.ask(kind, "none", [b"this is no picture"] if kind == "upload" else (), **content)
+    message, _ = view.ask(kind, "none", [b"this is no image"] if kind == "upload" else (), **content)
     assert message["type"] == "error"
     assert sentence in message["text"]
     assert view.ask("ask", "answer", seq=9, state=view.explorer.state)[0]["seq"] == 9
@@ -137,7 +137,7 @@ def test_the_set_is_judged_a_few_at_a_time(prepared, view):
     assert last["verdicts"] == ["right" if right else "wrong" for right in expected]
 
 
-# ---- a picture of one's own
+# ---- an image of one's own
 
 
 def photograph(transparent=False):
@@ -146,9 +146,9 @@ def photograph(transparent=False):
     disc = (x - 80) ** 2 + (y - 60) ** 2 < 30**2
     rng = np.random.default_rng(0)
     levels = np.where(disc[..., None], (220, 180, 60), (20, 60, 40)) + rng.integers(0, 12, size=(120, 160, 3))
-    picture = np.dstack([levels, np.where(disc, 255, 0)]) if transparent else levels
+    image = np.dstack([levels, np.where(disc, 255, 0)]) if transparent else levels
     with io.BytesIO() as buffer:
-        Image.fromarray(picture.astype(np.uint8)).save(buffer, format="PNG")
+        Image.fromarray(image.astype(np.uint8)).save(buffer, format="PNG")
         return buffer.getvalue()
 
 
@@ -158,27 +158,27 @@ def overlap(mask, prepared_size=SIZE):
     return (mask & disc).sum() / (mask | disc).sum()
 
 
-def test_a_picture_is_opened_cut_mended_and_named(explorer, view):
-    message, _ = view.ask("upload", "pictures", [photograph()], name="disc")
+def test_a_image_is_opened_cut_mended_and_named(explorer, view):
+    message, _ = view.ask("upload", "images", [photograph()], name="disc")
     assert message["state"] == {"scene": "disc", "background": "own"}
     assert message["mode"] == "box"
-    message, _ = view.ask("cut", "pictures", scene="disc", box=[0.2, 0.2, 0.8, 0.8])
+    message, _ = view.ask("cut", "images", scene="disc", box=[0.2, 0.2, 0.8, 0.8])
     assert message["mode"] == "brush"
     mask = explorer._session.own["disc"].batch.masks[0].numpy()
     assert overlap(mask) > 0.9
     mended = mask.copy()
     mended[:4] = True
-    view.ask("mend", "pictures", [mended.astype(np.uint8).tobytes()], scene="disc")
+    view.ask("mend", "images", [mended.astype(np.uint8).tobytes()], scene="disc")
     assert np.array_equal(explorer._session.own["disc"].batch.masks[0].numpy(), mended)
-    view.ask("label", "pictures", scene="disc", label=8)
+    view.ask("label", "images", scene="disc", label=8)
     assert explorer._session.label("disc") == 8
     explorer.scene = "disc"
-    assert 'explorer.add_picture("disc-cutout.png", label="fish")' in explorer.code()
+    assert 'explorer.add_image("disc-cutout.png", label="fish")' in explorer.code()
 
 
 def test_a_brush_that_removes_everything_is_told_so(explorer, view):
-    view.ask("upload", "pictures", [photograph()], name="disc")
-    message, _ = view.ask("mend", "pictures", [bytes(SIZE * SIZE)], scene="disc")
+    view.ask("upload", "images", [photograph()], name="disc")
+    message, _ = view.ask("mend", "images", [bytes(SIZE * SIZE)], scene="disc")
     assert "the brush removed it all; undo the last stroke" in message["text"]
 
 
@@ -186,7 +186,7 @@ def test_mending_a_scene_of_the_set_leaves_the_set_alone(prepared, explorer, vie
     before = np.array(prepared.masks)
     mask = np.zeros((SIZE, SIZE), dtype=np.uint8)
     mask[10:20, 10:20] = 1
-    message, _ = view.ask("mend", "pictures", [mask.tobytes()], scene="scene-3-1")
+    message, _ = view.ask("mend", "images", [mask.tobytes()], scene="scene-3-1")
     assert message["state"] == {"scene": "scene-3-1 (mended)"}
     assert np.array_equal(prepared.masks, before)
     assert explorer._session.label("scene-3-1 (mended)") == 3
@@ -195,7 +195,7 @@ def test_mending_a_scene_of_the_set_leaves_the_set_alone(prepared, explorer, vie
 def test_transparency_is_the_mask_and_comes_back_as_a_cutout(explorer, tmp_path):
     file = tmp_path / "disc.png"
     file.write_bytes(photograph(transparent=True))
-    key = explorer.add_picture(file, label="fish")
+    key = explorer.add_image(file, label="fish")
     mask = explorer._session.own[key].batch.masks[0].numpy()
     assert overlap(mask) > 0.9
     cutout = np.asarray(explorer._session.cutout(key))
@@ -205,20 +205,20 @@ def test_transparency_is_the_mask_and_comes_back_as_a_cutout(explorer, tmp_path)
 def test_a_path_with_a_box_is_cut_at_once(explorer, tmp_path):
     file = tmp_path / "disc.png"
     file.write_bytes(photograph())
-    key = explorer.add_picture(file, box=(45, 25, 115, 95), label="fish")
+    key = explorer.add_image(file, box=(45, 25, 115, 95), label="fish")
     assert explorer.scene == key == "disc"
     assert overlap(explorer._session.own[key].batch.masks[0].numpy()) > 0.9
     with pytest.raises(UnknownName, match="unknown class 'fishes'; did you mean 'fish'"):
-        explorer.add_picture(file, label="fishes")
+        explorer.add_image(file, label="fishes")
     with pytest.raises(BadInput, match="expected a box within 160 × 120 pixels"):
-        explorer.add_picture(file, box=(0, 0, 999, 50))
+        explorer.add_image(file, box=(0, 0, 999, 50))
 
 
 def test_an_own_background_is_offered(explorer, view):
-    message, _ = view.ask("upload_background", "pictures", [photograph()], name="wall")
-    assert message["pictures"] == ["wall"]
-    explorer.background = "picture:wall"
-    assert view.ask("layers", "layers", seq=1, scene="scene-3-1", background="picture:wall")[0]["donor"] == ""
+    message, _ = view.ask("upload_background", "images", [photograph()], name="wall")
+    assert message["images"] == ["wall"]
+    explorer.background = "image:wall"
+    assert view.ask("layers", "layers", seq=1, scene="scene-3-1", background="image:wall")[0]["donor"] == ""
 
 
 # ---- keeping

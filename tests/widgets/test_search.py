@@ -18,8 +18,8 @@ from fixtures.views import View
 SIZE = 32
 
 
-def brightness(pictures):
-    return pictures.float().mean((1, 2, 3)).long() % 9
+def brightness(images):
+    return images.float().mean((1, 2, 3)).long() % 9
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def test_what_is_unknown_is_refused_by_name(prepared, search):
 @pytest.mark.alone
 def test_the_strip_fills_and_a_stop_is_served_beside_a_slow_step(data_folder):
     prepared = prepare(make_scenes(per_class=9), SIZE, progress=False)
-    slow = make_classifier(lambda pictures: (time.sleep(0.2), brightness(pictures))[1])
+    slow = make_classifier(lambda images: (time.sleep(0.2), brightness(images))[1])
     widget = bglab.search_live("scene-3-1", slow, prepared)
     view = View(widget)
     items, (sprite,) = view.ask("start", "items")
@@ -116,10 +116,10 @@ def test_the_strip_fills_and_a_stop_is_served_beside_a_slow_step(data_folder):
 def test_a_candidate_is_shown_beside_the_original(prepared, search):
     search.run(4)
     worst = search.results["background"].iloc[0]
-    message, (original, picture, *_maps) = View(search).ask("show", "shown", background=worst)
+    message, (original, image, *_maps) = View(search).ask("show", "shown", background=worst)
     assert message["state"]["background"] == f"scene:{worst}"
     assert original.startswith(b"\x89PNG")
-    assert picture != original
+    assert image != original
 
 
 def test_the_other_attack_says_what_it_did(search):
@@ -127,8 +127,8 @@ def test_the_other_attack_says_what_it_did(search):
     found = search.refine(budget=40)
     assert found.forwards <= 40
     state = search._refined_state(found)
-    shown = search._session.picture(state).int()
-    assert (shown - found.picture.int()).abs().max() <= 1
+    shown = search._session.image(state).int()
+    assert (shown - found.image.int()).abs().max() <= 1
 
 
 def test_what_was_found_opens_in_the_explorer(search):
@@ -139,11 +139,11 @@ def test_what_was_found_opens_in_the_explorer(search):
     assert State(**search.explorer.state).flip
 
 
-def test_a_saved_notebook_keeps_a_picture_and_a_caption(search):
+def test_a_saved_notebook_keeps_a_image_and_a_caption(search):
     assert search._caption() == "scene-3-1: no background tried yet"
     search.run(8)
     assert "of 8 backgrounds fool" in search._caption()
-    assert len(search._picture()["image/jpeg"]) > 1000
+    assert len(search._image()["image/jpeg"]) > 1000
 
 
 def test_closing_ends_search_and_explorer(prepared):

@@ -25,7 +25,7 @@ from bglab.seeding import keyed_seed
 from bglab.variants import FullScenes, StreamSettings, expand, open_full, stream
 
 if TYPE_CHECKING:
-    from bglab.papers.reproduction import Workbench
+    from bglab.papers.reproduction import Reproduction
 
 #: What every network is shown: the photograph, its foreground white, and its background white or a texture.
 SHOWN = ("original", "white_fg", "on_white", "on_texture")
@@ -37,12 +37,12 @@ class Answers:
 
     Attributes:
         full: The scenes at full resolution.
-        predictions: One row a picture seen by one network.
+        predictions: One row per image seen by one network.
         table: From `relative_accuracies`, weakest network first, with intervals of top-5 too.
         baseline: The network that the others are set beside.
         missing: Columns ``[model, reason]``: networks that could not take part.
-        transforms: How each network's pictures are resized and cropped.
-        seed: Draws which pictures are shown.
+        transforms: How each network's images are resized and cropped.
+        seed: Draws which images are shown.
     """
 
     full: FullScenes
@@ -55,7 +55,7 @@ class Answers:
 
     @property
     def models(self) -> tuple[str, ...]:
-        """Networks in order of their accuracy on unmodified pictures, weakest first."""
+        """Networks in order of their accuracy on unmodified images, weakest first."""
         return tuple(dict.fromkeys(self.table["model"]))
 
     @property
@@ -86,8 +86,8 @@ class Answers:
         """Put scenes into an order drawn by the seed, so that none is picked by hand."""
         return sorted(scenes, key=lambda scene: keyed_seed(self.seed, key, scene))
 
-    def pictures(self, scenes: Sequence[str], variants: Sequence[str]) -> dict[str, list[UInt8[np.ndarray, "3 s s"]]]:
-        """Make the pictures of some scenes as the baseline saw them, by variant, in the scenes' order."""
+    def images(self, scenes: Sequence[str], variants: Sequence[str]) -> dict[str, list[UInt8[np.ndarray, "3 s s"]]]:
+        """Make the images of some scenes as the baseline saw them, by variant, in the scenes' order."""
         chosen = [variant for variant in expand(variants, self.full.settings) if variant.name in variants]
         found: dict[tuple[str, str], UInt8[np.ndarray, "3 s s"]] = {}
         for block in stream(self.full.select(scenes), chosen, self.transforms[self.baseline]):
@@ -107,29 +107,29 @@ class Answers:
 
 
 @functools.lru_cache(maxsize=1)
-def opened(bench: Workbench) -> FullScenes:
+def opened(reproduction: Reproduction) -> FullScenes:
     """Open the scenes of a workbench at full resolution, once."""
-    settings = bench.settings
+    settings = reproduction.settings
     return open_full(settings.scenes, StreamSettings(seed=settings.seed), progress=settings.progress)
 
 
 @functools.lru_cache(maxsize=2)
-def answers(bench: Workbench, variants: tuple[str, ...] = SHOWN, models: tuple[str, ...] = ()) -> Answers:
+def answers(reproduction: Reproduction, variants: tuple[str, ...] = SHOWN, models: tuple[str, ...] = ()) -> Answers:
     """Evaluate networks on variants, once a workbench; what is in the results already is not done again.
 
     Args:
-        bench: The workbench.
+        reproduction: The workbench.
         variants: What to show; all of it is made in one pass over the photographs.
         models: URIs; () takes those of the settings.
 
     Raises:
         BadInput: If no network could be evaluated.
     """
-    settings, full = bench.settings, opened(bench)
-    loader = _Loader(bench)
+    settings, full = reproduction.settings, opened(reproduction)
+    loader = _Loader(reproduction)
     precision = "float32" if settings.amp_dtype == "none" else settings.amp_dtype
     grid = run_grid(
-        models or settings.models, full, variants, bench.results, load=loader, precision=precision,
+        models or settings.models, full, variants, reproduction.results, load=loader, precision=precision,
         batch_size=settings.batch_size, progress=settings.progress,
     )  # fmt: skip
     missing = grid.missing.drop_duplicates("model").reindex(columns=["model", "reason"]).reset_index(drop=True)
@@ -139,7 +139,7 @@ def answers(bench: Workbench, variants: tuple[str, ...] = SHOWN, models: tuple[s
         model, reason = missing.iloc[0]
         raise BadInput(f"expected at least one network that can answer, got none; {model}: {reason}")
     names = [str(loader.ids.get(model, model)) for model in complete]
-    predictions, transforms = _read(bench, full, names, variants, precision)
+    predictions, transforms = _read(reproduction, full, names, variants, precision)
     baseline = BASELINE if BASELINE in names else names[0]
     table = with_top5_limits(relative_accuracies(predictions, baseline))
     return Answers(full, predictions, table, baseline, missing, transforms, settings.seed)
@@ -148,8 +148,8 @@ def answers(bench: Workbench, variants: tuple[str, ...] = SHOWN, models: tuple[s
 class _Loader:
     """Loads classifiers as the settings say, one at a time, and remembers the exact name of their weights."""
 
-    def __init__(self, bench: Workbench, load: Callable[..., Classifier] = load_classifier) -> None:
-        self.settings = bench.settings
+    def __init__(self, reproduction: Reproduction, load: Callable[..., Classifier] = load_classifier) -> None:
+        self.settings = reproduction.settings
         self.load = load
         self.ids: dict[str, str] = {}
 
@@ -161,16 +161,16 @@ class _Loader:
 
 
 def _read(
-    bench: Workbench, full: FullScenes, models: Sequence[str], variants: Sequence[str], precision: str
+    reproduction: Reproduction, full: FullScenes, models: Sequence[str], variants: Sequence[str], precision: str
 ) -> tuple[pd.DataFrame, dict[str, EvaluationTransform]]:
-    """Read what was evaluated, and how pictures were cropped, without loading weights."""
+    """Read what was evaluated, and how images were cropped, without loading weights."""
     parts: list[pd.DataFrame] = []
     transforms: dict[str, EvaluationTransform] = {}
     for model in dict.fromkeys(models):
         for variant in expand(variants, full.settings):
             key = template(full, variant, EvaluationTransform()).key
             folder = key if precision == "float32" else f"{key}-{precision}"
-            path = prediction_file(bench.results, folder, model, variant.name)
+            path = prediction_file(reproduction.results, folder, model, variant.name)
             parts.append(read_predictions_file(path).assign(model=model, dataset=full.name))
             if model not in transforms:
                 kept = read_provenance(path)["transform"]
@@ -182,7 +182,7 @@ def with_top5_limits(table: pd.DataFrame) -> pd.DataFrame:
     """Add Wilson's limits of top-5, ``top5_low`` and ``top5_high``.
 
     Args:
-        table: Columns ``[n, top5]``; a mean over draws stands for as many pictures as one draw has.
+        table: Columns ``[n, top5]``; a mean over draws stands for as many images as one draw has.
     """
     low, high = limits_of_mean(table["top5"].to_numpy(float), table["n"].to_numpy(np.int64))
     return table.assign(top5_low=low, top5_high=high)
@@ -191,7 +191,7 @@ def with_top5_limits(table: pd.DataFrame) -> pd.DataFrame:
 def limits_of_mean(
     shares: Float[np.ndarray, " k"], totals: Int[np.ndarray, " k"]
 ) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
-    """Give Wilson's 95 % limits of mean shares over draws or runs of ``totals`` pictures; NaN where there is none."""
+    """Give Wilson's 95 % limits of mean shares over draws or runs of ``totals`` images; NaN where there is none."""
     known = np.isfinite(shares)
     low, high = proportion_confint(np.where(known, shares, 0) * totals, totals, method="wilson")
     # rounding can push a limit past the share itself

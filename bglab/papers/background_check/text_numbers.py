@@ -1,4 +1,4 @@
-"""Time for a Background Check!, numbers of its text: how many pictures, other backgrounds, VOC2012 and Caltech101."""
+"""Time for a Background Check!, numbers of its text: how many images, other backgrounds, VOC2012 and Caltech101."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import pandas as pd
 
 from bglab.analysis import beside, mean_of_runs, published
 from bglab.figures import plot_accuracy
-from bglab.papers.artefact import Artefact, Need, Product
+from bglab.papers.artefact import Artefact, Product, Requirement
 from bglab.papers.background_check.answers import SHOWN, answers, limits_of_mean, opened
-from bglab.papers.missing import Lack
+from bglab.papers.missing import Missing
 from bglab.training import FINE_TUNING, RANDOM, WEIGHTS, check_backgrounds
 from bglab.variants import INVARIANCE
 
 if TYPE_CHECKING:
-    from bglab.papers.reproduction import Workbench
+    from bglab.papers.reproduction import Reproduction
 
 _TOY_EPOCHS = 2
 # the paper averages three runs for Caltech101 and says nothing of VOC2012
@@ -47,11 +47,11 @@ class TextNumbers(Artefact):
         return rows.loc[chosen].reset_index(drop=True)
 
 
-def make_census(bench: Workbench) -> Product:
-    """Count the pictures whose foreground has a usable size."""
-    full = opened(bench)
+def make_census(reproduction: Reproduction) -> Product:
+    """Count the images whose foreground has a usable size."""
+    full = opened(reproduction)
     census, settings = full.census, full.settings
-    names = ("pictures of the set", f"foreground of {settings.smallest:.0%} to {settings.largest:.0%}", "smaller",
+    names = ("images of the set", f"foreground of {settings.smallest:.0%} to {settings.largest:.0%}", "smaller",
              "larger", "unusable")  # fmt: skip
     counts = (census.total, len(census.ids), census.smaller, census.larger, len(census.rejected))
     table = pd.DataFrame({"foregrounds": names, "pictures": counts})
@@ -63,16 +63,16 @@ def make_census(bench: Workbench) -> Product:
         difference=compared["ours"] - compared["published"], inside=compared["ours"] == compared["published"]
     )
     note = (
-        "A foreground is the union of the boxes of the picture's class, measured on the original picture; both limits "
+        "A foreground is the union of the boxes of the image's class, measured on the original image; both limits "
         "are kept. The paper does not say how it counts several boxes."
     )
     return Product(table, compared=compared, notes=(note,))
 
 
-def make_backgrounds(bench: Workbench) -> Product:
+def make_backgrounds(reproduction: Reproduction) -> Product:
     """Put the baseline's objects on noise and plain colours too."""
-    baseline = answers(bench).baseline
-    found = answers(bench, (*SHOWN, *(v for v in INVARIANCE if v not in SHOWN)), (baseline,))
+    baseline = answers(reproduction).baseline
+    found = answers(reproduction, (*SHOWN, *(v for v in INVARIANCE if v not in SHOWN)), (baseline,))
     table = found.table.loc[found.table["variant"] != "white_fg"].reset_index(drop=True)
     shown = table.reindex(columns=["variant", "n", "draws", "top1", "top1_low", "top1_high", "top1_drop"])
     return Product(
@@ -84,18 +84,18 @@ def make_backgrounds(bench: Workbench) -> Product:
     )
 
 
-def make_set(name: str, bench: Workbench) -> Product:
-    """Fine-tune on a set and change its test pictures' backgrounds."""
-    settings = bench.settings
+def make_set(name: str, reproduction: Reproduction) -> Product:
+    """Fine-tune on a set and change its test images' backgrounds."""
+    settings = reproduction.settings
     toy = settings.train == "toy"
     recipe = replace(FINE_TUNING, epochs=_TOY_EPOCHS) if toy else FINE_TUNING
     runs = _RUNS[name]
     predictions = check_backgrounds(
-        settings.scenes, results=bench.results, weights=RANDOM if toy else WEIGHTS, recipe=recipe, runs=runs,
+        settings.scenes, results=reproduction.results, weights=RANDOM if toy else WEIGHTS, recipe=recipe, runs=runs,
         device=settings.device, batch_size=settings.batch_size, progress=settings.progress,
     )  # fmt: skip
     table = mean_of_runs(predictions)
-    # runs are tested on pictures that overlap: the mean stands for as many as one run has
+    # runs are tested on images that overlap: the mean stands for as many as one run has
     totals = np.round(table["n"].to_numpy(float) / table["runs"].to_numpy(float)).astype(np.int64)
     low, high = limits_of_mean(table["top1"].to_numpy(float), totals)
     table = table.assign(n=totals, top1_low=low, top1_high=high)
@@ -111,32 +111,34 @@ def make_set(name: str, bench: Workbench) -> Product:
         notes=(
             f"{recipe.architecture}, {recipe.epochs} epochs from {start}; the paper does not say how it trained, nor "
             "whether boxes or masks were replaced (boxes here).",
-            f"Mean of {runs} run{'s' if runs > 1 else ''}; n counts the pictures of one.",
+            f"Mean of {runs} run{'s' if runs > 1 else ''}; n counts the images of one.",
         ),
         models=tuple(dict.fromkeys(predictions["model"])),
     )
 
 
-def scenes_of(name: str) -> Need:
-    """Need a set to fine-tune on, and leave to train.
+def scenes_of(name: str) -> Requirement:
+    """Requirement a set to fine-tune on, and leave to train.
 
     Args:
         name: ``voc`` or ``caltech101``.
     """
     command = f"bglab reproduce tbc-text-{name} --scenes {name}:PATH --out R"
 
-    def lack(bench: Workbench) -> Lack | None:
-        if not bench.settings.scenes.startswith(f"{name}:"):
-            reason = f"expected {_TITLES[name]} as scenes, which networks are fine-tuned on, got {bench.scenes.name}"
-            return Lack("needs data", reason, command)
-        if bench.settings.train == "none":
-            return Lack("needs training", "expected leave to fine-tune ResNet-18, got --train none", command)
+    def missing(reproduction: Reproduction) -> Missing | None:
+        if not reproduction.settings.scenes.startswith(f"{name}:"):
+            reason = (
+                f"expected {_TITLES[name]} as scenes, which networks are fine-tuned on, got {reproduction.scenes.name}"
+            )
+            return Missing("needs data", reason, command)
+        if reproduction.settings.train == "none":
+            return Missing("needs training", "expected leave to fine-tune ResNet-18, got --train none", command)
         return None
 
-    return Need(f"{_TITLES[name]} (--scenes {name}:PATH)", lack)
+    return Requirement(f"{_TITLES[name]} (--scenes {name}:PATH)", missing)
 
 
-def artefacts(needs: tuple[Need, ...]) -> tuple[Artefact, ...]:
+def artefacts(needs: tuple[Requirement, ...]) -> tuple[Artefact, ...]:
     """List the numbers of the text.
 
     Args:
@@ -144,8 +146,8 @@ def artefacts(needs: tuple[Need, ...]) -> tuple[Artefact, ...]:
     """
     return (
         TextNumbers(
-            "tbc-text-census", "Pictures whose foreground has a usable size", "Section 3",
-            "How many pictures of the set have a foreground, the union of the boxes of their class, of 5 % to 70 % of "
+            "tbc-text-census", "Images whose foreground has a usable size", "Section 3",
+            "How many images of the set have a foreground, the union of the boxes of their class, of 5 % to 70 % of "
             "the area.",
             make_census, needs, ("tbc-text",), quantities=("pictures",),
         ),
@@ -155,13 +157,13 @@ def artefacts(needs: tuple[Need, ...]) -> tuple[Artefact, ...]:
             "drop similar and prints no number.",
             make_backgrounds, needs,
         ),
-        _set("voc", "VOC2012's own split into train and val, pictures whose objects are of one class."),
-        _set("caltech101", "30 pictures of each class drawn for training, the others tested; mean of three runs."),
+        _set("voc", "VOC2012's own split into train and val, images whose objects are of one class."),
+        _set("caltech101", "30 images of each class drawn for training, the others tested; mean of three runs."),
     )  # fmt: skip
 
 
 def _set(name: str, split: str) -> TextNumbers:
-    make: Callable[[Workbench], Product] = lambda bench: make_set(name, bench)  # noqa: E731
+    make: Callable[[Reproduction], Product] = lambda reproduction: make_set(name, reproduction)  # noqa: E731
     return TextNumbers(
         f"tbc-text-{name}", f"{_TITLES[name]} on other backgrounds", "Section 3",
         f"A fine-tuned ResNet-18 on {_TITLES[name]} with everything outside the foreground's box white or a texture. "

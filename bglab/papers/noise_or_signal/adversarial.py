@@ -8,29 +8,29 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from bglab.analysis import beside, fooling_rates, per_class_totals, rate_histogram, top_backgrounds
-from bglab.figures import plot_fooling_rates, plot_pictures
+from bglab.figures import plot_fooling_rates, plot_images
 from bglab.labels import IN9_NAMES
 from bglab.papers.artefact import Artefact, Product
 from bglab.papers.requirements import scene_of
 
 if TYPE_CHECKING:
-    from bglab.papers.reproduction import Workbench
+    from bglab.papers.reproduction import Reproduction
 
 _TOP = 5
 
 
-def make_top_backgrounds(name: str, bench: Workbench) -> Product:
+def make_top_backgrounds(name: str, reproduction: Reproduction) -> Product:
     """Show the five backgrounds of a class that turn most foregrounds of other classes into it."""
-    model = bench.main_model()
-    pairs = bench.pairs(model)
+    model = reproduction.main_model()
+    pairs = reproduction.pairs(model)
     best = top_backgrounds(pairs, k=_TOP)
     best = best.loc[best["class"] == name].reset_index(drop=True)
     totals = per_class_totals(pairs)
     total = totals.loc[totals["class"] == name]
     table = _with_total(best, total)
     limits = zip(100 * best["rate_low"], 100 * best["rate_high"], strict=True)
-    plates = bench.dataset("only_bg_t", bench.size_of(model))
-    figure = plot_pictures(
+    plates = reproduction.dataset("only_bg_t", reproduction.size_of(model))
+    figure = plot_images(
         [plates[scene].numpy() for scene in best["background"]],
         [f"{100 * rate:.0f} %" for rate in best["rate"]],
         predictions=[f"[{low:.0f}, {high:.0f}]" for low, high in limits],
@@ -38,30 +38,37 @@ def make_top_backgrounds(name: str, bench: Workbench) -> Product:
     )  # fmt: skip
     printed = PRINTED[name].printed_rows()
     compared = None
-    if bench.is_trained(model) and bench.trained.follows_paper(model) and not bench.settings.pairs_per_class:
+    if (
+        reproduction.is_trained(model)
+        and reproduction.trained.follows_paper(model)
+        and not reproduction.settings.pairs_per_class
+    ):
         compared = beside(table, printed, on={"quantity": "quantity"})
     shares = {"top1": "share", "top1_low": "share_low", "top1_high": "share_high"}
     shown = table.reindex(columns=["quantity", "background", "n", *shares]).rename(columns=shares)
     shown["quantity"] = [_READ[name] for name in shown["quantity"]]
     return Product(
         table, figure, shown=shown, compared=compared,
-        notes=(bench.pairs_note, "The intervals are those of each background by itself; the best of many looks better "
-               "than it is on other foregrounds."),
-        models=(bench.label(model),),
+        notes=(
+            reproduction.pairs_note,
+            "The intervals are those of each background by itself; the best of many looks better than it is on other "
+            "foregrounds.",
+        ),
+        models=(reproduction.label(model),),
     )  # fmt: skip
 
 
-def make_figure_4(bench: Workbench) -> Product:
+def make_figure_4(reproduction: Reproduction) -> Product:
     """Count the insect backgrounds by how many foregrounds each fools."""
-    model = bench.main_model()
-    rates = fooling_rates(bench.pairs(model))
+    model = reproduction.main_model()
+    rates = fooling_rates(reproduction.pairs(model))
     rates = rates.loc[rates["class"] == "insect"].reset_index(drop=True)
-    shown = rate_histogram(bench.pairs(model))
+    shown = rate_histogram(reproduction.pairs(model))
     shown = shown.loc[shown["class"] == "insect"].reindex(columns=["low", "high", "count"]).reset_index(drop=True)
     last = int(shown["count"].to_numpy().nonzero()[0].max())
     return Product(
         rates, plot_fooling_rates(rates), shown=shown.iloc[: last + 1],
-        notes=(bench.pairs_note,), models=(bench.label(model),),
+        notes=(reproduction.pairs_note,), models=(reproduction.label(model),),
     )  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bglab.papers.artefact import Artefact
-from bglab.papers.noise_or_signal import adversarial, models, pictures, tables, training
+from bglab.papers.noise_or_signal import adversarial, images, models, tables, training
 
 
 def _place(artefact: Artefact) -> tuple[int, int]:
@@ -15,7 +15,7 @@ def _place(artefact: Artefact) -> tuple[int, int]:
 #: Every artefact, in the paper's order.
 ARTEFACTS: tuple[Artefact, ...] = tuple(
     sorted(
-        (*tables.ARTEFACTS, *pictures.ARTEFACTS, *models.ARTEFACTS, *training.ARTEFACTS,
+        (*tables.ARTEFACTS, *images.ARTEFACTS, *models.ARTEFACTS, *training.ARTEFACTS,
          *adversarial.ARTEFACTS),
         key=_place,
     )

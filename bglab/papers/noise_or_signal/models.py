@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from bglab.analysis import beside, categories, fit_trends, published, share_interval, significant_best, trend_bands
-from bglab.figures import plot_categories, plot_pictures, plot_trends
+from bglab.figures import plot_categories, plot_images, plot_trends
 from bglab.papers.artefact import Artefact, Product, Test
 from bglab.papers.comparisons import laid_out, model_tests, score_table
 from bglab.papers.examples import answers_to, shuffled_scenes, title_of
 from bglab.papers.requirements import scenes
 
 if TYPE_CHECKING:
-    from bglab.papers.reproduction import Workbench
+    from bglab.papers.reproduction import Reproduction
 
 _CATEGORY_VARIANTS = ("original", "mixed_rand", "only_bg_t")
 _FIGURE_7 = ("mixed_rand", "original", "only_bg_t")
@@ -22,16 +22,16 @@ _TRENDS = ("only_bg_t", "mixed_next", "mixed_rand", "mixed_same", "no_fg")
 _BLURRED = ("original", "only_fg", "bg_blurred", "mixed_same")
 
 
-def make_figure_7(bench: Workbench) -> Product:
-    """Sort pictures into the five categories for each training set, or for the given models."""
-    found = bench.trained.networks(_FIGURE_7)
-    models = list(found.values()) or list(bench.settings.models)
-    table = categories(bench.predictions(models, _CATEGORY_VARIANTS), by=["model"])
+def make_figure_7(reproduction: Reproduction) -> Product:
+    """Sort images into the five categories for each training set, or for the given models."""
+    found = reproduction.trained.networks(_FIGURE_7)
+    models = list(found.values()) or list(reproduction.settings.models)
+    table = categories(reproduction.predictions(models, _CATEGORY_VARIANTS), by=["model"])
     instead = "No network trained on Mixed-Rand, Original or Only-BG-T is here; the given models stand in."
     compared = None
     original = found.get("original")
-    if original is not None and bench.trained.follows_paper(original):
-        compared = _beside_figure_7(table.loc[table["model"] == bench.label(original)])
+    if original is not None and reproduction.trained.follows_paper(original):
+        compared = _with_figure_7(table.loc[table["model"] == reproduction.label(original)])
     return Product(
         table,
         plot_categories(table),
@@ -42,12 +42,12 @@ def make_figure_7(bench: Workbench) -> Product:
     )
 
 
-def make_figure_8(bench: Workbench) -> Product:
+def make_figure_8(reproduction: Reproduction) -> Product:
     """Set accuracy on the versions against accuracy on ImageNet, model by model, with straight lines."""
-    predictions = bench.predictions(bench.settings.models, ("original", *_TRENDS))
+    predictions = reproduction.predictions(reproduction.settings.models, ("original", *_TRENDS))
     table = score_table(predictions, gap=False).rename(columns={"test": "variant"})
-    if bench.imagenet_scenes is not None:
-        seen = bench.predictions(bench.settings.models, ["original"], scenes=bench.imagenet_scenes)
+    if reproduction.imagenet_scenes is not None:
+        seen = reproduction.predictions(reproduction.settings.models, ["original"], scenes=reproduction.imagenet_scenes)
         whole, name = score_table(seen, gap=False), "ImageNet top-1 accuracy"
     else:
         whole, name = table.loc[table["variant"] == "original"], "Accuracy on Original"
@@ -55,11 +55,11 @@ def make_figure_8(bench: Workbench) -> Product:
     table = table.assign(reference=[reference[model] for model in table["model"]])
     table = table.loc[table["variant"] != "original"].reset_index(drop=True)
     notes = []
-    if bench.imagenet_scenes is None:
+    if reproduction.imagenet_scenes is None:
         notes.append(
             "Without ImageNet's validation set (--imagenet) accuracy on Original stands on the horizontal axis."
         )
-    if len(bench.settings.models) < 4:
+    if len(reproduction.settings.models) < 4:
         notes.append("A line through so few models says little: see the width of its interval.")
     return Product(
         table,
@@ -72,19 +72,19 @@ def make_figure_8(bench: Workbench) -> Product:
     )  # fmt: skip
 
 
-def make_figure_13(bench: Workbench) -> Product:
-    """Show a picture whole, without and with a blurred background, and score models on all of them."""
-    models = list(bench.settings.models)
-    predictions = bench.predictions(models, _BLURRED)
+def make_figure_13(reproduction: Reproduction) -> Product:
+    """Show an image whole, without and with a blurred background, and score models on all of them."""
+    models = list(reproduction.settings.models)
+    predictions = reproduction.predictions(models, _BLURRED)
     table = score_table(predictions, gap=False)
-    first = predictions.loc[predictions["model"] == bench.label(models[0])]
+    first = predictions.loc[predictions["model"] == reproduction.label(models[0])]
     whole = first.loc[first["variant"] == "original"]
     right = set(whole.loc[whole["label"] == whole["prediction"], "scene"])
-    drawn = shuffled_scenes(bench, models[0], _BLURRED[:3])
+    drawn = shuffled_scenes(reproduction, models[0], _BLURRED[:3])
     scene = next((name for name in drawn if name in right), drawn[0])
-    datasets = [bench.dataset(variant, bench.size_of(models[0])) for variant in _BLURRED[:3]]
-    answers = answers_to(bench, first, scene)
-    figure = plot_pictures(
+    datasets = [reproduction.dataset(variant, reproduction.size_of(models[0])) for variant in _BLURRED[:3]]
+    answers = answers_to(reproduction, first, scene)
+    figure = plot_images(
         [dataset[scene].numpy() for dataset in datasets],
         [title_of(variant) for variant in _BLURRED[:3]],
         labels=[answers["truth"]] * 3,
@@ -98,8 +98,8 @@ def make_figure_13(bench: Workbench) -> Product:
         shown=laid_out(table, rows="test", columns="model"),
         bold=best,
         tests=model_tests(predictions, ("bg_blurred",)),
-        notes=(f"The picture is {scene}, drawn by the seed among those that are right as a whole; the answers are "
-               f"{bench.label(models[0])}'s.", "The paper does not say how strongly it blurs."),
+        notes=(f"The image is {scene}, drawn by the seed among those that are right as a whole; the answers are "
+               f"{reproduction.label(models[0])}'s.", "The paper does not say how strongly it blurs."),
         models=tuple(dict.fromkeys(table["model"])),
     )  # fmt: skip
 
@@ -113,7 +113,7 @@ def _slopes(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["variant", "models", "slope"])
 
 
-def _beside_figure_7(table: pd.DataFrame) -> pd.DataFrame:
+def _with_figure_7(table: pd.DataFrame) -> pd.DataFrame:
     """Put the two shares that the text gives beside ours."""
     counts = table.set_index("category")["count"]
     n = int(table["n"].iloc[0])
@@ -129,8 +129,8 @@ def _beside_figure_7(table: pd.DataFrame) -> pd.DataFrame:
 
 ARTEFACTS = (
     Artefact(
-        "nos-figure-7", "In how many pictures the background decides", "Figure 7",
-        "The five categories of Table 3 as shares of all pictures, for networks trained on Mixed-Rand, Original and "
+        "nos-figure-7", "In how many images the background decides", "Figure 7",
+        "The five categories of Table 3 as shares of all images, for networks trained on Mixed-Rand, Original and "
         "Only-BG-T; versions are matched by the foreground's scene.",
         make_figure_7, (scenes(),), ("nos-figure-7",),
     ),
@@ -146,7 +146,7 @@ ARTEFACTS = (
     ),
     Artefact(
         "nos-figure-13", "Blurred backgrounds", "Figure 13",
-        "A picture as Original, Only-FG and BG-Blurred with a model's answers, and accuracies that test the claim that "
+        "An image as Original, Only-FG and BG-Blurred with a model's answers, and accuracies that test the claim that "
         "BG-Blurred lies between Only-FG and Mixed-Same.",
         make_figure_13, (scenes(),),
     ),

@@ -15,7 +15,7 @@ _PRINTED = (
 )
 
 
-def vulnerability_beside_paper(pairs: PairPredictions) -> pd.DataFrame:
+def vulnerability_with_published(pairs: PairPredictions) -> pd.DataFrame:
     """Lay both definitions of being fooled out beside what is printed of ResNet-50.
 
     Challenge accuracy is the release's leaderboard: no background brings about any error. The paper's text counts a

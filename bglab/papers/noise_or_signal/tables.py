@@ -24,13 +24,13 @@ from bglab.analysis import (
 from bglab.figures import ShownAxes, ShownFigure, plot_accuracy, plot_background_gap, plot_table, plot_train_test
 from bglab.labels import IN9
 from bglab.papers.artefact import Artefact, Product, Test
-from bglab.papers.comparisons import beside_printed, laid_out, model_tests, printed_layout, score_table
+from bglab.papers.comparisons import compare_with_published, laid_out, model_tests, printed_layout, score_table
 from bglab.papers.requirements import scenes, trained
 from bglab.papers.training_runs import NETWORKS, TABLE_5
 from bglab.variants import variant_table
 
 if TYPE_CHECKING:
-    from bglab.papers.reproduction import Workbench
+    from bglab.papers.reproduction import Reproduction
 
 #: Weights that the papers' names stand for. Table 2 does not say which it used: these are the ones of that accuracy.
 TABLE_2_WEIGHTS = {
@@ -53,41 +53,41 @@ _TABLE_2_VARIANTS = ("original", "only_bg_t", "mixed_same", "mixed_rand")
 _README_VARIANTS = ("original", "mixed_same", "mixed_rand")
 
 
-def make_table_1(bench: Workbench) -> Product:
+def make_table_1(reproduction: Reproduction) -> Product:
     """Say how each variant is made, from the rules that make it."""
     table = variant_table()
     shown = table.drop(columns="Defined in")
     return Product(table, plot_table(shown), figure_is_table=True, shown=shown)
 
 
-def make_table_2(bench: Workbench) -> Product:
+def make_table_2(reproduction: Reproduction) -> Product:
     """Score models on Original, Only-BG-T, Mixed-Same, Mixed-Rand, and on ImageNet and IN-9L where they are here."""
-    models = [*bench.settings.models, *bench.trained.networks(["in9l"]).values()]
-    predictions = bench.predictions(models, _TABLE_2_VARIANTS)
-    table = pd.concat([_on_imagenet(bench, models), score_table(predictions)], ignore_index=True)
+    models = [*reproduction.settings.models, *reproduction.trained.networks(["in9l"]).values()]
+    predictions = reproduction.predictions(models, _TABLE_2_VARIANTS)
+    table = pd.concat([_on_imagenet(reproduction, models), score_table(predictions)], ignore_index=True)
     printed = published("nos-table-2")
-    names = {bench.label(m): (TABLE_2_WEIGHTS[m], "imagenet") for m in models if m in TABLE_2_WEIGHTS}
-    names |= _in9l_names(bench)
+    names = {reproduction.label(m): (TABLE_2_WEIGHTS[m], "imagenet") for m in models if m in TABLE_2_WEIGHTS}
+    names |= _in9l_names(reproduction)
     notes = ["Which checkpoints the paper's five ImageNet models are is not stated; the weights of the same name and "
              "printed ImageNet accuracy stand for them."]  # fmt: skip
-    if not bench.settings.imagenet:
+    if not reproduction.settings.imagenet:
         notes.append("The rows ImageNet and IN-9L need ImageNet's validation set; name it with --imagenet.")
-    return _scored(bench, predictions, table, printed, names, tuple(notes))
+    return _scored(reproduction, predictions, table, printed, names, tuple(notes))
 
 
-def make_readme_gap(bench: Workbench) -> Product:
+def make_readme_gap(reproduction: Reproduction) -> Product:
     """Score models as the README does, with the network trained on Mixed-Rand beside them."""
-    models = [*bench.settings.models, *bench.trained.networks(["in9l", "mixed_rand"]).values()]
-    predictions = bench.predictions(models, _README_VARIANTS)
-    names = {bench.label(m): (README_WEIGHTS[m], "imagenet") for m in models if m in README_WEIGHTS}
-    names |= _in9l_names(bench) | _names_of(bench, "mixed_rand")
+    models = [*reproduction.settings.models, *reproduction.trained.networks(["in9l", "mixed_rand"]).values()]
+    predictions = reproduction.predictions(models, _README_VARIANTS)
+    names = {reproduction.label(m): (README_WEIGHTS[m], "imagenet") for m in models if m in README_WEIGHTS}
+    names |= _in9l_names(reproduction) | _names_of(reproduction, "mixed_rand")
     table = score_table(predictions)
     notes = ("Ours, printed for the Mixed-Rand network: compare with Table 5, whose two mixed columns the README "
              "exchanged.",)  # fmt: skip
-    return _scored(bench, predictions, table, published("nos-readme"), names, notes)
+    return _scored(reproduction, predictions, table, published("nos-readme"), names, notes)
 
 
-def make_table_3(bench: Workbench) -> Product:
+def make_table_3(reproduction: Reproduction) -> Product:
     """Run the rule of the five categories on every combination of right and wrong."""
     rows = []
     variants = ("original", "mixed_rand", "only_bg_t")
@@ -105,7 +105,7 @@ def make_table_3(bench: Workbench) -> Product:
     return Product(table, plot_table(as_percent(shown)), figure_is_table=True, shown=shown)
 
 
-def make_table_4(bench: Workbench) -> Product:
+def make_table_4(reproduction: Reproduction) -> Product:
     """Count the ImageNet classes of each of the nine classes in our own map."""
     table = pd.DataFrame(
         [(c.name, c.wordnet_id, len(c.imagenet)) for c in IN9], columns=["Class", "WordNet id", "ImageNet classes"]
@@ -122,24 +122,25 @@ def make_table_4(bench: Workbench) -> Product:
     return Product(table, plot_table(table), figure_is_table=True, shown=shown, compared=compared)
 
 
-def make_table_5(bench: Workbench) -> Product:
+def make_table_5(reproduction: Reproduction) -> Product:
     """Score every trained network on every variant."""
-    found = bench.trained.networks(TABLE_5, required=True)
+    found = reproduction.trained.networks(TABLE_5, required=True)
     tests = [name for name in TABLE_5 if name != "in9l"]
-    parts = [bench.predictions([uri], tests).assign(train=name) for name, uri in found.items()]
-    if bench.in9l_scenes is not None:
+    parts = [reproduction.predictions([uri], tests).assign(train=name) for name, uri in found.items()]
+    if reproduction.in9l_scenes is not None:
         in9l = [
-            bench.predictions([u], ["original"], scenes=bench.in9l_scenes).assign(train=t) for t, u in found.items()
+            reproduction.predictions([u], ["original"], scenes=reproduction.in9l_scenes).assign(train=t)
+            for t, u in found.items()
         ]
         parts += [part.assign(variant="in9l") for part in in9l]
     predictions = pd.concat(parts, ignore_index=True)
     table = score_table(predictions, keys=["train"], gap=False)
     gaps = background_gap(predictions.loc[predictions["variant"] != "in9l"], by=["train"])
     notes = [f"Missing: {', '.join(NETWORKS[t].title for t in TABLE_5 if t not in found)}."] if len(found) < 9 else []
-    if bench.in9l_scenes is None:
+    if reproduction.in9l_scenes is None:
         notes.append("The column IN-9L needs ImageNet's validation set; name it with --imagenet.")
     compared = None
-    if all(bench.trained.follows_paper(uri) for uri in found.values()):
+    if all(reproduction.trained.follows_paper(uri) for uri in found.values()):
         compared = beside(table, published("nos-table-5"), on={"train": "train", "test": "test"})
     return Product(
         table,
@@ -148,32 +149,32 @@ def make_table_5(bench: Workbench) -> Product:
         compared=compared,
         tests=(Test("BG-Gap of each network: Newcombe's paired interval", gaps.drop(columns="method")),),
         notes=tuple(notes),
-        models=tuple(bench.label(uri) for uri in found.values()),
+        models=tuple(reproduction.label(uri) for uri in found.values()),
     )
 
 
-def make_readme_challenge(bench: Workbench) -> Product:
+def make_readme_challenge(reproduction: Reproduction) -> Product:
     """Search adversarial backgrounds for each model and give the challenge accuracy beside the clean one."""
-    models = [*bench.settings.models, *bench.trained.networks(["in9l"]).values()]
+    models = [*reproduction.settings.models, *reproduction.trained.networks(["in9l"]).values()]
     rows = []
     for model in models:
-        found = vulnerability(bench.pairs(model)).assign(model=bench.label(model))
-        clean = accuracy(bench.predictions([model], ["original"]), by=["model"])
+        found = vulnerability(reproduction.pairs(model)).assign(model=reproduction.label(model))
+        clean = accuracy(reproduction.predictions([model], ["original"]), by=["model"])
         rows += [_long(found, "challenge_accuracy", "challenge"), _long(found, "vulnerable_targeted", "targeted")]
         rows += [_long(clean, "top1", "original")]
     table = pd.concat(rows, ignore_index=True)
     named = [_CHALLENGE[test] for test in table["test"]]
     printed = published("nos-challenge")
     right = printed.assign(test=["original" if q == "accuracy" else "challenge" for q in printed["quantity"]])
-    names = {bench.label(m): (README_WEIGHTS[m], "imagenet") for m in models if m in README_WEIGHTS}
-    compared = beside_printed(table, right, names | _in9l_names(bench))
+    names = {reproduction.label(m): (README_WEIGHTS[m], "imagenet") for m in models if m in README_WEIGHTS}
+    compared = compare_with_published(table, right, names | _in9l_names(reproduction))
     return Product(
         table,
         plot_accuracy(table.assign(variant=named)),
         shown=laid_out(table.assign(test=named), rows="test", columns="model"),
         compared=compared,
-        notes=(bench.pairs_note,),
-        models=tuple(bench.label(m) for m in models),
+        notes=(reproduction.pairs_note,),
+        models=tuple(reproduction.label(m) for m in models),
     )
 
 
@@ -186,32 +187,36 @@ def _long(table: pd.DataFrame, name: str, test: str) -> pd.DataFrame:
     return table.reindex(columns=["model", "n", *score]).rename(columns=score).assign(test=test)
 
 
-def _on_imagenet(bench: Workbench, models: list[str]) -> pd.DataFrame:
-    """Score models on ImageNet's validation set and on its pictures of the nine classes."""
+def _on_imagenet(reproduction: Reproduction, models: list[str]) -> pd.DataFrame:
+    """Score models on ImageNet's validation set and on its images of the nine classes."""
     parts = [pd.DataFrame(columns=["model", "test", "n", "top1", "top1_low", "top1_high"])]
-    if bench.settings.imagenet and bench.in9l_scenes is not None:
-        thousand = [m for m in models if bench.classifier(m).spec.space == "imagenet"]
-        seen = [bench.predictions(thousand, ["original"], scenes=bench.imagenet_scenes).assign(variant="imagenet")]
-        seen += [bench.predictions(models, ["original"], scenes=bench.in9l_scenes).assign(variant="in9l")]
+    if reproduction.settings.imagenet and reproduction.in9l_scenes is not None:
+        thousand = [m for m in models if reproduction.classifier(m).spec.space == "imagenet"]
+        seen = [
+            reproduction.predictions(thousand, ["original"], scenes=reproduction.imagenet_scenes).assign(
+                variant="imagenet"
+            )
+        ]
+        seen += [reproduction.predictions(models, ["original"], scenes=reproduction.in9l_scenes).assign(variant="in9l")]
         parts = [score_table(table, gap=False) for table in seen if len(table)]
     return pd.concat(parts, ignore_index=True)
 
 
-def _names_of(bench: Workbench, *ids: str) -> dict[str, tuple[str, str]]:
+def _names_of(reproduction: Reproduction, *ids: str) -> dict[str, tuple[str, str]]:
     """Name the trained networks that are the paper's ResNet-50."""
     return {
-        bench.label(uri): ("ResNet-50", name)
-        for name, uri in bench.trained.networks(ids).items()
-        if bench.trained.follows_paper(uri)
+        reproduction.label(uri): ("ResNet-50", name)
+        for name, uri in reproduction.trained.networks(ids).items()
+        if reproduction.trained.follows_paper(uri)
     }
 
 
-def _in9l_names(bench: Workbench) -> dict[str, tuple[str, str]]:
-    return _names_of(bench, "in9l")
+def _in9l_names(reproduction: Reproduction) -> dict[str, tuple[str, str]]:
+    return _names_of(reproduction, "in9l")
 
 
 def _scored(
-    bench: Workbench,
+    reproduction: Reproduction,
     predictions: pd.DataFrame,
     table: pd.DataFrame,
     printed: pd.DataFrame,
@@ -228,7 +233,7 @@ def _scored(
         _bars_and_gaps(predictions),
         shown=shown,
         bold=best,
-        compared=beside_printed(table, printed, names),
+        compared=compare_with_published(table, printed, names),
         tests=model_tests(predictions, ("original", "mixed_rand")),
         notes=notes,
         models=tuple(dict.fromkeys(table["model"])),
@@ -259,9 +264,9 @@ _MODELS = functools.partial(printed_layout, rows="test", columns="model")
 
 ARTEFACTS = (
     Artefact(
-        "nos-table-1", "The eight versions of a picture", "Table 1",
+        "nos-table-1", "The eight versions of an image", "Table 1",
         "How each version is made: what stands in front, what behind, and whose background it is. Written out from "
-        "the rules that render the pictures.",
+        "the rules that render the images.",
         make_table_1, uses_data=False,
     ),
     Artefact(
@@ -272,7 +277,7 @@ ARTEFACTS = (
     ),
     Artefact(
         "nos-table-3", "Five ways in which a background matters", "Table 3",
-        "Which category a picture falls into by being right or wrong as a whole, by its foreground (Mixed-Rand) and "
+        "Which category an image falls into by being right or wrong as a whole, by its foreground (Mixed-Rand) and "
         "by its background (Only-BG-T). Made by running the rule on all eight cases.",
         make_table_3, uses_data=False,
         contradictions=("Table 3 asks of BG Fools only that the background alone is wrong; appendix H asks for the "
@@ -304,7 +309,7 @@ ARTEFACTS = (
         "and the share that some background of another class turns into its class. Searched over all pairs.",
         make_readme_challenge, (scenes(),), ("nos-challenge",),
         contradictions=(
-            "The challenge counts any error on any background, the picture's own class included; the paper's 87.5 % "
+            "The challenge counts any error on any background, the image's own class included; the paper's 87.5 % "
             "(88 % in the ICLR abstract) counts only foregrounds taken for the background's class.",
         ),
     ),

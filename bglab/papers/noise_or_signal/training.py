@@ -17,7 +17,7 @@ from bglab.papers.requirements import scenes, trained
 from bglab.papers.training_runs import GRANULARITIES, NETWORKS, SIZES, granularity_id, size_id
 
 if TYPE_CHECKING:
-    from bglab.papers.reproduction import Workbench
+    from bglab.papers.reproduction import Reproduction
 
 _BACKGROUNDS = ("only_bg_b", "only_bg_t", "no_fg")
 _FIGURE_5 = ("mixed_next", "mixed_rand", "mixed_same", "only_fg", "original")
@@ -27,81 +27,81 @@ _MIXED = ("mixed_same", "mixed_rand")
 _METHODS = ("in9lb-9", "in9lb-144", "in9l", "original", "mixed_rand", "in9-l2", "in9-linf")
 
 
-def make_figure_2(bench: Workbench) -> Product:
-    """Test networks that saw backgrounds only on their own kind of picture and on Original."""
-    found = bench.trained.networks(_BACKGROUNDS, required=True)
-    predictions = pd.concat([_trained(bench, {t: uri}, (t, "original")) for t, uri in found.items()])
+def make_figure_2(reproduction: Reproduction) -> Product:
+    """Test networks that saw backgrounds only on their own kind of image and on Original."""
+    found = reproduction.trained.networks(_BACKGROUNDS, required=True)
+    predictions = pd.concat([_trained(reproduction, {t: uri}, (t, "original")) for t, uri in found.items()])
     table = score_table(predictions, keys=["train"], gap=False)
     own = table.assign(test=table["test"].where(table["test"] == "original", "own test set"))
-    return _product(bench, found, table, predictions, "nos-figure-2", plot_own_and_original(table),
+    return _product(reproduction, found, table, predictions, "nos-figure-2", plot_own_and_original(table),
                     shown=laid_out(own, rows="train", columns="test"))  # fmt: skip
 
 
-def make_figure_5(bench: Workbench) -> Product:
+def make_figure_5(reproduction: Reproduction) -> Product:
     """Test the networks trained on Mixed-Rand and on Original on five versions."""
-    found = bench.trained.networks(("mixed_rand", "original"), required=True)
-    predictions = _trained(bench, found, _FIGURE_5)
+    found = reproduction.trained.networks(("mixed_rand", "original"), required=True)
+    predictions = _trained(reproduction, found, _FIGURE_5)
     table = score_table(predictions, keys=["train"], gap=False)
     drawn = table.rename(columns={"test": "variant"}).assign(
         model=[NETWORKS[t].title for t in table["train"]], space="in9"
     )
     tests = model_tests(predictions.assign(model=predictions["train"]), _FIGURE_5) if len(found) > 1 else ()
-    return _product(bench, found, table, predictions, "nos-figure-5", plot_accuracy(drawn), tests=tests)
+    return _product(reproduction, found, table, predictions, "nos-figure-5", plot_accuracy(drawn), tests=tests)
 
 
-def make_figure_10(bench: Workbench) -> Product:
-    """Train on ever finer labels of the same pictures."""
+def make_figure_10(reproduction: Reproduction) -> Product:
+    """Train on ever finer labels of the same images."""
     ids = {granularity_id(k): k for k in GRANULARITIES}
-    return _curves(bench, ids, "nos-figure-10", "classes", "Classes in training")
+    return _curves(reproduction, ids, "nos-figure-10", "classes", "Classes in training")
 
 
-def make_figure_11(bench: Workbench) -> Product:
-    """Train on ever more pictures."""
+def make_figure_11(reproduction: Reproduction) -> Product:
+    """Train on ever more images."""
     ids = {size_id(k): k for k in SIZES}
-    product = _curves(bench, ids, "nos-figure-11", "size", "Training pictures, as a multiple of IN-9")
-    if bench.trained.training_uri("in9l") and not bench.trained.knows_natives("in9l"):
-        note = "The scenes do not know their ImageNet classes, so the subsets are drawn from all pictures."
+    product = _curves(reproduction, ids, "nos-figure-11", "size", "Training images, as a multiple of IN-9")
+    if reproduction.trained.training_uri("in9l") and not reproduction.trained.knows_natives("in9l"):
+        note = "The scenes do not know their ImageNet classes, so the subsets are drawn from all images."
         return Product(**{**vars(product), "notes": (*product.notes, note)})
     return product
 
 
-def make_figure_12(bench: Workbench) -> Product:
+def make_figure_12(reproduction: Reproduction) -> Product:
     """Compare training data and methods by their accuracy on Mixed-Same and Mixed-Rand."""
-    found = bench.trained.networks(_METHODS, required=True)
-    given = bench.predictions(bench.settings.models[:1], _MIXED).assign(train="imagenet")
-    predictions = pd.concat([given, _trained(bench, found, _MIXED)], ignore_index=True)
+    found = reproduction.trained.networks(_METHODS, required=True)
+    given = reproduction.predictions(reproduction.settings.models[:1], _MIXED).assign(train="imagenet")
+    predictions = pd.concat([given, _trained(reproduction, found, _MIXED)], ignore_index=True)
     table = score_table(predictions, keys=["train"])
     titles = {"imagenet": "Pre-trained"} | {name: NETWORKS[name].title for name in _METHODS}
     titles |= {"original": "IN-9", "mixed_rand": "IN-9 (Mixed-Rand)"}
     bars = table.loc[table["test"] != "background_gap"].rename(columns={"test": "variant"})
     drawn = bars.assign(model=bars["train"].map(titles), space="in9")
     missing = [titles[name] for name in _METHODS if name not in found]
-    notes = [f"Pre-trained is {bench.settings.models[0]}."]
+    notes = [f"Pre-trained is {reproduction.settings.models[0]}."]
     notes += [f"Missing: {', '.join(missing)}; give them with --trained."] if missing else []
     gaps = background_gap(predictions, by=["train"]).drop(columns="method")
     return _product(
-        bench, found, table, predictions, "nos-figure-12", plot_accuracy(drawn), notes=tuple(notes),
+        reproduction, found, table, predictions, "nos-figure-12", plot_accuracy(drawn), notes=tuple(notes),
         tests=(Test("BG-Gap of each: Newcombe's paired interval", gaps),),
     )  # fmt: skip
 
 
-def _trained(bench: Workbench, found: Mapping[str, str], variants: Sequence[str]) -> pd.DataFrame:
+def _trained(reproduction: Reproduction, found: Mapping[str, str], variants: Sequence[str]) -> pd.DataFrame:
     """Give the predictions of trained networks, with the training set's name beside each row."""
-    parts = [bench.predictions([uri], variants).assign(train=name) for name, uri in found.items()]
+    parts = [reproduction.predictions([uri], variants).assign(train=name) for name, uri in found.items()]
     return pd.concat(parts, ignore_index=True)
 
 
-def _curves(bench: Workbench, ids: Mapping[str, float], place: str, x: str, label: str) -> Product:
+def _curves(reproduction: Reproduction, ids: Mapping[str, float], place: str, x: str, label: str) -> Product:
     """Score a row of networks and draw one curve a variant."""
-    found = bench.trained.networks(list(ids), required=True)
-    predictions = _trained(bench, found, _CURVES)
+    found = reproduction.trained.networks(list(ids), required=True)
+    predictions = _trained(reproduction, found, _CURVES)
     table = score_table(predictions, keys=["train"])
     table[x] = [ids[name] for name in table["train"]]
     points = table.loc[table["test"] != "background_gap"].rename(columns={"test": "variant"})
     missing = [NETWORKS[name].title for name in ids if name not in found]
     printed = {"nos-figure-10"}  # Figure 11 prints no number
     return _product(
-        bench, found, table, predictions, place if place in printed else "",
+        reproduction, found, table, predictions, place if place in printed else "",
         plot_curves(points, x=x, label=label),
         shown=laid_out(table.assign(train=[NETWORKS[t].title for t in table["train"]]), rows="train", columns="test"),
         notes=(f"Missing: {', '.join(missing)}.",) if missing else (),
@@ -109,7 +109,7 @@ def _curves(bench: Workbench, ids: Mapping[str, float], place: str, x: str, labe
 
 
 def _product(
-    bench: Workbench,
+    reproduction: Reproduction,
     found: Mapping[str, str],
     table: pd.DataFrame,
     predictions: pd.DataFrame,
@@ -122,7 +122,7 @@ def _product(
 ) -> Product:
     """Give the product of trained networks; printed numbers are matched only with networks trained as printed."""
     compared = None
-    if place and all(bench.trained.follows_paper(uri) for uri in found.values()):
+    if place and all(reproduction.trained.follows_paper(uri) for uri in found.values()):
         printed = published(place)
         printed = printed.loc[printed["quantity"] == "accuracy"]
         compared = beside(table, printed, on={"train": "train", "test": "test"})
@@ -146,7 +146,7 @@ _TRAINED = functools.partial(printed_layout, rows="train", columns="test")
 ARTEFACTS = (
     Artefact(
         "nos-figure-2", "Backgrounds alone are enough to learn from", "Figure 2",
-        "Networks trained on Only-BG-B, Only-BG-T and No-FG, tested on their own kind of picture and on Original, with "
+        "Networks trained on Only-BG-B, Only-BG-T and No-FG, tested on their own kind of image and on Original, with "
         "chance as a dotted line.",
         make_figure_2, (scenes(), trained(*_BACKGROUNDS)), ("nos-figure-2",), layout=_TRAINED,
     ),
@@ -158,13 +158,13 @@ ARTEFACTS = (
     ),
     Artefact(
         "nos-figure-10", "Finer labels", "Figure 10",
-        "Networks trained on the same pictures with 9 to 144 classes, tested with nine.",
+        "Networks trained on the same images with 9 to 144 classes, tested with nine.",
         make_figure_10, (scenes(), trained(*map(granularity_id, GRANULARITIES), at_least=2)),
         ("nos-figure-10",),
     ),
     Artefact(
         "nos-figure-11", "More data", "Figure 11",
-        "Networks trained on a quarter of IN-9's number of pictures to four times as many, all with a learning rate of "
+        "Networks trained on a quarter of IN-9's number of images to four times as many, all with a learning rate of "
         "0.01. A smaller training set lies in each larger one.",
         make_figure_11, (scenes(), trained(*map(size_id, SIZES), at_least=2)),
     ),

@@ -1,4 +1,4 @@
-"""Boxes as ImageNet and PASCAL VOC annotate them: XML files beside the pictures."""
+"""Boxes as ImageNet and PASCAL VOC annotate them: XML files beside the images."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jaxtyping import Bool, UInt8
 from PIL import Image
 
 from bglab.errors import BadInput
-from bglab.images import Box, read_picture, turn_upright
+from bglab.images import Box, read_image, turn_upright
 
 # turns that swap width and height
 _SIDEWAYS = {
@@ -23,14 +23,14 @@ _SIDEWAYS = {
 
 
 class AnnotatedObject(NamedTuple):
-    """One object of a picture: its class and the corner pixels ``(xmin, ymin, xmax, ymax)``, both inside."""
+    """One object of an image: its class and the corner pixels ``(xmin, ymin, xmax, ymax)``, both inside."""
 
     name: str
     corners: tuple[float, float, float, float]
 
 
 class Annotation(NamedTuple):
-    """What an XML file says of its picture; ``file`` is the XML."""
+    """What an XML file says of its image; ``file`` is the XML."""
 
     file: Path
     width: int
@@ -69,13 +69,13 @@ def _text(element: ElementTree.Element, path: str) -> str:
 
 
 def half_open(corners: tuple[float, float, float, float], first: int, width: int, height: int) -> Box:
-    """Turn corner pixels, both inside, into a half-open box within the picture.
+    """Turn corner pixels, both inside, into a half-open box within the image.
 
     Args:
         corners: ``(xmin, ymin, xmax, ymax)`` as annotated.
         first: What the annotation calls the first pixel: 0 in ImageNet, 1 in PASCAL VOC.
-        width: Of the picture.
-        height: Of the picture.
+        width: Of the image.
+        height: Of the image.
 
     Example:
         >>> half_open((0, 0, 499, 120), 0, 500, 333), half_open((1, 1, 500, 120), 1, 500, 333)
@@ -87,21 +87,21 @@ def half_open(corners: tuple[float, float, float, float], first: int, width: int
     return (x0, y0, x1, y1)
 
 
-class AnnotatedPicture(NamedTuple):
-    """An upright picture, and True inside the boxes of one class."""
+class AnnotatedImage(NamedTuple):
+    """An upright image, and True inside the boxes of one class."""
 
     image: UInt8[np.ndarray, "3 h w"]
     inside: Bool[np.ndarray, "h w"]
 
 
-def read_annotated(file: Path, annotation: Annotation, name: str, *, first: int) -> AnnotatedPicture:
-    """Read a picture and mark the boxes of one class in it.
+def read_annotated(file: Path, annotation: Annotation, name: str, *, first: int) -> AnnotatedImage:
+    """Read an image and mark the boxes of one class in it.
 
-    Boxes were drawn on the pixels as stored. Where EXIF turns the picture upright, the boxes turn with it; if
-    the annotated size is that of the upright picture, they already fit it.
+    Boxes were drawn on the pixels as stored. Where EXIF turns the image upright, the boxes turn with it; if
+    the annotated size is that of the upright image, they already fit it.
 
     Args:
-        file: The picture.
+        file: The image.
         annotation: Its annotation.
         name: The class whose boxes count.
         first: What the annotation calls the first pixel; see `half_open`.
@@ -113,7 +113,7 @@ def read_annotated(file: Path, annotation: Annotation, name: str, *, first: int)
     if not boxes:
         others = ", ".join(sorted({found.name for found in annotation.objects})) or "none"
         raise BadInput(f"expected a box of {name} in {annotation.file} for {file}, got boxes of {others}; mend one")
-    image = read_picture(file)
+    image = read_image(file)
     turn = turn_upright(file)
     height, width = image.shape[-2:]
     stored = (height, width) if turn in _SIDEWAYS else (width, height)
@@ -121,7 +121,7 @@ def read_annotated(file: Path, annotation: Annotation, name: str, *, first: int)
     if annotated not in {stored, (width, height)}:
         raise BadInput(
             f"expected {file} to measure {annotated[0]} × {annotated[1]} pixels, as {annotation.file} says, got "
-            f"{stored[0]} × {stored[1]}; restore the original picture"
+            f"{stored[0]} × {stored[1]}; restore the original image"
         )
     inside = np.zeros(annotated[::-1], dtype=bool)
     for corners in boxes:
@@ -130,15 +130,15 @@ def read_annotated(file: Path, annotation: Annotation, name: str, *, first: int)
     if turn is not None and annotated == stored:
         inside = np.array(Image.fromarray(inside).transpose(turn))
     if not inside.any():
-        raise BadInput(f"expected a box of {name} within the picture in {annotation.file}, got {boxes[0]}; mend it")
-    return AnnotatedPicture(image, inside)
+        raise BadInput(f"expected a box of {name} within the image in {annotation.file}, got {boxes[0]}; mend it")
+    return AnnotatedImage(image, inside)
 
 
 def cut_out(image: UInt8[np.ndarray, "3 h w"], box: Box, file: Path) -> Bool[np.ndarray, "h w"]:
     """Cut the foreground out of its box by seeded GrabCut.
 
     Raises:
-        BadInput: If it fails; the message names the picture.
+        BadInput: If it fails; the message names the image.
     """
     from bglab.images import grab_cut  # here, because listing scenes needs no OpenCV
 

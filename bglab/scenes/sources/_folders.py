@@ -14,7 +14,7 @@ from jaxtyping import Bool, UInt8
 
 from bglab.catalogue import unknown_name
 from bglab.errors import BadInput, MissingData, UnknownName
-from bglab.images import PICTURE_SUFFIXES, read_mask
+from bglab.images import IMAGE_SUFFIXES, read_mask
 from bglab.labels import OUTSIDE, synset_index
 from bglab.scenes.scene import Rejection, SceneRecord
 
@@ -26,7 +26,7 @@ class ClassFolders(NamedTuple):
 
     Attributes:
         labels: Folder name → label, of the folders that are there, in the order of the labels.
-        unknown: Folders that are none of the expected ones, with the reason to reject their pictures.
+        unknown: Folders that are none of the expected ones, with the reason to reject their images.
         missing: Expected folders that are not there.
     """
 
@@ -80,10 +80,10 @@ def subfolders(folder: Path) -> list[str]:
         return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
 
 
-def list_names(folder: Path, suffixes: Collection[str] = PICTURE_SUFFIXES) -> list[str]:
+def list_names(folder: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> list[str]:
     """List the names of a folder's files of these types, sorted; [] if the folder is not there.
 
-    Listing touches no file: tens of thousands of pictures on a network disk are named in a moment.
+    Listing touches no file: tens of thousands of images on a network disk are named in a moment.
     """
     if not folder.is_dir():
         return []
@@ -92,12 +92,12 @@ def list_names(folder: Path, suffixes: Collection[str] = PICTURE_SUFFIXES) -> li
     return sorted(name for name in names if os.path.splitext(name)[1].lower() in suffixes)  # noqa: PTH122 - fast
 
 
-def list_files(folder: Path, suffixes: Collection[str] = PICTURE_SUFFIXES) -> list[Path]:
+def list_files(folder: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> list[Path]:
     """List a folder's files of these types; see `list_names`."""
     return [folder / name for name in list_names(folder, suffixes)]
 
 
-def walk_files(folder: Path, suffixes: Collection[str] = PICTURE_SUFFIXES) -> list[Path]:
+def walk_files(folder: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> list[Path]:
     """List the files of these types in a folder and in every folder below it."""
     below = (file for name in subfolders(folder) for file in walk_files(folder / name, suffixes))
     return [*list_files(folder, suffixes), *below]
@@ -134,7 +134,7 @@ def _unknown_folder(name: str, missing: Sequence[str]) -> str:
 
 def class_notices(folder: Path, classes: ClassFolders) -> list[str]:
     """Write one sentence for each unknown class folder, and one for all that are missing."""
-    notices = [f"the pictures in {folder / name} take no part: {why}" for name, why in classes.unknown.items()]
+    notices = [f"the images in {folder / name} take no part: {why}" for name, why in classes.unknown.items()]
     if classes.missing:
         named = ", ".join(f"'{name}'" for name in classes.missing[:3])
         more = f" and {len(classes.missing) - 3} more" if len(classes.missing) > 3 else ""
@@ -145,7 +145,7 @@ def class_notices(folder: Path, classes: ClassFolders) -> list[str]:
 
 
 def reject_unknown(folder: Path, classes: ClassFolders) -> list[Rejection]:
-    """Reject, one by one, the pictures that lie in folders of no known class."""
+    """Reject, one by one, the images that lie in folders of no known class."""
     return [
         Rejection(file.stem, str(file), why)
         for name, why in classes.unknown.items()
@@ -160,7 +160,7 @@ def without_duplicates(records: Iterable[SceneRecord]) -> tuple[list[SceneRecord
     for record in records:
         kept = first.setdefault(record.id, record)
         if kept is not record:
-            reason = f"expected one picture named {record.id}, but {kept.files[0]} has that name too; rename one"
+            reason = f"expected one image named {record.id}, but {kept.files[0]} has that name too; rename one"
             rejected.append(Rejection(record.id, str(record.files[0]), reason))
     return list(first.values()), rejected
 
@@ -189,10 +189,10 @@ def imagenet_index(name: str) -> int:
 
 
 def read_mask_for(image: UInt8[np.ndarray, "3 h w"], file: Path) -> Bool[np.ndarray, "h w"]:
-    """Read the mask of a picture and check that it is one.
+    """Read the mask of an image and check that it is one.
 
     Raises:
-        BadInput: If its size is not the picture's, or it marks nothing or everything; the message names it.
+        BadInput: If its size is not the image's, or it marks nothing or everything; the message names it.
     """
     mask = read_mask(file)
     check_mask(mask, image, file)
@@ -200,14 +200,14 @@ def read_mask_for(image: UInt8[np.ndarray, "3 h w"], file: Path) -> Bool[np.ndar
 
 
 def check_mask(mask: Bool[np.ndarray, "mh mw"], image: UInt8[np.ndarray, "3 h w"], file: Path) -> None:
-    """Raise `BadInput`, with the file's name, unless the mask marks a part of this picture."""
+    """Raise `BadInput`, with the file's name, unless the mask marks a part of this image."""
     height, width = image.shape[-2:]
     if mask.shape != (height, width):
         raise BadInput(
-            f"expected a mask of {width} × {height} pixels, as its picture has, in {file}, got "
-            f"{mask.shape[1]} × {mask.shape[0]}; rebuild the mask from this picture"
+            f"expected a mask of {width} × {height} pixels, as its image has, in {file}, got "
+            f"{mask.shape[1]} × {mask.shape[0]}; rebuild the mask from this image"
         )
     if not mask.any():
         raise BadInput(f"expected a foreground in {file}, but the mask marks nothing; redraw it")
     if mask.all():
-        raise BadInput(f"expected some background in {file}, but the mask marks the whole picture; redraw it")
+        raise BadInput(f"expected some background in {file}, but the mask marks the whole image; redraw it")

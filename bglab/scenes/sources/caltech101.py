@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from bglab.errors import BadInput
-from bglab.images import Box, read_picture
+from bglab.images import Box, read_image
 from bglab.scenes.scene import Rejection, Scene, SceneRecord, SceneSet, file_fingerprint
 from bglab.scenes.sources._folders import (
     check_mask,
@@ -37,7 +37,7 @@ _NAMES = (
 #: The 101 folders in sorted order, as torchvision counts them.
 CLASSES = tuple(_NAMES.split())
 
-# four annotation folders are named differently from their picture folders
+# four annotation folders are named differently from their image folders
 _OUTLINE_FOLDERS = {
     "Faces": "Faces_2",
     "Faces_easy": "Faces_3",
@@ -63,20 +63,20 @@ def open_source(path: str, *, uri: str, masks: str = "outline") -> SceneSet:
     """
     choose("masks", masks, ("outline", "box"))
     root = _find_root(path)
-    pictures = root / "101_ObjectCategories"
-    classes = match_classes(pictures, CLASSES, ignored={"BACKGROUND_Google"})
+    images = root / "101_ObjectCategories"
+    classes = match_classes(images, CLASSES, ignored={"BACKGROUND_Google"})
     records: list[SceneRecord] = []
-    rejected = reject_unknown(pictures, classes)
+    rejected = reject_unknown(images, classes)
     for folder, label in classes.labels.items():
         outlines = root / "Annotations" / _OUTLINE_FOLDERS.get(folder, folder)
-        for picture in list_files(pictures / folder):
-            name = f"{folder}/{picture.stem}"
-            outline = outlines / f"annotation_{picture.stem.removeprefix('image_')}.mat"
-            problem = empty_file(picture, outline)
+        for image in list_files(images / folder):
+            name = f"{folder}/{image.stem}"
+            outline = outlines / f"annotation_{image.stem.removeprefix('image_')}.mat"
+            problem = empty_file(image, outline)
             if problem:
-                rejected.append(Rejection(name, str(picture), problem))
+                rejected.append(Rejection(name, str(image), problem))
             else:
-                records.append(SceneRecord(name, label, files=(picture, outline)))
+                records.append(SceneRecord(name, label, files=(image, outline)))
     return SceneSet(
         uri=uri,
         name=f"caltech101:{root.name}",
@@ -85,7 +85,7 @@ def open_source(path: str, *, uri: str, masks: str = "outline") -> SceneSet:
         records=tuple(records),
         read=functools.partial(_read, masks),
         fingerprint=file_fingerprint(root, records, masks),
-        notices=tuple(class_notices(pictures, classes)),
+        notices=tuple(class_notices(images, classes)),
         rejected=tuple(rejected),
         credit="Caltech 101 (Li, Andreetto, Ranzato, Perona, 2022), CC BY 4.0.",
     )
@@ -103,8 +103,8 @@ def _find_root(path: str) -> Path:
 def _read(masks: str, record: SceneRecord) -> Scene:
     from bglab.images import polygon_mask  # here, because listing scenes needs no OpenCV
 
-    picture, annotation = record.files
-    image = read_picture(picture)
+    file, annotation = record.files
+    image = read_image(file)
     height, width = image.shape[-2:]
     box, outline = _read_outline(annotation, width, height)
     if masks == "box":
@@ -117,7 +117,7 @@ def _read(masks: str, record: SceneRecord) -> Scene:
 
 
 def _read_outline(file: Path, width: int, height: int) -> tuple[Box, Float[np.ndarray, "2 n"]]:
-    """Read the half-open box, and the outline's corners in pixels of the picture.
+    """Read the half-open box, and the outline's corners in pixels of the image.
 
     The file holds ``box_coord`` = (first row, last row, first column, last column), counted from 1, and
     ``obj_contour`` = x and y relative to the box's upper left corner.
@@ -136,5 +136,5 @@ def _read_outline(file: Path, width: int, height: int) -> tuple[Box, Float[np.nd
     rows = (min(max(round(y0) - 1, 0), height), min(max(round(y1), 0), height))
     if columns[0] >= columns[1] or rows[0] >= rows[1]:
         raise BadInput(f"expected a box within {width} × {height} pixels in {file}, got {(x0, y0, x1, y1)}; mend it")
-    # a corner on pixel 1 is at the centre of the first pixel, half a pixel from the picture's edge
+    # a corner on pixel 1 is at the centre of the first pixel, half a pixel from the image's edge
     return (columns[0], rows[0], columns[1], rows[1]), contour + np.array([[x0], [y0]]) - 0.5

@@ -1,6 +1,6 @@
 """Cut-outs: photographed objects with transparency, pasted on plates at a sensible size and place.
 
-The objects are the photographic stamps of Debian's ``tuxpaint-stamps-default``, or any folder of RGBA pictures
+The objects are the photographic stamps of Debian's ``tuxpaint-stamps-default``, or any folder of RGBA images
 with a table of labels. ``cutouts.csv`` beside this file names the stamps that were chosen by eye: photographs
 that belong to one of the nine classes. Game birds are left out as in the release's own list, and so are the
 dingo (a dog to the eye, a carnivore in the map), cartoons, toys and mirrored doubles.
@@ -22,7 +22,7 @@ from jaxtyping import Float, UInt8
 from bglab.catalogue import unknown_name
 from bglab.errors import BadInput, MissingData, UnknownName
 from bglab.files import data_root
-from bglab.images import PICTURE_SUFFIXES, box_of, read_cutout
+from bglab.images import IMAGE_SUFFIXES, box_of, read_cutout
 from bglab.labels import IMAGENET_TO_IN9, IN9_NAMES, OUTSIDE
 from bglab.scenes.scene import Rejection, Scene, SceneRecord, SceneSet, file_fingerprint
 from bglab.seeding import keyed_generator
@@ -34,15 +34,15 @@ Alpha = Float[np.ndarray, "h w"]
 _TABLE = Path(__file__).with_name("cutouts.csv")
 _STAMPS = Path("usr/share/tuxpaint/stamps")
 _STAMPS_CREDIT = (
-    "Objects: photographic stamps of Tux Paint, © 2002–2022 Bill Kendrick and contributors, GPL-2; single pictures "
+    "Objects: photographic stamps of Tux Paint, © 2002–2022 Bill Kendrick and contributors, GPL-2; single images "
     "are in the public domain or under Creative Commons, as the package's changelog lists them. "
 )
 _PLATES_CREDIT = (
-    "Plates: regions of the ImageNet photographs in foolbox and of scikit-image's sample pictures, "
+    "Plates: regions of the ImageNet photographs in foolbox and of scikit-image's sample images, "
     "and scenery of our own."
 )
 
-#: Share of the picture that the object's box takes, and the longest side it may have.
+#: Share of the image that the object's box takes, and the longest side it may have.
 _BOX_SHARE = (0.28, 0.5)
 _LONGEST = 0.92
 
@@ -77,7 +77,7 @@ def open_source(
     """Open cut-outs as scenes; nothing is decoded yet.
 
     Args:
-        path: A folder of RGBA pictures with ``labels.csv`` (columns file, label, and if wanted imagenet_index,
+        path: A folder of RGBA images with ``labels.csv`` (columns file, label, and if wanted imagenet_index,
             habitat), or the stamps' folder; empty finds the stamps where `bglab data fetch cutouts` or apt put them.
         uri: What was asked for.
         seed: Of plates, sizes and places.
@@ -101,7 +101,7 @@ def open_source(
     here = [row for row in rows if (root / row.file).is_file()]
     if not here:
         raise MissingData(
-            f"expected the pictures that {table.name} lists in {root}, but none of the {len(rows)} is there; "
+            f"expected the images that {table.name} lists in {root}, but none of the {len(rows)} is there; "
             "give the folder that they lie in"
         )
     cutouts = _with_ids(here, options.copies, table)
@@ -118,16 +118,16 @@ def open_source(
         crop_fraction=1.0,
         notices=(*_single_notice(here, options), *(() if is_stamps else _unlisted_notice(root, rows))),
         rejected=tuple(
-            Rejection(_scene_id(row), row.file, f"the picture is listed in {table.name} but is not there")
+            Rejection(_scene_id(row), row.file, f"the image is listed in {table.name} but is not there")
             for row in rows
             if row not in here
         ),
-        credit=(_STAMPS_CREDIT if is_stamps else "Objects: your own pictures. ") + _PLATES_CREDIT,
+        credit=(_STAMPS_CREDIT if is_stamps else "Objects: your own images. ") + _PLATES_CREDIT,
     )
 
 
 def _find(path: str) -> tuple[Path, Path]:
-    """Find the pictures' folder and their table of labels."""
+    """Find the images' folder and their table of labels."""
     if path:
         folder = Path(path).expanduser()
         if (folder / "labels.csv").is_file():
@@ -146,7 +146,7 @@ def _find(path: str) -> tuple[Path, Path]:
         )
     raise MissingData(
         f"expected Tux Paint's stamps in {data_root() / 'cutouts'} or /{_STAMPS}, but they are in neither; "
-        "run bglab data fetch cutouts (needs apt), or open cutouts:PATH on a folder of RGBA pictures with labels.csv"
+        "run bglab data fetch cutouts (needs apt), or open cutouts:PATH on a folder of RGBA images with labels.csv"
     )
 
 
@@ -162,7 +162,7 @@ def _read_table(table: Path) -> list[_Cutout]:
     column = "coarse_name" if table == _TABLE else "label"
     if not rows or not {"file", column} <= rows[0].keys():
         came = ", ".join(str(name) for name in rows[0]) if rows else "no row"
-        raise BadInput(f"expected the columns file,{column} in {table}, got {came}; add a header and a row a picture")
+        raise BadInput(f"expected the columns file,{column} in {table}, got {came}; add a header and a row per image")
     return [_cutout(row, column, f"line {line} of {table}") for line, row in enumerate(rows, start=2)]
 
 
@@ -195,12 +195,12 @@ def _scene_id(cutout: _Cutout) -> str:
 
 
 def _with_ids(rows: list[_Cutout], copies: int, table: Path) -> dict[str, _Cutout]:
-    """Give every scene its id; two pictures of one class and name cannot be told apart."""
+    """Give every scene its id; two images of one class and name cannot be told apart."""
     endings = ["", *(f"-copy{i}" for i in range(2, copies + 1))]
     named = [(_scene_id(row) + ending, row) for row in rows for ending in endings]
     for scene, count in Counter(scene for scene, _ in named).items():
         if count > 1:
-            raise BadInput(f"expected one picture called {scene} in {table}, got {count}; rename all but one")
+            raise BadInput(f"expected one image called {scene} in {table}, got {count}; rename all but one")
     return dict(named)
 
 
@@ -209,13 +209,13 @@ def _record(root: Path, scene: str, cutout: _Cutout) -> SceneRecord:
 
 
 def _unlisted_notice(root: Path, rows: list[_Cutout]) -> tuple[str, ...]:
-    """Say which pictures of the user's folder have no row."""
+    """Say which images of the user's folder have no row."""
     listed = {root / row.file for row in rows}
-    pictures_here = (p for p in sorted(root.rglob("*")) if p.suffix.lower() in PICTURE_SUFFIXES)
-    unlisted = [p.relative_to(root).as_posix() for p in pictures_here if p not in listed]
+    images_here = (p for p in sorted(root.rglob("*")) if p.suffix.lower() in IMAGE_SUFFIXES)
+    unlisted = [p.relative_to(root).as_posix() for p in images_here if p not in listed]
     if not unlisted:
         return ()
-    return (f"pictures without a row in labels.csv are left out: {len(unlisted)}, the first is {unlisted[0]}",)
+    return (f"images without a row in labels.csv are left out: {len(unlisted)}, the first is {unlisted[0]}",)
 
 
 def _single_notice(rows: list[_Cutout], options: _Options) -> tuple[str, ...]:
@@ -258,19 +258,19 @@ def _trimmed(file: Path) -> tuple[Colors, Alpha]:
     Raises:
         BadInput: If the file cannot be read, has no transparency, or shows nothing.
     """
-    picture, alpha = read_cutout(file)
+    image, alpha = read_cutout(file)
     x0, y0, x1, y1 = box_of(alpha > 0.5)
     if (x1 - x0) * (y1 - y0) < 16:
         raise BadInput(f"expected an object in {file}, but hardly any of it is opaque; cut it out again")
     window = np.s_[max(0, y0 - 2) : y1 + 2, max(0, x0 - 2) : x1 + 2]
     alpha = alpha[window]
-    return picture.transpose(1, 2, 0)[window] * alpha[..., None], alpha
+    return image.transpose(1, 2, 0)[window] * alpha[..., None], alpha
 
 
 def _scaled(
     colors: Colors, alpha: Alpha, size: int, share: float
 ) -> tuple[Float[np.ndarray, "rows columns 3"], Float[np.ndarray, "rows columns"]]:
-    """Resize a cut-out so that its box takes a share of the picture and fits inside it.
+    """Resize a cut-out so that its box takes a share of the image and fits inside it.
 
     Returns:
         Its colours, no longer multiplied by alpha, and its alpha.

@@ -1,4 +1,4 @@
-"""Any folder of pictures with masks or boxes."""
+"""Any folder of images with masks or boxes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bglab.errors import BadInput
-from bglab.images import PICTURE_SUFFIXES, Box, box_of, joined_box, read_picture
+from bglab.images import IMAGE_SUFFIXES, Box, box_of, joined_box, read_image
 from bglab.labels import IN9, IN9_NAMES, imagenet_names, synset_index
 from bglab.scenes.scene import Rejection, Scene, SceneRecord, SceneSet, file_fingerprint
 from bglab.scenes.sources._annotations import cut_out
@@ -34,7 +34,7 @@ _SYNSET = re.compile(r"n\d{8}")
 
 
 class _Labelled(NamedTuple):
-    """A picture, its class, and its ImageNet index or OUTSIDE."""
+    """An image, its class, and its ImageNet index or OUTSIDE."""
 
     file: Path
     name: str
@@ -50,11 +50,11 @@ class _Classes(NamedTuple):
 
 
 def open_source(path: str, *, uri: str, crop_fraction: str = "0.875") -> SceneSet:
-    """Open a folder of your own pictures.
+    """Open a folder of your own images.
 
-    Pictures lie in ``images/<class>/``, or anywhere in ``images/`` and in the table ``labels.csv``; masks lie
-    in ``masks/`` under the same names, as pictures or ``.npy``. A picture without a mask is cut out by GrabCut
-    if ``boxes.csv`` has its box; a picture with both keeps a box around the two. Boxes are half-open pixels;
+    Images lie in ``images/<class>/``, or anywhere in ``images/`` and in the table ``labels.csv``; masks lie
+    in ``masks/`` under the same names, as images or ``.npy``. An image without a mask is cut out by GrabCut
+    if ``boxes.csv`` has its box; an image with both keeps a box around the two. Boxes are half-open pixels;
     files in the tables are named relative to ``images/``.
 
     Where all classes are named like those of ImageNet-9 (``dog`` or ``00_dog``) or are WordNet ids of
@@ -71,25 +71,25 @@ def open_source(path: str, *, uri: str, crop_fraction: str = "0.875") -> SceneSe
     """
     root = find_folder(path, "folder", "give the folder that holds images/")
     fraction = _parse_fraction(crop_fraction)
-    labelled, rejected = _list_pictures(root)
-    classes = _find_classes(root, sorted({picture.name for picture in labelled}))
+    labelled, rejected = _list_images(root)
+    classes = _find_classes(root, sorted({image.name for image in labelled}))
     boxes = _read_boxes(root)
     masks = _list_masks(root)
     candidates: list[SceneRecord] = []
-    for picture in labelled:
-        name = _scene_name(root / "images", picture.file)
-        files = (picture.file, masks[name]) if name in masks else (picture.file,)
-        problem = empty_file(*files) or _without_mask(root, picture.file, name in masks, boxes)
+    for image in labelled:
+        name = _scene_name(root / "images", image.file)
+        files = (image.file, masks[name]) if name in masks else (image.file,)
+        problem = empty_file(*files) or _without_mask(root, image.file, name in masks, boxes)
         if problem:
-            rejected.append(Rejection(name, str(picture.file), problem))
+            rejected.append(Rejection(name, str(image.file), problem))
             continue
-        label = classes.labels[picture.name]
-        native = label if classes.space == "imagenet" else picture.native_label
+        label = classes.labels[image.name]
+        native = label if classes.space == "imagenet" else image.native_label
         candidates.append(SceneRecord(name, label, native, files))
     records, duplicates = without_duplicates(candidates)
     if not records:
         first = (*rejected, *duplicates)
-        raise BadInput(f"{_LAYOUT.format(root=root)}; got no usable picture: {first[0].reason if first else 'none'}")
+        raise BadInput(f"{_LAYOUT.format(root=root)}; got no usable image: {first[0].reason if first else 'none'}")
     used = {record.id: boxes[record.files[0]] for record in records if record.files[0] in boxes}
     return SceneSet(
         uri=uri,
@@ -114,8 +114,8 @@ def _parse_fraction(text: str) -> float:
     return fraction
 
 
-def _list_pictures(root: Path) -> tuple[list[_Labelled], list[Rejection]]:
-    """List the pictures that have a label, and reject those that have none."""
+def _list_images(root: Path) -> tuple[list[_Labelled], list[Rejection]]:
+    """List the images that have a label, and reject those that have none."""
     images = root / "images"
     if (root / "labels.csv").is_file():
         return _list_labelled(root)
@@ -125,12 +125,12 @@ def _list_pictures(root: Path) -> tuple[list[_Labelled], list[Rejection]]:
     labelled = [
         _Labelled(file, name, imagenet_index(file.stem)) for name in folders for file in list_files(images / name)
     ]
-    reason = "expected the picture in the folder of its class, got it beside them; move it"
+    reason = "expected the image in the folder of its class, got it beside them; move it"
     return labelled, [Rejection(file.stem, str(file), reason) for file in list_files(images)]
 
 
 def _list_labelled(root: Path) -> tuple[list[_Labelled], list[Rejection]]:
-    """List the pictures that labels.csv names; reject those it does not name."""
+    """List the images that labels.csv names; reject those it does not name."""
     images, table = root / "images", root / "labels.csv"
     labelled: list[_Labelled] = []
     for line, row in _read_table(table, ("file", "label")):
@@ -139,8 +139,8 @@ def _list_labelled(root: Path) -> tuple[list[_Labelled], list[Rejection]]:
             raise BadInput(f"expected an imagenet_index from 0 to 999 in line {line} of {table}, got '{native}'")
         index = int(native) if native else imagenet_index(Path(row["file"]).stem)
         labelled.append(_Labelled(images / row["file"], row["label"], index))
-    named = {picture.file for picture in labelled}
-    reason = f"expected the picture in {table}, but it is not listed there; add a line for it"
+    named = {image.file for image in labelled}
+    reason = f"expected the image in {table}, but it is not listed there; add a line for it"
     strange = [file for file in walk_files(images) if file not in named]
     return labelled, [Rejection(_scene_name(images, file), str(file), reason) for file in strange]
 
@@ -173,7 +173,7 @@ def _find_classes(root: Path, names: Sequence[str]) -> _Classes:
 
 
 def _read_boxes(root: Path) -> dict[Path, Box]:
-    """Read boxes.csv: picture → box; empty if there is none."""
+    """Read boxes.csv: image → box; empty if there is none."""
     table = root / "boxes.csv"
     boxes: dict[Path, Box] = {}
     if not table.is_file():
@@ -189,7 +189,7 @@ def _read_boxes(root: Path) -> dict[Path, Box]:
 
 def _list_masks(root: Path) -> dict[str, Path]:
     folder = root / "masks"
-    return {_scene_name(folder, file): file for file in walk_files(folder, {*PICTURE_SUFFIXES, ".npy"})}
+    return {_scene_name(folder, file): file for file in walk_files(folder, {*IMAGE_SUFFIXES, ".npy"})}
 
 
 def _scene_name(folder: Path, file: Path) -> str:
@@ -205,7 +205,7 @@ def _without_mask(root: Path, file: Path, has_mask: bool, boxes: Mapping[Path, B
 
 
 def _read(boxes: Mapping[str, Box], record: SceneRecord) -> Scene:
-    image = read_picture(record.files[0])
+    image = read_image(record.files[0])
     box = boxes.get(record.id)
     if len(record.files) == 2:
         mask = read_mask_for(image, record.files[1])

@@ -10,21 +10,21 @@ from bglab.labels import imagenet_names, imagenet_synsets, synset_index
 from bglab.scenes.scene import Rejection, Scene, SceneRecord, SceneSet, file_fingerprint
 from bglab.scenes.sources._annotations import cut_out, read_annotated, read_annotation
 from bglab.scenes.sources._folders import choose, without_duplicates
-from bglab.scenes.sources._imagenet_layout import REMEDY, Layout, Picture, find_layout, list_pictures
+from bglab.scenes.sources._imagenet_layout import REMEDY, ImageFile, Layout, find_layout, list_images
 
-#: How many pictures the split of ILSVRC 2012 has.
+#: How many images the split of ILSVRC 2012 has.
 _SIZES = {"val": 50_000, "train": 1_281_167}
 
 
 def open_source(path: str, *, uri: str, split: str = "val", masks: str = "grabcut") -> SceneSet:
-    """Open a split of ImageNet; annotations and pictures are read when a scene is.
+    """Open a split of ImageNet; annotations and images are read when a scene is.
 
-    Pictures lie in ``{split}/{WordNet id}/`` (torchvision) or in ``ILSVRC/Data/CLS-LOC/{split}/`` (Kaggle),
+    Images lie in ``{split}/{WordNet id}/`` (torchvision) or in ``ILSVRC/Data/CLS-LOC/{split}/`` (Kaggle),
     in folders of their class or flat; annotations in ``Annotations/CLS-LOC/{split}/``, beside either. Flat
-    pictures get their label from ``LOC_val_solution.csv`` or else from the annotation.
+    images get their label from ``LOC_val_solution.csv`` or else from the annotation.
 
-    The scene's box is the smallest one around all boxes of the picture's class; ImageNet counts pixels from 0
-    and includes both corners. A picture without annotation is rejected.
+    The scene's box is the smallest one around all boxes of the image's class; ImageNet counts pixels from 0
+    and includes both corners. An image without annotation is rejected.
 
     Args:
         path: Holds the layout above.
@@ -34,27 +34,27 @@ def open_source(path: str, *, uri: str, split: str = "val", masks: str = "grabcu
             union of the boxes themselves, as Time for a Background Check! does.
 
     Raises:
-        MissingData: If the pictures or the annotations are not there.
-        BadInput: If no picture has a known class and an annotation.
+        MissingData: If the images or the annotations are not there.
+        BadInput: If no image has a known class and an annotation.
         UnknownName: If an option has an unknown value.
     """
     choose("split", split, tuple(_SIZES))
     choose("masks", masks, ("grabcut", "box"))
     layout = find_layout(path, split)
-    candidates = list(list_pictures(layout))
+    candidates = list(list_images(layout))
     index = synset_index()
     usable = [c for c in candidates if c.annotation is not None and c.synset in index]
     if not usable:
         raise BadInput(
-            f"expected pictures of ImageNet's classes in {layout.pictures} with annotations in "
-            f"{layout.annotations}, got {len(candidates)} pictures and none with both; {REMEDY}"
+            f"expected images of ImageNet's classes in {layout.images} with annotations in "
+            f"{layout.annotations}, got {len(candidates)} images and none with both; {REMEDY}"
         )
     records, duplicates = without_duplicates(
-        SceneRecord(c.picture.stem, index[c.synset], index[c.synset], (c.picture, c.annotation))
+        SceneRecord(c.image.stem, index[c.synset], index[c.synset], (c.image, c.annotation))
         for c in usable
         if c.annotation is not None
     )
-    rejected = [Rejection(c.picture.stem, str(c.picture), why) for c in candidates if (why := _problem(c, layout))]
+    rejected = [Rejection(c.image.stem, str(c.image), why) for c in candidates if (why := _problem(c, layout))]
     return SceneSet(
         uri=uri,
         name=f"imagenet:{split}",
@@ -69,37 +69,37 @@ def open_source(path: str, *, uri: str, split: str = "val", masks: str = "grabcu
     )
 
 
-def _problem(candidate: Picture, layout: Layout) -> str:
-    """Say why a picture cannot become a scene; "" if it can."""
+def _problem(candidate: ImageFile, layout: Layout) -> str:
+    """Say why an image cannot become a scene; "" if it can."""
     if candidate.synset not in synset_index():
         got = f"'{candidate.synset}'" if candidate.synset else "none"
         return f"expected one of ImageNet's 1000 WordNet ids as its class, got {got}; rename its folder"
     if candidate.annotation is None:
-        return f"expected {candidate.picture.stem}.xml with its boxes in {layout.annotations}, got no such file"
+        return f"expected {candidate.image.stem}.xml with its boxes in {layout.annotations}, got no such file"
     return ""
 
 
-def _notices(split: str, candidates: list[Picture], records: list[SceneRecord]) -> tuple[str, ...]:
+def _notices(split: str, candidates: list[ImageFile], records: list[SceneRecord]) -> tuple[str, ...]:
     notices: list[str] = []
     classes = len({record.label for record in records})
     if len(candidates) != _SIZES[split] or classes != len(imagenet_synsets()):
         notices.append(
-            f"expected {_SIZES[split]:,} pictures in {len(imagenet_synsets()):,} classes of ImageNet's {split}, "
+            f"expected {_SIZES[split]:,} images in {len(imagenet_synsets()):,} classes of ImageNet's {split}, "
             f"got {len(candidates):,} in {classes:,}; the run goes on with these"
         )
     without_boxes = sum(c.annotation is None for c in candidates)
     if without_boxes:
-        notices.append(f"{without_boxes:,} of {len(candidates):,} pictures have no box annotation and take no part")
+        notices.append(f"{without_boxes:,} of {len(candidates):,} images have no box annotation and take no part")
     strange = sorted({c.synset for c in candidates if c.synset not in synset_index()})
     if strange:
-        notices.append(f"pictures of {', '.join(strange[:3]) or 'no class'} take no part: not among ImageNet's 1000")
+        notices.append(f"images of {', '.join(strange[:3]) or 'no class'} take no part: not among ImageNet's 1000")
     return tuple(notices)
 
 
 def _read(masks: str, record: SceneRecord) -> Scene:
-    picture, annotation = record.files
+    file, annotation = record.files
     synset = imagenet_synsets()[record.native_label]
-    image, inside = read_annotated(picture, read_annotation(annotation), synset, first=0)
+    image, inside = read_annotated(file, read_annotation(annotation), synset, first=0)
     box = box_of(inside)
-    mask = inside if masks == "box" else cut_out(image, box, picture)
+    mask = inside if masks == "box" else cut_out(image, box, file)
     return Scene(record.id, record.label, record.native_label, image, mask, box)

@@ -13,9 +13,9 @@ from jaxtyping import UInt8
 
 from bglab.catalogue import unknown_name
 from bglab.errors import BadInput, MissingData, UnknownName
-from bglab.images import Box, box_of, joined_box, read_picture
+from bglab.images import Box, box_of, joined_box, read_image
 from bglab.labels import IN9, IN9_NAMES
-from bglab.scenes.scene import PublishedPicture, Rejection, Scene, SceneRecord, SceneSet, file_fingerprint
+from bglab.scenes.scene import PublishedImage, Rejection, Scene, SceneRecord, SceneSet, file_fingerprint
 from bglab.scenes.sources._folders import (
     choose,
     class_notices,
@@ -55,17 +55,17 @@ _BLACK, _BLACKENED = 24, 32
 
 
 def open_source(path: str, *, uri: str, plates: str = "published", split: str = "val") -> SceneSet:
-    """Open the release: 450 pictures of each of nine classes, their masks, and seven variants of them.
+    """Open the release: 450 images of each of nine classes, their masks, and seven variants of them.
 
     Labels come from the class folders, ImageNet indices from the WordNet ids in the file names. The release
     has no boxes: the box is the smallest one around the mask, widened to the black rectangle of the published
-    Only-BG-B picture where that shows a larger one. A picture without a usable mask is rejected as a scene,
+    Only-BG-B image where that shows a larger one. An image without a usable mask is rejected as a scene,
     but its published variants can still be evaluated.
 
     Args:
         path: The folder ``bg_challenge``, or the one that holds it.
         uri: What the user asked for.
-        plates: ``published`` takes backgrounds for new compositions from the release's Only-BG-T pictures, as
+        plates: ``published`` takes backgrounds for new compositions from the release's Only-BG-T images, as
             the papers' challenge does; ``tiled`` tiles them from the original and its box.
         split: ``val``, the test set, is all that was released; ``train`` is there in sets that were rebuilt.
 
@@ -77,17 +77,17 @@ def open_source(path: str, *, uri: str, plates: str = "published", split: str = 
     choose("plates", plates, ("published", "tiled"))
     choose("split", split, ("val", "train"))
     root = _find_root(path, split)
-    pictures = root / "original" / split
-    classes = match_classes(pictures, _FOLDERS)
+    images = root / "original" / split
+    classes = match_classes(images, _FOLDERS)
     extras = ("only_bg_b", "only_bg_t") if plates == "published" else ("only_bg_b",)
     candidates: list[SceneRecord] = []
-    rejected = reject_unknown(pictures, classes)
+    rejected = reject_unknown(images, classes)
     for folder, label in classes.labels.items():
         found, unusable = _list_class(root, split, folder, label, extras)
         candidates += found
         rejected += unusable
     records, duplicates = without_duplicates(candidates)
-    # sizes of the pictures and masks, and which files each scene has, define the set; asking for every size
+    # sizes of the images and masks, and which files each scene has, define the set; asking for every size
     # would double the time that opening takes on a network disk
     defining = [record._replace(files=record.files[:2]) for record in records]
     present = digest([" ".join(file.parents[2].name for file in record.files) for record in records])
@@ -100,10 +100,10 @@ def open_source(path: str, *, uri: str, plates: str = "published", split: str = 
         read=_read,
         fingerprint=file_fingerprint(root, defining, present),
         crop_fraction=1.0,
-        notices=(*class_notices(pictures, classes), *_count_notices(root, split)),
+        notices=(*class_notices(images, classes), *_count_notices(root, split)),
         rejected=(*rejected, *duplicates),
         published=functools.partial(_published, root, split),
-        credit="ImageNet-9 (Xiao, Engstrom, Ilyas, Madry, ICLR 2021): pictures of ImageNet, no licence stated, "
+        credit="ImageNet-9 (Xiao, Engstrom, Ilyas, Madry, ICLR 2021): images of ImageNet, no licence stated, "
         "for non-commercial research.",
     )
 
@@ -119,19 +119,19 @@ def _find_root(path: str, split: str) -> Path:
 def _list_class(
     root: Path, split: str, folder: str, label: int, extras: Sequence[str]
 ) -> tuple[list[SceneRecord], list[Rejection]]:
-    """List one class: scenes whose files are there, and those that lack one."""
+    """List one class: scenes whose files are there, and those that missing one."""
     beside = {extra: set(list_names(root / extra / split / folder)) for extra in extras}
     records: list[SceneRecord] = []
     rejected: list[Rejection] = []
-    for picture in list_files(root / "original" / split / folder):
-        mask = root / "fg_mask" / split / folder / f"{picture.stem}.npy"
-        problem = empty_file(picture, mask)
+    for image in list_files(root / "original" / split / folder):
+        mask = root / "fg_mask" / split / folder / f"{image.stem}.npy"
+        problem = empty_file(image, mask)
         if problem:
-            rejected.append(Rejection(picture.stem, str(picture), problem))
+            rejected.append(Rejection(image.stem, str(image), problem))
             continue
-        more = (root / e / split / folder / picture.name for e, names in beside.items() if picture.name in names)
-        native = imagenet_index(picture.stem)
-        records.append(SceneRecord(picture.stem, label, native, (picture, mask, *more)))
+        more = (root / e / split / folder / image.name for e, names in beside.items() if image.name in names)
+        native = imagenet_index(image.stem)
+        records.append(SceneRecord(image.stem, label, native, (image, mask, *more)))
     return records, rejected
 
 
@@ -143,19 +143,19 @@ def _count_notices(root: Path, split: str) -> list[str]:
     if any(whole[folder] != _PER_CLASS for folder in _FOLDERS):
         got = ", ".join(f"{whole[c.folder]} {c.name}" for c in IN9)
         notices.append(
-            f"expected {_PER_CLASS} pictures in each of {len(IN9)} classes of {root.name}, got {got}; the run "
+            f"expected {_PER_CLASS} images in each of {len(IN9)} classes of {root.name}, got {got}; the run "
             "goes on with these, but its figures are not those of the release"
         )
     absent = [variant for variant, count in counts.items() if not count]
     if absent:
         notices.append(
-            f"{root.name} has no pictures of {', '.join(absent)}; these variants can be composed, but not opened "
+            f"{root.name} has no images of {', '.join(absent)}; these variants can be composed, but not opened "
             "as published"
         )
     for variant, count in counts.items():
         if count and count != whole:
             notices.append(
-                f"{root.name} has {count.total()} published pictures of {variant} but {whole.total()} originals; "
+                f"{root.name} has {count.total()} published images of {variant} but {whole.total()} originals; "
                 f"figures of {variant} rest on what is there"
             )
     return notices
@@ -170,7 +170,7 @@ def _count(root: Path, split: str, variant: str) -> dict[str, int]:
 def _read(record: SceneRecord) -> Scene:
     """Read one scene; a file lies in ``<variant>/<split>/<class>``, so its folder says what it is."""
     files = {file.parents[2].name: file for file in record.files}
-    image = read_picture(files["original"])
+    image = read_image(files["original"])
     mask = read_mask_for(image, files["fg_mask"])
     box = box_of(mask)
     if "only_bg_b" in files:
@@ -180,13 +180,13 @@ def _read(record: SceneRecord) -> Scene:
 
 
 def _read_same_size(image: UInt8[np.ndarray, "3 h w"], file: Path) -> UInt8[np.ndarray, "3 h w"]:
-    picture = read_picture(file)
-    if picture.shape != image.shape:
+    other = read_image(file)
+    if other.shape != image.shape:
         raise BadInput(
             f"expected {image.shape[2]} × {image.shape[1]} pixels, as the original has, in {file}, got "
-            f"{picture.shape[2]} × {picture.shape[1]}; restore it from the release"
+            f"{other.shape[2]} × {other.shape[1]}; restore it from the release"
         )
-    return picture
+    return other
 
 
 def widen_to_black(box: Box, image: UInt8[np.ndarray, "3 h w"], blackened: UInt8[np.ndarray, "3 h w"]) -> Box:
@@ -198,7 +198,7 @@ def widen_to_black(box: Box, image: UInt8[np.ndarray, "3 h w"], blackened: UInt8
     Args:
         box: Smallest half-open box around the mask.
         image: The original.
-        blackened: The published Only-BG-B picture of the same scene.
+        blackened: The published Only-BG-B image of the same scene.
 
     Returns:
         The wider box; ``box`` itself if the two do not make one black rectangle.
@@ -215,30 +215,30 @@ def widen_to_black(box: Box, image: UInt8[np.ndarray, "3 h w"], blackened: UInt8
     return wider if black[y0:y1, x0:x1].mean() >= 0.98 else box
 
 
-def _published(root: Path, split: str, variant: str) -> list[PublishedPicture]:
-    """List the release's own pictures of a variant, with labels from their class folders.
+def _published(root: Path, split: str, variant: str) -> list[PublishedImage]:
+    """List the release's own images of a variant, with labels from their class folders.
 
-    Names of mixed pictures say whose foreground and whose background they show. In ``mixed_rand`` the second
+    Names of mixed images say whose foreground and whose background they show. In ``mixed_rand`` the second
     part is wrong: the release names these files as in ``mixed_next``. Their donor is therefore unknown.
     """
     if variant not in PUBLISHED:
         raise UnknownName(unknown_name("published variant", variant, list(PUBLISHED)))
     folder = root / variant / split
-    pictures = [
+    images = [
         _parse_published(file, label, variant)
         for label, name in enumerate(_FOLDERS)
         for file in list_files(folder / name)
     ]
-    if not pictures:
+    if not images:
         raise MissingData(
-            f"expected the published pictures of {variant} in {folder}, got none; {_REMEDY}, or leave out "
+            f"expected the published images of {variant} in {folder}, got none; {_REMEDY}, or leave out "
             "--published to compose the variant"
         )
-    return pictures
+    return images
 
 
-def _parse_published(file: Path, label: int, variant: str) -> PublishedPicture:
+def _parse_published(file: Path, label: int, variant: str) -> PublishedImage:
     mixed = _MIXED.fullmatch(file.stem) if variant.startswith("mixed") else None
     scene = mixed["scene"] if mixed else file.stem
     donor = mixed["donor"] if mixed and variant != "mixed_rand" else ""
-    return PublishedPicture(scene, donor, file, label, imagenet_index(scene))
+    return PublishedImage(scene, donor, file, label, imagenet_index(scene))

@@ -1,16 +1,16 @@
 """``sample``: real photographs that come with pip packages, cut out along outlines of our own; no download.
 
-The pictures lie in the wheels of foolbox and scikit-image, which are found without being imported. What they
+The images lie in the wheels of foolbox and scikit-image, which are found without being imported. What they
 show, where, and which were left out and why, is written in ``data/sample/manifest.csv``:
 
 - ``imagenet_index``: empty where ImageNet has no such class and only the nine-class label is right;
-- ``box``: half-open, drawn by eye; empty for a picture that cannot serve as a scene (``note`` says why);
+- ``box``: half-open, drawn by eye; empty for an image that cannot serve as a scene (``note`` says why);
 - ``outline``, ``holes``: polygons along the object's edge and along gaps in it, ``|`` between polygons;
 - ``band``: pixels on either side of those edges within which GrabCut decides;
 - ``foreground``: polygons that are foreground as drawn: legs, mirrors and whatever else is thinner than the band;
 - ``refine``: switches of `masks.refine`.
 
-A picture without an outline is cut from its box alone, exactly as in the paper.
+An image without an outline is cut from its box alone, exactly as in the paper.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from jaxtyping import Bool, UInt8
 from bglab.catalogue import unknown_name
 from bglab.errors import MissingData, UnknownName
 from bglab.files import described_data
-from bglab.images import Box, grab_cut, polygon_mask, read_picture, refine
+from bglab.images import Box, grab_cut, polygon_mask, read_image, refine
 from bglab.labels import IN9_NAMES, OUTSIDE, imagenet_names
 from bglab.scenes.scene import Rejection, Scene, SceneRecord, SceneSet
 from bglab.seeding import digest
@@ -48,7 +48,7 @@ _CREDIT = (
 
 
 class _Entry(NamedTuple):
-    """One row of the manifest; ``box`` is None for a picture that was left out."""
+    """One row of the manifest; ``box`` is None for an image that was left out."""
 
     package: str
     file: str
@@ -67,7 +67,7 @@ class _Entry(NamedTuple):
 def open_source(path: str = "", *, uri: str) -> SceneSet:
     """Open the sample photographs.
 
-    The pictures are whole photographs, so preparing them only resizes (and cuts a wide one to its central
+    The images are whole photographs, so preparing them only resizes (and cuts a wide one to its central
     square); a further crop of 87.5 % would behead most of them.
 
     Args:
@@ -111,7 +111,7 @@ def _label(entry: _Entry, space: str) -> int:
 
 
 def _find(package: str, file: str) -> Path | None:
-    """Find a picture in an installed package without importing it."""
+    """Find an image in an installed package without importing it."""
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
         return None
@@ -132,7 +132,7 @@ def _notices(missing: Iterable[_Entry]) -> list[str]:
 
 
 def _rejections(entries: Iterable[_Entry], space: str) -> list[Rejection]:
-    """List the pictures that were looked at and left out; for the nine classes that is none of theirs."""
+    """List the images that were looked at and left out; for the nine classes that is none of theirs."""
     if space == "in9":
         return []
     return [
@@ -185,7 +185,7 @@ def _point(pair: str) -> tuple[float, float]:
 def _read(record: SceneRecord, entry: _Entry) -> Scene:
     """Read the photograph and cut it out."""
     assert entry.box is not None  # entries without a box have no record
-    image = read_picture(record.files[0])
+    image = read_image(record.files[0])
     mask = _mask(record.files[0], entry).copy()  # the cached one is shared
     return Scene(record.id, record.label, record.native_label, image, mask, entry.box)
 
@@ -193,7 +193,7 @@ def _read(record: SceneRecord, entry: _Entry) -> Scene:
 @functools.lru_cache(maxsize=32)
 def _mask(file: Path, entry: _Entry) -> Bool[np.ndarray, "h w"]:
     """Cut a photograph out once; GrabCut takes about a second, and widgets come back to the same scene."""
-    mask = _cut_out(read_picture(file), entry)
+    mask = _cut_out(read_image(file), entry)
     switches = set(entry.refine)
     mask = refine(mask, largest_only="largest_only" in switches, fill_holes="fill_holes" in switches)
     mask.setflags(write=False)

@@ -3,7 +3,7 @@
 The set has what no photograph can give: a known correlation between class and background (``rho``), a true
 mask, and the true background behind the object. It is what every metric is checked against, and enough data
 to train on a laptop. Each scene is drawn from its seed and id alone, so scene i never depends on the others,
-and rendering at another resolution gives the same picture.
+and rendering at another resolution gives the same image.
 
 ``Scene.plate`` is the scenery itself, without the object and its shadow. Only-BG-T of Noise or Signal (§2)
 has to guess what is behind the object by tiling a strip of background; here nothing needs to be guessed, so
@@ -47,8 +47,8 @@ class Dials:
         seed: Another seed gives other scenes.
         rho: Probability in [0, 1] that a scene gets its own class's scenery; otherwise the family is drawn
             uniformly from all nine, the own one included.
-        size: Side of the pictures in pixels, 32 to 1024.
-        foreground: Typical share of the picture that the object's box covers, 0.05 to 0.7; single scenes vary
+        size: Side of the images in pixels, 32 to 1024.
+        foreground: Typical share of the image that the object's box covers, 0.05 to 0.7; single scenes vary
             by up to a third, and long objects stop where the frame does.
         contrast: Of the object's colours about mid-grey, 0 to 2: 1 as drawn, 0 a flat grey silhouette. The
             scenery is untouched, and the object's colours never depend on it.
@@ -79,7 +79,7 @@ class Description(NamedTuple):
         species: What the class is drawn as, e.g. "big cat".
         mirrored: True if it faces left.
         turn: Degrees it is turned, clockwise.
-        share: Part of the picture its box is meant to cover.
+        share: Part of the image its box is meant to cover.
         at: Where its box lies in the free room, each in [0, 1]; (0.5, 1) is the middle of the lower edge.
         light: Direction of the light and its warmth.
     """
@@ -115,7 +115,7 @@ def open_source(
         rho: Share of scenes tied to their own scenery, 0–1.
         size: Side in pixels.
         seed: Any whole number.
-        foreground: Typical share of the picture that the object's box covers.
+        foreground: Typical share of the image that the object's box covers.
         contrast: Of the object's colours.
 
     Raises:
@@ -193,7 +193,7 @@ def describe(
     """Tell what a scene shows without rendering it: its scenery above all.
 
     A classifier that answers with the scenery's family is the perfect background reader; on Mixed-Rand it
-    must fall to chance, whatever it scores on the original pictures.
+    must fall to chance, whatever it scores on the original images.
 
     Args:
         scene: A record of the set, or an id.

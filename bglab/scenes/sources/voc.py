@@ -1,4 +1,4 @@
-"""PASCAL VOC 2012, as a single-label task: pictures whose objects all belong to one class."""
+"""PASCAL VOC 2012, as a single-label task: images whose objects all belong to one class."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ _REMEDY = "unpack VOCtrainval_11-May-2012.tar and give its folder VOCdevkit/VOC2
 
 
 def open_source(path: str, *, uri: str, split: str = "val", masks: str = "segmentation") -> SceneSet:
-    """Open VOC2012 (Time for a Background Check!, section 3, uses it with whole-picture labels).
+    """Open VOC2012 (Time for a Background Check!, section 3, uses it with whole-image labels).
 
-    A picture belongs to a class if all its annotated objects do; pictures of several classes are left out and
+    An image belongs to a class if all its annotated objects do; images of several classes are left out and
     counted in the notices. The box is the smallest one around all objects and, if masks are segmentations,
     around the mask too; VOC counts pixels from 1 and includes both corners.
 
@@ -52,13 +52,13 @@ def open_source(path: str, *, uri: str, split: str = "val", masks: str = "segmen
         path: The folder ``VOC2012``, ``VOCdevkit``, or the one that holds it.
         uri: What the user asked for.
         split: ``train``, ``val`` or ``trainval``.
-        masks: ``segmentation`` takes the class's pixels of ``SegmentationClass``, for the pictures that have
+        masks: ``segmentation`` takes the class's pixels of ``SegmentationClass``, for the images that have
             one; the white rim around objects (255, undecided) counts as background, as it also marks objects
-            too small or too dense to outline. ``box`` takes the union of the boxes, for all pictures.
+            too small or too dense to outline. ``box`` takes the union of the boxes, for all images.
 
     Raises:
         MissingData: If the folder or the split's list is not there.
-        BadInput: If no picture has objects of one class only.
+        BadInput: If no image has objects of one class only.
         UnknownName: If an option has an unknown value.
     """
     choose("split", split, ("train", "val", "trainval"))
@@ -75,7 +75,7 @@ def open_source(path: str, *, uri: str, split: str = "val", masks: str = "segmen
             records.append(found)
     if not records:
         first = f"; the first problem: {rejected[0].reason}" if rejected else ""
-        raise BadInput(f"expected pictures with objects of one class in {root}, got none of {len(names)}{first}")
+        raise BadInput(f"expected images with objects of one class in {root}, got none of {len(names)}{first}")
     mixed = len(names) - len(records) - len(rejected)
     return SceneSet(
         uri=uri,
@@ -85,11 +85,11 @@ def open_source(path: str, *, uri: str, split: str = "val", masks: str = "segmen
         records=tuple(records),
         read=functools.partial(_read, masks),
         fingerprint=file_fingerprint(root, records, split, masks),
-        notices=(f"{mixed:,} of {len(names):,} pictures show objects of several classes and are left out",)
+        notices=(f"{mixed:,} of {len(names):,} images show objects of several classes and are left out",)
         if mixed
         else (),
         rejected=tuple(rejected),
-        credit="PASCAL VOC 2012 (Everingham et al.): pictures from Flickr, under the terms of their owners.",
+        credit="PASCAL VOC 2012 (Everingham et al.): images from Flickr, under the terms of their owners.",
     )
 
 
@@ -105,37 +105,35 @@ def _find_root(path: str) -> Path:
 def _read_split(root: Path, task: str, split: str) -> list[str]:
     file = root / "ImageSets" / task / f"{split}.txt"
     if not file.is_file():
-        raise MissingData(f"expected the list of {split} pictures in {file}, but there is no such file; {_REMEDY}")
+        raise MissingData(f"expected the list of {split} images in {file}, but there is no such file; {_REMEDY}")
     return [line.split()[0] for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
 def _list_scene(root: Path, name: str, masks: str) -> SceneRecord | Rejection | None:
-    """List one picture; None if its objects are of several classes."""
-    picture, annotation = root / "JPEGImages" / f"{name}.jpg", root / "Annotations" / f"{name}.xml"
-    files = [picture, annotation]
+    """List one image; None if its objects are of several classes."""
+    image, annotation = root / "JPEGImages" / f"{name}.jpg", root / "Annotations" / f"{name}.xml"
+    files = [image, annotation]
     if masks == "segmentation":
         files.append(root / "SegmentationClass" / f"{name}.png")
     problem = empty_file(*files)
     if problem:
-        return Rejection(name, str(picture), problem)
+        return Rejection(name, str(image), problem)
     try:
         shown = {found.name for found in read_annotation(annotation).objects}
     except BadInput as broken:
-        return Rejection(name, str(picture), str(broken))
+        return Rejection(name, str(image), str(broken))
     if len(shown) > 1:
         return None
     (only,) = shown or {""}
     if only not in CLASSES:
         got = f"'{only}'" if only else "no object"
-        return Rejection(
-            name, str(picture), f"expected objects of VOC's 20 classes in {annotation}, got {got}; mend it"
-        )
+        return Rejection(name, str(image), f"expected objects of VOC's 20 classes in {annotation}, got {got}; mend it")
     return SceneRecord(name, CLASSES.index(only), files=tuple(files))
 
 
 def _read(masks: str, record: SceneRecord) -> Scene:
-    picture, annotation = record.files[:2]
-    image, inside = read_annotated(picture, read_annotation(annotation), CLASSES[record.label], first=1)
+    file, annotation = record.files[:2]
+    image, inside = read_annotated(file, read_annotation(annotation), CLASSES[record.label], first=1)
     box = box_of(inside)
     if masks == "box":
         return Scene(record.id, record.label, record.native_label, image, inside, box)
@@ -151,7 +149,7 @@ def _read_segmentation(file: Path, label: int, image: UInt8[np.ndarray, "3 h w"]
     except (OSError, SyntaxError, ValueError) as problem:
         raise BadInput(f"expected a segmentation in {file}, but reading it failed ({problem}); restore it") from None
     if mode not in {"P", "L"}:
-        raise BadInput(f"expected palette indices in {file}, got a picture of mode {mode}; restore the original")
+        raise BadInput(f"expected palette indices in {file}, got an image of mode {mode}; restore the original")
     mask = indices == label + 1
     check_mask(mask, image, file)
     return mask

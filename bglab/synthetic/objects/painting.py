@@ -1,7 +1,7 @@
 """Painting: from a drawing to antialiased colours, light and shade, and the shadow it casts.
 
 Parts are painted as numbers on an enlarged canvas and looked up in a palette, so the coverage of every pixel is
-counted, not estimated; light is then added at the picture's own resolution.
+counted, not estimated; light is then added at the image's own resolution.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _SOBEL = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]], dtype=np.float32)
 
 
 class Placement(NamedTuple):
-    """Where an object goes: what turns its own coordinates into fractions of the picture.
+    """Where an object goes: what turns its own coordinates into fractions of the image.
 
     Attributes:
         matrix: Scale, turn and mirroring, to be applied to row vectors.
@@ -32,7 +32,7 @@ class Placement(NamedTuple):
 
     @property
     def scale(self) -> float:
-        """Fraction of the picture's side that a unit of the drawing spans."""
+        """Fraction of the image's side that a unit of the drawing spans."""
         return float(np.hypot(*self.matrix[0]))
 
 
@@ -77,7 +77,7 @@ def place(
         drawing: What to place.
         mirrored: Face left instead of right.
         turn: Degrees, clockwise.
-        share: Part of the picture that the box should cover; long objects get less if the frame is too narrow.
+        share: Part of the image that the box should cover; long objects get less if the frame is too narrow.
         margin: Least distance of the object from the frame, as a fraction of its side.
         at: Where in the free room the box goes, each in [0, 1]; (0.5, 1) is the middle of the lower edge.
     """
@@ -101,7 +101,7 @@ def paint(
     Args:
         drawing: What to paint.
         placement: Where it goes.
-        size: Side of the picture in pixels.
+        size: Side of the image in pixels.
         light: Lights the object from one side.
         phase: Which part of the coat's texture is used, each in [0, 1].
         contrast: 1 as drawn; 0 a flat grey shape; 2 twice the distance from mid-grey.
@@ -183,7 +183,7 @@ def _palette(drawing: Drawing) -> UInt64[np.ndarray, " p"]:
 def _averaged(
     palette: UInt64[np.ndarray, " p"], parts: UInt8[np.ndarray, "s t"], width: int, height: int
 ) -> Float[np.ndarray, "6 h w"]:
-    """Look the parts' numbers up and average over each pixel of the picture."""
+    """Look the parts' numbers up and average over each pixel of the image."""
     layers = palette.take(parts).view(np.uint8).reshape(*parts.shape, 8)
     layers = cv2.resize(layers, (width, height), interpolation=cv2.INTER_AREA)
     return np.array(cv2.split(layers)[:6], dtype=np.float32)
@@ -200,7 +200,7 @@ def _add_pattern(
     corner: Int[np.ndarray, "2"],
 ) -> None:
     """Lay the coat's texture, which moves and turns with the object, over the parts that show it."""
-    # a tile no finer than the pixels of the picture, or thin stripes would alias
+    # a tile no finer than the pixels of the image, or thin stripes would alias
     side, units_a_pixel = TILE, 1 / (size * placement.scale)
     while side > 16 and side * units_a_pixel > drawing.pattern_scale:
         side //= 2

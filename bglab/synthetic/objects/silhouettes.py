@@ -20,7 +20,7 @@ class Species(NamedTuple):
     Attributes:
         draw: Draws one, facing right, with proportions and colours of its own.
         turns: Range of degrees by which it is turned, clockwise.
-        stands: True if it belongs in the lower part of the picture.
+        stands: True if it belongs in the lower part of the image.
     """
 
     draw: Callable[[np.random.Generator], Drawing]

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from bglab.errors import MissingData
-from bglab.images import Box, open_picture
+from bglab.images import Box, open_image
 from bglab.synthetic.textures import window
 
 Color = tuple[int, int, int]
@@ -50,7 +50,7 @@ class Photo(Paint):
         file: Its path within the package.
         box: The region, half-open, in pixels.
         tint: Colours that stand for black and for white, for grey photographs; empty keeps their own.
-        calm: Blur in pixels of a picture of 256, for regions whose grain would be enlarged.
+        calm: Blur in pixels of an image of 256, for regions whose grain would be enlarged.
     """
 
     package: str
@@ -85,7 +85,7 @@ class Mottled(Paint):
         texture: Which noise (see `bglab.synthetic.textures`).
         zoom: Its magnification, at least 0.5.
         grain: Strength of fine grain, in grey levels.
-        calm: Blur in pixels of a picture of 256.
+        calm: Blur in pixels of an image of 256.
     """
 
     dark: Color
@@ -191,7 +191,7 @@ def photograph(package: str, file: str) -> UInt8[np.ndarray, "h w 3"]:
     """Read a photograph that comes with a pip package, without importing the package.
 
     Raises:
-        MissingData: If the package is not installed, or has no such picture.
+        MissingData: If the package is not installed, or has no such image.
     """
     spec = importlib.util.find_spec(package)
     path = None if spec is None or spec.origin is None else Path(spec.origin).parent / file
@@ -200,9 +200,9 @@ def photograph(package: str, file: str) -> UInt8[np.ndarray, "h w 3"]:
             f"expected the photograph {file} of the pip package {package} for a plate, but it is not installed; "
             "run pip install 'bglab[demo]', or open cutouts?plates=drawn, which needs no photographs"
         )
-    picture = np.array(open_picture(path))
-    picture.setflags(write=False)
-    return picture
+    image = np.array(open_image(path))
+    image.setflags(write=False)
+    return image
 
 
 def _random_part(
@@ -219,7 +219,7 @@ def _random_part(
 
 
 def _calm(colors: Colors, blur: float) -> Colors:
-    """Blur by so many pixels of a picture 256 wide; 0 changes nothing."""
+    """Blur by so many pixels of an image 256 wide; 0 changes nothing."""
     return cv2.GaussianBlur(colors, (0, 0), blur * colors.shape[1] / 256) if blur else colors
 
 

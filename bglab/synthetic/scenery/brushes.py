@@ -1,4 +1,4 @@
-"""Brushes: what scenery is painted with; all lengths are fractions of the picture's side, y points down."""
+"""Brushes: what scenery is painted with; all lengths are fractions of the image's side, y points down."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bglab.synthetic.objects.outlines import Color, Outline
 from bglab.synthetic.textures import texture
 
 Tones = Float[np.ndarray, "3 h w"]
-Picture = UInt8[np.ndarray, "h w 3"]
+Canvas = UInt8[np.ndarray, "h w 3"]
 Amount = Float[np.ndarray, "#h w"]
 Outlines = Float[np.ndarray, "k _ 2"]
 Colors = Num[np.ndarray, "k 3"]
@@ -22,7 +22,7 @@ _FRACTION_BITS = 4
 
 
 def gradient(size: int, *stops: tuple[float, Color]) -> Tones:
-    """Fill a picture from top to bottom through colours at given heights."""
+    """Fill an image from top to bottom through colours at given heights."""
     y = (np.arange(size) + 0.5) / size
     heights = [stop[0] for stop in stops]
     columns = np.array([np.interp(y, heights, [stop[1][k] for stop in stops]) for k in range(3)], dtype=np.float32)
@@ -46,43 +46,43 @@ def smoothstep(values: Amount, low: float, high: float) -> Amount:
     return t * t * (3 - 2 * t)
 
 
-def to_picture(tones: Tones) -> Picture:
+def to_image(tones: Tones) -> Canvas:
     """Round to 8 bits, with the colours of a pixel side by side as OpenCV draws them."""
     return cv2.merge(list(np.clip(tones + np.float32(0.5), 0, 255).astype(np.uint8)))
 
 
-def to_tones(picture: Picture) -> Tones:
+def to_tones(image: Canvas) -> Tones:
     """Go back to numbers that light can be multiplied into."""
-    return np.array(cv2.split(picture), dtype=np.float32)
+    return np.array(cv2.split(image), dtype=np.float32)
 
 
-def fill(picture: Picture, outline: Outline, color: Color) -> None:
+def fill(image: Canvas, outline: Outline, color: Color) -> None:
     """Fill an outline, antialiased."""
-    cv2.fillPoly(picture, [_fixed(outline, picture.shape[0])], color, cv2.LINE_AA, _FRACTION_BITS)
+    cv2.fillPoly(image, [_fixed(outline, image.shape[0])], color, cv2.LINE_AA, _FRACTION_BITS)
 
 
-def fill_alike(picture: Picture, outlines: Outlines, color: Color) -> None:
+def fill_alike(image: Canvas, outlines: Outlines, color: Color) -> None:
     """Fill many outlines that do not overlap in one colour and one go."""
-    cv2.fillPoly(picture, list(_fixed(outlines, picture.shape[0])), color, cv2.LINE_AA, _FRACTION_BITS)
+    cv2.fillPoly(image, list(_fixed(outlines, image.shape[0])), color, cv2.LINE_AA, _FRACTION_BITS)
 
 
-def fill_each(picture: Picture, outlines: Outlines, colors: Colors) -> None:
+def fill_each(image: Canvas, outlines: Outlines, colors: Colors) -> None:
     """Fill many outlines of equally many corners, antialiased, in order."""
-    fill_stacks(picture, [(outlines, 1.0)], colors)
+    fill_stacks(image, [(outlines, 1.0)], colors)
 
 
-def fill_stacks(picture: Picture, layers: Sequence[tuple[Outlines, float]], colors: Colors) -> None:
+def fill_stacks(image: Canvas, layers: Sequence[tuple[Outlines, float]], colors: Colors) -> None:
     """Fill many things that are each made of a stack of outlines; a later thing covers an earlier one.
 
     Args:
-        picture: What to paint on.
+        image: What to paint on.
         layers: One outline a thing, and the factor by which the thing's colour is shaded there.
         colors: Of each thing.
     """
-    stacks = [(_fixed(outlines, picture.shape[0]), shades(colors, tone).tolist()) for outlines, tone in layers]
+    stacks = [(_fixed(outlines, image.shape[0]), shades(colors, tone).tolist()) for outlines, tone in layers]
     for k in range(len(colors)):
         for outlines, tones in stacks:
-            cv2.fillPoly(picture, [outlines[k]], tones[k], cv2.LINE_AA, _FRACTION_BITS)
+            cv2.fillPoly(image, [outlines[k]], tones[k], cv2.LINE_AA, _FRACTION_BITS)
 
 
 class Sprite(NamedTuple):
@@ -100,14 +100,14 @@ class Sprite(NamedTuple):
 
 
 def fill_sprite(
-    picture: Picture, sprite: Sprite, at: tuple[float, float], scale: tuple[float, float], color: Color
+    image: Canvas, sprite: Sprite, at: tuple[float, float], scale: tuple[float, float], color: Color
 ) -> None:
     """Paint a sprite once, in shades of one colour."""
-    fixed, base = _fixed(sprite.points * scale + at, picture.shape[0]), np.array(color)
+    fixed, base = _fixed(sprite.points * scale + at, image.shape[0]), np.array(color)
     tones = np.minimum(sprite.tones, 1) * base + np.maximum(sprite.tones - 1, 0) * (255 - base)
     start = 0
     for stop, tone in zip(sprite.stops, tones.tolist(), strict=True):
-        cv2.fillPoly(picture, [fixed[start:stop]], tone, cv2.LINE_AA, _FRACTION_BITS)
+        cv2.fillPoly(image, [fixed[start:stop]], tone, cv2.LINE_AA, _FRACTION_BITS)
         start = stop
 
 
@@ -132,12 +132,12 @@ def shades(colors: Colors, factor: float) -> Colors:
     return colors * factor if factor <= 1 else colors + (255 - colors) * (factor - 1)
 
 
-def soften(picture: Picture, radius: float) -> Picture:
+def soften(image: Canvas, radius: float) -> Canvas:
     """Blur as a lens does what is out of focus."""
-    reach = 2 * round(radius * picture.shape[0]) + 1
+    reach = 2 * round(radius * image.shape[0]) + 1
     if reach < 3:
-        return picture
-    return cv2.GaussianBlur(picture, (reach, reach), 0, borderType=cv2.BORDER_REFLECT)
+        return image
+    return cv2.GaussianBlur(image, (reach, reach), 0, borderType=cv2.BORDER_REFLECT)
 
 
 def ground(
@@ -147,7 +147,7 @@ def ground(
 
     Args:
         rng: Chooses the part of the texture.
-        size: Side of the picture in pixels.
+        size: Side of the image in pixels.
         name: Which texture.
         horizon: Height of the horizon.
         grain: Above 1 for a finer texture.
@@ -203,7 +203,7 @@ def blades(
 
 
 def ragged(rng: np.random.Generator, count: int, y: float, height: float, *, steps: bool = False) -> Outline:
-    """Draw a skyline across the picture and close it along the bottom."""
+    """Draw a skyline across the image and close it along the bottom."""
     x = np.linspace(-0.05, 1.05, count)
     crest = y - height * rng.random(count)
     if steps:
@@ -213,7 +213,7 @@ def ragged(rng: np.random.Generator, count: int, y: float, height: float, *, ste
 
 
 def wavy(rng: np.random.Generator, y: float, height: float, waves: float) -> Outline:
-    """Draw a soft rolling line across the picture and close it along the bottom."""
+    """Draw a soft rolling line across the image and close it along the bottom."""
     x = np.linspace(-0.02, 1.02, 40)
     phases = rng.random(2) * 2 * np.pi
     crest = y + height * (

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bglab.synthetic.scenery.brushes import Picture
+from bglab.synthetic.scenery.brushes import Canvas
 from bglab.synthetic.scenery.habitats import jungle, leaf, reef, stage
 from bglab.synthetic.scenery.landscapes import desert, forest, lawn, sky, street
 
@@ -16,12 +16,12 @@ class Family(NamedTuple):
     """One family of scenery.
 
     Attributes:
-        paint: Paints one of it at a resolution; the picture is the same at any.
+        paint: Paints one of it at a resolution; the image is the same at any.
         flat: Height of shadows on its ground relative to the object; 0 where they fall on a wall behind.
         shadow: Darkness of shadows, in [0, 1].
     """
 
-    paint: Callable[[np.random.Generator, int], Picture]
+    paint: Callable[[np.random.Generator, int], Canvas]
     flat: float
     shadow: float
 

@@ -11,8 +11,8 @@ from jaxtyping import Float
 from bglab.synthetic.objects.coats import blend, jitter, pick, shaded
 from bglab.synthetic.objects.outlines import Color, Outline, blob, limb, oval, polygon, turned
 from bglab.synthetic.scenery.brushes import (
+    Canvas,
     Colors,
-    Picture,
     Sprite,
     blend_in,
     fill,
@@ -28,7 +28,7 @@ from bglab.synthetic.scenery.brushes import (
     scattered,
     soften,
     tints,
-    to_picture,
+    to_image,
     to_tones,
     wavy,
 )
@@ -37,7 +37,7 @@ from bglab.synthetic.textures import glow_at, window
 ROUND = oval(0, 0, 1, 1)
 
 
-def leaf(rng: np.random.Generator, size: int) -> Picture:
+def leaf(rng: np.random.Generator, size: int) -> Canvas:
     """Paint a leaf in close-up: midrib, side veins, dew, and bokeh behind it."""
     green = jitter(rng, ((96, 160, 54), (140, 176, 60), (62, 134, 70))[pick(rng, 3)], 12)
     behind = _bokeh(rng, size)
@@ -45,7 +45,7 @@ def leaf(rng: np.random.Generator, size: int) -> Picture:
     tones = gradient(size, (0, shaded(green, 1.16)), (1, shaded(green, 0.7)))
     blend_in(tones, (230, 246, 150), 0.45 * glow_at(size, rng.uniform(0.1, 0.9), rng.uniform(0.3, 0.6)))
     modulate(tones, window(rng, "mottle", size), 0.22)
-    blade = to_picture(tones)
+    blade = to_image(tones)
     for shift, tone in ((0.008, 0.62), (0.0, 1.34)):
         for vein in _veins():
             outlines = turned(vein.reshape(-1, 2), turn, (0, 0)).reshape(vein.shape) + root
@@ -53,7 +53,7 @@ def leaf(rng: np.random.Generator, size: int) -> Picture:
     inside = np.zeros((size, size, 3), dtype=np.uint8)
     fill(inside, turned(_LEAF_RIM, turn, (0, 0)) + root, (255, 255, 255))
     share = to_tones(inside) * np.float32(1 / 255)
-    picture = to_picture(to_tones(behind) * (1 - share) + to_tones(blade) * share)
+    image = to_image(to_tones(behind) * (1 - share) + to_tones(blade) * share)
     count = pick(rng, 8)
     drops = np.array([0.1, root[1] - 0.16]) + rng.random((count, 2)) * (0.8, 0.36)
     radii = np.full((count, 1), 0.017)
@@ -62,8 +62,8 @@ def leaf(rng: np.random.Generator, size: int) -> Picture:
         (scattered(0.78 * ROUND + 0.12, drops, radii), 1.3),
         (scattered(0.28 * ROUND - 0.34, drops, radii), 1.95),
     ]
-    fill_stacks(picture, layers, np.full((count, 3), green))
-    return picture
+    fill_stacks(image, layers, np.full((count, 3), green))
+    return image
 
 
 #: Outline of the leaf around the middle of its midrib.
@@ -86,19 +86,19 @@ def _veins() -> tuple[Float[np.ndarray, "k n 2"], Float[np.ndarray, "1 n 2"]]:
     return np.stack(lines), midrib[None]
 
 
-def _bokeh(rng: np.random.Generator, size: int) -> Picture:
+def _bokeh(rng: np.random.Generator, size: int) -> Canvas:
     """Paint discs of light far out of focus."""
     far = jitter(rng, ((60, 96, 50), (150, 170, 90), (96, 120, 110), (120, 100, 60))[pick(rng, 4)], 12)
-    picture = to_picture(gradient(size, (0, shaded(far, 1.15)), (1, shaded(far, 0.7))))
+    image = to_image(gradient(size, (0, shaded(far, 1.15)), (1, shaded(far, 0.7))))
     x, y, radius, warm = rng.random((4, 11))
     discs = scattered(ROUND, np.array([x, 0.75 * y]).T, (0.05 + 0.09 * radius)[:, None])
     light = np.where(warm[:, None] < 0.6, (255, 246, 190), (236, 150, 130))
     share = (0.25 + 0.3 * warm)[:, None]
-    fill_each(picture, discs, np.array(far) * (1 - share) + light * share)
-    return soften(picture, 0.02)
+    fill_each(image, discs, np.array(far) * (1 - share) + light * share)
+    return soften(image, 0.02)
 
 
-def stage(rng: np.random.Generator, size: int) -> Picture:
+def stage(rng: np.random.Generator, size: int) -> Canvas:
     """Paint a stage: heavy curtain in folds, boards in perspective, a spotlight."""
     edge = rng.uniform(0.6, 0.7)
     cloth = jitter(rng, ((168, 26, 36), (132, 20, 52), (40, 52, 120), (96, 36, 110))[pick(rng, 4)], 12)
@@ -113,33 +113,33 @@ def stage(rng: np.random.Generator, size: int) -> Picture:
     boards = gradient(size, (edge, shaded(wood, 0.62)), (edge + 0.03, shaded(wood, 0.85)), (1, wood))[:, first:]
     modulate(boards, ground(rng, size, "streak", edge - 0.04, 1.4)[-boards.shape[1] :], 0.55)
     tones[:, first:] = boards
-    picture = to_picture(tones)
+    image = to_image(tones)
     if rng.random() < 0.6:
-        _valance(picture, cloth)
+        _valance(image, cloth)
     k = np.arange(-9, 10)[:, None]
     seams = np.array([(0.5, edge), (0.503, edge), (0.508, 1.01), (0.5, 1.01)]) + np.zeros((19, 1, 1))
     seams[..., 0] += k * np.array([0.07, 0.07, 0.19, 0.19])
-    fill_alike(picture, seams, shaded(wood, 0.45))
-    fill(picture, polygon((0, edge - 0.014), (1, edge - 0.014), (1, edge), (0, edge)), (206, 166, 82))
-    return _spotlit(picture, rng.uniform(0.3, 0.7))
+    fill_alike(image, seams, shaded(wood, 0.45))
+    fill(image, polygon((0, edge - 0.014), (1, edge - 0.014), (1, edge), (0, edge)), (206, 166, 82))
+    return _spotlit(image, rng.uniform(0.3, 0.7))
 
 
-def _spotlit(picture: Picture, x: float) -> Picture:
+def _spotlit(image: Canvas, x: float) -> Canvas:
     """Leave only a warm pool of light."""
-    tones, high = to_tones(picture), glow_at(picture.shape[0], x, 0.5)
-    tones *= np.float32(0.42) + np.float32(0.75) * high + np.float32(0.25) * glow_at(picture.shape[0], x, 0.9)
+    tones, high = to_tones(image), glow_at(image.shape[0], x, 0.5)
+    tones *= np.float32(0.42) + np.float32(0.75) * high + np.float32(0.25) * glow_at(image.shape[0], x, 0.9)
     blend_in(tones, (255, 236, 190), np.float32(0.16) * high)
-    return to_picture(tones)
+    return to_image(tones)
 
 
-def _valance(picture: Picture, cloth: Color) -> None:
+def _valance(image: Canvas, cloth: Color) -> None:
     """Hang a short scalloped curtain with a golden fringe along the top."""
     for x in (0.125, 0.375, 0.625, 0.875):
         for radius, color in ((0.155, (214, 174, 84)), (0.135, shaded(cloth, 0.85)), (0.07, shaded(cloth, 1.06))):
-            fill(picture, oval(x, -0.02, 0.98 * radius, 1.08 * radius), color)
+            fill(image, oval(x, -0.02, 0.98 * radius, 1.08 * radius), color)
 
 
-def jungle(rng: np.random.Generator, size: int) -> Picture:
+def jungle(rng: np.random.Generator, size: int) -> Canvas:
     """Paint a jungle: leaf upon leaf from the dim depth to the bright front, lianas, shafts of light."""
     deep = jitter(rng, (28, 62, 40), 8)
     light = blend(deep, (214, 236, 150), rng.uniform(0.25, 0.6))
@@ -147,17 +147,17 @@ def jungle(rng: np.random.Generator, size: int) -> Picture:
     blend_in(tones, (236, 250, 180), 0.7 * glow_at(size, rng.uniform(0.2, 0.8), rng.uniform(-0.1, 0.3)))
     modulate(tones, window(rng, "mottle", size), 0.7)
     modulate(tones, np.float32(1) - glow_at(size, 0.5, 1.2), 0.5)
-    picture = to_picture(tones)
+    image = to_image(tones)
     for depth in range(3):
         bright = (0.3, 0.62, 1.0)[depth]
         for _ in range(1 + (depth < 2)):
             x, sway = rng.random(), rng.uniform(-0.1, 0.1)
             curve = [(x, -0.05), (x + sway, 0.4), (x - 0.4 * sway, rng.uniform(0.6, 1.1))]
-            fill(picture, limb(curve, [0.006 + 0.004 * depth] * 3), blend(deep, (126, 106, 66), bright))
+            fill(image, limb(curve, [0.006 + 0.004 * depth] * 3), blend(deep, (126, 106, 66), bright))
         colors = tints(rng, 10, (36, 96, 44), (112, 168, 60), 12)
-        _foliage(rng, picture, depth, np.array(deep) * (1 - bright) + colors * bright)
-        picture = soften(picture, (0.02, 0.01, 0.0)[depth])
-    return picture
+        _foliage(rng, image, depth, np.array(deep) * (1 - bright) + colors * bright)
+        image = soften(image, (0.02, 0.01, 0.0)[depth])
+    return image
 
 
 @functools.cache
@@ -176,7 +176,7 @@ def _fronds() -> tuple[tuple[tuple[Outline, float], ...], ...]:
     return ((broad, 1.0), (upper, 1.1), (rib, 1.35)), ((combs[0], 1.1), (combs[1], 0.85), (rib * (1.1, 1), 1.2))
 
 
-def _foliage(rng: np.random.Generator, picture: Picture, depth: int, colors: Colors) -> None:
+def _foliage(rng: np.random.Generator, image: Canvas, depth: int, colors: Colors) -> None:
     """Scatter leaves: far ones anywhere, near ones mostly from the rim inwards."""
     count = len(colors)
     u, v, swing, where, long = rng.random((5, count))
@@ -186,10 +186,10 @@ def _foliage(rng: np.random.Generator, picture: Picture, depth: int, colors: Col
     broad = round(0.65 * count)
     for kind, part in enumerate((slice(0, broad), slice(broad, count))):
         layers = [(scattered(outline, at[part], scale[part], toward[part]), tone) for outline, tone in _fronds()[kind]]
-        fill_stacks(picture, layers if depth == 2 else layers[:2], colors[part])
+        fill_stacks(image, layers if depth == 2 else layers[:2], colors[part])
 
 
-def reef(rng: np.random.Generator, size: int) -> Picture:
+def reef(rng: np.random.Generator, size: int) -> Canvas:
     """Paint a reef: blue water with rays and caustics, sand, corals, weeds, bubbles."""
     top, deep = (
         ((126, 214, 226), (22, 92, 150)),
@@ -199,37 +199,37 @@ def reef(rng: np.random.Generator, size: int) -> Picture:
     bed = rng.uniform(0.72, 0.84)
     tones = gradient(size, (0, jitter(rng, top, 8)), (0.75, jitter(rng, deep, 8)), (1, shaded(deep, 0.85)))
     modulate(tones, window(rng, "ripple", size), 0.12)
-    picture = _rays(rng, to_picture(tones))
+    image = _rays(rng, to_image(tones))
     rock = blend(deep, (40, 60, 80), 0.4)
-    fill(picture, ragged(rng, 9, bed - 0.02, 0.16), rock)
-    fill(picture, ragged(rng, 9, bed + 0.03, 0.1), shaded(rock, 0.9))
-    picture = soften(picture, 0.018)
+    fill(image, ragged(rng, 9, bed - 0.02, 0.16), rock)
+    fill(image, ragged(rng, 9, bed + 0.03, 0.1), shaded(rock, 0.9))
+    image = soften(image, 0.018)
     sand = blend(jitter(rng, (222, 206, 160), 8), deep, 0.25)
     first = first_row(size, bed)
     floor = gradient(size, (bed, blend(sand, deep, 0.5)), (1, sand))[:, first:]
     modulate(floor, ground(rng, size, "ripple", bed - 0.1, 1.0)[-floor.shape[1] :], 0.3)
     # the sand ends in a soft swell, not in a straight edge
-    fill(picture, wavy(rng, bed, 0.012, 0.8), blend(sand, deep, 0.5))
+    fill(image, wavy(rng, bed, 0.012, 0.8), blend(sand, deep, 0.5))
     below = first_row(size, bed + 0.015)
-    picture[below:] = to_picture(floor)[below - first :]
-    _growth(rng, picture, bed, deep)
+    image[below:] = to_image(floor)[below - first :]
+    _growth(rng, image, bed, deep)
     count = pick(rng, 9)
     x, y, radius = rng.random((3, count))
     at, radii = np.array([x, 0.8 * y]).T, (0.006 + 0.014 * radius)[:, None]
     layers = [(scattered(ROUND, at, radii), 1.45), (scattered(0.7 * ROUND + 0.2, at, radii), 0.85)]
-    fill_stacks(picture, layers, np.full((count, 3), blend(top, deep, 0.3)))
-    return picture
+    fill_stacks(image, layers, np.full((count, 3), blend(top, deep, 0.3)))
+    return image
 
 
-def _rays(rng: np.random.Generator, picture: Picture) -> Picture:
+def _rays(rng: np.random.Generator, image: Canvas) -> Canvas:
     """Let slanting shafts of light fall through the water."""
-    lit, slant = picture.copy(), rng.uniform(-0.25, 0.25)
+    lit, slant = image.copy(), rng.uniform(-0.25, 0.25)
     x, wide = rng.random((2, 5))
     half = 0.02 + 0.05 * wide
     corners = [(x - half, -0.02), (x + half, -0.02), (x + slant + 2 * half, 0.95), (x + slant - 2 * half, 0.95)]
     shafts = np.array([(cx, np.full(5, cy)) for cx, cy in corners]).transpose(2, 0, 1)
     fill_each(lit, shafts, np.full((5, 3), (226, 250, 244)))  # they may cross
-    return cv2.addWeighted(picture, 0.84, soften(lit, 0.03), 0.16, 0)
+    return cv2.addWeighted(image, 0.84, soften(lit, 0.03), 0.16, 0)
 
 
 @functools.cache
@@ -252,7 +252,7 @@ def _corals() -> tuple[Sprite, ...]:
     return tuple(Sprite.of(parts) for parts in (stag, weed, brain, fan))
 
 
-def _growth(rng: np.random.Generator, picture: Picture, bed: float, deep: Color) -> None:
+def _growth(rng: np.random.Generator, image: Canvas, bed: float, deep: Color) -> None:
     """Plant corals and weeds along the sea bed."""
     paints = ((236, 96, 110), (246, 160, 70), (176, 96, 190), (240, 206, 110), (86, 170, 110))
     x = rng.permutation(np.linspace(0.02, 0.98, 7))
@@ -262,4 +262,4 @@ def _growth(rng: np.random.Generator, picture: Picture, bed: float, deep: Color)
         color = (70, 150, 90) if kind == 1 else paints[int(5 * hues[k])]
         size = 0.12 + 0.12 * tall[k]
         at, scale = (x[k], bed + 0.02 + 0.18 * low[k]), (size if wide[k] < 0.5 else -size, size)
-        fill_sprite(picture, _corals()[kind], at, scale, blend(color, deep, 0.22))
+        fill_sprite(image, _corals()[kind], at, scale, blend(color, deep, 0.22))

@@ -7,8 +7,8 @@ import numpy as np
 from bglab.synthetic.objects.coats import blend, jitter, pick, shaded
 from bglab.synthetic.objects.outlines import Color, Outline, limb, oval, polygon
 from bglab.synthetic.scenery.brushes import (
+    Canvas,
     Outlines,
-    Picture,
     Tones,
     blades,
     blend_in,
@@ -25,7 +25,7 @@ from bglab.synthetic.scenery.brushes import (
     smoothstep,
     soften,
     tints,
-    to_picture,
+    to_image,
     to_tones,
     wavy,
 )
@@ -34,37 +34,37 @@ from bglab.synthetic.textures import glow_at, window
 ROUND = oval(0, 0, 1, 1)
 
 
-def lawn(rng: np.random.Generator, size: int) -> Picture:
+def lawn(rng: np.random.Generator, size: int) -> Canvas:
     """Paint a park: mown grass, hedges and trees out of focus, perhaps a fence, flowers."""
     horizon = rng.uniform(0.3, 0.44)
     green = jitter(rng, (104, 158, 62), 12)
     tones = gradient(size, (0, jitter(rng, (126, 178, 226), 12)), (horizon, (226, 238, 240)))
     blend_in(tones, (255, 255, 255), 0.7 * smoothstep(window(rng, "cloud", size), 0.55, 0.8))
-    picture = to_picture(tones)
-    _hedge(rng, picture, horizon)
-    picture = soften(picture, 0.014)
+    image = to_image(tones)
+    _hedge(rng, image, horizon)
+    image = soften(image, 0.014)
     if rng.random() < 0.4:
-        _fence(picture, horizon)
+        _fence(image, horizon)
     first = first_row(size, horizon)
     tones = gradient(size, (horizon, shaded(green, 1.18)), (1, shaded(green, 0.72)))[:, first:]
     if rng.random() < 0.5:
         _mow(tones, rng.uniform(0.2, 0.8), horizon, size)
     modulate(tones, ground(rng, size, "grain", horizon, 2.0), 0.7)
     modulate(tones, window(rng, "cloud", size)[first:], 0.25)
-    picture[first:] = to_picture(tones)
+    image[first:] = to_image(tones)
     grass = blades(rng, 30, (horizon + 0.2, 1.06), (0.02, 0.12), 0.009)
-    fill_each(picture, grass, tints(rng, 30, shaded(green, 0.6), shaded(green, 1.15)))
-    _flowers(rng, picture, horizon)
-    return picture
+    fill_each(image, grass, tints(rng, 30, shaded(green, 0.6), shaded(green, 1.15)))
+    _flowers(rng, image, horizon)
+    return image
 
 
-def _hedge(rng: np.random.Generator, picture: Picture, horizon: float) -> None:
+def _hedge(rng: np.random.Generator, image: Canvas, horizon: float) -> None:
     """Line the horizon with round crowns, lighter where the light falls."""
     x, height, wide, tall = rng.permutation(np.linspace(-0.02, 1.02, 9)), *rng.random((3, 9))
     at = np.array([x, horizon - 0.02 - 0.1 * height]).T
     radii = np.array([0.07 + 0.08 * wide, 0.08 + 0.09 * tall]).T
     layers = [(scattered(ROUND, at, radii), 1.0), (scattered(ROUND, at - 0.018, 0.62 * radii), 1.1)]
-    fill_stacks(picture, layers, tints(rng, 9, (52, 96, 48), (112, 150, 66)))
+    fill_stacks(image, layers, tints(rng, 9, (52, 96, 48), (112, 150, 66)))
 
 
 def _mow(tones: Tones, vanishing: float, horizon: float, size: int) -> None:
@@ -74,22 +74,22 @@ def _mow(tones: Tones, vanishing: float, horizon: float, size: int) -> None:
     modulate(tones, smoothstep(np.sin(x / depth.astype(np.float32)[:, None]), -0.15, 0.15), 0.16)
 
 
-def _fence(picture: Picture, horizon: float) -> None:
+def _fence(image: Canvas, horizon: float) -> None:
     rail = polygon((0, horizon - 0.05), (1, horizon - 0.05), (1, horizon - 0.035), (0, horizon - 0.035))
-    fill(picture, rail, (222, 220, 212))
+    fill(image, rail, (222, 220, 212))
     picket = polygon((0, 0.02), (0, -0.07), (0.016, -0.088), (0.032, -0.07), (0.032, 0.02))
     at = np.array([np.linspace(-0.02, 1.0, 18), np.full(18, horizon)]).T
-    fill_alike(picture, scattered(picket, at, np.ones((18, 1))), (238, 236, 228))
+    fill_alike(image, scattered(picket, at, np.ones((18, 1))), (238, 236, 228))
 
 
-def _flowers(rng: np.random.Generator, picture: Picture, horizon: float) -> None:
+def _flowers(rng: np.random.Generator, image: Canvas, horizon: float) -> None:
     color: Color = ((250, 250, 240), (250, 214, 60), (236, 120, 160))[pick(rng, 3)]
     x, depth = rng.random((2, 11))
     at = np.array([x, horizon + 0.06 + (0.94 - horizon) * depth]).T
-    fill_each(picture, scattered(ROUND, at, (0.005 + 0.009 * depth)[:, None]), tints(rng, 11, color, color, 8))
+    fill_each(image, scattered(ROUND, at, (0.005 + 0.009 * depth)[:, None]), tints(rng, 11, color, color, 8))
 
 
-def sky(rng: np.random.Generator, size: int) -> Picture:
+def sky(rng: np.random.Generator, size: int) -> Canvas:
     """Paint the open sky: blue, evening or overcast, with clouds; hills or a branch at the edge."""
     high, low = (
         ((54, 118, 206), (176, 214, 242)),
@@ -106,18 +106,18 @@ def sky(rng: np.random.Generator, size: int) -> Picture:
     lift = np.roll(clouds, max(1, round(0.06 * size)), axis=0) - clouds
     blend_in(tones, (255, 253, 250), np.float32(0.94) * cover)
     modulate(tones, np.clip(np.float32(0.5) - lift * cover, 0, 1), 0.4)
-    picture = to_picture(tones)
+    image = to_image(tones)
     edge = pick(rng, 3)
     if edge == 0:
         hills = blend(low, (84, 116, 110), 0.6)
         for k in range(2):
-            fill(picture, wavy(rng, 0.9 + 0.05 * k, 0.03, 0.9), shaded(hills, 1 - 0.25 * k))
+            fill(image, wavy(rng, 0.9 + 0.05 * k, 0.03, 0.9), shaded(hills, 1 - 0.25 * k))
     elif edge == 1:
-        _branch(rng, picture)
-    return picture
+        _branch(rng, image)
+    return image
 
 
-def _branch(rng: np.random.Generator, picture: Picture) -> None:
+def _branch(rng: np.random.Generator, image: Canvas) -> None:
     """Let a leafy branch reach in from the side."""
     mirrored, y = rng.random() < 0.5, rng.uniform(0.76, 0.94)
     stem = limb([(-0.05, y + 0.03), (0.3, y), (0.6, y + 0.03), (0.92, y - 0.04)], [0.026, 0.02, 0.014, 0.005])
@@ -128,22 +128,22 @@ def _branch(rng: np.random.Generator, picture: Picture) -> None:
     leaves = scattered(oval(0, -0.03, 0.014, 0.034), at, np.ones((16, 1)), 360 * lean)
     if mirrored:
         stem, twig, leaves = ((outline * (-1, 1)) + (1, 0) for outline in (stem, twig, leaves))
-    fill(picture, stem, bark)
-    fill(picture, twig, bark)
+    fill(image, stem, bark)
+    fill(image, twig, bark)
     leaf: Color = ((88, 140, 60), (206, 120, 150), (204, 130, 50))[pick(rng, 3)]
-    fill_each(picture, leaves, tints(rng, 16, shaded(leaf, 0.7), shaded(leaf, 1.2)))
+    fill_each(image, leaves, tints(rng, 16, shaded(leaf, 0.7), shaded(leaf, 1.2)))
 
 
-def street(rng: np.random.Generator, size: int) -> Picture:
+def street(rng: np.random.Generator, size: int) -> Canvas:
     """Paint a street: house fronts with windows, pavement with a lamp, asphalt with lane marks."""
     kerb = rng.uniform(0.54, 0.62)
-    picture = to_picture(gradient(size, (0, jitter(rng, (150, 186, 220), 16)), (0.5, (226, 230, 230))))
+    image = to_image(gradient(size, (0, jitter(rng, (150, 186, 220), 16)), (0.5, (226, 230, 230))))
     left = rng.uniform(-0.2, 0)
     while left < 1:
         width = rng.uniform(0.24, 0.38)
-        _house(rng, picture, left, min(left + width, 1.1), kerb)
+        _house(rng, image, left, min(left + width, 1.1), kerb)
         left += width
-    picture = soften(picture, 0.006)
+    image = soften(image, 0.006)
     steps: tuple[tuple[float, Color], ...] = (
         (0.0, (176, 172, 164)),
         (0.055, (196, 192, 182)),
@@ -156,26 +156,26 @@ def street(rng: np.random.Generator, size: int) -> Picture:
     road = gradient(size, *((kerb + depth, color) for depth, color in steps))[:, first:]
     modulate(road, ground(rng, size, "grain", kerb - 0.1, 2.4)[-road.shape[1] :], 0.5)
     modulate(road, window(rng, "cloud", size)[first:], 0.25)
-    picture[first:] = to_picture(road)
+    image[first:] = to_image(road)
     x = (np.arange(-1, 4) + rng.random()) * 0.36
     mark = polygon((0, 0), (0.2, 0), (0.195, 0.026), (-0.012, 0.026))
     at = np.array([x, np.full(5, rng.uniform(0.8, 0.88))]).T
-    fill_alike(picture, scattered(mark, at, np.ones((5, 1))), (222, 220, 206))
+    fill_alike(image, scattered(mark, at, np.ones((5, 1))), (222, 220, 206))
     if rng.random() < 0.7:
-        _lamp(picture, rng.uniform(0.05, 0.95), kerb + 0.03)
-    return picture
+        _lamp(image, rng.uniform(0.05, 0.95), kerb + 0.03)
+    return image
 
 
 def _rectangle(left: float, top: float, right: float, bottom: float) -> Outline:
     return polygon((left, top), (right, top), (right, bottom), (left, bottom))
 
 
-def _house(rng: np.random.Generator, picture: Picture, left: float, right: float, base: float) -> None:
+def _house(rng: np.random.Generator, image: Canvas, left: float, right: float, base: float) -> None:
     """Draw a house front with rows of windows and a shop below."""
     walls: tuple[Color, ...] = ((178, 96, 76), (214, 196, 164), (152, 156, 166), (196, 160, 110), (120, 104, 104))
     wall, top = jitter(rng, walls[pick(rng, 5)], 12), rng.uniform(-0.1, 0.14)
-    fill(picture, _rectangle(left, top, right, base), wall)
-    fill(picture, _rectangle(left, top, right, top + 0.02), shaded(wall, 0.7))
+    fill(image, _rectangle(left, top, right, base), wall)
+    fill(image, _rectangle(left, top, right, top + 0.02), shaded(wall, 0.7))
     columns = 3 if right - left > 0.3 else 2
     step = (right - left) / columns
     x = left + step * (np.arange(columns) + 0.24)
@@ -183,55 +183,55 @@ def _house(rng: np.random.Generator, picture: Picture, left: float, right: float
     at = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
     pane, ones = _rectangle(0, 0, 0.52 * step, 0.085), np.ones((len(at), 1))
     lit: Color = (255, 222, 140) if rng.random() < 0.4 else (150, 172, 190)
-    fill_alike(picture, scattered(pane * 1.14 - 0.005, at, ones), shaded(wall, 1.25))
+    fill_alike(image, scattered(pane * 1.14 - 0.005, at, ones), shaded(wall, 1.25))
     panes, bright = scattered(pane, at, ones), rng.random(len(at)) < 0.4
-    fill_alike(picture, panes[bright], jitter(rng, lit, 12))
-    fill_alike(picture, panes[~bright], jitter(rng, (66, 80, 98), 14))
+    fill_alike(image, panes[bright], jitter(rng, lit, 12))
+    fill_alike(image, panes[~bright], jitter(rng, (66, 80, 98), 14))
     glass = blend((70, 84, 96), (190, 190, 160), rng.random())
-    fill(picture, _rectangle(left + 0.02, base - 0.13, right - 0.02, base), glass)
+    fill(image, _rectangle(left + 0.02, base - 0.13, right - 0.02, base), glass)
     awning = jitter(rng, ((180, 50, 50), (50, 110, 90), (60, 80, 140))[pick(rng, 3)], 16)
     high, low = base - 0.16, base - 0.11
-    fill(picture, polygon((left + 0.02, high), (right - 0.02, high), (right, low), (left, low)), awning)
+    fill(image, polygon((left + 0.02, high), (right - 0.02, high), (right, low), (left, low)), awning)
 
 
-def _lamp(picture: Picture, x: float, base: float) -> None:
+def _lamp(image: Canvas, x: float, base: float) -> None:
     metal: Color = (48, 54, 56)
-    fill(picture, polygon((x - 0.008, base), (x - 0.005, 0.1), (x + 0.005, 0.1), (x + 0.008, base)), metal)
-    fill(picture, limb([(x, 0.105), (x + 0.03, 0.075), (x + 0.07, 0.085)], [0.007, 0.006, 0.006]), metal)
-    fill(picture, oval(x + 0.078, 0.096, 0.026, 0.014), (252, 240, 196))
+    fill(image, polygon((x - 0.008, base), (x - 0.005, 0.1), (x + 0.005, 0.1), (x + 0.008, base)), metal)
+    fill(image, limb([(x, 0.105), (x + 0.03, 0.075), (x + 0.07, 0.085)], [0.007, 0.006, 0.006]), metal)
+    fill(image, oval(x + 0.078, 0.096, 0.026, 0.014), (252, 240, 196))
 
 
-def desert(rng: np.random.Generator, size: int) -> Picture:
+def desert(rng: np.random.Generator, size: int) -> Canvas:
     """Paint a desert: dunes and mesas under a pale sky, ripples, rocks, perhaps a cactus."""
     horizon = rng.uniform(0.32, 0.46)
     sand = jitter(rng, ((228, 188, 126), (214, 160, 104), (236, 206, 150))[pick(rng, 3)], 10)
     top, low = (((106, 166, 216), (240, 230, 204)), ((226, 150, 104), (252, 222, 160)))[pick(rng, 2)]
-    picture = to_picture(gradient(size, (0, jitter(rng, top)), (horizon, low)))
+    image = to_image(gradient(size, (0, jitter(rng, top)), (horizon, low)))
     if rng.random() < 0.5:
         mesa = blend((164, 92, 64), low, 0.35)
-        fill(picture, ragged(rng, 7, horizon - 0.01, 0.13, steps=True), mesa)
+        fill(image, ragged(rng, 7, horizon - 0.01, 0.13, steps=True), mesa)
     for k in range(3):
         y = horizon + 0.09 * k
         crest = wavy(rng, y, 0.03 + 0.012 * k, rng.uniform(0.5, 1.1))
-        fill(picture, crest, shaded(sand, 0.86 + 0.1 * k))
+        fill(image, crest, shaded(sand, 0.86 + 0.1 * k))
         # the lee side of a dune: the same crest, falling away at another angle
         lee = crest * (1, 0.75) + (rng.uniform(0.05, 0.2), 0.25 * y + 0.03)
-        fill(picture, lee, shaded(sand, 0.76 + 0.08 * k))
+        fill(image, lee, shaded(sand, 0.76 + 0.08 * k))
     first = first_row(size, horizon + 0.2)
     near = gradient(size, (horizon + 0.2, shaded(sand, 1.02)), (1, shaded(sand, 0.84)))[:, first:]
     fade = np.linspace(0, 1, near.shape[1], dtype=np.float32)[:, None] ** 0.5
-    far = to_tones(picture[first:])
+    far = to_tones(image[first:])
     near = far + fade * (near - far)
     modulate(near, ground(rng, size, "streak", horizon + 0.1, 1.2)[-near.shape[1] :], 0.42)
     modulate(near, window(rng, "grain", size)[first:], 0.16)
-    picture[first:] = to_picture(near)
+    image[first:] = to_image(near)
     if rng.random() < 0.45:
-        _cactus(rng, picture, horizon + 0.14)
-    _rocks(rng, picture, horizon)
-    return picture
+        _cactus(rng, image, horizon + 0.14)
+    _rocks(rng, image, horizon)
+    return image
 
 
-def _rocks(rng: np.random.Generator, picture: Picture, horizon: float) -> None:
+def _rocks(rng: np.random.Generator, image: Canvas, horizon: float) -> None:
     """Strew boulders with a lit top, a dark side and a shadow on the sand."""
     x, depth = rng.random((2, 5))
     depth.sort()
@@ -248,10 +248,10 @@ def _rocks(rng: np.random.Generator, picture: Picture, horizon: float) -> None:
         (rim((0.86, 0.7), (-0.1, -0.2)), 1.0),
         (rim((0.5, 0.34), (-0.2, -0.42)), 1.22),
     ]
-    fill_stacks(picture, layers, tints(rng, 5, (150, 116, 90), (150, 116, 90), 20))
+    fill_stacks(image, layers, tints(rng, 5, (150, 116, 90), (150, 116, 90), 20))
 
 
-def _cactus(rng: np.random.Generator, picture: Picture, base: float) -> None:
+def _cactus(rng: np.random.Generator, image: Canvas, base: float) -> None:
     x, tall, green = rng.uniform(0.06, 0.94), rng.uniform(0.24, 0.36), jitter(rng, (84, 122, 70), 10)
     arms = [[(x, base), (x, base - tall)]]
     for side, share in ((-1, 0.42), (1, 0.55)):
@@ -259,34 +259,34 @@ def _cactus(rng: np.random.Generator, picture: Picture, base: float) -> None:
         arms.append([(x, y), (x + side * 0.055, y - 0.01), (x + side * 0.06, y - 0.3 * tall)])
     for k, arm in enumerate(arms):
         radius = 0.024 if k == 0 else 0.016
-        fill(picture, limb(arm, [radius] * len(arm)), shaded(green, 0.8))
-        fill(picture, limb(arm, [0.5 * radius] * len(arm)) - (0.3 * radius, 0), shaded(green, 1.12))
+        fill(image, limb(arm, [radius] * len(arm)), shaded(green, 0.8))
+        fill(image, limb(arm, [0.5 * radius] * len(arm)) - (0.3 * radius, 0), shaded(green, 1.12))
 
 
-def forest(rng: np.random.Generator, size: int) -> Picture:
+def forest(rng: np.random.Generator, size: int) -> Canvas:
     """Paint a forest: trunks behind trunks in the mist, conifers, leaf litter or snow."""
     horizon, snowy = rng.uniform(0.5, 0.62), rng.random() < 0.3
     mist = jitter(rng, ((196, 212, 204), (222, 206, 160), (188, 204, 220))[pick(rng, 3)], 8)
     bark = jitter(rng, (72, 54, 44), 8)
     haze = gradient(size, (0, blend(mist, (70, 96, 80), 0.4)), (0.35, mist), (horizon, shaded(mist, 0.9)))
-    picture = to_picture(haze)
+    image = to_image(haze)
     soils: tuple[Color, ...] = ((136, 96, 58), (92, 100, 56), (160, 104, 50))
     litter: Color = (232, 236, 242) if snowy else jitter(rng, soils[pick(rng, 3)], 10)
     for depth, far in enumerate((0.72, 0.4)):
         fir = blend((40, 72, 54), mist, far)
-        _conifers(rng, picture, horizon + 0.02 * depth, fir, snowy=snowy and depth == 1)
-        _trunks(rng, picture, depth, horizon, blend(bark, mist, far))
+        _conifers(rng, image, horizon + 0.02 * depth, fir, snowy=snowy and depth == 1)
+        _trunks(rng, image, depth, horizon, blend(bark, mist, far))
     first = first_row(size, horizon)
     floor = gradient(size, (horizon, blend(litter, mist, 0.5)), (1, shaded(litter, 0.8)))[:, first:]
     modulate(floor, ground(rng, size, "mottle", horizon, 2.0), 0.3 if snowy else 0.8)
-    picture[first:] = to_picture(floor)
-    _trunks(rng, picture, 2, horizon, bark)
-    tones = to_tones(picture)
+    image[first:] = to_image(floor)
+    _trunks(rng, image, 2, horizon, bark)
+    tones = to_tones(image)
     modulate(tones, window(rng, "mottle", size), 0.3)
-    return to_picture(tones)
+    return to_image(tones)
 
 
-def _trunks(rng: np.random.Generator, picture: Picture, depth: int, horizon: float, bark: Color) -> None:
+def _trunks(rng: np.random.Generator, image: Canvas, depth: int, horizon: float, bark: Color) -> None:
     """Stand one row of trunks, each with a lit side; the nearest row shows the marks of its bark."""
     count, thick = ((8, 0.011), (5, 0.022), (3, 0.05))[depth]
     lean, wide, low = rng.random((3, count))
@@ -301,15 +301,15 @@ def _trunks(rng: np.random.Generator, picture: Picture, depth: int, horizon: flo
 
     stem = strip((-1.5, 0, 0), (-1, 0, -0.05), (-0.8, 1, 0), (0.8, 1, 0), (1, 0, -0.05), (1.6, 0, 0))
     lit = strip((-1.2, 0, -0.01), (-0.8, 1, 0), (-0.2, 1, 0), (-0.3, 0, -0.01))
-    fill_stacks(picture, [(stem, 1.0), (lit, 1.18)], tints(rng, count, bark, bark, 6))
+    fill_stacks(image, [(stem, 1.0), (lit, 1.18)], tints(rng, count, bark, bark, 6))
     if depth == 2:
         side, share = rng.random((2, 3 * count))
         at = np.array([np.repeat(x, 3) + np.repeat(half, 3) * (1.1 * side - 0.5), np.repeat(y, 3) * share]).T
         marks = scattered(oval(0, 0, 0.008, 0.034), at, np.ones((3 * count, 1)))
-        fill_each(picture, marks, tints(rng, 3 * count, shaded(bark, 0.7), shaded(bark, 0.7), 4))
+        fill_each(image, marks, tints(rng, 3 * count, shaded(bark, 0.7), shaded(bark, 0.7), 4))
 
 
-def _conifers(rng: np.random.Generator, picture: Picture, base: float, green: Color, *, snowy: bool) -> None:
+def _conifers(rng: np.random.Generator, image: Canvas, base: float, green: Color, *, snowy: bool) -> None:
     """Plant a row of firs of four tiers each, perhaps under snow."""
     x, tall, wide = rng.random((3, 5))
     at, scale = np.array([x, np.full(5, base)]).T, np.array([0.07 + 0.05 * wide, 0.22 + 0.2 * tall]).T
@@ -327,7 +327,7 @@ def _conifers(rng: np.random.Generator, picture: Picture, base: float, green: Co
     fir = polygon(*edge, *((-x, y) for x, y in edge[-2::-1]))
     lit = polygon(*edge, (-0.1, -0.6), (0.05, -0.2), (-0.1, 0))
     layers = [(scattered(fir, at, scale), 0.92), (scattered(lit, at, scale), 1.07)]
-    fill_stacks(picture, layers, tints(rng, 5, green, green, 8))
+    fill_stacks(image, layers, tints(rng, 5, green, green, 8))
     if snowy:
         caps = scattered(lit * (0.7, 0.9) - (0, 0.1), at, scale)
-        fill_each(picture, caps, np.full((5, 3), (226, 232, 238)))
+        fill_each(image, caps, np.full((5, 3), (226, 232, 238)))

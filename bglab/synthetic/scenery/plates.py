@@ -103,7 +103,7 @@ def _foolbox(number: str, *box: int, calm: float = 0.0) -> Photo:
 
 
 def _skimage(file: str, *box: int, tint: tuple[Color, ...] = ()) -> Photo:
-    """Take a region of one of scikit-image's pictures."""
+    """Take a region of one of scikit-image's images."""
     x0, y0, x1, y1 = box
     return Photo("skimage", f"data/{file}", (x0, y0, x1, y1), tint)
 

@@ -14,8 +14,8 @@ from bglab.errors import BadInput
 from bglab.figures import plot_influence, plot_invariance, plot_ticks
 from bglab.figures.accuracy import theme
 from bglab.models import TABLE_1
-from bglab.papers import Workbench, catalogue, first_lack
-from bglab.papers.artefact import judge
+from bglab.papers import Reproduction, catalogue, first_missing
+from bglab.papers.artefact import status_of
 from bglab.papers.background_check import answers, text_numbers
 from bglab.papers.background_check import catalogue as background_check
 from bglab.papers.runner import run_one
@@ -29,18 +29,18 @@ NAMES = ["racket", "scoreboard"]
 
 
 class Told(answers.Answers):
-    """Answers told by hand, whose pictures are grey."""
+    """Answers told by hand, whose images are grey."""
 
     def __init__(self, **parts):
         for name, part in parts.items():
             object.__setattr__(self, name, part)
 
-    def pictures(self, scenes, variants):
+    def images(self, scenes, variants):
         return {name: [np.full((3, 8, 8), 40 * k, np.uint8) for k in range(len(scenes))] for name in variants}
 
 
 def told(models, missing=()):
-    """Build answers by hand: model → variant → verdicts of the pictures s0, s1, …"""
+    """Build answers by hand: model → variant → verdicts of the images s0, s1, …"""
     parts = [
         with_verdicts(right, model=model, variant=variant, space="imagenet")
         for model, variants in models.items()
@@ -73,7 +73,7 @@ LADDER = {
 @pytest.fixture
 def made(monkeypatch):
     def make(name, found):
-        monkeypatch.setattr(background_check, "answers", lambda bench: found)
+        monkeypatch.setattr(background_check, "answers", lambda reproduction: found)
         with theme():
             return TBC[name].make(None)
 
@@ -105,7 +105,7 @@ def test_table_1_orders_networks_and_nests_their_ticks(made):
     assert whitened["top1"].tolist() == [0.25, 0.5, 0.75]
     assert product.tests[0].table["pictures"].tolist() == [1, 1, 1]
     assert product.compared is None
-    assert judge(TBC["tbc-table-1"], product, papers_data=True)[0] == "other models"
+    assert status_of(TBC["tbc-table-1"], product, papers_data=True)[0] == "other models"
 
 
 def test_table_1_holds_the_papers_networks_against_their_rows(made):
@@ -120,10 +120,10 @@ def test_table_1_holds_the_papers_networks_against_their_rows(made):
         ("MobileNet-v3", "original"): 0.765, ("MobileNet-v3", "white_fg"): 0.0093,
     }  # fmt: skip
     assert compared["inside"].tolist() == [True, True, True, False]
-    assert judge(TBC["tbc-table-1"], product, papers_data=True) == (
+    assert status_of(TBC["tbc-table-1"], product, papers_data=True) == (
         "differs", "3 of 4 compared numbers lie in our 95 % interval; the paper prints 21 here",
     )  # fmt: skip
-    assert judge(TBC["tbc-table-1"], product, papers_data=False)[0] == "other data"
+    assert status_of(TBC["tbc-table-1"], product, papers_data=False)[0] == "other data"
     assert product.notes[-1] == "Of 3 networks these are left out here: other."
 
 
@@ -137,7 +137,7 @@ def test_the_printed_table_counts_its_ticks():
 def test_without_nested_ticks_the_table_stands_alone(made):
     product = made("tbc-table-1", told({"m:a": variants((1, 1), (1, 0)), "m:b": variants((1, 1), (0, 0))}))
     assert product.figure is None
-    assert product.notes[2].endswith("No picture has nested ticks, so none is shown.")
+    assert product.notes[2].endswith("No image has nested ticks, so none is shown.")
 
 
 def test_more_than_seven_networks_are_thinned_from_end_to_end():
@@ -153,7 +153,7 @@ def test_figure_1_shows_what_is_right_both_times(made):
     assert table["right"].all()
     assert table["confidence"].tolist() == [0.5] * 4
     none = made("tbc-figure-1", told({"m:weak": variants((1, 0), (0, 1))}))
-    assert none.notes[0] == "m:weak recognises no picture both whole and without its object; others are shown."
+    assert none.notes[0] == "m:weak recognises no image both whole and without its object; others are shown."
     assert none.table["scene"].tolist() == ["s0", "s0"]
     assert none.table["right"].tolist() == [True, False]
 
@@ -193,7 +193,7 @@ def test_figures_4_and_5_set_white_and_texture_beside_the_original(made, name, m
 
 
 def test_the_census_is_held_against_the_printed_counts(monkeypatch):
-    monkeypatch.setattr(text_numbers, "opened", lambda bench: told(LADDER).full)
+    monkeypatch.setattr(text_numbers, "opened", lambda reproduction: told(LADDER).full)
     product = TBC["tbc-text-census"].make(None)
     assert product.compared["published"].tolist() == [50_000, 31_801]
     assert product.compared["inside"].tolist() == [True, True]
@@ -218,58 +218,58 @@ def test_a_set_is_the_mean_of_its_runs_beside_the_printed_numbers(monkeypatch):
     assert compared["published"].tolist() == [0.94, 0.85, 0.74]
     assert product.table["n"].tolist() == [100] * 3
     assert product.table["drop"].round(4).tolist() == [0, 0.09, 0.2]
-    assert product.notes[1] == "Mean of 3 runs; n counts the pictures of one."
+    assert product.notes[1] == "Mean of 3 runs; n counts the images of one."
 
 
 # a run on small scenes
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory):
+def reproduction(tmp_path_factory):
     settings = small_settings(tmp_path_factory.mktemp("networks"), tmp_path_factory.mktemp("out"))
-    return Workbench(replace(settings, models=(*settings.models, "file:absent.pt")))
+    return Reproduction(replace(settings, models=(*settings.models, "file:absent.pt")))
 
 
-def test_one_failing_network_does_not_stop_the_others(bench):
-    outcomes = {name: run_one(TBC[name], bench) for name in TBC}
-    verdicts = {name: outcome.verdict for name, outcome in outcomes.items()}
+def test_one_failing_network_does_not_stop_the_others(reproduction):
+    outcomes = {name: run_one(TBC[name], reproduction) for name in TBC}
+    verdicts = {name: outcome.status for name, outcome in outcomes.items()}
     absent = dict.fromkeys(("tbc-text-voc", "tbc-text-caltech101"), "not run")
     assert verdicts == dict.fromkeys(TBC, "other data") | absent
     found = outcomes["tbc-figure-4"].product
-    assert set(found.models) == set(bench.settings.models[:2])
+    assert set(found.models) == set(reproduction.settings.models[:2])
     assert found.table.query("variant == 'on_texture'")["draws"].tolist() == [3, 3]
     (missing,) = found.tests
     assert missing.table["model"].tolist() == ["file:absent.pt"]
-    names = {path.name for path in bench.settings.out.iterdir()}
+    names = {path.name for path in reproduction.settings.out.iterdir()}
     assert {f"tbc-figure-{k}.png" for k in range(1, 6)} <= names
     assert outcomes["tbc-text-voc"].command == "bglab reproduce tbc-text-voc --scenes voc:PATH --out R"
     backgrounds = outcomes["tbc-text-backgrounds"].product
-    assert backgrounds.models == (found.models[0],) or backgrounds.models == (bench.settings.models[0],)
+    assert backgrounds.models == (found.models[0],) or backgrounds.models == (reproduction.settings.models[0],)
     assert {"on_green", "on_gaussian_noise"} <= set(backgrounds.table["variant"])
 
 
-def test_a_second_run_loads_nothing(bench, monkeypatch):
-    first = answers.answers(bench)
+def test_a_second_run_loads_nothing(reproduction, monkeypatch):
+    first = answers.answers(reproduction)
 
     def refuse(*_args, **_options):
         raise AssertionError("a network was loaded again")
 
     monkeypatch.setattr(answers, "load_classifier", refuse)
-    again = answers.answers(Workbench(replace(bench.settings, models=bench.settings.models[:2])))
+    again = answers.answers(Reproduction(replace(reproduction.settings, models=reproduction.settings.models[:2])))
     assert again.models == first.models
     pd.testing.assert_frame_equal(again.table, first.table)
 
 
-def test_no_network_at_all_is_one_sentence(bench):
+def test_no_network_at_all_is_one_sentence(reproduction):
     with pytest.raises(BadInput) as error:
-        answers.answers(Workbench(replace(bench.settings, models=("file:absent.pt",))))
+        answers.answers(Reproduction(replace(reproduction.settings, models=("file:absent.pt",))))
     assert str(error.value).startswith("expected at least one network that can answer, got none; file:absent.pt: ")
 
 
 def test_scenes_of_other_classes_are_not_tried():
     other = SimpleNamespace(scenes=SimpleNamespace(space="voc", name="voc:val"))
-    lack = first_lack(TBC["tbc-figure-2"], other)
-    assert lack.reason == "expected scenes labelled with ImageNet's or the nine classes, got voc:val with voc"
+    missing = first_missing(TBC["tbc-figure-2"], other)
+    assert missing.reason == "expected scenes labelled with ImageNet's or the nine classes, got voc:val with voc"
 
 
 # figures
@@ -302,15 +302,14 @@ def test_an_unknown_top5_is_left_out_not_drawn_as_zero():
 
 def test_every_tick_is_drawn_where_it_belongs():
     ticks = pd.DataFrame([[True, False], [True, True]], index=["m:a", "m:b"], columns=["s0", "s1"])
-    pictures = [np.zeros((3, 8, 8), np.uint8)] * 2
+    images = [np.zeros((3, 8, 8), np.uint8)] * 2
     with theme():
-        ax = plot_ticks(ticks, pictures, ["grand piano", "mouse"], remarks=["74.3 / 0.89 %", "76.5 / 0.93 %"])
+        ax = plot_ticks(ticks, images, ["grand piano", "mouse"], remarks=["74.3 / 0.89 %", "76.5 / 0.93 %"])
     marks = [t for t in ax.texts if t.get_text() in "✓✗"]
     marks.sort(key=lambda t: (t.get_position()[1], t.get_position()[0]))
     assert "".join(t.get_text() for t in marks) == "✓✗✓✓"
     with pytest.raises(BadInput) as error:
-        plot_ticks(ticks, pictures, ["mouse"])
+        plot_ticks(ticks, images, ["mouse"])
     assert str(error.value) == (
-        "expected a picture and a title for each of at least one column of ticks, got 2 columns, 2 pictures and "
-        "1 titles"
+        "expected an image and a title for each of at least one column of ticks, got 2 columns, 2 images and 1 titles"
     )

@@ -51,7 +51,7 @@ def test_imagenet_reads_both_layouts(tmp_path, kaggle, listed):
     assert scene.mask[4, 5]
     assert scene.mask[24, 49]
     assert scenes.notices == (
-        "expected 50,000 pictures in 1,000 classes of ImageNet's val, got 4 in 2; the run goes on with these",
+        "expected 50,000 images in 1,000 classes of ImageNet's val, got 4 in 2; the run goes on with these",
     )
 
 
@@ -67,7 +67,7 @@ def test_imagenet_cuts_out_by_grabcut_within_the_box(tmp_path):
     assert (scene.mask == oval((22, 12, 58, 48), 80, 60)).mean() > 0.98
 
 
-def test_imagenet_rejects_pictures_without_boxes_or_class(tmp_path):
+def test_imagenet_rejects_images_without_boxes_or_class(tmp_path):
     write_imagenet(tmp_path)
     annotations = tmp_path / "Annotations" / "CLS-LOC" / "val"
     (annotations / "ILSVRC2012_val_00000002.xml").unlink()
@@ -81,13 +81,13 @@ def test_imagenet_rejects_pictures_without_boxes_or_class(tmp_path):
         unknown,
     ]
     assert scenes.notices[1:] == (
-        "1 of 4 pictures have no box annotation and take no part",
-        "pictures of n02099600 take no part: not among ImageNet's 1000",
+        "1 of 4 images have no box annotation and take no part",
+        "images of n02099600 take no part: not among ImageNet's 1000",
     )
 
 
 @pytest.mark.parametrize(("orientation", "turn"), [(6, Image.Transpose.ROTATE_90), (3, Image.Transpose.ROTATE_180)])
-def test_imagenet_turns_boxes_with_the_picture(tmp_path, orientation, turn):
+def test_imagenet_turns_boxes_with_the_image(tmp_path, orientation, turn):
     write_imagenet(tmp_path, classes=(0,))
     name, synset = "ILSVRC2012_val_00000001", imagenet_synsets()[0]
     upright = colours("turned", 40, 60)
@@ -109,12 +109,12 @@ def test_imagenet_turns_boxes_with_the_picture(tmp_path, orientation, turn):
         (
             (61, 40),
             "n01440764",
-            "expected {picture} to measure 61 × 40 pixels, as {xml} says, got 60 × 40; restore the original picture",
+            "expected {image} to measure 61 × 40 pixels, as {xml} says, got 60 × 40; restore the original image",
         ),
         (
             (60, 40),
             "n01443537",
-            "expected a box of n01440764 in {xml} for {picture}, got boxes of n01443537; mend one",
+            "expected a box of n01440764 in {xml} for {image}, got boxes of n01443537; mend one",
         ),
     ],
 )
@@ -123,8 +123,8 @@ def test_imagenet_names_annotations_that_disagree(tmp_path, size, name, sentence
     xml = box_xml(tmp_path / "Annotations/CLS-LOC/val/ILSVRC2012_val_00000001.xml", *size, [(name, (1, 2, 9, 9))])
     with pytest.raises(BadInput) as problem:
         open_scenes(f"imagenet:{tmp_path}?masks=box")[0]
-    picture = tmp_path / "val" / "n01440764" / "ILSVRC2012_val_00000001.JPEG"
-    assert str(problem.value) == sentence.format(picture=picture, xml=xml)
+    image = tmp_path / "val" / "n01440764" / "ILSVRC2012_val_00000001.JPEG"
+    assert str(problem.value) == sentence.format(image=image, xml=xml)
 
 
 def test_imagenet_says_what_is_missing(tmp_path):
@@ -132,7 +132,7 @@ def test_imagenet_says_what_is_missing(tmp_path):
     with pytest.raises(MissingData) as missing:
         open_scenes(f"imagenet:{tmp_path}?split=train")
     assert str(missing.value) == (
-        f"expected ImageNet's train pictures in {tmp_path / 'train'}, got no such folder; give the folder that holds "
+        f"expected ImageNet's train images in {tmp_path / 'train'}, got no such folder; give the folder that holds "
         "val/ (or ILSVRC/Data/CLS-LOC/val/) and Annotations/CLS-LOC/val/"
     )
     shutil.rmtree(tmp_path / "Annotations")
@@ -147,11 +147,11 @@ def test_imagenet_says_what_is_missing(tmp_path):
 # --- voc ---------------------------------------------------------------------------------------------------
 
 
-def test_voc_reads_pictures_of_one_class_and_counts_the_others(tmp_path):
+def test_voc_reads_images_of_one_class_and_counts_the_others(tmp_path):
     scenes = open_scenes(f"voc:{write_voc(tmp_path)}")
     assert (scenes.name, scenes.space, len(scenes.classes)) == ("voc:VOC2012-val", "voc", 20)
     assert [(r.id, scenes.classes[r.label]) for r in scenes.records] == [("2007_000001", "cat"), ("2007_000002", "dog")]
-    assert scenes.notices == ("1 of 3 pictures show objects of several classes and are left out",)
+    assert scenes.notices == ("1 of 3 images show objects of several classes and are left out",)
     scene = scenes["2007_000002"]
     # corners are counted from 1: (3, 5, 14.7, 24) and (21, 6, 30, 20)
     assert scene.box == (2, 4, 30, 24)
@@ -175,7 +175,7 @@ def test_voc_names_missing_lists_and_rejects_missing_segmentations(tmp_path):
     with pytest.raises(MissingData) as missing:
         open_scenes(f"voc:{root}?split=train")
     assert str(missing.value) == (
-        f"expected the list of train pictures in {root / 'ImageSets/Segmentation/train.txt'}, but there is no such "
+        f"expected the list of train images in {root / 'ImageSets/Segmentation/train.txt'}, but there is no such "
         "file; unpack VOCtrainval_11-May-2012.tar and give its folder VOCdevkit/VOC2012"
     )
 
@@ -248,11 +248,11 @@ def test_folder_reads_tables_of_labels_and_boxes(tmp_path):
     assert (scenes["a"].mask == oval((22, 12, 58, 48), 80, 60)).mean() > 0.98
     assert (scenes["a"].box, scenes["b"].box) == ((20, 10, 60, 50), (15, 9, 60, 50))
     assert [(r.scene, r.reason) for r in scenes.rejected] == [
-        ("stray", f"expected the picture in {root / 'labels.csv'}, but it is not listed there; add a line for it")
+        ("stray", f"expected the image in {root / 'labels.csv'}, but it is not listed there; add a line for it")
     ]
 
 
-def test_folder_rejects_pictures_without_mask_or_with_a_name_twice(tmp_path):
+def test_folder_rejects_images_without_mask_or_with_a_name_twice(tmp_path):
     root = write_folder(tmp_path / "mine")
     (root / "masks" / "cow" / "one.png").unlink()
     twin = save(colours("twin", 40, 30), root / "images" / "barn" / "one.png")
@@ -263,7 +263,7 @@ def test_folder_rejects_pictures_without_mask_or_with_a_name_twice(tmp_path):
         (str(cow), f"expected masks/cow/one.png (or .npy), or a line in boxes.csv, for {cow}, got neither; add one"),
         (
             str(twin),
-            f"expected one picture named barn/one, but {root / 'images/barn/one.jpg'} has that name too; rename one",
+            f"expected one image named barn/one, but {root / 'images/barn/one.jpg'} has that name too; rename one",
         ),
     ]
 

@@ -126,7 +126,7 @@ def test_scenes_are_keyed_by_seed_and_id(folder):
     assert (copies["dog-rex-copy2"].plate != copies["dog-rex"].plate).any()
 
 
-def test_copies_never_take_the_id_of_another_picture(folder):
+def test_copies_never_take_the_id_of_another_image(folder):
     save_disc(folder / "pets" / "rex-2.png")
     with (folder / "labels.csv").open("a") as table:
         table.write("pets/rex-2.png,dog,,\n")
@@ -138,7 +138,7 @@ def test_copies_never_take_the_id_of_another_picture(folder):
     with pytest.raises(BadInput) as problem:
         drawn(folder, "&copies=2")
     table = folder / "labels.csv"
-    assert str(problem.value) == f"expected one picture called dog-rex-copy2 in {table}, got 2; rename all but one"
+    assert str(problem.value) == f"expected one image called dog-rex-copy2 in {table}, got 2; rename all but one"
 
 
 def test_size_is_an_option(folder):
@@ -156,24 +156,24 @@ def test_fingerprint_travels_and_tells_options_apart(folder, tmp_path):
     assert drawn(folder).fingerprint != drawn(copy).fingerprint
 
 
-def test_a_class_of_one_and_pictures_without_a_row_are_noticed(folder):
+def test_a_class_of_one_and_images_without_a_row_are_noticed(folder):
     save_disc(folder / "stray.png")
     assert drawn(folder).notices == (
         "only one cut-out of: dog, bird, fish; with nobody of its class to borrow a background from, it drops out of "
         "Mixed-Same (copies=2 makes two scenes of every cut-out)",
-        "pictures without a row in labels.csv are left out: 1, the first is stray.png",
+        "images without a row in labels.csv are left out: 1, the first is stray.png",
     )
     assert len(drawn(folder, "&copies=2").notices) == 1
 
 
-def test_a_listed_picture_that_is_missing_is_rejected_by_name(folder):
+def test_a_listed_image_that_is_missing_is_rejected_by_name(folder):
     (folder / "trout.png").unlink()
     scenes = drawn(folder)
     assert scenes.ids == ["dog-rex", "bird-wren"]
-    assert scenes.rejected == (("fish-trout", "trout.png", "the picture is listed in labels.csv but is not there"),)
+    assert scenes.rejected == (("fish-trout", "trout.png", "the image is listed in labels.csv but is not there"),)
 
 
-def test_a_broken_an_opaque_and_an_empty_picture_are_named_when_read(folder):
+def test_a_broken_an_opaque_and_an_empty_image_are_named_when_read(folder):
     (folder / "trout.png").write_bytes((folder / "trout.png").read_bytes()[:90])
     Image.new("RGB", (9, 9)).save(folder / "pets" / "rex.png")
     Image.new("RGBA", (9, 9)).save(folder / "wren.png")
@@ -196,9 +196,9 @@ def test_a_broken_an_opaque_and_an_empty_picture_are_named_when_read(folder):
         (
             "name,label\na.png,dog\n",
             BadInput,
-            "expected the columns file,label in {t}, got name, label; add a header and a row a picture",
+            "expected the columns file,label in {t}, got name, label; add a header and a row per image",
         ),
-        ("", BadInput, "expected the columns file,label in {t}, got no row; add a header and a row a picture"),
+        ("", BadInput, "expected the columns file,label in {t}, got no row; add a header and a row per image"),
         (
             "file,label\nwren.png,birds\n",
             UnknownName,
@@ -225,7 +225,7 @@ def test_a_broken_an_opaque_and_an_empty_picture_are_named_when_read(folder):
         (
             "file,label\nwren.png,bird\nwren.png,bird\n",
             BadInput,
-            "expected one picture called bird-wren in {t}, got 2; rename all but one",
+            "expected one image called bird-wren in {t}, got 2; rename all but one",
         ),
         (
             HEADER + "wren.png,bird,,ski\n",
@@ -235,7 +235,7 @@ def test_a_broken_an_opaque_and_an_empty_picture_are_named_when_read(folder):
         (
             "file,label\ngone.png,bird\n",
             MissingData,
-            "expected the pictures that labels.csv lists in {f}, but none of the 1 is there; give the folder that they "
+            "expected the images that labels.csv lists in {f}, but none of the 1 is there; give the folder that they "
             "lie in",
         ),
     ],
@@ -268,7 +268,7 @@ def test_absent_stamps_are_explained(tmp_path, monkeypatch):
         open_scenes("cutouts")
     assert str(problem.value) == (
         f"expected Tux Paint's stamps in {tmp_path / 'cutouts'} or /nowhere/stamps, but they are in neither; run bglab "
-        "data fetch cutouts (needs apt), or open cutouts:PATH on a folder of RGBA pictures with labels.csv"
+        "data fetch cutouts (needs apt), or open cutouts:PATH on a folder of RGBA images with labels.csv"
     )
     with pytest.raises(MissingData) as problem:
         open_scenes(f"cutouts:{tmp_path}")

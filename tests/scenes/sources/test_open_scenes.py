@@ -1,4 +1,4 @@
-"""The release on disk: every picture is read or rejected by name, and real pictures agree with the published ones."""
+"""The release on disk: every image is read or rejected by name, and real images agree with the published ones."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from bglab.errors import BadInput, MissingData, UnknownName
-from bglab.images import box_of, compositing, read_picture
+from bglab.images import box_of, compositing, read_image
 from bglab.labels import IN9
 from bglab.scenes import open_scenes
 from bglab.scenes.sources.in9 import PUBLISHED, widen_to_black
@@ -94,11 +94,11 @@ def test_in9_says_when_the_counts_differ_from_the_release(release):
     for folder in (release / "mixed_rand" / "val" / "00_dog", release / "only_fg" / "val"):
         shutil.rmtree(folder)
     assert open_scenes(f"in9:{release}").notices == (
-        "expected 450 pictures in each of 9 classes of bg_challenge, got 2 dog, 2 bird, 2 vehicle, 2 reptile, "
+        "expected 450 images in each of 9 classes of bg_challenge, got 2 dog, 2 bird, 2 vehicle, 2 reptile, "
         "2 carnivore, 2 insect, 2 instrument, 2 primate, 2 fish; the run goes on with these, but its figures are not "
         "those of the release",
-        "bg_challenge has no pictures of only_fg; these variants can be composed, but not opened as published",
-        "bg_challenge has 16 published pictures of mixed_rand but 18 originals; figures of mixed_rand rest on what is "
+        "bg_challenge has no images of only_fg; these variants can be composed, but not opened as published",
+        "bg_challenge has 16 published images of mixed_rand but 18 originals; figures of mixed_rand rest on what is "
         "there",
     )
 
@@ -116,10 +116,10 @@ def test_in9_rejects_by_name_what_lacks_a_file(release):
     assert [(r.scene, r.reason) for r in scenes.rejected] == [
         (in9_id(1, 0), f"expected {mask}, but there is no such file; restore it"),
         (in9_id(1, 1), f"expected content in {empty}, but the file is empty; restore it"),
-        (DOG, f"expected one picture named {DOG}, but {dog} has that name too; rename one"),
+        (DOG, f"expected one image named {DOG}, but {dog} has that name too; rename one"),
     ]
-    # a published picture needs no mask
-    assert in9_id(1, 0) in [picture.scene for picture in scenes.published("original")]
+    # a published image needs no mask
+    assert in9_id(1, 0) in [image.scene for image in scenes.published("original")]
 
 
 @pytest.mark.parametrize(
@@ -128,12 +128,11 @@ def test_in9_rejects_by_name_what_lacks_a_file(release):
         (np.zeros((SIZE, SIZE), bool), "expected a foreground in {}, but the mask marks nothing; redraw it"),
         (
             np.ones((SIZE, SIZE), np.uint8),
-            "expected some background in {}, but the mask marks the whole picture; redraw it",
+            "expected some background in {}, but the mask marks the whole image; redraw it",
         ),
         (
             np.eye(SIZE + 2, dtype=bool),
-            "expected a mask of 48 × 48 pixels, as its picture has, in {}, got 50 × 50; rebuild the mask from this "
-            "picture",
+            "expected a mask of 48 × 48 pixels, as its image has, in {}, got 50 × 50; rebuild the mask from this image",
         ),
     ],
 )
@@ -145,13 +144,13 @@ def test_in9_names_a_mask_that_is_none(release, mask, sentence):
     assert str(problem.value) == sentence.format(file)
 
 
-def test_in9_names_a_truncated_picture_and_a_plate_of_another_size(release):
+def test_in9_names_a_truncated_image_and_a_plate_of_another_size(release):
     folder = release / "original" / "val" / "00_dog"
     noise = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
     truncate(save(noise, folder / f"{DOG}.JPEG"))
     plate = save(colours("plate", 20, 10), release / "only_bg_t" / "val" / "00_dog" / f"{in9_id(0, 1)}.JPEG")
     scenes = open_scenes(f"in9:{release}")
-    with pytest.raises(BadInput, match="expected a complete picture in .*00_dog.*, but reading it failed"):
+    with pytest.raises(BadInput, match="expected a complete image in .*00_dog.*, but reading it failed"):
         scenes[DOG]
     with pytest.raises(BadInput) as problem:
         scenes[in9_id(0, 1)]
@@ -161,14 +160,14 @@ def test_in9_names_a_truncated_picture_and_a_plate_of_another_size(release):
 
 
 def test_in9_never_guesses_a_misspelt_class(release):
-    pictures = release / "original" / "val"
-    (pictures / "00_dog").rename(pictures / "00_dgo")
-    shutil.rmtree(pictures / "08_fish")
+    images = release / "original" / "val"
+    (images / "00_dog").rename(images / "00_dgo")
+    shutil.rmtree(images / "08_fish")
     scenes = open_scenes(f"in9:{release}")
     reason = "expected a folder named after a class, got '00_dgo'; if it is '00_dog', rename it"
     assert scenes.notices[:2] == (
-        f"the pictures in {pictures / '00_dgo'} take no part: {reason}",
-        f"{pictures} has no folder '00_dog', '08_fish'; the run goes on with the 7 classes there",
+        f"the images in {images / '00_dgo'} take no part: {reason}",
+        f"{images} has no folder '00_dog', '08_fish'; the run goes on with the 7 classes there",
     )
     assert {r.scene: r.reason for r in scenes.rejected} == {DOG: reason, in9_id(0, 1): reason}
     assert set(scenes.labels.tolist()) == set(range(1, 8))
@@ -193,10 +192,10 @@ def test_in9_refuses_folders_that_are_no_release(tmp_path):
 
 
 @pytest.mark.parametrize("variant", PUBLISHED)
-def test_in9_lists_published_pictures_with_their_labels(pristine, variant):
-    pictures = open_scenes(f"in9:{pristine}").published(variant)
-    assert [p.label for p in pictures] == [label for label in range(9) for _ in range(2)]
-    first = pictures[0]
+def test_in9_lists_published_images_with_their_labels(pristine, variant):
+    images = open_scenes(f"in9:{pristine}").published(variant)
+    assert [p.label for p in images] == [label for label in range(9) for _ in range(2)]
+    first = images[0]
     assert (first.scene, first.native_label) == (DOG, IN9[0].imagenet[0])
     assert first.file.parts[-4:-1] == (variant, "val", "00_dog")
     # the release names the background of mixed_rand wrongly, so it counts as unknown
@@ -214,7 +213,7 @@ def test_in9_names_variants_that_are_unknown_or_absent(release):
     with pytest.raises(MissingData) as missing:
         published("no_fg")
     assert str(missing.value) == (
-        f"expected the published pictures of no_fg in {release / 'no_fg' / 'val'}, got none; run `bglab data fetch "
+        f"expected the published images of no_fg in {release / 'no_fg' / 'val'}, got none; run `bglab data fetch "
         "in9`, or give the folder bg_challenge of the unpacked release, or leave out --published to compose the variant"
     )
 
@@ -232,7 +231,7 @@ def test_in9_opens_a_release_of_full_size_in_a_moment(tmp_path):
     assert time.perf_counter() - start < 5  # about 0.4 s alone; shared machines are slower
 
 
-# --- real pictures -----------------------------------------------------------------------------------------
+# --- real images -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("layout", ["bg_challenge", "imagenet"])
@@ -258,9 +257,9 @@ def test_composed_variants_agree_with_the_published_ones(mini):
             "only_bg_t": compositing.tile_box(image, scene.box),
         }
         original = scenes.records[scenes.positions[scene.id]].files[0]
-        for variant, picture in composed.items():
+        for variant, pixels in composed.items():
             file = original.parents[3] / variant / "val" / original.parent.name / original.name
-            error = np.abs(read_picture(file).astype(int) - picture.numpy().astype(int))
+            error = np.abs(read_image(file).astype(int) - pixels.numpy().astype(int))
             # JPEG leaves a few levels on average, and more only along new edges
             assert error.mean() < 4, (scene.id, variant)
             assert (error < 32).mean() > 0.97, (scene.id, variant)

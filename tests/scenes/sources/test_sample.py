@@ -19,7 +19,7 @@ from bglab.scenes.sources import sample
 from fixtures import ROOT
 
 INSTALLED = all(importlib.util.find_spec(package) for package in ("foolbox", "skimage"))
-needs_pictures = pytest.mark.skipif(not INSTALLED, reason='the pictures come with pip install "bglab[demo]"')
+needs_images = pytest.mark.skipif(not INSTALLED, reason='the images come with pip install "bglab[demo]"')
 
 # pixels (x, y) that must be foreground and must be background, chosen where cutting out is hard: the thin tail,
 # the collar, toes and antennae; grass between legs, wall between handlebars, sky within the crook of a neck
@@ -64,13 +64,13 @@ def test_labels_names_and_the_nine_classes_agree():
         assert row["in9"] == ("" if label == OUTSIDE else IN9_NAMES[label]), row["id"]
 
 
-def test_every_picture_left_out_says_why():
+def test_every_image_left_out_says_why():
     left_out = [row for row in rows() if not row["box"]]
     assert {"prayer_rug", "beaker", "tabby"} <= {row["id"] for row in left_out}
     assert all(row["note"] for row in left_out)
 
 
-def test_foolbox_names_the_label_of_its_pictures():
+def test_foolbox_names_the_label_of_its_images():
     for row in rows():
         if row["package"] == "foolbox" and row["imagenet_index"]:
             assert row["file"].removesuffix(".jpg").rsplit("_", 1)[1] == row["imagenet_index"]
@@ -79,7 +79,7 @@ def test_foolbox_names_the_label_of_its_pictures():
 # --- opening
 
 
-@needs_pictures
+@needs_images
 def test_the_nine_classes_and_everything():
     nine, everything = open_scenes("sample"), open_scenes("sample:all")
     assert (nine.name, nine.space, nine.classes) == ("sample", "in9", IN9_NAMES)
@@ -94,8 +94,8 @@ def test_the_nine_classes_and_everything():
     assert "CC0" in nine.credit
 
 
-@needs_pictures
-def test_pictures_left_out_are_listed_with_the_reason():
+@needs_images
+def test_images_left_out_are_listed_with_the_reason():
     reasons = {r.scene: r.reason for r in open_scenes("sample:all").rejected}
     assert reasons["prayer_rug"] == "the label is wrong: it shows stained-glass windows"
     assert "motorcycle" in reasons  # no ImageNet class, but one of the nine
@@ -119,7 +119,7 @@ def test_without_the_packages_the_error_says_how_to_get_them(monkeypatch):
     )
 
 
-@needs_pictures
+@needs_images
 def test_without_one_package_the_rest_opens_with_a_notice(monkeypatch):
     find = sample._find
     monkeypatch.setattr(sample, "_find", lambda package, file: find(package, file) if package == "foolbox" else None)
@@ -131,12 +131,12 @@ def test_without_one_package_the_rest_opens_with_a_notice(monkeypatch):
     )
 
 
-def test_a_package_that_is_not_there_has_no_pictures():
+def test_a_package_that_is_not_there_has_no_images():
     assert sample._find("no_such_package", "a.png") is None
-    assert sample._find("numpy", "no_such_picture.png") is None
+    assert sample._find("numpy", "no_such_image.png") is None
 
 
-@needs_pictures
+@needs_images
 def test_opening_imports_neither_package():
     program = (
         "import sys; from bglab.scenes.sources.sample import open_source; open_source(uri='sample');"
@@ -154,7 +154,7 @@ def test_opening_imports_neither_package():
 FAST = {"bald_eagle", "white_ibis"}
 
 
-@needs_pictures
+@needs_images
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n in FAST else pytest.mark.slow) for n in PROBES])
 def test_the_cutout_is_whole_and_clean(name):
     scene = open_scenes("sample")[name]
@@ -163,7 +163,7 @@ def test_the_cutout_is_whole_and_clean(name):
     assert [p for p in outside if scene.mask[p[1], p[0]]] == []
 
 
-@needs_pictures
+@needs_images
 @pytest.mark.slow
 def test_every_box_is_tight_and_passes_the_papers_filter():
     scenes = open_scenes("sample:all")
@@ -171,10 +171,10 @@ def test_every_box_is_tight_and_passes_the_papers_filter():
         height, width = scene.mask.shape
         assert np.abs(np.subtract(scene.box, box_of(scene.mask))).max() <= 3, scene.id
         assert paper_filter(scene.box, width, height, scene.mask, crop_fraction=1.0) == "", scene.id
-        assert mask_quality(scene.mask, scene.box).picture_share < 0.6, scene.id
+        assert mask_quality(scene.mask, scene.box).image_share < 0.6, scene.id
 
 
-@needs_pictures
+@needs_images
 def test_a_scene_may_be_changed_without_harm_to_the_next_reader():
     scenes = open_scenes("sample")
     first = scenes["white_ibis"]

@@ -117,7 +117,7 @@ def test_the_mask_is_where_the_object_was_drawn(scenes):
 
 
 @pytest.mark.parametrize("index", range(27))
-def test_the_plate_is_the_picture_without_object_and_shadow(index):
+def test_the_plate_is_the_image_without_object_and_shadow(index):
     scene = render_scene(2, index, rho=0, size=96)
     difference = scene.image.astype(int) - scene.plate
     # whiskers may cover a pixel by less than half, so the mask alone would not do
