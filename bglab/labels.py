@@ -119,8 +119,9 @@ def in9_probabilities(logits: Float[np.ndarray, "n 1000"]) -> Float[np.ndarray, 
         >>> in9_probabilities(logits).round(3).tolist()
         [[0.116, 0.052, 0.042, 0.036, 0.035, 0.027, 0.026, 0.02, 0.016, 0.63]]
     """
-    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-    shares /= shares.sum(axis=1, keepdims=True)
+    from scipy.special import softmax  # here, because reading class names does not need SciPy
+
+    shares = softmax(logits, axis=1)
     sums = np.stack([shares[:, list(c.imagenet)].sum(axis=1) for c in IN9], axis=1)
     return np.concatenate([sums, 1 - sums.sum(axis=1, keepdims=True)], axis=1)
 

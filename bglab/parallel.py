@@ -6,8 +6,9 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from queue import Queue
 from typing import TypeVar, final
@@ -17,6 +18,40 @@ from tqdm.auto import tqdm
 from bglab.errors import BadInput
 
 Item = TypeVar("Item")
+Outcome = TypeVar("Outcome")
+
+
+def thread_map(
+    work: Callable[[Item], Outcome], items: Iterable[Item], *, workers: int, pending: int, name: str = "bglab-worker"
+) -> Generator[Outcome, None, None]:
+    """Apply a function to items in threads and yield the outcomes in the items' order.
+
+    Unlike ``ThreadPoolExecutor.map``, only a bounded number of items is submitted or finished ahead of the caller, so
+    memory does not grow with the number of items. Close the generator to cancel what has not started.
+
+    Args:
+        work: Function of one item; it should release Python's lock (decoding does).
+        items: Items to work on.
+        workers: Number of threads.
+        pending: Number of items that may be submitted or finished but not yet yielded.
+        name: Prefix of the threads' names.
+
+    Example:
+        >>> list(thread_map(abs, [-1, 2, -3], workers=2, pending=2))
+        [1, 2, 3]
+    """
+    futures: deque[Future[Outcome]] = deque()
+    with ThreadPoolExecutor(workers, thread_name_prefix=name) as pool:
+        try:
+            for item in items:
+                futures.append(pool.submit(work, item))
+                if len(futures) > pending:
+                    yield futures.popleft().result()
+            while futures:
+                yield futures.popleft().result()
+        finally:
+            for future in futures:
+                future.cancel()
 
 
 def prefetch(work: Iterator[Item], *, name: str = "bglab-ahead") -> Generator[Item, None, None]:
@@ -63,9 +98,6 @@ def prefetch(work: Iterator[Item], *, name: str = "bglab-ahead") -> Generator[It
                 queue.get_nowait()
             worker.join(timeout=0.01)
 
-
-Item = TypeVar("Item")
-Outcome = TypeVar("Outcome")
 
 # items that travel to a process together: few enough that the processes finish at about the same time
 _MOST_AT_ONCE = 8

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from bglab.models import Classifier
     from bglab.scenes import Rejection, SceneSet
+    from bglab.variants import Dataset
 
 #: Of an option that takes several models.
 MODELS_HELP = "for example lite:efficientnet_lite0; thirty-two, table-1 and today are lists of bglab.models.model_lists"
@@ -23,6 +24,42 @@ def command(verbs: argparse._SubParsersAction, name: str, run: Callable) -> argp
     parser.add_argument("--debug", action="store_true", help="show a traceback with an error")
     parser.set_defaults(run=run)
     return parser
+
+
+def add_variant_options(parser: argparse.ArgumentParser) -> None:
+    """Add what `composed` reads: whose pixels, and how variants are made."""
+    parser.add_argument("--published", action="store_true", help="use the release's own pixels")
+    parser.add_argument(
+        "--resolution",
+        choices=("prepared", "full"),
+        help="make variants on images of --size pixels, or on the photograph before the model's own resize and crop "
+        "(default: full for the variants of Time for a Background Check! on imagenet:, voc: and caltech101:)",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of donors, textures and noise")
+    parser.add_argument("--size", type=positive, default=224, help="side of prepared images in pixels")
+
+
+def composed(scenes: SceneSet, variants: Sequence[str], options: argparse.Namespace) -> tuple[Dataset, ...]:
+    """Compose variants, or open a release's own images of them, as the variant options say."""
+    from bglab.errors import BadInput
+    from bglab.variants import compose_all, find_variant, open_published
+
+    if not options.published:
+        datasets = compose_all(
+            scenes,
+            variants,
+            seed=options.seed,
+            size=options.size,
+            resolution=options.resolution,
+            progress=watched(),
+        )
+        for full in {id(d.full): d.full for d in datasets if d.full is not None}.values():
+            say_error(f"notice: at full resolution, {full.census.text}")
+        return datasets
+    if options.resolution == "full":
+        raise BadInput("expected --published or --resolution full, got both; a release's own images have one size")
+    names = [find_variant(name).name for name in variants]
+    return tuple(open_published(scenes, name, size=options.size, progress=watched()) for name in names)
 
 
 def add_engine_options(parser: argparse.ArgumentParser) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from typing import Literal
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Bool, UInt8
 from PIL import Image
 from torch import Tensor
 
@@ -49,6 +49,12 @@ class EvaluationTransform:
     def __call__(self, image: Image.Image) -> UInt8[np.ndarray, "3 s s"]:
         """Resize and crop an RGB image; levels stay 0 to 255."""
         return _timm_transform(*astuple(self))(image).numpy()
+
+    def mask(self, mask: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "s s"]:
+        """Resize and crop a mask like its image; a pixel counts if at least half of it is covered."""
+        levels = np.repeat(mask[..., None], 3, axis=-1).astype(np.uint8) * 255
+        padding = replace(self, mean=(0.0, 0.0, 0.0))  # what a ``border`` adds is no foreground
+        return padding(Image.fromarray(levels))[0] >= 128
 
 
 @functools.lru_cache(maxsize=64)

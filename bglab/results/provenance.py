@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
+from collections.abc import Collection, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+_LOG = logging.getLogger(__name__)
 
 _PROVENANCE = b"bglab"
 
@@ -34,6 +38,28 @@ def read_provenance(path: Path) -> dict[str, Any]:
         return json.loads(kept.get(_PROVENANCE, b"{}"))
     except (OSError, pa.ArrowInvalid, json.JSONDecodeError):
         return {}
+
+
+def reusable(path: Path, wanted: Mapping[str, Any], fields: Collection[str]) -> dict[str, Any]:
+    """Return the provenance of a stored result that can stand in for a new run.
+
+    The one rule by which every computation resumes: a result is read instead of computed again if all fields that
+    decide about its content are the same. A result that was made otherwise is named in a warning.
+
+    Args:
+        path: Where the result would be stored.
+        wanted: Provenance of the run that is asked for.
+        fields: Names of the fields that must agree; those that ``wanted`` does not know yet are not compared.
+
+    Returns:
+        The stored provenance, or an empty dictionary if there is no result or it differs.
+    """
+    stored = read_provenance(path)
+    differing = [name for name in fields if name in wanted and stored.get(name) != wanted[name]]
+    if stored and differing:
+        what = ", ".join(f"{name} was {stored.get(name)}, is {wanted[name]}" for name in differing)
+        _LOG.warning("computing %s again, since it was made otherwise: %s", path, what)
+    return {} if differing else stored
 
 
 def versions() -> dict[str, str]:

@@ -12,10 +12,9 @@ import math
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Int, UInt8
@@ -25,13 +24,13 @@ from tqdm.auto import tqdm
 from bglab.errors import BadInput
 from bglab.files import data_root, writable_folder
 from bglab.images import Box, crop_box, open_image, resize_crop
+from bglab.parallel import thread_map
 from bglab.scenes.scene import PublishedImage, Rejection, Scene, SceneSet
+from bglab.scenes.sources import open_scenes
 from bglab.seeding import digest
 
 #: Raised whenever prepared pixels would come out differently.
 _VERSION = 1
-
-Item = TypeVar("Item")
 
 
 class _Entry(NamedTuple):
@@ -89,6 +88,25 @@ class PreparedImages:
 
     def __len__(self) -> int:
         return len(self.published)
+
+
+def as_scenes(scenes: SceneSet | str) -> SceneSet:
+    """Return a set as it is, or open it if a URI is given (see `open_scenes`)."""
+    return open_scenes(scenes) if isinstance(scenes, str) else scenes
+
+
+def as_prepared(scenes: SceneSet | PreparedScenes | str, size: int = 224, *, progress: bool = True) -> PreparedScenes:
+    """Return prepared scenes as they are; open and prepare a URI or a set.
+
+    Args:
+        scenes: A set, its prepared form, or a URI for `open_scenes`.
+        size: Side of the prepared images in pixels; ignored for prepared scenes, which have one.
+        progress: Show a progress bar while scenes are decoded for the first time.
+
+    Raises:
+        BadInput: If no scene can be used, or the cache cannot be written.
+    """
+    return scenes if isinstance(scenes, PreparedScenes) else prepare(as_scenes(scenes), size, progress=progress)
 
 
 def prepare(scenes: SceneSet, size: int = 224, *, progress: bool = True) -> PreparedScenes:
@@ -289,7 +307,7 @@ class _Store:
         hashed = hashlib.blake2b(digest_size=8)
         try:
             bar = tqdm(total=len(items), desc=title, disable=title is None, unit="scene")
-            for (_, scene, file), outcome in zip(items, _in_order(build, [i for i, _, _ in items]), strict=True):
+            for (_, scene, file), outcome in zip(items, _build_in_order(build, len(items)), strict=True):
                 bar.update()
                 if isinstance(outcome, BadInput):
                     rejected.append(Rejection(scene, file, str(outcome)))
@@ -307,8 +325,8 @@ class _Store:
         (scratch / "index.json").write_text(json.dumps(index))
 
 
-def _in_order(build: Callable[[int], _Entry], positions: Sequence[int]) -> Iterator[_Entry | BadInput]:
-    """Build with a few threads (decoding leaves Python's lock), give results in order, hold few at once."""
+def _build_in_order(build: Callable[[int], _Entry], count: int) -> Iterator[_Entry | BadInput]:
+    """Build entries with a few threads; an unusable scene yields the exception that says why."""
 
     def attempt(position: int) -> _Entry | BadInput:
         try:
@@ -317,10 +335,7 @@ def _in_order(build: Callable[[int], _Entry], positions: Sequence[int]) -> Itera
             return problem
 
     workers = min(8, os.cpu_count() or 1)
-    window = 4 * workers
-    with ThreadPoolExecutor(workers) as pool:
-        for start in range(0, len(positions), window):
-            yield from pool.map(attempt, positions[start : start + window])
+    return thread_map(attempt, range(count), workers=workers, pending=4 * workers, name="bglab-decode")
 
 
 def memory_bytes(count: int, size: int) -> int:

@@ -120,6 +120,8 @@ class SceneSet:
         rejected: Scenes that were found unusable when the set was opened.
         published: Gives the release's own images of a variant; None where there are none.
         credit: Origin and licence, one sentence.
+        full_resolution: Whether the images are photographs at their own size, from which the variants of Time for a
+            Background Check! are made by default, before any resize.
     """
 
     uri: str
@@ -134,6 +136,7 @@ class SceneSet:
     rejected: tuple[Rejection, ...] = ()
     published: Callable[[str], list[PublishedImage]] | None = field(default=None, repr=False)
     credit: str = ""
+    full_resolution: bool = False
 
     def __len__(self) -> int:
         return len(self.records)

@@ -12,11 +12,10 @@ from jaxtyping import Bool, Int
 from tqdm.auto import tqdm
 
 from bglab.errors import BadInput
-from bglab.models import Classifier
+from bglab.models import Batching, Classifier
 from bglab.results import NOT_EVALUATED, PairPredictions, PairStore, Protocol, open_pairs, pairs_folder, row_blocks
 from bglab.scenes import PreparedScenes, SceneSet
 from bglab.search.pair_evaluator import (
-    Batching,
     BatchSize,
     Clock,
     PairEvaluator,

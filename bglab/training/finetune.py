@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 
 from bglab.errors import BadInput
-from bglab.evaluation import evaluate
+from bglab.evaluation import predict_all
 from bglab.models import Classifier, create_network, load_classifier
 from bglab.results import file_name
 from bglab.scenes import SceneSet, open_by_box, with_options
@@ -23,7 +23,7 @@ from bglab.training.checkpoints import write_checkpoint
 from bglab.training.fit import fit
 from bglab.training.recipe import Augmentation, Recipe
 from bglab.training.training_set import training_set
-from bglab.variants import FullScenes, StreamSettings, Variant, open_full
+from bglab.variants import FullScenes, StreamSettings, Variant, expand, full_dataset, open_full
 
 #: How networks are fine-tuned unless told otherwise; the paper names the network alone.
 FINE_TUNING = Recipe(
@@ -204,6 +204,6 @@ def check_backgrounds(
         named = digest([repr(own), weights, split.train.fingerprint])[:8]
         out = Path(results) / "networks" / f"{file_name(split.train.name)}-{own.architecture}-run{run}-{named}.pt"
         classifier = finetune(own, split.train, weights, out=out, device=device, progress=progress)
-        tested = evaluate(classifier, split.test, variants, results=results, batch_size=batch_size, progress=progress)
-        tables += tested.values()
+        datasets = [full_dataset(split.test, variant) for variant in expand(variants, split.test.settings)]
+        tables += predict_all(classifier, datasets, results=results, batch_size=batch_size, progress=progress)
     return pd.concat(tables, ignore_index=True)

@@ -227,7 +227,7 @@ def test_the_budget_is_kept(movable):
 def test_any_error_may_use_any_background(movable):
     found = refine_attack(movable, 0, [0], criterion="any", budget=200)
     assert found.succeeded
-    assert found.score == pytest.approx(-np.log(live.answer_images(movable, found.image[None]).probabilities[0, 0]))
+    assert found.score == pytest.approx(-np.log(live.classify_shown(movable, found.image[None]).probabilities[0, 0]))
 
 
 def test_probabilities_of_imagenet_models_are_summed_over_classes(real):
@@ -244,7 +244,7 @@ def test_probabilities_of_imagenet_models_are_summed_over_classes(real):
 
     imagenet = dataclasses.replace(real)
     object.__setattr__(imagenet, "classifier", Stub())
-    answers = live.answer_images(imagenet, torch.zeros(2, 3, 4, 4, dtype=torch.uint8))
+    answers = live.classify_shown(imagenet, torch.zeros(2, 3, 4, 4, dtype=torch.uint8))
     assert answers.native.tolist() == [207, 207]
     assert answers.predictions.tolist() == [0, 0]
     assert answers.probabilities.shape == (2, 10)

@@ -14,7 +14,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from bglab.analysis import mark_correct, relative_accuracies
 from bglab.errors import BadInput
-from bglab.evaluation import run_grid, template
+from bglab.evaluation import run_grid
 from bglab.images import EvaluationTransform
 from bglab.labels import OUTSIDE
 from bglab.models import BASELINE, Classifier, load_classifier
@@ -22,7 +22,7 @@ from bglab.papers.artefact import Test
 from bglab.papers.illustrations import OUTSIDE_NAME
 from bglab.results import prediction_file, read_predictions_file, read_provenance
 from bglab.seeding import keyed_seed
-from bglab.variants import FullScenes, StreamSettings, expand, open_full, stream
+from bglab.variants import FullScenes, StreamSettings, expand, full_dataset, open_full, stream
 
 if TYPE_CHECKING:
     from bglab.papers.reproduction import Reproduction
@@ -168,7 +168,7 @@ def _read(
     transforms: dict[str, EvaluationTransform] = {}
     for model in dict.fromkeys(models):
         for variant in expand(variants, full.settings):
-            key = template(full, variant, EvaluationTransform()).key
+            key = full_dataset(full, variant).key
             folder = key if precision == "float32" else f"{key}-{precision}"
             path = prediction_file(reproduction.results, folder, model, variant.name)
             parts.append(read_predictions_file(path).assign(model=model, dataset=full.name))

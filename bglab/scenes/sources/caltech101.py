@@ -88,6 +88,7 @@ def open_source(path: str, *, uri: str, masks: str = "outline") -> SceneSet:
         notices=tuple(class_notices(images, classes)),
         rejected=tuple(rejected),
         credit="Caltech 101 (Li, Andreetto, Ranzato, Perona, 2022), CC BY 4.0.",
+        full_resolution=True,
     )
 
 

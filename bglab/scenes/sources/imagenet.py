@@ -66,6 +66,7 @@ def open_source(path: str, *, uri: str, split: str = "val", masks: str = "grabcu
         notices=_notices(split, candidates, records),
         rejected=(*rejected, *duplicates),
         credit="ImageNet, ILSVRC 2012 (Russakovsky et al., 2015): for non-commercial research, not to be passed on.",
+        full_resolution=True,
     )
 
 

@@ -90,6 +90,7 @@ def open_source(path: str, *, uri: str, split: str = "val", masks: str = "segmen
         else (),
         rejected=tuple(rejected),
         credit="PASCAL VOC 2012 (Everingham et al.): images from Flickr, under the terms of their owners.",
+        full_resolution=True,
     )
 
 
