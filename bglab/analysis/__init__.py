@@ -36,7 +36,6 @@ from bglab.analysis.sensitivity import ablation_drop, foreground_sensitivity
 from bglab.analysis.tables import (
     Estimate,
     as_percent,
-    beside,
     significant_best,
     spread,
     styled,
@@ -44,6 +43,7 @@ from bglab.analysis.tables import (
     to_html,
     to_latex,
     to_markdown,
+    with_published,
 )
 from bglab.analysis.trends import fit_trends, trend_bands
 
@@ -58,7 +58,7 @@ __all__ = [
     "as_percent",
     "background_capture",
     "background_gap",
-    "beside",
+    "with_published",
     "categories",
     "class_heat_map",
     "compare_localisation",

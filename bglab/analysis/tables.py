@@ -144,7 +144,9 @@ def significant_best(wide: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame([mark(row) for _, row in wide.iterrows()], index=wide.index, columns=wide.columns)
 
 
-def beside(ours: pd.DataFrame, published: pd.DataFrame, *, on: Mapping[str, str], value: str = "top1") -> pd.DataFrame:
+def with_published(
+    ours: pd.DataFrame, published: pd.DataFrame, *, on: Mapping[str, str], value: str = "top1"
+) -> pd.DataFrame:
     """Put the printed numbers next to ours.
 
     Args:

@@ -151,7 +151,7 @@ def plot_published(table: pd.DataFrame, *, quantity: str = "Accuracy", ax: Axes 
     """Draw our numbers and the printed ones on one line each.
 
     Args:
-        table: From `bglab.analysis.beside`; rows without a printed number are left out.
+        table: From `bglab.analysis.with_published`; rows without a printed number are left out.
         quantity: What the numbers are, for the axis.
         ax: Where to draw; None makes a figure.
 
@@ -161,7 +161,7 @@ def plot_published(table: pd.DataFrame, *, quantity: str = "Accuracy", ax: Axes 
     require(table, ("ours", "ours_low", "ours_high", "published"))
     table = table.loc[table["published"].notna()]
     if table.empty:
-        raise BadInput("expected rows with a printed number, got none; match more with bglab.analysis.beside")
+        raise BadInput("expected rows with a printed number, got none; match more with bglab.analysis.with_published")
     ax = ax or new_axes(lines_high(7 + 1.6 * len(table)))
     y = np.arange(len(table))
     ax.hlines(y, table["ours"], table["published"], color="#AAAAAA", linewidth=1.5, zorder=1)

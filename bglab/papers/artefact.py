@@ -68,7 +68,7 @@ class Product:
         shown: The table as the paper lays it out, for the page and LaTeX (cells may be `tables.Estimate`); None
             shows ``table``.
         bold: Which cells of ``shown`` are set in bold (`tables.significant_best`); None for none.
-        compared: Ours beside the printed numbers, from `tables.beside`; None if nothing was compared.
+        compared: Ours beside the printed numbers, from `bglab.analysis.with_published`; None if nothing was compared.
         published: The paper's own numbers in a layout like ``shown``; None lays them out as the artefact says.
         tests: Tests that belong to it.
         notes: What stands in for what, what was left out and why; one sentence each.

@@ -57,9 +57,9 @@ def gap(predictions):
 
 
 @pytest.fixture(scope="module")
-def beside(accuracy):
+def compared(accuracy):
     printed = published("nos-readme").query("model == 'ResNet-50' and train == 'imagenet' and quantity == 'accuracy'")
-    return tables.beside(accuracy.query("model.str.startswith('tv')"), printed, on={"variant": "test"})
+    return tables.with_published(accuracy.query("model.str.startswith('tv')"), printed, on={"variant": "test"})
 
 
 def image(height=20, width=20, grey=128):
@@ -195,23 +195,23 @@ def test_categories_stack_up_to_one_without_the_strict_part(predictions):
         assert segments[-1].get_x() + segments[-1].get_width() == pytest.approx(1)
 
 
-def test_ours_and_the_printed_number_share_a_line(beside):
-    ax = figures.plot_published(beside)
+def test_ours_and_the_printed_number_share_a_line(compared):
+    ax = figures.plot_published(compared)
     ours, printed = ax.lines
-    known = beside.dropna(subset="published")
-    assert len(known) == 3 < len(beside)
+    known = compared.dropna(subset="published")
+    assert len(known) == 3 < len(compared)
     assert ours.get_xdata().tolist() == known["ours"].tolist()
     assert printed.get_xdata().tolist() == known["published"].tolist()
     assert ours.get_ydata().tolist() == printed.get_ydata().tolist()
     assert ours.get_marker() != printed.get_marker()
     assert [t.get_text() for t in ax.get_yticklabels()] == ["Original", "Mixed-Same", "Mixed-Rand"]
     assert texts(ax) == ["Whiskers: 95 % intervals of ours; n = 90; the papers print none"]
-    gaps = figures.plot_published(beside, quantity="BG-Gap")
+    gaps = figures.plot_published(compared, quantity="BG-Gap")
     assert gaps.get_xlabel() == "BG-Gap (%)"
 
 
-def test_rows_of_several_models_carry_the_models_name(beside):
-    two = pd.concat([beside.iloc[:1], beside.iloc[:1].assign(model="timm:resnet18.a1_in1k")])
+def test_rows_of_several_models_carry_the_models_name(compared):
+    two = pd.concat([compared.iloc[:1], compared.iloc[:1].assign(model="timm:resnet18.a1_in1k")])
     names = [t.get_text() for t in figures.plot_published(two).get_yticklabels()]
     assert names == ["Original · resnet50", "Original · resnet18"]
     tags = pd.concat([two.iloc[1:], two.iloc[1:].assign(model="timm:resnet18.tv_in1k")])
@@ -220,13 +220,13 @@ def test_rows_of_several_models_carry_the_models_name(beside):
 
 
 @pytest.mark.parametrize("venue", ["notebook", "cvpr2024", "neurips2024"])
-def test_no_text_is_cut_or_written_over(venue, accuracy, gap, beside, predictions):
+def test_no_text_is_cut_or_written_over(venue, accuracy, gap, compared, predictions):
     with figures.theme(venue):
         drawn = [
             figures.plot_accuracy(accuracy.loc[accuracy["model"] == MODELS[0]]),
             figures.plot_background_gap(gap),
             figures.plot_categories(metrics.categories(predictions)),
-            figures.plot_published(beside),
+            figures.plot_published(compared),
         ]
         for ax in drawn:
             assert overlaps(ax) == ([], [])
@@ -290,7 +290,7 @@ def test_lists_of_different_lengths_are_refused():
 # tables that cannot be drawn
 
 
-def test_a_table_that_cannot_be_drawn_is_named(accuracy, gap, beside):
+def test_a_table_that_cannot_be_drawn_is_named(accuracy, gap, compared):
     with pytest.raises(BadInput) as caught:
         figures.plot_background_gap(gap.drop(columns="gap_low"))
     assert str(caught.value) == (
@@ -308,8 +308,10 @@ def test_a_table_that_cannot_be_drawn_is_named(accuracy, gap, beside):
         "expected one row for each model and variant, got several; select one data set or space first"
     )
     with pytest.raises(BadInput) as caught:
-        figures.plot_published(beside.assign(published=np.nan))
-    assert str(caught.value) == ("expected rows with a printed number, got none; match more with bglab.analysis.beside")
+        figures.plot_published(compared.assign(published=np.nan))
+    assert str(caught.value) == (
+        "expected rows with a printed number, got none; match more with bglab.analysis.with_published"
+    )
 
 
 # axes, themes, colours
