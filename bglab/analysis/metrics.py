@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -18,9 +18,9 @@ from jaxtyping import Bool, Float, Int
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
-from bglab.analysis.intervals import paired_difference, share_interval
-from bglab.catalogue import unknown_name
-from bglab.errors import BadInput, UnknownName
+from bglab.analysis._grouping import iterate_groups, known_columns, with_share
+from bglab.analysis.intervals import paired_difference
+from bglab.errors import BadInput
 from bglab.labels import OUTSIDE, to_in9
 
 Space = Literal["in9", "native"]
@@ -92,14 +92,14 @@ def accuracy(
         >>> accuracy(pd.DataFrame([image | {"prediction": 0}, image | {"prediction": -1}]))["top1"].item()
         0.5
     """
-    columns = _known(predictions, by)
+    columns = known_columns(predictions, by)
     marked = mark_correct(predictions, space=space)
     keys = list(dict.fromkeys([*columns, "space"]))
     groups = marked.groupby(keys, sort=False, observed=True, dropna=False)
-    table = groups["correct"].agg(n="size", right="sum").reset_index()
+    table = groups["correct"].agg(n="size", hits="sum").reset_index()
     # a plain mean would skip NaN and describe other images than top1 does
     top5 = groups["in_top5"].agg(lambda hits: hits.mean(skipna=False)).to_numpy()
-    return _with_share(table, "right", "top1").assign(top5=top5)
+    return with_share(table, "hits", "top1").drop(columns="hits").assign(top5=top5)
 
 
 def background_gap(
@@ -128,11 +128,11 @@ def background_gap(
     Raises:
         BadInput: If a variant is missing altogether or a scene occurs twice in one.
     """
-    columns = _known(predictions, by)
+    columns = known_columns(predictions, by)
     marked = mark_correct(predictions, space=space)
     pairs = _pair(marked, (same, rand), keys=[*columns, "scene"])
     rows = []
-    for key, group in _groups(pairs, columns):
+    for key, group in iterate_groups(pairs, columns):
         both = group.dropna(subset=[same, rand])
         first, second = both[same].to_numpy(bool), both[rand].to_numpy(bool)
         gap = paired_difference(*_cross(first, second))
@@ -202,7 +202,7 @@ def scene_categories(
         One row a scene that was seen in all three: ``[*by, scene, category, strict]``; ``strict`` marks the
         ``bg_fools`` of appendix H, where the whole image and its background get the same wrong class.
     """
-    columns = _known(predictions, by)
+    columns = known_columns(predictions, by)
     marked = mark_correct(predictions, space=space)
     keys = [*columns, "scene"]
     right = _pair(marked, variants, keys=keys).dropna(subset=list(variants)).reset_index(drop=True)
@@ -229,15 +229,15 @@ def categories(
         Columns ``[*by, category, n, count, share, share_low, share_high]`` with all five categories a group, which
         add up to ``n``, and a sixth row ``bg_fools_strict``, which is part of ``bg_fools``.
     """
-    columns = _known(predictions, by)
+    columns = known_columns(predictions, by)
     scenes = scene_categories(predictions, variants=variants, by=columns, space=space)
     rows = []
-    for key, group in _groups(scenes, columns):
+    for key, group in iterate_groups(scenes, columns):
         counts = group["category"].value_counts().reindex(CATEGORIES, fill_value=0)
         counts[STRICT_FOOLS] = group["strict"].sum()
         rows += [(*key, name, len(group), int(count)) for name, count in counts.items()]
     table = pd.DataFrame(rows, columns=[*columns, "category", "n", "count"])
-    return _with_share(table.assign(right=table["count"]), "right", "share")
+    return with_share(table, "count", "share")
 
 
 def background_capture(
@@ -262,17 +262,17 @@ def background_capture(
     Raises:
         BadInput: If no image has a donor of known class.
     """
-    columns = _known(predictions, by)
+    columns = known_columns(predictions, by)
     _require(predictions, ("donor", "label", "prediction"))
     donor = np.array([donor_labels.get(scene, OUTSIDE) for scene in predictions["donor"]], dtype=np.int64)
     if (donor == OUTSIDE).all():
         raise BadInput("expected images whose donor is among donor_labels, got none; predict a mixed variant")
     known, same = donor != OUTSIDE, donor == _integers(predictions, "label")
     other, hit = known & ~same, donor == _integers(predictions, "prediction")
-    judged = predictions.assign(n=other, same_class=known & same, unknown=~known, right=other & hit)
-    counts = ["n", "same_class", "unknown", "right"]
-    rows = [(*key, *group[counts].sum()) for key, group in _groups(judged, columns)]
-    return _with_share(pd.DataFrame(rows, columns=[*columns, *counts]), "right", "captured")
+    judged = predictions.assign(n=other, same_class=known & same, unknown=~known, hits=other & hit)
+    counts = ["n", "same_class", "unknown", "hits"]
+    rows = [(*key, *group[counts].sum()) for key, group in iterate_groups(judged, columns)]
+    return with_share(pd.DataFrame(rows, columns=[*columns, *counts]), "hits", "captured").drop(columns="hits")
 
 
 def _truth_and_answer(predictions: pd.DataFrame, space: Space | None) -> _Verdicts:
@@ -362,23 +362,6 @@ def _cross(first: Bool[np.ndarray, " n"], second: Bool[np.ndarray, " n"]) -> tup
     return both, first_only, second_only, neither
 
 
-def _groups(table: pd.DataFrame, columns: list[str]) -> Iterator[tuple[tuple[object, ...], pd.DataFrame]]:
-    """Walk the groups in order of first appearance; without columns there is one group."""
-    if not columns:
-        yield (), table
-        return
-    for key, group in table.groupby(columns, sort=False, observed=True, dropna=False):
-        yield key if isinstance(key, tuple) else (key,), group
-
-
-def _with_share(table: pd.DataFrame, counts: str, name: str) -> pd.DataFrame:
-    """Replace a column of counts by its share of ``n`` and the share's interval."""
-    count, n = _integers(table, counts), _integers(table, "n")
-    low, high = share_interval(count, n)
-    share = np.divide(count, n, out=np.full(len(n), np.nan), where=n > 0)
-    return table.drop(columns=counts).assign(**{name: share, f"{name}_low": low, f"{name}_high": high})
-
-
 def _integers(predictions: pd.DataFrame, column: str) -> Int[np.ndarray, " n"]:
     return predictions[column].to_numpy(np.int64)
 
@@ -393,12 +376,3 @@ def _require(predictions: pd.DataFrame, columns: Sequence[str]) -> None:
             f"expected a prediction table with the column '{missing[0]}', got "
             f"{', '.join(map(str, predictions.columns))}; make the table with bglab.predict"
         )
-
-
-def _known(predictions: pd.DataFrame, by: str | Sequence[str]) -> list[str]:
-    """Check the columns to group by."""
-    columns = [by] if isinstance(by, str) else list(by)
-    for column in columns:
-        if column not in predictions.columns:
-            raise UnknownName(unknown_name("column", column, [str(c) for c in predictions.columns]))
-    return columns

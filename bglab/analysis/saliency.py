@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -17,10 +17,10 @@ from jaxtyping import Bool, Float
 from scipy.stats import mannwhitneyu
 from statsmodels.discrete.discrete_model import Logit
 
+from bglab.analysis._grouping import iterate_groups, known_columns
 from bglab.analysis.intervals import bootstrap, bootstrap_mean_interval, share_interval
 from bglab.analysis.localisation import MEASURES
-from bglab.catalogue import unknown_name
-from bglab.errors import BadInput, UnknownName
+from bglab.errors import BadInput
 
 #: What tells runs apart that must not be averaged together.
 RUN = ("model", "dataset", "variant", "method", "target_rule")
@@ -49,10 +49,10 @@ def localisation_summary(rows: pd.DataFrame, *, by: str | Sequence[str] = RUN) -
         BadInput: If the table is empty or lacks a column.
         UnknownName: If a column of ``by`` does not exist.
     """
-    columns = _known(rows, by)
+    columns = known_columns(rows, by)
     _require(rows, [*MEASURES, "mask_area"])
     table = []
-    for key, group in _groups(rows, columns):
+    for key, group in iterate_groups(rows, columns):
         entry = dict(zip(columns, key, strict=True)) | {"n": len(group), "undefined": _undefined(group)}
         for measure in (*MEASURES, *(name for name in _DRIFTS if name in group)):
             entry |= _mean(group, measure)
@@ -83,10 +83,10 @@ def compare_localisation(
         BadInput: If fewer than two are to be compared, a scene occurs twice, or the table lacks a column.
         UnknownName: If a column does not exist.
     """
-    columns = _known(rows, by)
-    _known(rows, [between, measure])
+    columns = known_columns(rows, by)
+    known_columns(rows, [between, measure])
     table = []
-    for key, group in _groups(rows, columns):
+    for key, group in iterate_groups(rows, columns):
         wide = _wide(group, between, measure)
         for first, second in itertools.combinations(wide.columns, 2):
             values = np.asarray(wide[[first, second]], dtype=np.float64)
@@ -131,9 +131,9 @@ def fooled_by_share(
         BadInput: If a variant is missing, a scene occurs twice, or the table lacks a column.
         UnknownName: If a column of ``by`` does not exist.
     """
-    columns = _known(rows, by)
+    columns = known_columns(rows, by)
     table = []
-    for key, group in _groups(rows, columns):
+    for key, group in iterate_groups(rows, columns):
         scenes = judged_scenes(group, seen=seen, swapped=swapped)
         fooled = scenes["fooled"].to_numpy(bool)
         share, area = _floats(scenes, "share_on_object"), _floats(scenes, "mask_area")
@@ -277,22 +277,6 @@ def _odds_ratio(predictors: Float[np.ndarray, "n k"], fooled: Bool[np.ndarray, "
         return nothing
     value, low, high = (float(np.exp(x)) if x < np.log(1e6) else np.nan for x in (fitted.params[0], low, high))
     return value, low, high
-
-
-def _groups(rows: pd.DataFrame, columns: list[str]) -> Iterator[tuple[tuple[object, ...], pd.DataFrame]]:
-    if not columns:
-        yield (), rows
-        return
-    for key, group in rows.groupby(columns, sort=False, observed=True, dropna=False):
-        yield key if isinstance(key, tuple) else (key,), group
-
-
-def _known(rows: pd.DataFrame, by: str | Sequence[str]) -> list[str]:
-    columns = [by] if isinstance(by, str) else list(by)
-    for column in columns:
-        if column not in rows.columns:
-            raise UnknownName(unknown_name("column", column, [str(c) for c in rows.columns]))
-    return columns
 
 
 def _require(rows: pd.DataFrame, columns: Sequence[str]) -> None:

@@ -16,6 +16,7 @@ import pandas as pd
 from jaxtyping import Bool, Int
 from scipy.stats import spearmanr
 
+from bglab.analysis._grouping import with_share
 from bglab.analysis.intervals import mean_share_interval, miss_chance, round_counts, share_interval
 from bglab.errors import BadInput
 from bglab.labels import OUTSIDE
@@ -111,7 +112,7 @@ def per_class_totals(pairs: PairPredictions, protocol: Protocol | None = None) -
         fooled = judged.captured[:, of_class].any(axis=1)
         rows.append((label, _class_name(pairs, label), int(others.sum()), int(fooled.sum())))
     table = pd.DataFrame(rows, columns=["label", "class", "n", "fooled"])
-    return _with_share(table, "total")
+    return with_share(table, "fooled", "total")
 
 
 def fooling_rates(
@@ -135,7 +136,7 @@ def fooling_rates(
             "fooled": judged.fooled(criterion).sum(axis=0),
         }
     )
-    return _with_share(table.loc[table["n"] > 0].reset_index(drop=True), "rate")
+    return with_share(table.loc[table["n"] > 0].reset_index(drop=True), "fooled", "rate")
 
 
 def top_backgrounds(
@@ -312,7 +313,7 @@ def transfer(
         "base_rate": b.sum() / counted.sum(),
         "overlap": both / either if either else np.nan,
         "vulnerable_both": np.asarray(a.any(axis=1) & b.any(axis=1))[rows].mean(),
-        "rank_correlation": _rank_correlation(a.sum(axis=0), b.sum(axis=0), counted.sum(axis=0)),
+        "rank_correlation": _rate_correlation(a.sum(axis=0), b.sum(axis=0), counted.sum(axis=0)),
         "top_overlap": _top_overlap(source, target, protocol, criterion, k),
     }
     return pd.DataFrame([row])
@@ -363,15 +364,7 @@ def _counted(pairs: PairPredictions, judged: Judgement, criterion: Criterion) ->
     return judged.tried & (pairs.foregrounds.labels[:, None] != pairs.backgrounds.labels)
 
 
-def _with_share(table: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Add ``fooled`` over ``n`` and its interval."""
-    fooled, n = table["fooled"].to_numpy(np.int64), table["n"].to_numpy(np.int64)
-    low, high = share_interval(fooled, n)
-    share = np.divide(fooled, n, out=np.full(len(n), np.nan), where=n > 0)
-    return table.assign(**{name: share, f"{name}_low": low, f"{name}_high": high})
-
-
-def _rank_correlation(a: Int[np.ndarray, " b"], b: Int[np.ndarray, " b"], n: Int[np.ndarray, " b"]) -> float:
+def _rate_correlation(a: Int[np.ndarray, " b"], b: Int[np.ndarray, " b"], n: Int[np.ndarray, " b"]) -> float:
     known = n > 0
     first, second = a[known] / n[known], b[known] / n[known]
     if np.ptp(first) == 0 or np.ptp(second) == 0:

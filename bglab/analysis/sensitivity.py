@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from bglab.analysis._grouping import as_columns
 from bglab.analysis.intervals import bootstrap
 from bglab.analysis.metrics import background_gap, mark_correct
 from bglab.errors import BadInput
@@ -64,7 +65,7 @@ def foreground_sensitivity(
     Raises:
         BadInput: If the table lacks a column, or a scene was not seen with noise in both regions.
     """
-    columns = [by] if isinstance(by, str) else list(by)
+    columns = as_columns(by)
     needed = {"region", "norm", "strength", "draw", *columns}
     missing = sorted(needed - set(rows.columns))
     if missing:
@@ -109,7 +110,7 @@ def ablation_drop(predictions: pd.DataFrame, *, by: str | Sequence[str] = ("mode
             "expected predictions with the object taken away, got only 'original'; "
             "make them with bglab.evaluation.ablation_predictions"
         )
-    columns = [by] if isinstance(by, str) else list(by)
+    columns = as_columns(by)
     parts = [
         background_gap(predictions, same="original", rand=variant, by=columns).assign(variant=variant)
         for variant in ablated

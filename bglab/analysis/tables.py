@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import pandas as pd
 from pandas.io.formats.style import Styler
 
-from bglab.catalogue import unknown_name
-from bglab.errors import BadInput, UnknownName
+from bglab.analysis._grouping import known_columns
+from bglab.errors import BadInput
 from bglab.names import display_name
 
 
@@ -115,7 +115,7 @@ def spread(table: pd.DataFrame, *, rows: str, columns: str, value: str) -> pd.Da
         UnknownName: If a column does not exist.
         BadInput: If two rows fall into one cell.
     """
-    _check(table, (rows, columns, value))
+    known_columns(table, (rows, columns, value))
     twice = table.loc[table.duplicated([rows, columns])]
     if len(twice):
         cell = " and ".join(str(twice[name].iloc[0]) for name in (rows, columns))
@@ -163,8 +163,8 @@ def with_published(
         UnknownName: If a column does not exist.
     """
     limits = [value, f"{value}_low", f"{value}_high"]
-    _check(ours, (*on, *limits))
-    _check(published, tuple(on.values()))
+    known_columns(ours, (*on, *limits))
+    known_columns(published, tuple(on.values()))
     identity = [c for c in ("model", "dataset", "variant", "n") if c in ours.columns and c not in on]
     left = ours[[*on, *identity, *limits]].set_axis([*on, *identity, "ours", "ours_low", "ours_high"], axis=1)
     right = published[[*on.values(), "value", "place", "note"]].set_axis([*on, "published", "place", "note"], axis=1)
@@ -311,9 +311,3 @@ def _name(entry: str, column: str, markup: _Markup) -> str:
 
 def _heading(column: str) -> str:
     return _HEADINGS.get(column, column.replace("_", " ").capitalize())
-
-
-def _check(table: pd.DataFrame, columns: tuple[str, ...]) -> None:
-    for column in columns:
-        if column not in table.columns:
-            raise UnknownName(unknown_name("column", column, [str(c) for c in table.columns]))

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import statsmodels.api as sm
 
-from bglab.catalogue import unknown_name
-from bglab.errors import BadInput, UnknownName
+from bglab.analysis._grouping import known_columns
+from bglab.errors import BadInput
 
 _STEPS = 25
 
@@ -93,6 +93,4 @@ def _fit(x: np.ndarray, y: np.ndarray) -> sm.regression.linear_model.RegressionR
 def _check(table: pd.DataFrame, columns: tuple[str, ...]) -> None:
     if table.empty:
         raise BadInput("expected one row a model and group, got an empty table; predict with two models or more")
-    for column in columns:
-        if column not in table.columns:
-            raise UnknownName(unknown_name("column", column, [str(c) for c in table.columns]))
+    known_columns(table, columns)

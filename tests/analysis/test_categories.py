@@ -52,7 +52,7 @@ def test_the_categories_are_those_of_table_3():
     assert counted["share"].tolist() == (counted["count"] / 8).tolist()
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(verdicts=st.lists(st.tuples(st.booleans(), st.booleans(), st.booleans()), min_size=1, max_size=40))
 def test_required_minus_fools_is_the_drop_in_accuracy(verdicts):
     table = three_variants(zip(*verdicts, strict=True))

@@ -9,7 +9,7 @@ import jaxtyping
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -40,6 +40,7 @@ def test_accuracy_counts_and_matches_scipys_wilson_interval():
     assert table[["top1_low", "top1_high"]].iloc[0].tolist() == pytest.approx([expected.low, expected.high], abs=1e-12)
 
 
+@settings(deadline=None)
 @given(n=st.integers(1, 5000), share=st.floats(0, 1))
 def test_wilsons_interval_is_scipys_and_holds_the_share(n, share):
     count = round(n * share)
@@ -190,6 +191,7 @@ def test_newcombes_interval_gives_the_published_examples(cells, low, high):
     assert (round(result.low, digits), round(result.high, digits)) == (low, high)
 
 
+@settings(deadline=None)
 @given(cells=st.tuples(*[st.integers(0, 300)] * 4).filter(any))
 def test_a_paired_interval_holds_its_difference_stays_in_range_and_mirrors(cells):
     both, first_only, second_only, neither = cells
