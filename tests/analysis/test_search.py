@@ -70,9 +70,9 @@ def test_protocols_change_who_counts(pairs):
 
 def test_outside_is_an_error_and_no_capture():
     pairs = make_pairs([[TOASTER, DOG], [BIRD, BIRD]], [0, 1], native_space="imagenet", original=[DOG, TOASTER])
-    judged = search.judge(pairs)
-    assert judged.wrong.tolist() == [[True, False], [False, False]]
-    assert not judged.captured.any()
+    outcomes = search.pair_outcomes(pairs)
+    assert outcomes.wrong.tolist() == [[True, False], [False, False]]
+    assert not outcomes.captured.any()
     assert search.summarise(pairs)["accuracy_original"] == 0.5
 
 
@@ -151,21 +151,21 @@ def test_definitions_hold_cell_by_cell(draw, own_class, own_image):
         wrong.append(counts and answer != fronts.labels[f])
         captured.append(counts and answer == backs.labels[b] != fronts.labels[f])
     if not any(tried):
-        with pytest.raises(BadInput, match="expected pairs to judge under"):
-            search.judge(pairs, protocol)
+        with pytest.raises(BadInput, match="expected at least one pair under"):
+            search.pair_outcomes(pairs, protocol)
         return
-    judged = search.judge(pairs, protocol)
-    assert judged.tried.ravel().tolist() == tried
-    assert judged.wrong.ravel().tolist() == wrong
-    assert judged.captured.ravel().tolist() == captured
-    assert not (judged.captured & ~judged.wrong).any()
+    outcomes = search.pair_outcomes(pairs, protocol)
+    assert outcomes.tried.ravel().tolist() == tried
+    assert outcomes.wrong.ravel().tolist() == wrong
+    assert outcomes.captured.ravel().tolist() == captured
+    assert not (outcomes.captured & ~outcomes.wrong).any()
 
 
 @settings(max_examples=25, deadline=None)
 @given(DRAWS, st.sampled_from(search.CRITERIA))
 def test_the_curve_is_the_mean_over_all_subsets(draw, criterion):
     pairs = drawn_pairs(*draw)
-    fooled = search.judge(pairs).fooled(criterion)
+    fooled = search.pair_outcomes(pairs).fooled(criterion)
     total = fooled.shape[1]
     curve = search.vulnerability_curve(pairs, counts=range(1, total + 1), criterion=criterion).set_index("candidates")
     for count in range(1, total + 1):
