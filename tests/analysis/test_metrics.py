@@ -150,8 +150,8 @@ def test_accuracy_errors_say_what_to_do():
     with pytest.raises(BadInput) as caught:
         metrics.accuracy(table, space="native")
     assert str(caught.value) == (
-        "expected predictions whose true class is known in the space native, got 1 without; "
-        "choose another space or give the scenes labels"
+        "expected predictions with a known true class in the space native, got 1 without; "
+        "choose another space or label the scenes"
     )
 
 
@@ -288,7 +288,7 @@ def test_gap_errors_name_the_variant_and_the_scene():
         metrics.background_gap(twice)
     assert str(caught.value) == (
         "expected each scene once in 'mixed_same', got s0 twice; "
-        "drop the repetition or add the column that tells the rows apart to model, dataset, scene"
+        "drop the duplicate or add the column that tells the rows apart to model, dataset, scene"
     )
 
 
