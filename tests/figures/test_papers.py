@@ -177,7 +177,7 @@ def test_a_trend_without_its_columns_is_refused(points):
     with pytest.raises(BadInput) as caught:
         trends.trend_bands(points.iloc[:0])
     assert str(caught.value) == (
-        "expected one row a model and group, got an empty table; predict with two models or more"
+        "expected one row per model and group, got an empty table; predict with two models or more"
     )
 
 
