@@ -147,7 +147,7 @@ def test_contradictions_are_flagged_in_the_notes():
     assert (shape["value"], shape["note"]) == (0.13, "about; Table 5 contradicts: 21.76 points")
     assert table_5.loc["in9l", "no_fg"] - table_5.loc["in9l", "only_bg_b"] == pytest.approx(0.2176)
     swapped = readme.query("train == 'mixed_rand'")["note"].unique()
-    assert swapped.tolist() == ["mixed_same and mixed_rand are exchanged against Table 5, where the gap is -0.20"]
+    assert swapped.tolist() == ["mixed_same and mixed_rand are swapped compared with Table 5, where the gap is -0.20"]
 
 
 def test_the_second_papers_table():

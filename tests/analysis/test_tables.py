@@ -89,7 +89,7 @@ def test_spreading_refuses_two_rows_for_a_cell(accuracy):
     with pytest.raises(BadInput) as caught:
         tables.spread(pd.concat([accuracy, accuracy]), rows="variant", columns="model", value="top1")
     assert str(caught.value) == (
-        "expected one row a cell, got two for original and a_1; select one data set or space first"
+        "expected one row per cell, got two for original and a_1; select one data set or space first"
     )
     with pytest.raises(UnknownName) as caught:
         tables.spread(accuracy, rows="varaint", columns="model", value="top1")
@@ -107,7 +107,7 @@ def test_markdown(wide):
     )
 
 
-def test_markdown_keeps_bars_in_their_cell_and_sets_words_to_the_left():
+def test_markdown_escapes_bars_and_aligns_words_left():
     table = pd.DataFrame({"note": ["a|b"], "n": [1]})
     assert tables.to_markdown(table) == "| Note | n |\n| :-- | --: |\n| a\\|b | 1 |\n"
 
@@ -161,7 +161,7 @@ def test_bold_needs_an_interval_above_all_others(wide):
     assert not tables.significant_best(alone).to_numpy().any()
 
 
-def test_the_printed_number_stands_beside_ours(accuracy):
+def test_published_numbers_are_joined_with_ours(accuracy):
     printed = published("nos-readme").query("model == 'ResNet-50' and train == 'imagenet' and quantity == 'accuracy'")
     table = tables.with_published(accuracy.query("model == 'a_1'"), printed, on={"variant": "test"})
     assert table.columns.tolist() == [
@@ -175,7 +175,7 @@ def test_the_printed_number_stands_beside_ours(accuracy):
     assert second["inside"] is pd.NA
 
 
-def test_a_printed_number_outside_the_interval_is_said_to_be_so(accuracy):
+def test_a_published_number_outside_the_interval_is_marked(accuracy):
     printed = published("nos-table-2").query("model == 'ResNet-50' and train == 'imagenet' and test == 'original'")
     table = tables.with_published(accuracy, printed, on={"variant": "test"})
     assert table.loc[table["model"] == "b", "inside"].tolist() == [False, pd.NA]
