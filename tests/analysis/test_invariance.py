@@ -7,8 +7,8 @@ import math
 import pandas as pd
 import pytest
 
-from bglab.analysis import mean_of_runs, nested_images, relative_accuracies, tick_table
-from bglab.analysis.invariance import split_draws, variant_accuracies
+from bglab.analysis import mean_of_runs, nested_images, relative_accuracies, tick_table, variant_accuracies
+from bglab.analysis.invariance import split_draws
 from bglab.errors import BadInput, UnknownName
 from fixtures.predictions import with_verdicts
 

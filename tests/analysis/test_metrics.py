@@ -13,8 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from bglab.analysis import detectable_difference, metrics, share_interval
-from bglab.analysis.intervals import paired_difference
+from bglab.analysis import detectable_difference, metrics, paired_difference, share_interval
 from bglab.errors import BadInput, UnknownName
 from fixtures.predictions import ALSO_DOG, BIRD, DOG, OUTSIDE, TOASTER, both_variants, rows, with_verdicts
 

@@ -6,8 +6,7 @@ import math
 
 import pytest
 
-from bglab.analysis import published, published_predictions
-from bglab.analysis.published import Published
+from bglab.analysis import Published, published, published_predictions
 from bglab.errors import UnknownName
 from bglab.labels import IN9, IN9_NAMES
 

@@ -7,9 +7,14 @@ import pandas as pd
 import pytest
 from scipy.stats import norm
 
-from bglab.analysis import compare_localisation, fooled_by_share, localisation_summary
-from bglab.analysis.intervals import bootstrap, bootstrap_mean_interval
-from bglab.analysis.saliency import fooled_by_bin
+from bglab.analysis import (
+    bootstrap,
+    bootstrap_mean_interval,
+    compare_localisation,
+    fooled_by_bin,
+    fooled_by_share,
+    localisation_summary,
+)
 from bglab.errors import BadInput, UnknownName
 from fixtures.saliency import saliency_rows
 

@@ -13,8 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.stats.proportion import proportion_confint
 
-from bglab.analysis import search
-from bglab.analysis.intervals import mean_share_interval
+from bglab.analysis import mean_share_interval, search
 from bglab.errors import BadInput
 from bglab.labels import to_in9
 from bglab.results import NOT_EVALUATED

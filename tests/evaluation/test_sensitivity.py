@@ -9,8 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from bglab.analysis import ablation_drop, foreground_sensitivity
-from bglab.analysis.sensitivity import relative_sensitivity
+from bglab.analysis import ablation_drop, foreground_sensitivity, relative_sensitivity
 from bglab.errors import BadInput
 from bglab.evaluation import sensitivity
 from bglab.evaluation.sensitivity import NoiseGrid, noise_variants

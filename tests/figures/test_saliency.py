@@ -8,8 +8,7 @@ import pytest
 from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
-from bglab.analysis import compare_localisation, localisation_summary
-from bglab.analysis.saliency import fooled_by_bin
+from bglab.analysis import compare_localisation, fooled_by_bin, localisation_summary
 from bglab.errors import BadInput
 from bglab.figures import accuracy, color_of, saliency
 from fixtures.saliency import saliency_rows
