@@ -214,10 +214,10 @@ def plot_fooled(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         ax.plot(x, group["fooled"], f"{_SHAPES[place % 6]}-", **style, label=label)
     tidy(ax, "x")
     tidy(ax, "y")
-    ax.set_xlabel("Saliency on the object in the original image (%)")
+    ax.set_xlabel("Saliency on the object in Original (%)")
     ax.set_ylabel("Fooled (%)")
     ax.set_ylim(0, min(1.0, 1.15 * float(np.max(table["fooled_high"]))) or 1)
-    note(ax, f"Scenes correct on the original image, binned; error bars: 95 % Wilson intervals{count_text(table)}")
+    note(ax, f"Scenes correct on Original, binned; error bars: 95 % Wilson intervals{count_text(table)}")
     legend_above(ax)
     return ax
 
