@@ -16,7 +16,7 @@ SIZE = 12
 
 @pytest.fixture(scope="module")
 def random_maps():
-    """Give maps with many ties and their masks."""
+    """Build maps with many ties and their masks."""
     rng = np.random.default_rng(7)
     maps = rng.integers(0, 6, size=(20, SIZE, SIZE)).astype(np.float32)
     masks = rng.random((20, SIZE, SIZE)) < rng.random((20, 1, 1)) * 0.6 + 0.1

@@ -72,7 +72,7 @@ def test_accuracy_groups_by_any_columns(by):
         assert result["label"].tolist() == [2, 0]
 
 
-def test_outside_is_wrong_and_unknown_truth_is_left_out():
+def test_outside_is_incorrect_and_unknown_truth_is_left_out():
     result = metrics.accuracy(rows(label=[0, 0, OUTSIDE], prediction=[0, OUTSIDE, OUTSIDE]))
     assert result[["n", "top1"]].values.tolist() == [[2, 0.5]]
 
@@ -92,7 +92,7 @@ def test_imagenet_rows_in_nine_classes():
     assert nine[["space", "n", "top1", "top5"]].values.tolist() == [["in9", 3, pytest.approx(2 / 3), 1.0]]
 
 
-def test_a_nine_class_model_on_imagenet_labels_answers_in_nine_classes():
+def test_a_nine_class_model_on_imagenet_labels_predicts_nine_classes():
     table = rows(
         space="imagenet", native_space="in9", label=[DOG, BIRD], prediction=[OUTSIDE, OUTSIDE], native=[0, 0],
         top5=[[0, 1, 2, 3, 4], [0, 2, 3, 4, 5]],
@@ -101,7 +101,7 @@ def test_a_nine_class_model_on_imagenet_labels_answers_in_nine_classes():
     assert result[["n", "top1", "top5"]].values.tolist() == [[2, 0.5, 0.5]]
 
 
-def test_native_space_asks_for_the_imagenet_class():
+def test_native_space_compares_the_imagenet_class():
     table = rows(label=[0, 0, 1], prediction=[0, 0, 1], native=[DOG, ALSO_DOG, BIRD], native_label=[DOG, DOG, OUTSIDE])
     result = metrics.accuracy(table, space="native")
     assert result[["space", "n", "top1"]].values.tolist() == [["imagenet", 2, 0.5]]
@@ -198,7 +198,7 @@ def test_a_paired_interval_holds_its_difference_stays_in_range_and_mirrors(cells
     assert -1 - 1e-9 <= result.low <= result.value <= result.high <= 1 + 1e-9
     mirrored = paired_difference(both, second_only, first_only, neither)
     assert (mirrored.low, mirrored.high) == pytest.approx((-result.high, -result.low), abs=1e-12)
-    swapped = paired_difference(neither, second_only, first_only, both)  # right and wrong change places
+    swapped = paired_difference(neither, second_only, first_only, both)  # correct and incorrect swapped
     assert (swapped.low, swapped.high) == pytest.approx((-result.high, -result.low), abs=1e-9)
 
 

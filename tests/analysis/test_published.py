@@ -111,7 +111,7 @@ def test_fooling_totals_are_whole_images_of_3600():
         assert math.floor(count / 3600 * 10_000) == round(totals[name] * 10_000)
 
 
-def test_no_single_background_beats_its_class_and_rates_fall():
+def test_no_single_background_exceeds_its_class_and_rates_fall():
     table = published()
     rates = table.loc[table["quantity"].str.startswith("fooling_rate")].pivot(
         index="label", columns="quantity", values="value"
@@ -158,7 +158,7 @@ def test_the_second_papers_table():
     assert odd.tolist() == [0.0378, 0.0375]
 
 
-def test_the_printed_predictions_of_figure_1_are_half_right():
+def test_the_printed_predictions_of_figure_1_are_half_correct():
     table = published_predictions()
     assert len(table) == 72
     assert set(table["variant"]) == IN9_SETS

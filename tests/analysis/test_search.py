@@ -1,4 +1,4 @@
-"""What is read off the matrix: by hand on small ones, by definition on drawn ones, by sampling where it is exact."""
+"""Summaries of the pair matrix: by hand on small ones, by definition on random ones, against enumeration where exact."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from fixtures.matrices import make_pairs
 from fixtures.predictions import ALSO_DOG, BIRD, DOG, TOASTER
 
 LABELS = [0, 0, 1, 2]
-#: rows are foregrounds: right everywhere; taken for bird on the bird; always the background; wrong on its own class
+#: rows are foregrounds: always correct; bird on the bird only; the background on others; incorrect on its own class
 NATIVE = [[0, 0, 0, 0], [0, 0, 1, 0], [0, 0, 1, 2], [2, 2, 2, 0]]
 
 
@@ -45,7 +45,7 @@ def drawn_pairs(rows, columns, seed, imagenet):
     return make_pairs(native, fronts, backs, original=rng.choice(answers, size=rows), native_space=space)
 
 
-def test_the_two_notions(pairs):
+def test_the_two_criteria(pairs):
     row = search.vulnerability(pairs).iloc[0]
     assert (row.n, row.backgrounds) == (4, 4)
     # the third foreground fails on dogs and fish-like backgrounds, the fourth only on its own class: no capture
@@ -255,7 +255,7 @@ def test_a_partial_matrix_is_refused():
     assert search.vulnerability(pairs, Protocol(pool_classes=(0,))).n.item() == 2
 
 
-def test_an_unknown_goal(unchecked):
+def test_an_unknown_criterion(unchecked):
     with pytest.raises(BadInput) as error:
         search.succeeds("all", np.array([0]), np.array([0]), np.array([0]))
     assert str(error.value) == "expected the criterion any or targeted, got 'all'"
