@@ -182,7 +182,7 @@ def plot_trends(
 
 
 def plot_curves(
-    table: pd.DataFrame, *, x: str = "classes", label: str = "Classes in training", ax: Axes | None = None
+    table: pd.DataFrame, *, x: str = "classes", label: str = "Number of training classes", ax: Axes | None = None
 ) -> Axes:
     """Plot accuracy on several variants over the number of classes or images (Noise or Signal, Figures 10 and 11).
 

@@ -215,7 +215,7 @@ def plot_fooled(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     tidy(ax, "x")
     tidy(ax, "y")
     ax.set_xlabel("Saliency on the object in Original (%)")
-    ax.set_ylabel("Fooled (%)")
+    ax.set_ylabel("Fooled scenes (%)")
     ax.set_ylim(0, min(1.0, 1.15 * float(np.max(table["fooled_high"]))) or 1)
     note(ax, f"Scenes correct on Original, binned; error bars: 95 % Wilson intervals{count_text(table)}")
     legend_above(ax)

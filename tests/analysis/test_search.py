@@ -1,4 +1,4 @@
-"""Summaries of the pair matrix: by hand on small ones, by definition on random ones, against enumeration where exact."""
+"""Summaries of the pair matrix: by hand on small ones, by definition on random ones, by enumeration where exact."""
 
 from __future__ import annotations
 
