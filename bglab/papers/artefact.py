@@ -65,10 +65,10 @@ class Product:
         table: What the csv holds, with ``n`` and ``*_low``, ``*_high`` where a number has an interval.
         figure: What the pdf and png show; None if there is nothing to draw.
         figure_is_table: Whether the figure is the table set in type, which a page need not show twice.
-        shown: The table as the paper lays it out, for the page and LaTeX (cells may be `tables.Estimate`); None
+        shown: The table as the paper lays it out, for the page and LaTeX (cells may be `bglab.analysis.Estimate`); None
             shows ``table``.
-        bold: Which cells of ``shown`` are set in bold (`tables.significant_best`); None for none.
-        compared: Ours beside the printed numbers, from `tables.beside`; None if nothing was compared.
+        bold: Which cells of ``shown`` are set in bold (`bglab.analysis.significant_best`); None for none.
+        compared: Ours beside the printed numbers, from `bglab.analysis.with_published`; None if nothing was compared.
         published: The paper's own numbers in a layout like ``shown``; None lays them out as the artefact says.
         tests: Tests that belong to it.
         notes: What stands in for what, what was left out and why; one sentence each.

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 from statsmodels.stats.multitest import multipletests
 
-from bglab.analysis import accuracy, background_gap, beside, compare_models, detectable_difference, spread
+from bglab.analysis import accuracy, background_gap, compare_models, detectable_difference, spread, with_published
 from bglab.papers.artefact import Test
 
 _SCORE = ["n", "top1", "top1_low", "top1_high"]
@@ -75,7 +75,7 @@ def compare_with_published(
         names: For each of our models the printed name, and what the printed one was trained on.
 
     Returns:
-        From `tables.beside`; None if no model is in ``names``.
+        From `bglab.analysis.with_published`; None if no model is in ``names``.
     """
     known = ours.loc[ours["model"].isin(list(names))]
     if known.empty:
@@ -84,7 +84,7 @@ def compare_with_published(
         printed=[names[model][0] for model in known["model"]], train=[names[model][1] for model in known["model"]]
     )
     right = as_tests(printed)
-    return beside(left, right, on={"printed": "model", "train": "train", "test": "test"})
+    return with_published(left, right, on={"printed": "model", "train": "train", "test": "test"})
 
 
 def as_tests(printed: pd.DataFrame) -> pd.DataFrame:

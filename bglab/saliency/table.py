@@ -232,7 +232,7 @@ def explain_scenes(
     target: Target = "predicted",
     seed: int = 0,
 ) -> Explained:
-    """Explain a few scenes and keep images and maps, to be shown by `bglab.figures.saliency`.
+    """Explain a few scenes and keep images and maps, to be shown by `bglab.figures.plot_saliency`.
 
     Args:
         classifier: From `load_classifier`.

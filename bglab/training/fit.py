@@ -77,7 +77,7 @@ def fit(
         resume: Go on from ``out`` if it is there; False overwrites it.
         watch: Data sets to classify after each epoch, by the name their accuracy gets in the history; they
             never change the weights.
-        callback: Called after each epoch with the history so far, e.g. a `learning_curves.LiveCurves`.
+        callback: Called after each epoch with the history so far, e.g. a `bglab.figures.LiveCurves`.
         progress: Show a bar.
 
     Returns:

@@ -11,7 +11,7 @@ import pytest
 
 from bglab.analysis import published
 from bglab.errors import UnknownName
-from bglab.figures.accuracy import theme
+from bglab.figures import theme
 from bglab.labels import IN9_NAMES
 from bglab.papers import Reproduction, catalogue, comparisons
 from bglab.papers.artefact import status_of

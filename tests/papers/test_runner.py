@@ -12,7 +12,7 @@ import pytest
 
 from bglab.commands import reproduce as command
 from bglab.errors import BadInput
-from bglab.figures.accuracy import theme
+from bglab.figures import theme
 from bglab.papers import Artefact, Reproduction, catalogue, report, runner, trained_networks
 from bglab.papers.artefact import Requirement, state_of
 from bglab.papers.missing import Missing, TimeBoxUsed

@@ -43,9 +43,9 @@ def test_a_live_search_ends_with_the_row_of_the_matrix(evaluator, order):
     assert (columns.tolist() == list(range(9))) == (order == "file")
     native = np.concatenate([step.answers.native for step in steps])
     np.testing.assert_array_equal(native, MATRIX[4, columns])
-    judged = search.judge(search_matrix(evaluator.classifier, evaluator.prepared, progress=False))
-    np.testing.assert_array_equal(np.concatenate([step.wrong for step in steps]), judged.wrong[4, columns])
-    np.testing.assert_array_equal(np.concatenate([step.captured for step in steps]), judged.captured[4, columns])
+    outcomes = search.pair_outcomes(search_matrix(evaluator.classifier, evaluator.prepared, progress=False))
+    np.testing.assert_array_equal(np.concatenate([step.wrong for step in steps]), outcomes.wrong[4, columns])
+    np.testing.assert_array_equal(np.concatenate([step.captured for step in steps]), outcomes.captured[4, columns])
     assert [step.state.tried for step in steps] == [2, 4, 6, 8, 9]
     assert not steps[-1].state.left.size
     sums = np.concatenate([step.answers.probabilities for step in steps]).sum(axis=1)

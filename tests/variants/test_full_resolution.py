@@ -15,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
-from bglab.analysis.invariance import variant_accuracies
+from bglab.analysis import variant_accuracies
 from bglab.errors import BadInput, MissingData, UnknownName
 from bglab.evaluation import finished, measure_speed, predict_all
 from bglab.evaluation.crop_cache import crop_file, kept_blocks

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from bglab.analysis import beside, mean_of_runs, published
+from bglab.analysis import mean_of_runs, published, with_published
 from bglab.figures import plot_accuracy
 from bglab.papers.artefact import Artefact, Product, Requirement
 from bglab.papers.background_check.answers import SHOWN, answers, limits_of_mean, opened
@@ -107,7 +107,7 @@ def make_set(name: str, reproduction: Reproduction) -> Product:
         table,
         plot_accuracy(table.assign(model=recipe.architecture)),
         shown=table.reindex(columns=["variant", "runs", "n", "top1", "top1_low", "top1_high", "drop"]),
-        compared=beside(table, printed, on={"variant": "test"}),
+        compared=with_published(table, printed, on={"variant": "test"}),
         notes=(
             f"{recipe.architecture}, {recipe.epochs} epochs from {start}; the paper does not say how it trained, nor "
             "whether boxes or masks were replaced (boxes here).",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from bglab.analysis import beside, fooling_rates, per_class_totals, rate_histogram, top_backgrounds
+from bglab.analysis import fooling_rates, per_class_totals, rate_histogram, top_backgrounds, with_published
 from bglab.figures import plot_fooling_rates, plot_images
 from bglab.labels import IN9_NAMES
 from bglab.papers.artefact import Artefact, Product
@@ -43,7 +43,7 @@ def make_top_backgrounds(name: str, reproduction: Reproduction) -> Product:
         and reproduction.trained.follows_paper(model)
         and not reproduction.settings.pairs_per_class
     ):
-        compared = beside(table, printed, on={"quantity": "quantity"})
+        compared = with_published(table, printed, on={"quantity": "quantity"})
     shares = {"top1": "share", "top1_low": "share_low", "top1_high": "share_high"}
     shown = table.reindex(columns=["quantity", "background", "n", *shares]).rename(columns=shares)
     shown["quantity"] = [_READ[name] for name in shown["quantity"]]

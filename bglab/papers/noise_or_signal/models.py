@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from bglab.analysis import beside, categories, fit_trends, published, share_interval, significant_best, trend_bands
+from bglab.analysis import (
+    categories,
+    fit_trends,
+    published,
+    share_interval,
+    significant_best,
+    trend_bands,
+    with_published,
+)
 from bglab.figures import plot_categories, plot_images, plot_trends
 from bglab.papers.artefact import Artefact, Product, Test
 from bglab.papers.comparisons import laid_out, model_tests, score_table
@@ -124,7 +132,7 @@ def _with_figure_7(table: pd.DataFrame) -> pd.DataFrame:
     frame = pd.DataFrame({"quantity": list(ours), "n": n, "count": list(ours.values())})
     low, high = share_interval(frame["count"].to_numpy(), frame["n"].to_numpy())
     frame = frame.assign(top1=frame["count"] / n, top1_low=low, top1_high=high)
-    return beside(frame, published("nos-figure-7"), on={"quantity": "quantity"})
+    return with_published(frame, published("nos-figure-7"), on={"quantity": "quantity"})
 
 
 ARTEFACTS = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from bglab.analysis import Estimate, published, vulnerability
-from bglab.figures.axes import one_line_names
+from bglab.figures import one_line_names
 from bglab.results import PairPredictions
 
 # our quantity, as people read it, and where the papers print it under which name

@@ -15,11 +15,11 @@ from bglab.analysis import (
     accuracy,
     as_percent,
     background_gap,
-    beside,
     published,
     scene_categories,
     significant_best,
     vulnerability,
+    with_published,
 )
 from bglab.figures import ShownAxes, ShownFigure, plot_accuracy, plot_background_gap, plot_table, plot_train_test
 from bglab.labels import IN9
@@ -141,7 +141,7 @@ def make_table_5(reproduction: Reproduction) -> Product:
         notes.append("The column IN-9L needs ImageNet's validation set; name it with --imagenet.")
     compared = None
     if all(reproduction.trained.follows_paper(uri) for uri in found.values()):
-        compared = beside(table, published("nos-table-5"), on={"train": "train", "test": "test"})
+        compared = with_published(table, published("nos-table-5"), on={"train": "train", "test": "test"})
     return Product(
         table,
         plot_train_test(table),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from matplotlib.axes import Axes
 
-from bglab.analysis import background_gap, beside, published
+from bglab.analysis import background_gap, published, with_published
 from bglab.figures import plot_accuracy, plot_curves, plot_own_and_original
 from bglab.papers.artefact import Artefact, Product, Test
 from bglab.papers.comparisons import laid_out, model_tests, printed_layout, score_table
@@ -125,7 +125,7 @@ def _product(
     if place and all(reproduction.trained.follows_paper(uri) for uri in found.values()):
         printed = published(place)
         printed = printed.loc[printed["quantity"] == "accuracy"]
-        compared = beside(table, printed, on={"train": "train", "test": "test"})
+        compared = with_published(table, printed, on={"train": "train", "test": "test"})
     return Product(
         table,
         figure,

@@ -11,8 +11,7 @@ import pytest
 
 from bglab.analysis import published, relative_accuracies
 from bglab.errors import BadInput
-from bglab.figures import plot_influence, plot_invariance, plot_ticks
-from bglab.figures.accuracy import theme
+from bglab.figures import plot_influence, plot_invariance, plot_ticks, theme
 from bglab.models import TABLE_1
 from bglab.papers import Reproduction, catalogue, first_missing
 from bglab.papers.artefact import status_of
