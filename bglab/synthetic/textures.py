@@ -43,9 +43,9 @@ def _band(name: str, centre: float, width: float) -> Tile:
     return _noise(name, np.exp(-(((frequency - centre) / width) ** 2)))
 
 
-def _smoothstep(values: Tile, low: float, high: float) -> Tile:
+def smoothstep(values: Float[np.ndarray, "*shape"], low: float, high: float) -> Float[np.ndarray, "*shape"]:
     """Rise smoothly from 0 at ``low`` to 1 at ``high``."""
-    t = np.clip((values - low) / (high - low), 0, 1)
+    t = np.clip((values - low) * (1 / (high - low)), 0, 1)
     return t * t * (3 - 2 * t)
 
 
@@ -54,14 +54,14 @@ def _stripes() -> Tile:
     x = np.arange(TILE) / TILE
     bend = _fractal("stripe bend", 2.6, 1) - 0.5
     wave = np.sin(2 * np.pi * (14 * x[None, :] + 1.8 * bend))
-    return _smoothstep(wave - 1.6 * (_band("stripe gap", 7, 4) - 0.4), 0.1, 0.5)
+    return smoothstep(wave - 1.6 * (_band("stripe gap", 7, 4) - 0.4), 0.1, 0.5)
 
 
 def _bands() -> Tile:
     """Broad, nearly straight vertical bands, like a reef fish's."""
     x = np.arange(TILE) / TILE
     bend = _fractal("band bend", 2.2, 1) - 0.5
-    return _smoothstep(np.sin(2 * np.pi * (8 * x[None, :] + 0.5 * bend)), -0.05, 0.15)
+    return smoothstep(np.sin(2 * np.pi * (8 * x[None, :] + 0.5 * bend)), -0.05, 0.15)
 
 
 def _scales() -> Tile:
@@ -70,7 +70,7 @@ def _scales() -> Tile:
     y, x = np.mgrid[0:TILE, 0:TILE] / TILE
     even = np.hypot(x * across % 1 - 0.5, (y * down % 1 - 0.5) * across / down)
     odd = np.hypot((x * across + 0.5) % 1 - 0.5, ((y * down + 0.5) % 1 - 0.5) * across / down)
-    return _smoothstep(np.minimum(even, odd), 0.34, 0.56)
+    return smoothstep(np.minimum(even, odd), 0.34, 0.56)
 
 
 _MAKERS = Catalogue(
@@ -84,8 +84,8 @@ _MAKERS = Catalogue(
         "fur": lambda: _fractal("fur", 0.9, 10, 0.5),
         "stripes": _stripes,
         "bands": _bands,
-        "spots": lambda: _smoothstep(_band("spots", 26, 4), 0.62, 0.70),
-        "patches": lambda: _smoothstep(_band("patches", 6, 3), 0.50, 0.56),
+        "spots": lambda: smoothstep(_band("spots", 26, 4), 0.62, 0.70),
+        "patches": lambda: smoothstep(_band("patches", 6, 3), 0.50, 0.56),
         "scales": _scales,
     },
 )

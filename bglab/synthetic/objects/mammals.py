@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from bglab.synthetic.objects.coats import BLACK, FURS, WHITE, blend, eye, jitter, pick, shaded, stroke
-from bglab.synthetic.objects.outlines import Color, Drawing, Part, blob, limb, oval, polygon, turned
+from bglab.synthetic.colors import Color, blend, jitter, pick, shaded
+from bglab.synthetic.objects.coats import BLACK, FURS, WHITE, eye, stroke
+from bglab.synthetic.objects.outlines import Drawing, Part, blob, limb, oval, polygon, turned
 
 GROUND = 90.0
 

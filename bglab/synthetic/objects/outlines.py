@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
+
+from bglab.synthetic.colors import Color
 
 Outline = Float[np.ndarray, "_ 2"]
 Points = Sequence[tuple[float, float]]
-
-Color = tuple[float, float, float]
 
 
 class Part(NamedTuple):
@@ -56,6 +56,14 @@ class Drawing(NamedTuple):
 #: Points that a curve gets between two of its control points.
 STEPS = 5
 
+#: Bits after the binary point in the coordinates of `fixed`.
+FRACTION_BITS = 4
+
+_ANGLES = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+
+#: The unit circle.
+ROUND: Outline = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=1)
+
 
 def polygon(*points: tuple[float, float]) -> Outline:
     """Join the points by straight lines."""
@@ -74,7 +82,7 @@ def blob(*points: tuple[float, float]) -> Outline:
 
 def oval(x: float, y: float, radius_x: float, radius_y: float, turn: float = 0.0) -> Outline:
     """Draw an ellipse, turned by so many degrees (clockwise, as y points down)."""
-    ring = _ring() * (radius_x, radius_y)
+    ring = ROUND * (radius_x, radius_y)
     return (ring @ rotation(turn) if turn else ring) + (x, y)
 
 
@@ -130,18 +138,22 @@ def turned(outline: Outline, degrees: float, pivot: tuple[float, float]) -> Outl
     return (outline - pivot) @ rotation(degrees) + pivot
 
 
+def fixed(points: Float[np.ndarray, "*k 2"], side: int) -> Int[np.ndarray, "*k 2"]:
+    """Convert fractions of an image's side to OpenCV's fixed-point pixels, whose centres are whole numbers.
+
+    Args:
+        points: Of one outline or of many.
+        side: Of the image in pixels; 1 if the points are in pixels.
+    """
+    unit = 2**FRACTION_BITS
+    return np.floor(points * (side * unit) - (0.5 * unit - 0.5)).astype(np.int32)
+
+
 # from the left side over the tip to the right side, without the sides themselves
 _CAP = np.stack([np.cos(a := np.radians([60.0, 30.0, 0.0, -30.0, -60.0])), np.sin(a)], axis=1)
 
 # the same for a straight limb, with the sides
 _BAR_CAP = tuple((math.cos(math.radians(a)), math.sin(math.radians(a))) for a in (90, 60, 30, 0, -30, -60, -90))
-
-
-@functools.cache
-def _ring() -> Outline:
-    """Give the unit circle as a polygon."""
-    angles = np.linspace(0, 2 * np.pi, 24, endpoint=False)
-    return np.stack([np.cos(angles), np.sin(angles)], axis=1)
 
 
 def _segment_weights() -> tuple[Float[np.ndarray, "t 4"], Float[np.ndarray, "t 4"]]:

@@ -12,10 +12,9 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Int, UInt8, UInt64
 
-from bglab.synthetic.objects.outlines import Drawing, rotation
+from bglab.synthetic.objects.outlines import FRACTION_BITS, Drawing, fixed, rotation
 from bglab.synthetic.textures import TILE, texture
 
-_FRACTION_BITS = 4
 _SOBEL = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]], dtype=np.float32)
 
 
@@ -163,11 +162,11 @@ def _numbered_parts(
 ) -> UInt8[np.ndarray, "s t"]:
     """Paint each part's number (from 1) on an enlarged canvas, without antialiasing."""
     canvas = np.zeros((height, width), dtype=np.uint8)
-    fixed = np.rint((points - 0.5) * 2**_FRACTION_BITS).astype(np.int32)
+    corners = fixed(points, 1)
     start = 0
     for number, part in enumerate(drawing.parts, start=1):
         stop = start + len(part.outline)
-        cv2.fillPoly(canvas, [fixed[start:stop]], number, cv2.LINE_8, _FRACTION_BITS)
+        cv2.fillPoly(canvas, [corners[start:stop]], number, cv2.LINE_8, FRACTION_BITS)
         start = stop
     return canvas
 

@@ -7,18 +7,16 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from jaxtyping import Float, Num, UInt8
+from jaxtyping import Float, UInt8
 
-from bglab.synthetic.objects.outlines import Color, Outline
+from bglab.synthetic.colors import Color, Colors, shades
+from bglab.synthetic.objects.outlines import FRACTION_BITS, Outline, fixed
 from bglab.synthetic.textures import texture
 
 Tones = Float[np.ndarray, "3 h w"]
 Canvas = UInt8[np.ndarray, "h w 3"]
 Amount = Float[np.ndarray, "#h w"]
 Outlines = Float[np.ndarray, "k _ 2"]
-Colors = Num[np.ndarray, "k 3"]
-
-_FRACTION_BITS = 4
 
 
 def gradient(size: int, *stops: tuple[float, Color]) -> Tones:
@@ -40,12 +38,6 @@ def modulate(tones: Tones, pattern: Amount, strength: float) -> None:
     tones *= np.float32(1 - 0.5 * strength) + np.float32(strength) * pattern
 
 
-def smoothstep(values: Amount, low: float, high: float) -> Amount:
-    """Rise smoothly from 0 at ``low`` to 1 at ``high``."""
-    t = np.clip((values - np.float32(low)) * np.float32(1 / (high - low)), 0, 1)
-    return t * t * (3 - 2 * t)
-
-
 def to_image(tones: Tones) -> Canvas:
     """Round to 8 bits, with the colours of a pixel side by side as OpenCV draws them."""
     return cv2.merge(list(np.clip(tones + np.float32(0.5), 0, 255).astype(np.uint8)))
@@ -58,12 +50,12 @@ def to_tones(image: Canvas) -> Tones:
 
 def fill(image: Canvas, outline: Outline, color: Color) -> None:
     """Fill an outline, antialiased."""
-    cv2.fillPoly(image, [_fixed(outline, image.shape[0])], color, cv2.LINE_AA, _FRACTION_BITS)
+    cv2.fillPoly(image, [fixed(outline, image.shape[0])], color, cv2.LINE_AA, FRACTION_BITS)
 
 
 def fill_alike(image: Canvas, outlines: Outlines, color: Color) -> None:
     """Fill many outlines that do not overlap in one colour and one go."""
-    cv2.fillPoly(image, list(_fixed(outlines, image.shape[0])), color, cv2.LINE_AA, _FRACTION_BITS)
+    cv2.fillPoly(image, list(fixed(outlines, image.shape[0])), color, cv2.LINE_AA, FRACTION_BITS)
 
 
 def fill_each(image: Canvas, outlines: Outlines, colors: Colors) -> None:
@@ -79,10 +71,10 @@ def fill_stacks(image: Canvas, layers: Sequence[tuple[Outlines, float]], colors:
         layers: One outline a thing, and the factor by which the thing's colour is shaded there.
         colors: Of each thing.
     """
-    stacks = [(_fixed(outlines, image.shape[0]), shades(colors, tone).tolist()) for outlines, tone in layers]
+    stacks = [(fixed(outlines, image.shape[0]), shades(colors, tone).tolist()) for outlines, tone in layers]
     for k in range(len(colors)):
         for outlines, tones in stacks:
-            cv2.fillPoly(image, [outlines[k]], tones[k], cv2.LINE_AA, _FRACTION_BITS)
+            cv2.fillPoly(image, [outlines[k]], tones[k], cv2.LINE_AA, FRACTION_BITS)
 
 
 class Sprite(NamedTuple):
@@ -103,11 +95,10 @@ def fill_sprite(
     image: Canvas, sprite: Sprite, at: tuple[float, float], scale: tuple[float, float], color: Color
 ) -> None:
     """Paint a sprite once, in shades of one colour."""
-    fixed, base = _fixed(sprite.points * scale + at, image.shape[0]), np.array(color)
-    tones = np.minimum(sprite.tones, 1) * base + np.maximum(sprite.tones - 1, 0) * (255 - base)
+    corners, base = fixed(sprite.points * scale + at, image.shape[0]), np.array(color)
     start = 0
-    for stop, tone in zip(sprite.stops, tones.tolist(), strict=True):
-        cv2.fillPoly(image, [fixed[start:stop]], tone, cv2.LINE_AA, _FRACTION_BITS)
+    for stop, tone in zip(sprite.stops, shades(base, sprite.tones).tolist(), strict=True):
+        cv2.fillPoly(image, [corners[start:stop]], tone, cv2.LINE_AA, FRACTION_BITS)
         start = stop
 
 
@@ -125,11 +116,6 @@ def scattered(
         copies = np.empty_like(copies)
         copies[..., 0], copies[..., 1] = x * cos - y * sin, x * sin + y * cos
     return copies + at[:, None, :]
-
-
-def shades(colors: Colors, factor: float) -> Colors:
-    """Make colours darker (below 1) or lighter (above 1, towards white)."""
-    return colors * factor if factor <= 1 else colors + (255 - colors) * (factor - 1)
 
 
 def soften(image: Canvas, radius: float) -> Canvas:
@@ -220,16 +206,3 @@ def wavy(rng: np.random.Generator, y: float, height: float, waves: float) -> Out
         0.7 * np.sin(waves * 2 * np.pi * x + phases[0]) + 0.3 * np.sin(waves * 5.3 * np.pi * x + phases[1])
     )
     return np.concatenate([np.stack([x, crest], axis=1), [[1.02, 1.05], [-0.02, 1.05]]])
-
-
-def tints(rng: np.random.Generator, count: int, first: Color, second: Color, spread: float = 10) -> Colors:
-    """Draw colours between two, each a little off."""
-    start, end = np.array(first), np.array(second)
-    share, shift = rng.random((2, count, 1))
-    return start + (end - start) * share + spread * (2 * shift - 1)
-
-
-def _fixed(outline: Outline | Outlines, size: int) -> np.ndarray:
-    """Turn fractions into OpenCV's fixed-point pixels, whose centres are whole numbers."""
-    unit = 2**_FRACTION_BITS
-    return np.floor(outline * (size * unit) - (0.5 * unit - 0.5)).astype(np.int32)

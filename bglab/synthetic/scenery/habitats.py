@@ -8,11 +8,10 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
-from bglab.synthetic.objects.coats import blend, jitter, pick, shaded
-from bglab.synthetic.objects.outlines import Color, Outline, blob, limb, oval, polygon, turned
+from bglab.synthetic.colors import Color, Colors, blend, jitter, pick, shaded, tints
+from bglab.synthetic.objects.outlines import ROUND, Outline, blob, limb, oval, polygon, turned
 from bglab.synthetic.scenery.brushes import (
     Canvas,
-    Colors,
     Sprite,
     blend_in,
     fill,
@@ -27,14 +26,11 @@ from bglab.synthetic.scenery.brushes import (
     ragged,
     scattered,
     soften,
-    tints,
     to_image,
     to_tones,
     wavy,
 )
 from bglab.synthetic.textures import glow_at, window
-
-ROUND = oval(0, 0, 1, 1)
 
 
 def leaf(rng: np.random.Generator, size: int) -> Canvas:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from bglab.synthetic.objects.coats import blend, jitter, pick, shaded
-from bglab.synthetic.objects.outlines import Color, Outline, limb, oval, polygon
+from bglab.synthetic.colors import Color, blend, jitter, pick, shaded, tints
+from bglab.synthetic.objects.outlines import ROUND, Outline, limb, oval, polygon
 from bglab.synthetic.scenery.brushes import (
     Canvas,
     Outlines,
@@ -22,16 +22,12 @@ from bglab.synthetic.scenery.brushes import (
     modulate,
     ragged,
     scattered,
-    smoothstep,
     soften,
-    tints,
     to_image,
     to_tones,
     wavy,
 )
-from bglab.synthetic.textures import glow_at, window
-
-ROUND = oval(0, 0, 1, 1)
+from bglab.synthetic.textures import glow_at, smoothstep, window
 
 
 def lawn(rng: np.random.Generator, size: int) -> Canvas:
