@@ -27,7 +27,7 @@ def shaded(color: Color, factor: float) -> Color:
     return blend(color, (255, 255, 255), factor - 1)
 
 
-def shades(colors: Colors, factor: float | Float[np.ndarray, "k 1"]) -> Colors:
+def shades(colors: Num[np.ndarray, "#k 3"], factor: float | Float[np.ndarray, "#k 1"]) -> Colors:
     """Shade many colours at once, by one factor or by one each; see `shaded`."""
     return colors * np.minimum(factor, 1) + (255 - colors) * np.maximum(factor - 1, 0)
 

@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from bglab.catalogue import Catalogue
 from bglab.seeding import keyed_generator
+from bglab.synthetic.photographs import photograph
 
 #: Side of a texture tile in its own pixels.
 TILE = 512
@@ -73,6 +74,14 @@ def _scales() -> Tile:
     return smoothstep(np.minimum(even, odd), 0.34, 0.56)
 
 
+#: Textures that are grey photographs of scikit-image, seen from above; they nearly tile.
+PHOTOGRAPHED = ("grass", "gravel")
+
+
+def _photographed(name: str) -> Tile:
+    return photograph("skimage", f"data/{name}.png")[..., 0] / 255
+
+
 _MAKERS = Catalogue(
     "texture",
     {
@@ -87,6 +96,7 @@ _MAKERS = Catalogue(
         "spots": lambda: smoothstep(_band("spots", 26, 4), 0.62, 0.70),
         "patches": lambda: smoothstep(_band("patches", 6, 3), 0.50, 0.56),
         "scales": _scales,
+        **{name: functools.partial(_photographed, name) for name in PHOTOGRAPHED},
     },
 )
 

@@ -95,9 +95,8 @@ def fill_sprite(
     image: Canvas, sprite: Sprite, at: tuple[float, float], scale: tuple[float, float], color: Color
 ) -> None:
     """Paint a sprite once, in shades of one colour."""
-    corners, base = fixed(sprite.points * scale + at, image.shape[0]), np.array(color)
-    start = 0
-    for stop, tone in zip(sprite.stops, shades(base, sprite.tones).tolist(), strict=True):
+    corners, start = fixed(sprite.points * scale + at, image.shape[0]), 0
+    for stop, tone in zip(sprite.stops, shades(np.array([color]), sprite.tones).tolist(), strict=True):
         cv2.fillPoly(image, [corners[start:stop]], tone, cv2.LINE_AA, FRACTION_BITS)
         start = stop
 

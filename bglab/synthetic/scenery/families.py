@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bglab.synthetic.scenery.brushes import Canvas
-from bglab.synthetic.scenery.habitats import jungle, leaf, reef, stage
+from bglab.synthetic.scenery.closeups import jungle, leaf, reef, stage
 from bglab.synthetic.scenery.landscapes import desert, forest, lawn, sky, street
 
 

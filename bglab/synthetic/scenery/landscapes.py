@@ -18,7 +18,6 @@ from bglab.synthetic.scenery.brushes import (
     fill_stacks,
     first_row,
     gradient,
-    ground,
     modulate,
     ragged,
     scattered,
@@ -27,6 +26,7 @@ from bglab.synthetic.scenery.brushes import (
     to_tones,
     wavy,
 )
+from bglab.synthetic.scenery.surfaces import ASPHALT, DUNE, GRASS, LITTER, SNOW, add_clouds, hedge, pave
 from bglab.synthetic.textures import glow_at, smoothstep, window
 
 
@@ -35,9 +35,9 @@ def lawn(rng: np.random.Generator, size: int) -> Canvas:
     horizon = rng.uniform(0.3, 0.44)
     green = jitter(rng, (104, 158, 62), 12)
     tones = gradient(size, (0, jitter(rng, (126, 178, 226), 12)), (horizon, (226, 238, 240)))
-    blend_in(tones, (255, 255, 255), 0.7 * smoothstep(window(rng, "cloud", size), 0.55, 0.8))
+    add_clouds(tones, window(rng, "cloud", size), 0.55, thin=True)
     image = to_image(tones)
-    _hedge(rng, image, horizon)
+    hedge(rng, image, horizon, (52, 96, 48), (112, 150, 66))
     image = soften(image, 0.014)
     if rng.random() < 0.4:
         _fence(image, horizon)
@@ -45,22 +45,12 @@ def lawn(rng: np.random.Generator, size: int) -> Canvas:
     tones = gradient(size, (horizon, shaded(green, 1.18)), (1, shaded(green, 0.72)))[:, first:]
     if rng.random() < 0.5:
         _mow(tones, rng.uniform(0.2, 0.8), horizon, size)
-    modulate(tones, ground(rng, size, "grain", horizon, 2.0), 0.7)
-    modulate(tones, window(rng, "cloud", size)[first:], 0.25)
+    pave(rng, tones, GRASS, horizon)
     image[first:] = to_image(tones)
     grass = blades(rng, 30, (horizon + 0.2, 1.06), (0.02, 0.12), 0.009)
     fill_each(image, grass, tints(rng, 30, shaded(green, 0.6), shaded(green, 1.15)))
     _flowers(rng, image, horizon)
     return image
-
-
-def _hedge(rng: np.random.Generator, image: Canvas, horizon: float) -> None:
-    """Line the horizon with round crowns, lighter where the light falls."""
-    x, height, wide, tall = rng.permutation(np.linspace(-0.02, 1.02, 9)), *rng.random((3, 9))
-    at = np.array([x, horizon - 0.02 - 0.1 * height]).T
-    radii = np.array([0.07 + 0.08 * wide, 0.08 + 0.09 * tall]).T
-    layers = [(scattered(ROUND, at, radii), 1.0), (scattered(ROUND, at - 0.018, 0.62 * radii), 1.1)]
-    fill_stacks(image, layers, tints(rng, 9, (52, 96, 48), (112, 150, 66)))
 
 
 def _mow(tones: Tones, vanishing: float, horizon: float, size: int) -> None:
@@ -97,11 +87,7 @@ def sky(rng: np.random.Generator, size: int) -> Canvas:
     if rng.random() < 0.4:
         blend_in(tones, (255, 246, 214), 0.8 * glow_at(size, rng.uniform(0, 1), rng.uniform(0, 0.5)))
     clouds = window(rng, "cloud", size)
-    cover = smoothstep(clouds, rng.uniform(0.42, 0.56), 0.8)
-    # the underside of a cloud is where there is more cloud above than below
-    lift = np.roll(clouds, max(1, round(0.06 * size)), axis=0) - clouds
-    blend_in(tones, (255, 253, 250), np.float32(0.94) * cover)
-    modulate(tones, np.clip(np.float32(0.5) - lift * cover, 0, 1), 0.4)
+    add_clouds(tones, clouds, rng.uniform(0.42, 0.56))
     image = to_image(tones)
     edge = pick(rng, 3)
     if edge == 0:
@@ -150,8 +136,7 @@ def street(rng: np.random.Generator, size: int) -> Canvas:
     )
     first = first_row(size, kerb)
     road = gradient(size, *((kerb + depth, color) for depth, color in steps))[:, first:]
-    modulate(road, ground(rng, size, "grain", kerb - 0.1, 2.4)[-road.shape[1] :], 0.5)
-    modulate(road, window(rng, "cloud", size)[first:], 0.25)
+    pave(rng, road, ASPHALT, kerb - 0.1)
     image[first:] = to_image(road)
     x = (np.arange(-1, 4) + rng.random()) * 0.36
     mark = polygon((0, 0), (0.2, 0), (0.195, 0.026), (-0.012, 0.026))
@@ -218,8 +203,7 @@ def desert(rng: np.random.Generator, size: int) -> Canvas:
     fade = np.linspace(0, 1, near.shape[1], dtype=np.float32)[:, None] ** 0.5
     far = to_tones(image[first:])
     near = far + fade * (near - far)
-    modulate(near, ground(rng, size, "streak", horizon + 0.1, 1.2)[-near.shape[1] :], 0.42)
-    modulate(near, window(rng, "grain", size)[first:], 0.16)
+    pave(rng, near, DUNE, horizon + 0.1)
     image[first:] = to_image(near)
     if rng.random() < 0.45:
         _cactus(rng, image, horizon + 0.14)
@@ -274,7 +258,7 @@ def forest(rng: np.random.Generator, size: int) -> Canvas:
         _trunks(rng, image, depth, horizon, blend(bark, mist, far))
     first = first_row(size, horizon)
     floor = gradient(size, (horizon, blend(litter, mist, 0.5)), (1, shaded(litter, 0.8)))[:, first:]
-    modulate(floor, ground(rng, size, "mottle", horizon, 2.0), 0.3 if snowy else 0.8)
+    pave(rng, floor, SNOW if snowy else LITTER, horizon)
     image[first:] = to_image(floor)
     _trunks(rng, image, 2, horizon, bark)
     tones = to_tones(image)

@@ -19,7 +19,7 @@ from bglab.scenes import Scene, SceneSet, open_scenes
 from bglab.scenes.sources import cutouts
 from bglab.seeding import keyed_generator
 from bglab.synthetic import HABITATS_BY_CLASS, HOVERS, PLATES, choose_plate, paint_plate
-from bglab.synthetic.scenery.backdrops import photograph
+from bglab.synthetic.photographs import photograph
 from fixtures import ROOT
 
 HEADER = "file,label,imagenet_index,habitat\n"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 
-import cv2
 import numpy as np
 from jaxtyping import Float
 
@@ -21,7 +20,6 @@ from bglab.synthetic.scenery.brushes import (
     fill_stacks,
     first_row,
     gradient,
-    ground,
     modulate,
     ragged,
     scattered,
@@ -30,13 +28,15 @@ from bglab.synthetic.scenery.brushes import (
     to_tones,
     wavy,
 )
+from bglab.synthetic.scenery.surfaces import BOARDS, SEABED, curtain, pave, water
 from bglab.synthetic.textures import glow_at, window
 
 
 def leaf(rng: np.random.Generator, size: int) -> Canvas:
     """Paint a leaf in close-up: midrib, side veins, dew, and bokeh behind it."""
     green = jitter(rng, ((96, 160, 54), (140, 176, 60), (62, 134, 70))[pick(rng, 3)], 12)
-    behind = _bokeh(rng, size)
+    far = jitter(rng, ((60, 96, 50), (150, 170, 90), (96, 120, 110), (120, 100, 60))[pick(rng, 4)], 12)
+    behind = _bokeh(rng, size, far)
     turn, root = rng.uniform(-32, 32), (0.5, rng.uniform(0.52, 0.62))
     tones = gradient(size, (0, shaded(green, 1.16)), (1, shaded(green, 0.7)))
     blend_in(tones, (230, 246, 150), 0.45 * glow_at(size, rng.uniform(0.1, 0.9), rng.uniform(0.3, 0.6)))
@@ -82,9 +82,8 @@ def _veins() -> tuple[Float[np.ndarray, "k n 2"], Float[np.ndarray, "1 n 2"]]:
     return np.stack(lines), midrib[None]
 
 
-def _bokeh(rng: np.random.Generator, size: int) -> Canvas:
-    """Paint discs of light far out of focus."""
-    far = jitter(rng, ((60, 96, 50), (150, 170, 90), (96, 120, 110), (120, 100, 60))[pick(rng, 4)], 12)
+def _bokeh(rng: np.random.Generator, size: int, far: Color) -> Canvas:
+    """Paint what is far out of focus: discs of light on a gradient of one colour."""
     image = to_image(gradient(size, (0, shaded(far, 1.15)), (1, shaded(far, 0.7))))
     x, y, radius, warm = rng.random((4, 11))
     discs = scattered(ROUND, np.array([x, 0.75 * y]).T, (0.05 + 0.09 * radius)[:, None])
@@ -98,16 +97,11 @@ def stage(rng: np.random.Generator, size: int) -> Canvas:
     """Paint a stage: heavy curtain in folds, boards in perspective, a spotlight."""
     edge = rng.uniform(0.6, 0.7)
     cloth = jitter(rng, ((168, 26, 36), (132, 20, 52), (40, 52, 120), (96, 36, 110))[pick(rng, 4)], 12)
-    x = (np.arange(size, dtype=np.float32) + 0.5) / size
-    sway = np.sin(2 * np.pi * (x * rng.uniform(0.8, 1.8) + rng.random()))
-    phase = 2 * np.pi * (rng.uniform(6, 9) * x + 0.35 * sway)
-    folds = 0.5 + 0.42 * np.sin(phase) + 0.16 * np.sin(2.3 * phase + 1)
-    tones = gradient(size, (0, shaded(cloth, 0.62)), (0.4, cloth), (edge, shaded(cloth, 0.75)))
-    modulate(tones, folds.astype(np.float32)[None, :], 1.0)
+    tones = curtain(rng, size, cloth, edge)
     first = first_row(size, edge)
     wood = jitter(rng, ((170, 112, 62), (136, 84, 48), (196, 146, 92))[pick(rng, 3)], 10)
     boards = gradient(size, (edge, shaded(wood, 0.62)), (edge + 0.03, shaded(wood, 0.85)), (1, wood))[:, first:]
-    modulate(boards, ground(rng, size, "streak", edge - 0.04, 1.4)[-boards.shape[1] :], 0.55)
+    pave(rng, boards, BOARDS, edge - 0.04)
     tones[:, first:] = boards
     image = to_image(tones)
     if rng.random() < 0.6:
@@ -193,9 +187,7 @@ def reef(rng: np.random.Generator, size: int) -> Canvas:
         ((150, 224, 206), (30, 120, 130)),
     )[pick(rng, 3)]
     bed = rng.uniform(0.72, 0.84)
-    tones = gradient(size, (0, jitter(rng, top, 8)), (0.75, jitter(rng, deep, 8)), (1, shaded(deep, 0.85)))
-    modulate(tones, window(rng, "ripple", size), 0.12)
-    image = _rays(rng, to_image(tones))
+    image = water(rng, size, (0, jitter(rng, top, 8)), (0.75, jitter(rng, deep, 8)), (1, shaded(deep, 0.85)))
     rock = blend(deep, (40, 60, 80), 0.4)
     fill(image, ragged(rng, 9, bed - 0.02, 0.16), rock)
     fill(image, ragged(rng, 9, bed + 0.03, 0.1), shaded(rock, 0.9))
@@ -203,7 +195,7 @@ def reef(rng: np.random.Generator, size: int) -> Canvas:
     sand = blend(jitter(rng, (222, 206, 160), 8), deep, 0.25)
     first = first_row(size, bed)
     floor = gradient(size, (bed, blend(sand, deep, 0.5)), (1, sand))[:, first:]
-    modulate(floor, ground(rng, size, "ripple", bed - 0.1, 1.0)[-floor.shape[1] :], 0.3)
+    pave(rng, floor, SEABED, bed - 0.1)
     # the sand ends in a soft swell, not in a straight edge
     fill(image, wavy(rng, bed, 0.012, 0.8), blend(sand, deep, 0.5))
     below = first_row(size, bed + 0.015)
@@ -215,17 +207,6 @@ def reef(rng: np.random.Generator, size: int) -> Canvas:
     layers = [(scattered(ROUND, at, radii), 1.45), (scattered(0.7 * ROUND + 0.2, at, radii), 0.85)]
     fill_stacks(image, layers, np.full((count, 3), blend(top, deep, 0.3)))
     return image
-
-
-def _rays(rng: np.random.Generator, image: Canvas) -> Canvas:
-    """Let slanting shafts of light fall through the water."""
-    lit, slant = image.copy(), rng.uniform(-0.25, 0.25)
-    x, wide = rng.random((2, 5))
-    half = 0.02 + 0.05 * wide
-    corners = [(x - half, -0.02), (x + half, -0.02), (x + slant + 2 * half, 0.95), (x + slant - 2 * half, 0.95)]
-    shafts = np.array([(cx, np.full(5, cy)) for cx, cy in corners]).transpose(2, 0, 1)
-    fill_each(lit, shafts, np.full((5, 3), (226, 250, 244)))  # they may cross
-    return cv2.addWeighted(image, 0.84, soften(lit, 0.03), 0.16, 0)
 
 
 @functools.cache
