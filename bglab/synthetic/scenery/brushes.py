@@ -43,6 +43,11 @@ def to_image(tones: Tones) -> Canvas:
     return cv2.merge(list(np.clip(tones + np.float32(0.5), 0, 255).astype(np.uint8)))
 
 
+def lay(image: Canvas, tones: Tones) -> None:
+    """Cover an image's lowest rows."""
+    image[-tones.shape[1] :] = to_image(tones)
+
+
 def to_tones(image: Canvas) -> Tones:
     """Go back to numbers that light can be multiplied into."""
     return np.array(cv2.split(image), dtype=np.float32)

@@ -20,6 +20,7 @@ from bglab.synthetic.scenery.brushes import (
     fill_stacks,
     first_row,
     gradient,
+    lay,
     modulate,
     ragged,
     scattered,
@@ -28,7 +29,7 @@ from bglab.synthetic.scenery.brushes import (
     to_tones,
     wavy,
 )
-from bglab.synthetic.scenery.surfaces import BOARDS, SEABED, curtain, pave, water
+from bglab.synthetic.scenery.surfaces import BOARDS, SEABED, curtain, level_ground, water
 from bglab.synthetic.textures import glow_at, window
 
 
@@ -98,12 +99,10 @@ def stage(rng: np.random.Generator, size: int) -> Canvas:
     edge = rng.uniform(0.6, 0.7)
     cloth = jitter(rng, ((168, 26, 36), (132, 20, 52), (40, 52, 120), (96, 36, 110))[pick(rng, 4)], 12)
     tones = curtain(rng, size, cloth, edge)
-    first = first_row(size, edge)
     wood = jitter(rng, ((170, 112, 62), (136, 84, 48), (196, 146, 92))[pick(rng, 3)], 10)
-    boards = gradient(size, (edge, shaded(wood, 0.62)), (edge + 0.03, shaded(wood, 0.85)), (1, wood))[:, first:]
-    pave(rng, boards, BOARDS, edge - 0.04)
-    tones[:, first:] = boards
+    stops = (edge, shaded(wood, 0.62)), (edge + 0.03, shaded(wood, 0.85)), (1, wood)
     image = to_image(tones)
+    lay(image, level_ground(rng, size, BOARDS, edge, edge - 0.04, *stops))
     if rng.random() < 0.6:
         _valance(image, cloth)
     k = np.arange(-9, 10)[:, None]
@@ -193,13 +192,11 @@ def reef(rng: np.random.Generator, size: int) -> Canvas:
     fill(image, ragged(rng, 9, bed + 0.03, 0.1), shaded(rock, 0.9))
     image = soften(image, 0.018)
     sand = blend(jitter(rng, (222, 206, 160), 8), deep, 0.25)
-    first = first_row(size, bed)
-    floor = gradient(size, (bed, blend(sand, deep, 0.5)), (1, sand))[:, first:]
-    pave(rng, floor, SEABED, bed - 0.1)
+    stops = (bed, blend(sand, deep, 0.5)), (1, sand)
+    floor = level_ground(rng, size, SEABED, bed, bed - 0.1, *stops)
     # the sand ends in a soft swell, not in a straight edge
     fill(image, wavy(rng, bed, 0.012, 0.8), blend(sand, deep, 0.5))
-    below = first_row(size, bed + 0.015)
-    image[below:] = to_image(floor)[below - first :]
+    lay(image, floor[:, first_row(size, bed + 0.015) - size :])
     _growth(rng, image, bed, deep)
     count = pick(rng, 9)
     x, y, radius = rng.random((3, count))

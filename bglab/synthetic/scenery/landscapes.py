@@ -18,6 +18,7 @@ from bglab.synthetic.scenery.brushes import (
     fill_stacks,
     first_row,
     gradient,
+    lay,
     modulate,
     ragged,
     scattered,
@@ -26,7 +27,7 @@ from bglab.synthetic.scenery.brushes import (
     to_tones,
     wavy,
 )
-from bglab.synthetic.scenery.surfaces import ASPHALT, DUNE, GRASS, LITTER, SNOW, add_clouds, hedge, pave
+from bglab.synthetic.scenery.surfaces import ASPHALT, DUNE, GRASS, LITTER, SNOW, add_clouds, hedge, level_ground, pave
 from bglab.synthetic.textures import glow_at, smoothstep, window
 
 
@@ -41,12 +42,11 @@ def lawn(rng: np.random.Generator, size: int) -> Canvas:
     image = soften(image, 0.014)
     if rng.random() < 0.4:
         _fence(image, horizon)
-    first = first_row(size, horizon)
-    tones = gradient(size, (horizon, shaded(green, 1.18)), (1, shaded(green, 0.72)))[:, first:]
+    tones = gradient(size, (horizon, shaded(green, 1.18)), (1, shaded(green, 0.72)))[:, first_row(size, horizon) :]
     if rng.random() < 0.5:
         _mow(tones, rng.uniform(0.2, 0.8), horizon, size)
     pave(rng, tones, GRASS, horizon)
-    image[first:] = to_image(tones)
+    lay(image, tones)
     grass = blades(rng, 30, (horizon + 0.2, 1.06), (0.02, 0.12), 0.009)
     fill_each(image, grass, tints(rng, 30, shaded(green, 0.6), shaded(green, 1.15)))
     _flowers(rng, image, horizon)
@@ -134,10 +134,8 @@ def street(rng: np.random.Generator, size: int) -> Canvas:
         (0.08, (84, 86, 92)),
         (0.4, (62, 64, 70)),
     )
-    first = first_row(size, kerb)
-    road = gradient(size, *((kerb + depth, color) for depth, color in steps))[:, first:]
-    pave(rng, road, ASPHALT, kerb - 0.1)
-    image[first:] = to_image(road)
+    stops = [(kerb + depth, color) for depth, color in steps]
+    lay(image, level_ground(rng, size, ASPHALT, kerb, kerb - 0.1, *stops))
     x = (np.arange(-1, 4) + rng.random()) * 0.36
     mark = polygon((0, 0), (0.2, 0), (0.195, 0.026), (-0.012, 0.026))
     at = np.array([x, np.full(5, rng.uniform(0.8, 0.88))]).T
@@ -204,7 +202,7 @@ def desert(rng: np.random.Generator, size: int) -> Canvas:
     far = to_tones(image[first:])
     near = far + fade * (near - far)
     pave(rng, near, DUNE, horizon + 0.1)
-    image[first:] = to_image(near)
+    lay(image, near)
     if rng.random() < 0.45:
         _cactus(rng, image, horizon + 0.14)
     _rocks(rng, image, horizon)
@@ -256,10 +254,8 @@ def forest(rng: np.random.Generator, size: int) -> Canvas:
         fir = blend((40, 72, 54), mist, far)
         _conifers(rng, image, horizon + 0.02 * depth, fir, snowy=snowy and depth == 1)
         _trunks(rng, image, depth, horizon, blend(bark, mist, far))
-    first = first_row(size, horizon)
-    floor = gradient(size, (horizon, blend(litter, mist, 0.5)), (1, shaded(litter, 0.8)))[:, first:]
-    pave(rng, floor, SNOW if snowy else LITTER, horizon)
-    image[first:] = to_image(floor)
+    stops = (horizon, blend(litter, mist, 0.5)), (1, shaded(litter, 0.8))
+    lay(image, level_ground(rng, size, SNOW if snowy else LITTER, horizon, horizon, *stops))
     _trunks(rng, image, 2, horizon, bark)
     tones = to_tones(image)
     modulate(tones, window(rng, "mottle", size), 0.3)

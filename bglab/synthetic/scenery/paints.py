@@ -1,205 +1,122 @@
-"""Paints: what the bands of a plate are filled with, from photographs or by the painters of `surfaces`.
+"""Paints: what the bands of a plate are filled with, photographs or the same scenery that `synthetic9` has.
 
-The same generator state gives the same pixels, and painted scenery is the same at any resolution.
+Painted scenery looks the same at any resolution.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import final
+from collections.abc import Callable
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from bglab.images import Box
 from bglab.synthetic.colors import Color, shaded
 from bglab.synthetic.photographs import photograph
 from bglab.synthetic.scenery.brushes import Tones, blend_in, gradient, soften, to_image, to_tones
 from bglab.synthetic.scenery.closeups import jungle
-from bglab.synthetic.scenery.surfaces import (
-    Surface,
-    add_clouds,
-    curtain,
-    hedge,
-    pave,
-    water,
-)
+from bglab.synthetic.scenery.surfaces import Surface, add_clouds, curtain, hedge, level_ground, water
 from bglab.synthetic.textures import PHOTOGRAPHED, window
 
 
-class Paint(ABC):
-    """Fills some rows of a square image."""
-
-    @abstractmethod
-    def fill(self, rng: np.random.Generator, size: int, rows: slice) -> Tones:
-        """Paint rows of an image.
-
-        Args:
-            rng: Makes every choice.
-            size: Side of the image in pixels.
-            rows: First row and the row after the last.
-
-        Returns:
-            Colours in [0, 255] of these rows.
-        """
-
-    @property
-    def is_drawn(self) -> bool:
-        """Whether it needs no photograph."""
-        return True
-
-
-@final
-@dataclass(frozen=True)
-class Photo(Paint):
-    """A part of a photograph, chosen by eye so that it shows no object of the nine classes.
+class Paint(NamedTuple):
+    """Fills some rows of a square image.
 
     Attributes:
+        fill: Makes colours in [0, 255] from a generator, the side of the image in pixels, and the rows, a slice
+            from the first to the one after the last; the same generator state gives the same pixels.
+        is_drawn: Whether it needs no photograph; `fill` raises `MissingData` if it does and has none.
+    """
+
+    fill: Callable[[np.random.Generator, int, slice], Tones]
+    is_drawn: bool = True
+
+
+def photo(package: str, file: str, *box: int, tint: tuple[Color, ...] = (), blur: float = 0.0) -> Paint:
+    """Use a part of a photograph, chosen by eye so that it shows no object of the nine classes.
+
+    Args:
         package: The pip package that the photograph comes with.
-        file: Its path within the package.
-        box: The region, half-open, in pixels.
+        file: Its name in the package's folder ``data``.
+        box: The region, (x0, y0, x1, y1), half-open, in pixels; a random part of it is fitted to the rows.
         tint: Colours that stand for black and for white, for grey photographs; empty keeps their own.
         blur: Radius of the blur as a fraction of the image's side, for regions whose grain would be enlarged.
     """
 
-    package: str
-    file: str
-    box: Box
-    tint: tuple[Color, ...] = ()
-    blur: float = 0.0
-
-    def fill(self, rng: np.random.Generator, size: int, rows: slice) -> Tones:
-        """Cut out a random part of the region in the right proportions and fit it to the rows.
-
-        Raises:
-            MissingData: If the package is not installed.
-        """
-        x0, y0, x1, y1 = self.box
+    def fill(rng: np.random.Generator, size: int, rows: slice) -> Tones:
+        x0, y0, x1, y1 = box
         height = rows.stop - rows.start
-        part = _random_part(rng, photograph(self.package, self.file)[y0:y1, x0:x1], size / height)
+        part = _random_part(rng, photograph(package, f"data/{file}")[y0:y1, x0:x1], size / height)
         way = cv2.INTER_AREA if part.shape[0] > height else cv2.INTER_CUBIC
-        tones = to_tones(soften(cv2.resize(part, (size, height), interpolation=way), self.blur))
-        if not self.tint:
+        tones = to_tones(soften(cv2.resize(part, (size, height), interpolation=way), blur))
+        if not tint:
             return tones
-        tinted = gradient(size, (0, self.tint[0]))[:, :height]
-        blend_in(tinted, self.tint[1], tones.mean(axis=0) / 255)
+        tinted = gradient(size, (0, tint[0]))[:, :height]
+        blend_in(tinted, tint[1], tones.mean(axis=0) / 255)
         return tinted
 
-    @property
-    def is_drawn(self) -> bool:
-        """Whether it needs no photograph."""
-        return False
+    return Paint(fill, is_drawn=False)
 
 
-@final
-@dataclass(frozen=True)
-class Sky(Paint):
-    """A sky with clouds, perhaps behind a hedge out of focus.
+def cloudy_sky(zenith: Color, horizon: Color, clouds: float, hedge_colors: tuple[Color, ...] = ()) -> Paint:
+    """Paint a sky with clouds, perhaps behind a hedge, both then out of focus.
 
-    Attributes:
+    Args:
         zenith: Colour at the top.
         horizon: Colour at the bottom.
         clouds: Density above which there is a cloud, below 0.8; lower for more of them.
-        hedge: Darkest and lightest colour of the hedge; empty for none.
+        hedge_colors: Darkest and lightest colour of the hedge; empty for none.
     """
 
-    zenith: Color
-    horizon: Color
-    clouds: float
-    hedge: tuple[Color, ...] = ()
-
-    def fill(self, rng: np.random.Generator, size: int, rows: slice) -> Tones:
-        """Paint it."""
-        tones = gradient(size, (0, self.zenith), (rows.stop / size, self.horizon))
-        add_clouds(tones, window(rng, "cloud", size), self.clouds)
-        if self.hedge:
+    def fill(rng: np.random.Generator, size: int, rows: slice) -> Tones:
+        tones = gradient(size, (0, zenith), (rows.stop / size, horizon))
+        add_clouds(tones, window(rng, "cloud", size), clouds)
+        if hedge_colors:
             image = to_image(tones)
-            hedge(rng, image, rows.stop / size, *self.hedge)
+            hedge(rng, image, rows.stop / size, *hedge_colors)
             tones = to_tones(soften(image, 0.04))
         return tones[:, rows]
 
+    return Paint(fill)
 
-@final
-@dataclass(frozen=True)
-class Ground(Paint):
-    """Level ground that recedes to the horizon.
 
-    Attributes:
+def receding(surface: Surface, near: Color, *, far: float = 1.1, rise: float = 0.0) -> Paint:
+    """Paint level ground that recedes to the horizon.
+
+    Args:
         surface: What the ground is.
         near: Its colour at the lower edge of the image.
         far: The factor by which it is lighter (above 1) or darker far away.
-        rise: How far above its upper edge the horizon is, as a fraction of the image's side.
+        rise: How far above the ground's upper edge the horizon is, as a fraction of the image's side.
     """
 
-    surface: Surface
-    near: Color
-    far: float = 1.1
-    rise: float = 0.0
-
-    def fill(self, rng: np.random.Generator, size: int, rows: slice) -> Tones:
-        """Paint it.
-
-        Raises:
-            MissingData: If its texture is a photograph whose package is not installed.
-        """
+    def fill(rng: np.random.Generator, size: int, rows: slice) -> Tones:
         top = rows.start / size
-        tones = gradient(size, (top, shaded(self.near, self.far)), (1, self.near))[:, rows.start :]
-        pave(rng, tones, self.surface, top - self.rise)
+        tones = level_ground(rng, size, surface, top, top - rise, (top, shaded(near, far)), (1, near))
         return tones[:, : rows.stop - rows.start]
 
-    @property
-    def is_drawn(self) -> bool:
-        """Whether it needs no photograph."""
-        return self.surface.texture not in PHOTOGRAPHED
+    return Paint(fill, is_drawn=surface.texture not in PHOTOGRAPHED)
 
 
-@final
-@dataclass(frozen=True)
-class Depths(Paint):
-    """Open water below the surface, with light from above.
+def under_water(surface: Color, deep: Color) -> Paint:
+    """Paint open water, lit from above, from its colour at the top to that at the bottom."""
 
-    Attributes:
-        surface: Colour at the top.
-        deep: Colour at the bottom.
-    """
-
-    surface: Color
-    deep: Color
-
-    def fill(self, rng: np.random.Generator, size: int, rows: slice) -> Tones:
-        """Paint it."""
-        image = water(rng, size, (0, self.surface), (rows.stop / size, self.deep), reach=1.3)
+    def fill(rng: np.random.Generator, size: int, rows: slice) -> Tones:
+        image = water(rng, size, (0, surface), (rows.stop / size, deep), reach=1.3)
         return to_tones(soften(image, 0.05))[:, rows]
 
-
-@final
-@dataclass(frozen=True)
-class Curtain(Paint):
-    """Heavy cloth in vertical folds, of one colour."""
-
-    cloth: Color
-
-    def fill(self, rng: np.random.Generator, size: int, rows: slice) -> Tones:
-        """Paint it."""
-        return curtain(rng, size, self.cloth, rows.stop / size)[:, rows]
+    return Paint(fill)
 
 
-@final
-@dataclass(frozen=True)
-class Jungle(Paint):
-    """Foliage out of focus.
+def drapery(cloth: Color) -> Paint:
+    """Paint a heavy curtain."""
+    return Paint(lambda rng, size, rows: curtain(rng, size, cloth, rows.stop / size)[:, rows])
 
-    Attributes:
-        blur: Radius of the blur, as a fraction of the image's side.
-    """
 
-    blur: float
-
-    def fill(self, rng: np.random.Generator, size: int, rows: slice) -> Tones:
-        """Paint it."""
-        return to_tones(soften(jungle(rng, size), self.blur))[:, rows]
+def foliage(blur: float) -> Paint:
+    """Paint a jungle out of focus; the radius of the blur is a fraction of the image's side."""
+    return Paint(lambda rng, size, rows: to_tones(soften(jungle(rng, size), blur))[:, rows])
 
 
 def _random_part(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -10,9 +10,8 @@ from jaxtyping import UInt8
 
 from bglab.catalogue import Catalogue
 from bglab.seeding import keyed_generator
-from bglab.synthetic.colors import Color
 from bglab.synthetic.scenery.brushes import to_image
-from bglab.synthetic.scenery.paints import Curtain, Depths, Ground, Jungle, Paint, Photo, Sky
+from bglab.synthetic.scenery.paints import Paint, cloudy_sky, drapery, foliage, photo, receding, under_water
 from bglab.synthetic.scenery.surfaces import ASPHALT, BOARDS, GRASS, LITTER, SEABED, SNOW, Surface
 
 PlateRule = Literal["natural", "any", "drawn"]
@@ -96,83 +95,72 @@ class Plate:
         return HOVERS[self.habitats[0]]
 
 
-def _foolbox(number: str, *box: int, blur: float = 0.0) -> Photo:
-    """Take a region of one of foolbox's ImageNet photographs."""
-    x0, y0, x1, y1 = box
-    return Photo("foolbox", f"data/imagenet_{number}.jpg", (x0, y0, x1, y1), blur=blur)
+_FAIR = cloudy_sky((88, 140, 205), (196, 216, 232), 0.5)
+_CLEAR = cloudy_sky((70, 128, 200), (178, 206, 230), 0.58)
+_PALE = cloudy_sky((190, 203, 216), (226, 230, 234), 0.56)
+_EVENING = cloudy_sky((96, 116, 158), (240, 196, 150), 0.54)
+_GROVE = cloudy_sky((70, 128, 200), (178, 206, 230), 0.58, ((34, 62, 30), (104, 132, 62)))
+_PARK = cloudy_sky((190, 203, 216), (226, 230, 234), 0.56, ((34, 62, 30), (104, 132, 62)))
+_BUSH = cloudy_sky((190, 203, 216), (226, 230, 234), 0.56, ((104, 96, 56), (168, 150, 96)))
 
+_CONIFERS = photo("foolbox", "imagenet_08_915.jpg", 0, 30, 512, 180)
+_BANK = photo("foolbox", "imagenet_07_609.jpg", 0, 0, 512, 145)
+_HILLS = photo("foolbox", "imagenet_06_609.jpg", 0, 15, 512, 134)
+_LITTER = photo("foolbox", "imagenet_16_251.jpg", 150, 425, 425, 512)
+_LAWN = photo("foolbox", "imagenet_05_853.jpg", 0, 320, 512, 512)
+_SUNNY_LAWN = photo("foolbox", "imagenet_15_99.jpg", 0, 395, 205, 512)
+_GRAVEL_TRACK = photo("foolbox", "imagenet_06_609.jpg", 0, 372, 512, 512)
+_ROCKS = photo("foolbox", "imagenet_07_609.jpg", 0, 392, 512, 512)
+_TABLE = photo("skimage", "coffee.png", 485, 130, 600, 400)
+_PLASTER = photo("foolbox", "imagenet_09_455.jpg", 0, 0, 512, 68)
+_BRICKS = photo("skimage", "brick.png", 0, 0, 512, 512, tint=((60, 30, 22), (232, 178, 150)))
+_GRASS = photo("skimage", "grass.png", 0, 0, 512, 512, tint=((20, 38, 10), (176, 204, 112)))
 
-def _skimage(file: str, *box: int, tint: tuple[Color, ...] = ()) -> Photo:
-    """Take a region of one of scikit-image's images."""
-    x0, y0, x1, y1 = box
-    return Photo("skimage", f"data/{file}", (x0, y0, x1, y1), tint)
-
-
-_FAIR = Sky((88, 140, 205), (196, 216, 232), 0.5)
-_CLEAR = Sky((70, 128, 200), (178, 206, 230), 0.58)
-_PALE = Sky((190, 203, 216), (226, 230, 234), 0.56)
-_EVENING = Sky((96, 116, 158), (240, 196, 150), 0.54)
-
-_CONIFERS = _foolbox("08_915", 0, 30, 512, 180)
-_BANK = _foolbox("07_609", 0, 0, 512, 145)
-_HILLS = _foolbox("06_609", 0, 15, 512, 134)
-_LITTER = _foolbox("16_251", 150, 425, 425, 512)
-_LAWN = _foolbox("05_853", 0, 320, 512, 512)
-_SUNNY_LAWN = _foolbox("15_99", 0, 395, 205, 512)
-_GRAVEL_TRACK = _foolbox("06_609", 0, 372, 512, 512)
-_ROCKS = _foolbox("07_609", 0, 392, 512, 512)
-_TABLE = _skimage("coffee.png", 485, 130, 600, 400)
-_PLASTER = _foolbox("09_455", 0, 0, 512, 68)
-_BRICKS = _skimage("brick.png", 0, 0, 512, 512, tint=((60, 30, 22), (232, 178, 150)))
-_GRASS = _skimage("grass.png", 0, 0, 512, 512, tint=((20, 38, 10), (176, 204, 112)))
-
-_GREEN_GRASS = Ground(Surface("grass", 2.0, 1.6), (102, 126, 64))
-_DRY_GRASS = Ground(Surface("grass", 2.0, 1.4), (160, 136, 88))
-_GRIT = Ground(Surface("gravel", 2.0, 1.5), (134, 130, 124))
-_SAND = Ground(Surface("cloud", 1.2, 0.3, "grain", 0.2), (214, 190, 142))
-_WET_SAND = Ground(Surface("cloud", 1.2, 0.3, "grain", 0.2), (168, 150, 122), rise=0.1)
-_SNOW = Ground(SNOW, (236, 241, 247))
-_SEA = Ground(Surface("ripple", 3.0, 0.5), (84, 122, 148))
-_ASPHALT = Ground(ASPHALT, (104, 104, 106), rise=0.1)
-_TURF = Ground(GRASS, (88, 126, 52))
-_SOIL = Ground(LITTER, (118, 90, 66))
-_BOARDS = Ground(BOARDS, (150, 100, 60), 0.7, rise=0.04)
-_SEABED = Ground(SEABED, (132, 160, 152), 0.8, rise=0.1)
-
-_SHRUBS = ((34, 62, 30), (104, 132, 62))
+_GREEN_GRASS = receding(Surface("grass", 2.0, 1.6), (102, 126, 64))
+_DRY_GRASS = receding(Surface("grass", 2.0, 1.4), (160, 136, 88))
+_GRIT = receding(Surface("gravel", 2.0, 1.5), (134, 130, 124))
+_SAND = receding(Surface("cloud", 1.2, 0.3, "grain", 0.2), (214, 190, 142))
+_WET_SAND = receding(Surface("cloud", 1.2, 0.3, "grain", 0.2), (168, 150, 122), rise=0.1)
+_SNOW = receding(SNOW, (236, 241, 247))
+_SEA = receding(Surface("ripple", 3.0, 0.5), (84, 122, 148))
+_ASPHALT = receding(ASPHALT, (104, 104, 106), rise=0.1)
+_TURF = receding(GRASS, (88, 126, 52))
+_SOIL = receding(LITTER, (118, 90, 66))
+_BOARDS = receding(BOARDS, (150, 100, 60), far=0.7, rise=0.04)
+_SEABED = receding(SEABED, (132, 160, 152), far=0.8, rise=0.1)
 
 _HORIZON = (0.40, 0.52)
 
 PLATES = Catalogue(
     "plate",
     {
-        "village": Plate(("meadow",), (Band(_foolbox("05_853", 0, 0, 512, 512)),)),
-        "lawn": Plate(("meadow",), (Band(_foolbox("05_853", 0, 320, 190, 512)),)),
+        "village": Plate(("meadow",), (Band(photo("foolbox", "imagenet_05_853.jpg", 0, 0, 512, 512)),)),
+        "lawn": Plate(("meadow",), (Band(photo("foolbox", "imagenet_05_853.jpg", 0, 320, 190, 512)),)),
         "glade": Plate(("meadow", "forest"), (Band(_BANK), Band(_SUNNY_LAWN, (0.42, 0.5), fade=0.03))),
         "pasture": Plate(("meadow",), (Band(_FAIR), Band(_GREEN_GRASS, _HORIZON))),
         "clearing": Plate(("forest", "meadow"), (Band(_CONIFERS), Band(_LAWN, (0.5, 0.58), fade=0.02))),
         "turf": Plate(
             ("meadow",),
-            (Band(replace(_CLEAR, hedge=_SHRUBS)), Band(_TURF, (0.46, 0.54))),
+            (Band(_GROVE), Band(_TURF, (0.46, 0.54))),
         ),
         "wood": Plate(("forest",), (Band(_CONIFERS), Band(_LITTER, (0.56, 0.66), fade=0.1))),
         "slope": Plate(("forest",), (Band(_BANK), Band(_LITTER, (0.5, 0.6), fade=0.08))),
-        "undergrowth": Plate(("forest",), (Band(Jungle(0.02)), Band(_SOIL, (0.52, 0.6), fade=0.08))),
+        "undergrowth": Plate(("forest",), (Band(foliage(0.02)), Band(_SOIL, (0.52, 0.6), fade=0.08))),
         "steppe": Plate(("savanna",), (Band(_EVENING), Band(_DRY_GRASS, _HORIZON, fade=0.02))),
         "dry_hills": Plate(("savanna", "stones"), (Band(_HILLS), Band(_DRY_GRASS, (0.42, 0.5)))),
         "parched": Plate(
             ("savanna",),
             (
-                Band(replace(_PALE, hedge=((104, 96, 56), (168, 150, 96)))),
-                Band(Ground(GRASS, (196, 168, 108)), (0.44, 0.5)),
+                Band(_BUSH),
+                Band(receding(GRASS, (196, 168, 108)), (0.44, 0.5)),
             ),
         ),
         "rocks": Plate(("stones",), (Band(_BANK), Band(_ROCKS, (0.42, 0.52), fade=0.05))),
         "pebbles": Plate(
             ("stones", "leaf"),
             (
-                Band(_foolbox("19_305", 0, 0, 512, 140)),
-                Band(_foolbox("19_305", 0, 385, 512, 512), (0.4, 0.5), fade=0.2),
+                Band(photo("foolbox", "imagenet_19_305.jpg", 0, 0, 512, 140)),
+                Band(photo("foolbox", "imagenet_19_305.jpg", 0, 385, 512, 512), (0.4, 0.5), fade=0.2),
             ),
         ),
         "scree": Plate(("stones",), (Band(_PALE), Band(_GRIT, (0.36, 0.46)))),
@@ -210,35 +198,35 @@ PLATES = Catalogue(
         "pavement": Plate(("paving",), (Band(_BRICKS),)),
         "square": Plate(
             ("paving",),
-            (Band(replace(_PALE, hedge=_SHRUBS)), Band(_ASPHALT, (0.5, 0.58))),
+            (Band(_PARK), Band(_ASPHALT, (0.5, 0.58))),
         ),
-        "red_curtain": Plate(("stage",), (Band(Curtain((150, 26, 34))), Band(_BOARDS, (0.76, 0.84)))),
-        "dark_curtain": Plate(("stage",), (Band(Curtain((52, 56, 80))), Band(_TABLE, (0.74, 0.82)))),
+        "red_curtain": Plate(("stage",), (Band(drapery((150, 26, 34))), Band(_BOARDS, (0.76, 0.84)))),
+        "dark_curtain": Plate(("stage",), (Band(drapery((52, 56, 80))), Band(_TABLE, (0.74, 0.82)))),
         "studio": Plate(("stage",), (Band(_PLASTER), Band(_TABLE, (0.72, 0.80)))),
         "table": Plate(("stage",), (Band(_TABLE),)),
-        "grey_sky": Plate(("sky",), (Band(_foolbox("14_129", 0, 0, 512, 150)),)),
-        "dusk": Plate(("sky",), (Band(_skimage("rocket.jpg", 95, 0, 300, 120)),)),
+        "grey_sky": Plate(("sky",), (Band(photo("foolbox", "imagenet_14_129.jpg", 0, 0, 512, 150)),)),
+        "dusk": Plate(("sky",), (Band(photo("skimage", "rocket.jpg", 95, 0, 300, 120)),)),
         "fair_sky": Plate(("sky",), (Band(_FAIR),)),
         "evening_sky": Plate(("sky",), (Band(_EVENING),)),
         "haze": Plate(
             ("sky", "treetops"),
             (
-                Band(_foolbox("17_22", 0, 0, 512, 112)),
-                Band(_foolbox("17_22", 0, 392, 512, 512), (0.3, 0.4), fade=0.4),
+                Band(photo("foolbox", "imagenet_17_22.jpg", 0, 0, 512, 112)),
+                Band(photo("foolbox", "imagenet_17_22.jpg", 0, 392, 512, 512), (0.3, 0.4), fade=0.4),
             ),
         ),
-        "conifers": Plate(("treetops",), (Band(_foolbox("08_915", 0, 0, 265, 265)),)),
+        "conifers": Plate(("treetops",), (Band(photo("foolbox", "imagenet_08_915.jpg", 0, 0, 265, 265)),)),
         "thicket": Plate(("treetops",), (Band(_BANK),)),
-        "blurred_foliage": Plate(("treetops", "leaf"), (Band(Jungle(0.06)),)),
-        "blade": Plate(("leaf",), (Band(_foolbox("18_317", 0, 0, 122, 512, blur=0.008)),)),
-        "leaf": Plate(("leaf",), (Band(_foolbox("18_317", 395, 150, 512, 512, blur=0.008)),)),
+        "blurred_foliage": Plate(("treetops", "leaf"), (Band(foliage(0.06)),)),
+        "blade": Plate(("leaf",), (Band(photo("foolbox", "imagenet_18_317.jpg", 0, 0, 122, 512, blur=0.008)),)),
+        "leaf": Plate(("leaf",), (Band(photo("foolbox", "imagenet_18_317.jpg", 395, 150, 512, 512, blur=0.008)),)),
         "grass": Plate(("leaf",), (Band(_GRASS),)),
         "reef": Plate(
             ("underwater",),
-            (Band(Depths((96, 190, 216), (24, 92, 140))), Band(_SEABED, (0.72, 0.82), fade=0.12)),
+            (Band(under_water((96, 190, 216), (24, 92, 140))), Band(_SEABED, (0.72, 0.82), fade=0.12)),
         ),
-        "open_sea": Plate(("underwater",), (Band(Depths((60, 150, 206), (8, 40, 96))),)),
-        "lagoon": Plate(("underwater",), (Band(Depths((120, 206, 196), (28, 104, 112))),)),
+        "open_sea": Plate(("underwater",), (Band(under_water((60, 150, 206), (8, 40, 96))),)),
+        "lagoon": Plate(("underwater",), (Band(under_water((120, 206, 196), (28, 104, 112))),)),
     },
 )
 

@@ -16,6 +16,7 @@ from bglab.synthetic.scenery.brushes import (
     blend_in,
     fill_each,
     fill_stacks,
+    first_row,
     gradient,
     ground,
     modulate,
@@ -60,12 +61,33 @@ def pave(rng: np.random.Generator, tones: Tones, surface: Surface, horizon: floa
         rng: Chooses the parts of the textures.
         tones: Colours of the ground, which reaches down to the image's lower edge.
         surface: What the ground is.
-        horizon: Height at which the ground would end; at or above its first row.
+        horizon: Height at which the ground would end if nothing hid it; at or above its first row.
     """
     rows, size = tones.shape[1:]
     modulate(tones, ground(rng, size, surface.texture, horizon, surface.grain)[-rows:], surface.strength)
     if surface.patches:
         modulate(tones, window(rng, surface.patches, size)[-rows:], surface.patchiness)
+
+
+def level_ground(
+    rng: np.random.Generator, size: int, surface: Surface, top: float, horizon: float, *stops: tuple[float, Color]
+) -> Tones:
+    """Paint level ground from a height down to the image's lower edge.
+
+    Args:
+        rng: Chooses the parts of the textures.
+        size: Side of the image in pixels.
+        surface: What the ground is.
+        top: Height at which it begins.
+        horizon: Height at which it would end if nothing hid it; at or above ``top``.
+        stops: Its colours at given heights.
+
+    Returns:
+        The rows below ``top``.
+    """
+    tones = gradient(size, *stops)[:, first_row(size, top) :]
+    pave(rng, tones, surface, horizon)
+    return tones
 
 
 def add_clouds(tones: Tones, density: Amount, least: float, *, thin: bool = False) -> None:
