@@ -1,4 +1,4 @@
-"""Colours: RGB in [0, 255], one at a time or many in an array, and how they are mixed, shaded and drawn at random."""
+"""Colours, RGB in [0, 255]: blending, shading and random choice, of single ones and of arrays."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Colors = Num[np.ndarray, "k 3"]
 
 
 def blend(first: Color, second: Color, share: float) -> Color:
-    """Mix two colours; ``share``, in [0, 1], is the weight of the second."""
+    """Blend two colours; ``share``, in [0, 1], is the weight of the second."""
     red, green, blue = (a + (b - a) * share for a, b in zip(first, second, strict=True))
     return (red, green, blue)
 
@@ -28,12 +28,12 @@ def shaded(color: Color, factor: float) -> Color:
 
 
 def shades(colors: Num[np.ndarray, "#k 3"], factor: float | Float[np.ndarray, "#k 1"]) -> Colors:
-    """Shade many colours at once, by one factor or by one each; see `shaded`."""
+    """Shade an array of colours by one factor or by one each; see `shaded`."""
     return colors * np.minimum(factor, 1) + (255 - colors) * np.maximum(factor - 1, 0)
 
 
 def jitter(rng: np.random.Generator, color: Color, amount: float = 14) -> Color:
-    """Shift a colour at random, all channels together and each by up to half as much on its own."""
+    """Shift a colour at random: all channels together, and each by up to half as much."""
     shifts = rng.uniform(-amount, amount, 4)
     red, green, blue = (c + shifts[0] + 0.5 * s for c, s in zip(color, shifts[1:], strict=True))
     return (red, green, blue)

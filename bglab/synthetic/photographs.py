@@ -1,4 +1,4 @@
-"""Photographs that come with pip packages: what is not painted on the plates of cut-outs."""
+"""Photographs from pip packages, used on the plates of cut-outs."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from bglab.images import open_image
 
 @functools.lru_cache(maxsize=32)
 def photograph(package: str, file: str) -> UInt8[np.ndarray, "h w 3"]:
-    """Read a photograph that comes with a pip package, without importing the package.
+    """Load a photograph from a pip package without importing the package.
 
     Args:
-        package: Name under which the package is imported.
+        package: Import name of the package.
         file: Path within the package.
 
     Raises:

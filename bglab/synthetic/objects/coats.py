@@ -1,11 +1,11 @@
-"""Coats and lacquers: the colours that objects are drawn in; none of them knows the scenery."""
+"""Coats: colours of furs, eyes and thin lines, shared by several kinds of objects and independent of the scenery."""
 
 from __future__ import annotations
 
 from bglab.synthetic.colors import Color
 from bglab.synthetic.objects.outlines import Outline, Part, Points, limb, oval
 
-#: Rows of (main, lighter, darker) of furred animals.
+#: Colours of furred animals, each as (main, lighter, darker).
 FURS: tuple[tuple[Color, Color, Color], ...] = (
     ((176, 124, 70), (226, 190, 140), (110, 70, 36)),
     ((58, 48, 44), (150, 110, 76), (28, 24, 24)),
@@ -20,7 +20,7 @@ WHITE: Color = (246, 244, 238)
 
 
 def eye(x: float, y: float, radius: float, iris: Color = BLACK) -> list[Part]:
-    """Draw an eye with its glint."""
+    """Draw an eye with a highlight."""
     parts = [Part(oval(x, y, radius, radius), BLACK if iris is BLACK else iris, 0.85)]
     if iris is not BLACK:
         parts.append(Part(oval(x + 0.1 * radius, y, 0.62 * radius, 0.68 * radius), BLACK, 0.85))
@@ -29,5 +29,5 @@ def eye(x: float, y: float, radius: float, iris: Color = BLACK) -> list[Part]:
 
 
 def stroke(points: Points, radius: float) -> Outline:
-    """Draw a line of constant thickness."""
+    """Return the outline of a stroke of constant thickness."""
     return limb(points, [radius] * len(points))

@@ -17,12 +17,12 @@ def leg(
     """Draw a leg that ends in a paw.
 
     Args:
-        hip: Where it starts.
-        lean: How far the paw stands before the hip.
+        hip: Point at which it starts.
+        lean: Distance of the paw in front of the hip.
         thick: Half its thickness at the hip.
-        color: Of the coat.
-        relief: Near legs stand out more than far ones.
-        knee: How far the joint bends backwards.
+        color: Colour of the coat.
+        relief: Height towards the viewer, in [0, 1]; more for near legs than for far ones.
+        knee: Distance by which the joint bends backwards.
     """
     x, y = hip
     middle = (x + 0.45 * lean - knee, y + 0.5 * (GROUND - y))

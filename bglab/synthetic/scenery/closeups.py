@@ -1,4 +1,4 @@
-"""Scenery close by: leaf, stage, jungle, reef."""
+"""Scenery without a horizon: leaf, stage, jungle, reef."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from bglab.synthetic.scenery.brushes import (
     blend_in,
     fill,
     fill_alike,
+    fill_bottom,
     fill_each,
     fill_sprite,
     fill_stacks,
     first_row,
     gradient,
-    lay,
     modulate,
     ragged,
     scattered,
@@ -71,7 +71,7 @@ _LEAF_RIM = blob(
 
 @functools.cache
 def _veins() -> tuple[Float[np.ndarray, "k n 2"], Float[np.ndarray, "1 n 2"]]:
-    """Give eight pairs of side veins and the midrib, around the middle of the midrib."""
+    """Return eight pairs of side veins, and the midrib, around the middle of the midrib."""
     midrib = limb([(-0.9, 0.01), (-0.1, 0), (0.8, 0)], [0.018, 0.014, 0.007])
     lines = []
     for k in range(8):
@@ -102,7 +102,7 @@ def stage(rng: np.random.Generator, size: int) -> Canvas:
     wood = jitter(rng, ((170, 112, 62), (136, 84, 48), (196, 146, 92))[pick(rng, 3)], 10)
     stops = (edge, shaded(wood, 0.62)), (edge + 0.03, shaded(wood, 0.85)), (1, wood)
     image = to_image(tones)
-    lay(image, level_ground(rng, size, BOARDS, edge, edge - 0.04, *stops))
+    fill_bottom(image, level_ground(rng, size, BOARDS, edge, edge - 0.04, *stops))
     if rng.random() < 0.6:
         _valance(image, cloth)
     k = np.arange(-9, 10)[:, None]
@@ -114,7 +114,7 @@ def stage(rng: np.random.Generator, size: int) -> Canvas:
 
 
 def _spotlit(image: Canvas, x: float) -> Canvas:
-    """Leave only a warm pool of light."""
+    """Darken a stage outside a warm pool of light around ``x``."""
     tones, high = to_tones(image), glow_at(image.shape[0], x, 0.5)
     tones *= np.float32(0.42) + np.float32(0.75) * high + np.float32(0.25) * glow_at(image.shape[0], x, 0.9)
     blend_in(tones, (255, 236, 190), np.float32(0.16) * high)
@@ -122,7 +122,7 @@ def _spotlit(image: Canvas, x: float) -> Canvas:
 
 
 def _valance(image: Canvas, cloth: Color) -> None:
-    """Hang a short scalloped curtain with a golden fringe along the top."""
+    """Paint a short scalloped curtain with a golden fringe along the top."""
     for x in (0.125, 0.375, 0.625, 0.875):
         for radius, color in ((0.155, (214, 174, 84)), (0.135, shaded(cloth, 0.85)), (0.07, shaded(cloth, 1.06))):
             fill(image, oval(x, -0.02, 0.98 * radius, 1.08 * radius), color)
@@ -151,7 +151,7 @@ def jungle(rng: np.random.Generator, size: int) -> Canvas:
 
 @functools.cache
 def _fronds() -> tuple[tuple[tuple[Outline, float], ...], ...]:
-    """Give a broad leaf and a feathered palm leaf, a unit long, each as outlines and shades."""
+    """Return a broad leaf and a feathered palm leaf, a unit long, each as outlines and shades."""
     broad = blob((0, 0), (0.3, -0.2), (0.7, -0.14), (1, 0.02), (0.7, 0.16), (0.3, 0.2))
     upper = polygon((0, 0), (0.35, -0.16), (0.75, -0.1), (1, 0.01))
     combs = []
@@ -166,7 +166,7 @@ def _fronds() -> tuple[tuple[tuple[Outline, float], ...], ...]:
 
 
 def _foliage(rng: np.random.Generator, image: Canvas, depth: int, colors: Colors) -> None:
-    """Scatter leaves: far ones anywhere, near ones mostly from the rim inwards."""
+    """Paint leaves: far ones anywhere, near ones mostly from the frame inwards."""
     count = len(colors)
     u, v, swing, where, long = rng.random((5, count))
     y = 0.1 + v if depth < 2 else np.where(where < 0.7, np.where(v < 0.6, 1.05, -0.04), 0.1 + v)
@@ -196,7 +196,7 @@ def reef(rng: np.random.Generator, size: int) -> Canvas:
     floor = level_ground(rng, size, SEABED, bed, bed - 0.1, *stops)
     # the sand ends in a soft swell, not in a straight edge
     fill(image, wavy(rng, bed, 0.012, 0.8), blend(sand, deep, 0.5))
-    lay(image, floor[:, first_row(size, bed + 0.015) - size :])
+    fill_bottom(image, floor[:, first_row(size, bed + 0.015) - size :])
     _growth(rng, image, bed, deep)
     count = pick(rng, 9)
     x, y, radius = rng.random((3, count))
@@ -208,7 +208,7 @@ def reef(rng: np.random.Generator, size: int) -> Canvas:
 
 @functools.cache
 def _corals() -> tuple[Sprite, ...]:
-    """Give what grows on a reef, a unit tall on y = 0: staghorn, weed, brain coral, fan."""
+    """Return what grows on a reef, a unit tall on y = 0: staghorn coral, weed, brain coral, fan coral."""
     stag: list[tuple[Outline, float]] = []
     for lean, rise in ((-0.55, 0.8), (-0.2, 1.0), (0.15, 0.9), (0.5, 0.85)):
         knee, tip = (0.5 * lean, -0.5 * rise), (1.15 * lean, -rise)
@@ -227,7 +227,7 @@ def _corals() -> tuple[Sprite, ...]:
 
 
 def _growth(rng: np.random.Generator, image: Canvas, bed: float, deep: Color) -> None:
-    """Plant corals and weeds along the sea bed."""
+    """Paint corals and weeds along the sea bed."""
     paints = ((236, 96, 110), (246, 160, 70), (176, 96, 190), (240, 206, 110), (86, 170, 110))
     x = rng.permutation(np.linspace(0.02, 0.98, 7))
     kinds, hues, tall, wide, low = rng.random((5, 7))

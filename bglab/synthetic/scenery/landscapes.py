@@ -14,11 +14,11 @@ from bglab.synthetic.scenery.brushes import (
     blend_in,
     fill,
     fill_alike,
+    fill_bottom,
     fill_each,
     fill_stacks,
     first_row,
     gradient,
-    lay,
     modulate,
     ragged,
     scattered,
@@ -27,7 +27,17 @@ from bglab.synthetic.scenery.brushes import (
     to_tones,
     wavy,
 )
-from bglab.synthetic.scenery.surfaces import ASPHALT, DUNE, GRASS, LITTER, SNOW, add_clouds, hedge, level_ground, pave
+from bglab.synthetic.scenery.surfaces import (
+    ASPHALT,
+    DUNE,
+    GRASS,
+    LITTER,
+    SNOW,
+    add_clouds,
+    add_texture,
+    hedge,
+    level_ground,
+)
 from bglab.synthetic.textures import glow_at, smoothstep, window
 
 
@@ -45,8 +55,8 @@ def lawn(rng: np.random.Generator, size: int) -> Canvas:
     tones = gradient(size, (horizon, shaded(green, 1.18)), (1, shaded(green, 0.72)))[:, first_row(size, horizon) :]
     if rng.random() < 0.5:
         _mow(tones, rng.uniform(0.2, 0.8), horizon, size)
-    pave(rng, tones, GRASS, horizon)
-    lay(image, tones)
+    add_texture(rng, tones, GRASS, horizon)
+    fill_bottom(image, tones)
     grass = blades(rng, 30, (horizon + 0.2, 1.06), (0.02, 0.12), 0.009)
     fill_each(image, grass, tints(rng, 30, shaded(green, 0.6), shaded(green, 1.15)))
     _flowers(rng, image, horizon)
@@ -54,7 +64,7 @@ def lawn(rng: np.random.Generator, size: int) -> Canvas:
 
 
 def _mow(tones: Tones, vanishing: float, horizon: float, size: int) -> None:
-    """Stripe the grass light and dark, as a mower leaves it, towards a vanishing point."""
+    """Add the light and dark stripes of a mown lawn, towards a vanishing point."""
     x = (np.arange(size, dtype=np.float32) / size - np.float32(vanishing)) * 9
     depth = np.arange(tones.shape[1], dtype=np.float32) / (size * (1 - horizon)) + np.float32(0.12)
     modulate(tones, smoothstep(np.sin(x / depth.astype(np.float32)[:, None]), -0.15, 0.15), 0.16)
@@ -100,7 +110,7 @@ def sky(rng: np.random.Generator, size: int) -> Canvas:
 
 
 def _branch(rng: np.random.Generator, image: Canvas) -> None:
-    """Let a leafy branch reach in from the side."""
+    """Paint a leafy branch that reaches in from the side."""
     mirrored, y = rng.random() < 0.5, rng.uniform(0.76, 0.94)
     stem = limb([(-0.05, y + 0.03), (0.3, y), (0.6, y + 0.03), (0.92, y - 0.04)], [0.026, 0.02, 0.014, 0.005])
     twig = limb([(0.3, y), (0.46, y - 0.12)], [0.012, 0.004])
@@ -135,7 +145,7 @@ def street(rng: np.random.Generator, size: int) -> Canvas:
         (0.4, (62, 64, 70)),
     )
     stops = [(kerb + depth, color) for depth, color in steps]
-    lay(image, level_ground(rng, size, ASPHALT, kerb, kerb - 0.1, *stops))
+    fill_bottom(image, level_ground(rng, size, ASPHALT, kerb, kerb - 0.1, *stops))
     x = (np.arange(-1, 4) + rng.random()) * 0.36
     mark = polygon((0, 0), (0.2, 0), (0.195, 0.026), (-0.012, 0.026))
     at = np.array([x, np.full(5, rng.uniform(0.8, 0.88))]).T
@@ -201,8 +211,8 @@ def desert(rng: np.random.Generator, size: int) -> Canvas:
     fade = np.linspace(0, 1, near.shape[1], dtype=np.float32)[:, None] ** 0.5
     far = to_tones(image[first:])
     near = far + fade * (near - far)
-    pave(rng, near, DUNE, horizon + 0.1)
-    lay(image, near)
+    add_texture(rng, near, DUNE, horizon + 0.1)
+    fill_bottom(image, near)
     if rng.random() < 0.45:
         _cactus(rng, image, horizon + 0.14)
     _rocks(rng, image, horizon)
@@ -210,7 +220,7 @@ def desert(rng: np.random.Generator, size: int) -> Canvas:
 
 
 def _rocks(rng: np.random.Generator, image: Canvas, horizon: float) -> None:
-    """Strew boulders with a lit top, a dark side and a shadow on the sand."""
+    """Paint boulders with a lit top, a dark side and a shadow on the sand."""
     x, depth = rng.random((2, 5))
     depth.sort()
     at, radius = np.array([x, horizon + 0.16 + 0.42 * depth]).T, (0.03 + 0.07 * depth)[:, None]
@@ -255,7 +265,7 @@ def forest(rng: np.random.Generator, size: int) -> Canvas:
         _conifers(rng, image, horizon + 0.02 * depth, fir, snowy=snowy and depth == 1)
         _trunks(rng, image, depth, horizon, blend(bark, mist, far))
     stops = (horizon, blend(litter, mist, 0.5)), (1, shaded(litter, 0.8))
-    lay(image, level_ground(rng, size, SNOW if snowy else LITTER, horizon, horizon, *stops))
+    fill_bottom(image, level_ground(rng, size, SNOW if snowy else LITTER, horizon, horizon, *stops))
     _trunks(rng, image, 2, horizon, bark)
     tones = to_tones(image)
     modulate(tones, window(rng, "mottle", size), 0.3)
@@ -263,7 +273,7 @@ def forest(rng: np.random.Generator, size: int) -> Canvas:
 
 
 def _trunks(rng: np.random.Generator, image: Canvas, depth: int, horizon: float, bark: Color) -> None:
-    """Stand one row of trunks, each with a lit side; the nearest row shows the marks of its bark."""
+    """Paint a row of trunks, each with a lit side; the nearest row has marks on its bark."""
     count, thick = ((8, 0.011), (5, 0.022), (3, 0.05))[depth]
     lean, wide, low = rng.random((3, count))
     x = rng.permutation(count) / count + rng.uniform(0, 0.12)
@@ -271,7 +281,7 @@ def _trunks(rng: np.random.Generator, image: Canvas, depth: int, horizon: float,
     lean, y = 0.04 * (lean - 0.5), horizon + (0.01, 0.05, 0.2)[depth] + 0.04 * (1 + depth) * low
 
     def strip(*corners: tuple[float, float, float]) -> Outlines:
-        """Give quadrilaterals from corners (thicknesses beside the trunk's middle, share of lean, height)."""
+        """Return polygons from corners (offset from the middle in half thicknesses, fraction of lean, height)."""
         points = [(x + k * half + tip * lean, y + (rise if tip == 0 else -0.05 - y)) for k, tip, rise in corners]
         return np.array(points).transpose(2, 0, 1)
 
@@ -286,7 +296,7 @@ def _trunks(rng: np.random.Generator, image: Canvas, depth: int, horizon: float,
 
 
 def _conifers(rng: np.random.Generator, image: Canvas, base: float, green: Color, *, snowy: bool) -> None:
-    """Plant a row of firs of four tiers each, perhaps under snow."""
+    """Paint a row of firs of four tiers each, perhaps under snow."""
     x, tall, wide = rng.random((3, 5))
     at, scale = np.array([x, np.full(5, base)]).T, np.array([0.07 + 0.05 * wide, 0.22 + 0.2 * tall]).T
     # the left edge from the lowest tier up to the tip

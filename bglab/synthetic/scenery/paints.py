@@ -1,6 +1,6 @@
-"""Paints: what the bands of a plate are filled with, photographs or the same scenery that `synthetic9` has.
+"""Paints: what fills the bands of a plate, either parts of photographs or painted scenery.
 
-Painted scenery looks the same at any resolution.
+Painted scenery comes from the painters behind ``synthetic9`` and looks the same at any resolution.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from bglab.synthetic.textures import PHOTOGRAPHED, window
 
 
 class Paint(NamedTuple):
-    """Fills some rows of a square image.
+    """A way to fill some rows of a square image.
 
     Attributes:
-        fill: Makes colours in [0, 255] from a generator, the side of the image in pixels, and the rows, a slice
-            from the first to the one after the last; the same generator state gives the same pixels.
-        is_drawn: Whether it needs no photograph; `fill` raises `MissingData` if it does and has none.
+        fill: Returns the colours of the rows, given a generator, the image's side in pixels, and a slice of rows
+            with both ends. Raises `MissingData` if it needs a photograph whose package is not installed.
+        is_drawn: Whether it needs no photograph.
     """
 
     fill: Callable[[np.random.Generator, int, slice], Tones]
@@ -34,14 +34,14 @@ class Paint(NamedTuple):
 
 
 def photo(package: str, file: str, *box: int, tint: tuple[Color, ...] = (), blur: float = 0.0) -> Paint:
-    """Use a part of a photograph, chosen by eye so that it shows no object of the nine classes.
+    """Fill with a region of a photograph, which was chosen by eye to show no object of the nine classes.
 
     Args:
-        package: The pip package that the photograph comes with.
-        file: Its name in the package's folder ``data``.
-        box: The region, (x0, y0, x1, y1), half-open, in pixels; a random part of it is fitted to the rows.
-        tint: Colours that stand for black and for white, for grey photographs; empty keeps their own.
-        blur: Radius of the blur as a fraction of the image's side, for regions whose grain would be enlarged.
+        package: Pip package that contains the photograph.
+        file: File name in the package's folder ``data``.
+        box: Region (x0, y0, x1, y1), half-open, in pixels; a random part of it is resized to the rows.
+        tint: Colours that replace black and white in a grey photograph; empty keeps the photograph's own.
+        blur: Radius of a blur as a fraction of the rows' height, for regions whose grain would be enlarged.
     """
 
     def fill(rng: np.random.Generator, size: int, rows: slice) -> Tones:
@@ -60,12 +60,12 @@ def photo(package: str, file: str, *box: int, tint: tuple[Color, ...] = (), blur
 
 
 def cloudy_sky(zenith: Color, horizon: Color, clouds: float, hedge_colors: tuple[Color, ...] = ()) -> Paint:
-    """Paint a sky with clouds, perhaps behind a hedge, both then out of focus.
+    """Paint a sky with clouds, optionally behind a hedge, both then out of focus.
 
     Args:
         zenith: Colour at the top.
         horizon: Colour at the bottom.
-        clouds: Density above which there is a cloud, below 0.8; lower for more of them.
+        clouds: Density at the edge of a cloud, below 0.8; a lower one gives more clouds.
         hedge_colors: Darkest and lightest colour of the hedge; empty for none.
     """
 
@@ -85,10 +85,10 @@ def receding(surface: Surface, near: Color, *, far: float = 1.1, rise: float = 0
     """Paint level ground that recedes to the horizon.
 
     Args:
-        surface: What the ground is.
-        near: Its colour at the lower edge of the image.
-        far: The factor by which it is lighter (above 1) or darker far away.
-        rise: How far above the ground's upper edge the horizon is, as a fraction of the image's side.
+        surface: Kind of ground.
+        near: Colour at the lower edge of the image.
+        far: Factor by which it is lighter (above 1) or darker at the upper edge; see `shaded`.
+        rise: Height of the horizon above the ground's upper edge, as a fraction of the image's side.
     """
 
     def fill(rng: np.random.Generator, size: int, rows: slice) -> Tones:
@@ -100,7 +100,7 @@ def receding(surface: Surface, near: Color, *, far: float = 1.1, rise: float = 0
 
 
 def under_water(surface: Color, deep: Color) -> Paint:
-    """Paint open water, lit from above, from its colour at the top to that at the bottom."""
+    """Paint water below the surface, from its colour at the top to that at the bottom."""
 
     def fill(rng: np.random.Generator, size: int, rows: slice) -> Tones:
         image = water(rng, size, (0, surface), (rows.stop / size, deep), reach=1.3)
@@ -115,14 +115,14 @@ def drapery(cloth: Color) -> Paint:
 
 
 def foliage(blur: float) -> Paint:
-    """Paint a jungle out of focus; the radius of the blur is a fraction of the image's side."""
+    """Paint a jungle out of focus; ``blur`` is the radius as a fraction of the image's side."""
     return Paint(lambda rng, size, rows: to_tones(soften(jungle(rng, size), blur))[:, rows])
 
 
 def _random_part(
     rng: np.random.Generator, region: UInt8[np.ndarray, "a b 3"], aspect: float
 ) -> UInt8[np.ndarray, "c d 3"]:
-    """Cut out at least three quarters of the largest part with the given width ÷ height, perhaps mirrored."""
+    """Cut out a part of the given width ÷ height, at least three quarters of the largest, perhaps mirrored."""
     height, width = region.shape[:2]
     zoom, u, v, flip = rng.random(4)
     part_height = min(height, width / aspect) * (1 - 0.25 * zoom)

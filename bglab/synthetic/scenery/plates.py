@@ -1,4 +1,4 @@
-"""Plates: the backgrounds that cut-outs are pasted on, as a table of painted bands by habitat."""
+"""Plates: the backgrounds that cut-outs are pasted on, each a stack of painted bands, by habitat."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from bglab.synthetic.scenery.surfaces import ASPHALT, BOARDS, GRASS, LITTER, SEA
 
 PlateRule = Literal["natural", "any", "drawn"]
 
-#: Raised whenever a plate would come out differently; part of every fingerprint.
+#: Version of the plates' pixels, to be raised with every change of them; part of every fingerprint.
 VERSION = 2
 
-#: Where things are found, and whether an object there hovers in the frame or stands in its lower part.
+#: For each habitat, whether an object there hovers in the frame (true) or stands in its lower part.
 HOVERS = Catalogue(
     "habitat",
     {
@@ -40,7 +40,7 @@ HOVERS = Catalogue(
     },
 )
 
-#: Where the objects of a class are usually photographed, for cut-outs that do not say.
+#: Habitats in which a class is usually photographed, for cut-outs without habitats of their own.
 HABITATS_BY_CLASS = Catalogue(
     "class",
     {
@@ -62,8 +62,8 @@ class Band:
     """One painted part of a plate, from its top edge down to the plate's lower edge.
 
     Attributes:
-        paint: What it is filled with.
-        top: Range of its top edge, as a fraction of the plate's height.
+        paint: Paint that fills it.
+        top: Range of the height of its top edge, as a fraction of the plate's height.
         fade: Height of the soft transition at its top, as a fraction of the plate's height.
     """
 
@@ -77,8 +77,8 @@ class Plate:
     """A recipe for backgrounds.
 
     Attributes:
-        habitats: What it can pass for.
-        bands: Painted one over the other, the farthest first.
+        habitats: Habitats that it can show.
+        bands: Bands from the farthest to the nearest; each covers the ones before.
     """
 
     habitats: tuple[str, ...]
@@ -235,10 +235,10 @@ def choose_plate(rule: PlateRule, habitats: tuple[str, ...], rng: np.random.Gene
     """Choose the plate of one scene.
 
     Args:
-        rule: ``natural`` takes plates where the object belongs; ``any`` takes all alike; ``drawn`` is
+        rule: ``natural`` chooses among plates of the object's habitats, ``any`` among all plates, ``drawn`` is
             ``natural`` without photographs.
-        habitats: Where the object belongs.
-        rng: Makes the choice.
+        habitats: Habitats of the object.
+        rng: Generator for the choice.
 
     Example:
         >>> choose_plate("drawn", ("snow",), np.random.default_rng(0))
@@ -258,8 +258,12 @@ def paint_plate(name: str, size: int, seed: int, key: str) -> UInt8[np.ndarray, 
     Args:
         name: One of `PLATES`.
         size: Side in pixels.
-        seed: The user's seed.
-        key: What it is for; another key gives another part of the same scenery.
+        seed: Seed of the scene set.
+        key: Key of the generator besides the seed, such as the scene's id; other keys give other variations.
+
+    Raises:
+        UnknownName: If there is no such plate.
+        MissingData: If the plate needs a photograph whose package is not installed.
 
     Example:
         >>> paint_plate("dunes", 32, 0, "camel").shape

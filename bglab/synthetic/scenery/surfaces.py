@@ -1,4 +1,4 @@
-"""Surfaces: the one painter each of clouds, level ground, open water and cloth that all scenery is made with."""
+"""Surfaces: the painters of clouds, level ground, water, cloth and hedges that sceneries and plates share."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from bglab.synthetic.textures import smoothstep, window
 
 
 class Surface(NamedTuple):
-    """How a kind of level ground differs from its plain colour.
+    """Textures of a kind of level ground.
 
     Attributes:
-        texture: Texture that recedes to the horizon.
-        grain: Above 1 for a finer texture.
-        strength: How much the texture lightens and darkens.
-        patches: Texture of large light and dark areas; empty for none.
-        patchiness: How much those lighten and darken.
+        texture: Name of the texture that recedes to the horizon.
+        grain: Factor on that texture's frequency.
+        strength: Strength of that texture; see `modulate`.
+        patches: Name of a texture that does not recede; empty for none.
+        patchiness: Strength of that texture.
     """
 
     texture: str
@@ -54,14 +54,14 @@ BOARDS = Surface("streak", 1.4, 0.55)
 SEABED = Surface("ripple", 1.0, 0.3)
 
 
-def pave(rng: np.random.Generator, tones: Tones, surface: Surface, horizon: float) -> None:
-    """Give level ground its texture.
+def add_texture(rng: np.random.Generator, tones: Tones, surface: Surface, horizon: float) -> None:
+    """Add textures to level ground.
 
     Args:
-        rng: Chooses the parts of the textures.
+        rng: Generator for the offsets into the textures.
         tones: Colours of the ground, which reaches down to the image's lower edge.
-        surface: What the ground is.
-        horizon: Height at which the ground would end if nothing hid it; at or above its first row.
+        surface: Kind of ground.
+        horizon: Height of the horizon; at or above the first row of the ground.
     """
     rows, size = tones.shape[1:]
     modulate(tones, ground(rng, size, surface.texture, horizon, surface.grain)[-rows:], surface.strength)
@@ -75,18 +75,18 @@ def level_ground(
     """Paint level ground from a height down to the image's lower edge.
 
     Args:
-        rng: Chooses the parts of the textures.
+        rng: Generator for the offsets into the textures.
         size: Side of the image in pixels.
-        surface: What the ground is.
-        top: Height at which it begins.
-        horizon: Height at which it would end if nothing hid it; at or above ``top``.
-        stops: Its colours at given heights.
+        surface: Kind of ground.
+        top: Height of the ground's upper edge.
+        horizon: Height of the horizon; at or above ``top``.
+        stops: Colours at given heights, as in `gradient`.
 
     Returns:
         The rows below ``top``.
     """
     tones = gradient(size, *stops)[:, first_row(size, top) :]
-    pave(rng, tones, surface, horizon)
+    add_texture(rng, tones, surface, horizon)
     return tones
 
 
@@ -94,10 +94,10 @@ def add_clouds(tones: Tones, density: Amount, least: float, *, thin: bool = Fals
     """Add clouds with dark undersides, or a thin white haze, to a sky.
 
     Args:
-        tones: The sky.
+        tones: Colours of the sky.
         density: Density of the clouds, in [0, 1].
-        least: Density at which a cloud begins, below 0.8.
-        thin: Whether the sky shows through, without undersides.
+        least: Density at the edge of a cloud, below 0.8.
+        thin: Whether to add haze instead of clouds.
     """
     cover = smoothstep(density, least, 0.8)
     if thin:
@@ -110,7 +110,7 @@ def add_clouds(tones: Tones, density: Amount, least: float, *, thin: bool = Fals
 
 
 def water(rng: np.random.Generator, size: int, *stops: tuple[float, Color], reach: float = 0.95) -> Canvas:
-    """Paint water below the surface: a gradient with caustics and slanting shafts of light."""
+    """Paint water below the surface: a gradient with caustics, and shafts of light down to the height ``reach``."""
     tones = gradient(size, *stops)
     modulate(tones, window(rng, "ripple", size), 0.12)
     image = to_image(tones)
@@ -135,7 +135,7 @@ def curtain(rng: np.random.Generator, size: int, cloth: Color, edge: float) -> T
 
 
 def hedge(rng: np.random.Generator, image: Canvas, horizon: float, dark: Color, light: Color) -> None:
-    """Line the horizon with round crowns in colours between two, lighter where the light falls."""
+    """Line the horizon with round bushes in colours between two, with a lit side."""
     x, height, wide, tall = rng.permutation(np.linspace(-0.02, 1.02, 9)), *rng.random((3, 9))
     at = np.array([x, horizon - 0.02 - 0.1 * height]).T
     radii = np.array([0.07 + 0.08 * wide, 0.08 + 0.09 * tall]).T
