@@ -87,7 +87,7 @@ class _Pool:
     """The Only-BG-T images of a release, with the means of their cells."""
 
     def __init__(self, prepared: PreparedImages) -> None:
-        self.images = prepared.published
+        self.published = prepared.published
         self.images = prepared.images
         count = len(prepared)
         chunks = (prepared.images[i : i + _BATCH] for i in range(0, count, _BATCH))
@@ -253,8 +253,8 @@ def _objection(match: _Match, pool: _Pool) -> str:
     if match.cell_error <= MOST_CELL_ERROR and match.distance <= MOST_PIXEL_ERROR:
         return ""
     return (
-        f"expected its background among the {len(pool.images)} Only-BG-T images, but the nearest, "
-        f"{pool.images[match.position].scene}, differs by {match.distance:.1f} grey levels"
+        f"expected its background among the {len(pool.published)} Only-BG-T images, but the nearest, "
+        f"{pool.published[match.position].scene}, differs by {match.distance:.1f} grey levels"
     )
 
 
@@ -265,7 +265,7 @@ def _row(variant: str, file: Path, scene: str, match: _Match | None, pool: _Pool
         return _Row(variant, name, scene, "", "", float("nan"), float("nan"))
     if _objection(match, pool):
         return _Row(variant, name, scene, "", "", match.distance, match.margin)
-    donor = pool.images[match.position]
+    donor = pool.published[match.position]
     return _Row(variant, name, scene, donor.scene, IN9_NAMES[donor.label], match.distance, match.margin)
 
 
