@@ -296,7 +296,7 @@ def paper_filter(
         crop_fraction: Fraction of the resized short side that the crop keeps.
 
     Returns:
-        One sentence why the image is excluded; an empty string if it passes.
+        One sentence on why the image is excluded; an empty string if it passes.
 
     Example:
         >>> paper_filter((0, 0, 500, 370), 500, 375)
@@ -342,7 +342,7 @@ def automatic_cleaning(
         least_connected_share: Smallest fraction of the foreground in the largest component, in [0, 1].
 
     Returns:
-        One sentence what is wrong with the mask; an empty string if it passes.
+        One sentence on what is wrong with the mask; an empty string if it passes.
     """
     quality = mask_quality(mask, box)
     x0, y0, x1, y1 = box

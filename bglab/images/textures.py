@@ -189,11 +189,11 @@ def open_plates(source: str = "procedural", *, seed: int = 0) -> Plates:
         raise MissingData(f"expected a folder of textures at {folder} for '{source}', got none; unpack it there")
     files = [f for f in sorted(folder.rglob("*")) if f.suffix.lower() in IMAGE_SUFFIXES and f.name[0] != "."]
     if not files:
-        raise BadInput(f"expected images below {folder} for '{source}', got none; choose another folder")
+        raise BadInput(f"expected images below {folder} for '{source}', got none; give another folder")
     names = tuple(file.relative_to(folder).as_posix() for file in files)
     sizes = [f"{name} {file.stat().st_size}" for name, file in zip(names, files, strict=True)]
     return Plates(
-        f"{scheme}:{root.name}", names, digest(sizes), is_tileable=False, read=lambda i: _photograph(files[i])
+        f"{scheme}:{root.name}", names, digest(sizes), is_tileable=False, read=lambda i: _plate_from_file(files[i])
     )
 
 
@@ -204,17 +204,17 @@ def _procedural(seed: int) -> Plates:
         names,
         digest([str(seed), str(_STOCK_SIZE), *names]),
         is_tileable=True,
-        read=lambda i: _plate_of_stock(seed, names[i]),
+        read=lambda i: _procedural_plate(seed, names[i]),
     )
 
 
 @functools.lru_cache(maxsize=_STOCK)
-def _plate_of_stock(seed: int, name: str) -> UInt8[np.ndarray, "3 s s"]:
+def _procedural_plate(seed: int, name: str) -> UInt8[np.ndarray, "3 s s"]:
     return draw_texture(_STOCK_SIZE, keyed_generator(seed, "texture", name), name.partition("-")[0])
 
 
 @functools.lru_cache(maxsize=_STOCK)
-def _photograph(file: Path) -> UInt8[np.ndarray, "3 h w"]:
+def _plate_from_file(file: Path) -> UInt8[np.ndarray, "3 h w"]:
     return np.asarray(open_image(file)).transpose(2, 0, 1)
 
 
