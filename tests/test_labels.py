@@ -1,4 +1,4 @@
-"""The map between ImageNet's classes and the nine, and the decision rules."""
+"""The mapping from ImageNet to ImageNet-9, and the decision rules."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_class_counts_are_those_of_table_4():
     ("name", "label"),
     [
         ("golden retriever", 0),
-        ("Italian greyhound", OUTSIDE),  # left out by the release, though it is a dog
+        ("Italian greyhound", OUTSIDE),  # not part of ImageNet-9, although it is a dog
         ("whippet", OUTSIDE),
         ("tabby", OUTSIDE),
         ("quail", OUTSIDE),
@@ -58,7 +58,7 @@ def test_the_three_decision_rules_differ_where_they_should(unchecked):
         labels.decide_in9(logits, "best")  # pyright: ignore[reportArgumentType]
 
 
-def test_a_wrong_separator_finds_its_name():
+def test_an_incorrect_separator_finds_its_name():
     sentence = unknown_name("variant", "mixed-rand", ["original", "mixed_rand", "mixed_next"])
     assert sentence == (
         "unknown variant 'mixed-rand'; did you mean 'mixed_rand'? Known: original, mixed_rand, mixed_next"

@@ -15,7 +15,7 @@ from PIL import Image
 from bglab.catalogue import unknown_name
 from bglab.errors import UnknownName
 from bglab.figures import VENUES, color_of
-from bglab.images import FAMILIES, texture
+from bglab.images import FAMILIES, draw_texture
 from bglab.labels import OUTSIDE
 from bglab.seeding import keyed_generator
 from bglab.variants import VARIANTS, SceneBatch, variant_table
@@ -109,7 +109,7 @@ class Sheets:
         """
         if kind == "texture":
             rngs = [keyed_generator(self._session.seed, "thumbnail", name) for name in FAMILIES]
-            return sheet_of([texture(THUMB_PX, rng, name) for name, rng in zip(FAMILIES, rngs, strict=True)])
+            return sheet_of([draw_texture(THUMB_PX, rng, name) for name, rng in zip(FAMILIES, rngs, strict=True)])
         if kind not in {"scene", "plate"}:
             raise UnknownName(unknown_name("kind of thumbnail", kind, ("scene", "plate", "texture")))
         if sheet.startswith("own"):

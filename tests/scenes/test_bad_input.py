@@ -1,4 +1,4 @@
-"""A release with every kind of broken file, from the command line to the counts: nothing is lost or replaced."""
+"""A release with every kind of broken file, from the command line: nothing is silently lost or replaced."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MODEL = "lite:efficientnet_lite0"
 
 @pytest.fixture
 def broken(tmp_path):
-    """Write a release of 2 images a class, then break one image or mask in each of seven classes."""
+    """Write a release of 2 images per class, then break one image or mask in each of seven classes."""
     root = write_in9(tmp_path, per_class=2)
 
     def image(label):
