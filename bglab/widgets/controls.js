@@ -96,7 +96,7 @@ export class Strip {
   }
 
   // Items: {value, label, sheet, place} for a thumbnail, or {value, label, text, colour} for a chip.
-  fill(items) {
+  fill(items, emptyText = "No such images") {
     this.seen.disconnect();
     this.items = items.map((item) => {
       const element = make("div", {
@@ -108,7 +108,7 @@ export class Strip {
       if (item.sheet != null) Object.assign(element.dataset, { sheet: item.sheet, place: item.place });
       return element;
     });
-    this.element.replaceChildren(...(this.items.length ? this.items : [make("span", { class: "bglab-note" }, "none")]));
+    this.element.replaceChildren(...(this.items.length ? this.items : [make("span", { class: "bglab-note" }, emptyText)]));
     for (const element of this.items) if (element.dataset.sheet) this.seen.observe(element);
     this.select(this.chosen, false);
   }

@@ -150,10 +150,11 @@ class ExplorerView extends View {
       (wantedClass === "" || String(label) === wantedClass) && (!wanted || !this.correctness || this.correctness[i] === wanted));
     const thumbnail = ([id, label, place]) => ({
       value: id, label: `${config.class_names[label] ?? "unknown class"} · ${id}`, sheet: String(Math.floor(place / config.per_sheet)),
-      place: place % config.per_sheet, mark: this.correctness?.[place],
+      place: place % config.per_sheet,
     });
+    const marked = (scene) => ({ ...thumbnail(scene), mark: this.correctness?.[scene[2]] });
     const uploads = config.uploads.map(([id, place]) => ({ value: id, label: id, sheet: `upload${place}`, place: 0 }));
-    this.scenes.fill([...uploads, ...shown.map(thumbnail)]);
+    this.scenes.fill([...uploads, ...shown.map(marked)]);
     this.plates.fill(config.scenes.filter(([, , , lends]) => lends).map(thumbnail));
     this.scenes.select(this.state.scene);
   }
@@ -184,7 +185,7 @@ class ExplorerView extends View {
       noise: ["gaussian", "uniform"].map((name) => ({ value: `noise:${name}`, label: `${name} noise`, text: name })),
       image: config.backgrounds.map((name) => ({ value: `image:${name}`, label: name, text: name })),
     }[kind];
-    if (chips) this.chips.fill(chips);
+    if (chips) this.chips.fill(chips, "No background uploaded yet");
     this.showChosen();
   }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tempfile
 import threading
@@ -25,6 +26,8 @@ from bglab.widgets.state import State
 # matplotlib's settings are global to the process
 _DRAWING = threading.Lock()
 _OVERLAY = 0.55
+#: Longest line of code, in characters.
+_CODE_WIDTH = 100
 
 
 def table(session: Session, state: State) -> pd.DataFrame:
@@ -118,26 +121,29 @@ def code(session: Session, state: State) -> str:
     Uploads cannot be written as code, so the cell says where it expects their files.
     """
     images = session.images
-    uri = images.scenes.uri
-    loaded = [f'bglab.load_classifier("{c.spec.id}")' for c in session.inspector.classifiers]
-    classifier = loaded[0] if len(loaded) == 1 else f"[{', '.join(loaded)}]"
-    lines = ["import bglab", "", f'scenes = bglab.open_scenes("{uri}")']
+    loaded = [f"bglab.load_classifier({_literal(c.spec.id)})" for c in session.inspector.classifiers]
+    lines = ["import bglab", "", f"scenes = bglab.open_scenes({_literal(images.scenes.uri)})"]
+    arguments = ["scenes", loaded[0] if len(loaded) == 1 else f"[{', '.join(loaded)}]"]
+    arguments += [] if images.size == 224 else [f"size={images.size}"]
+    arguments += [] if session.seed == 0 else [f"seed={session.seed}"]
     settings = state.changed
-    given = "" if images.size == 224 else f", size={images.size}"
-    given += "" if session.seed == 0 else f", seed={session.seed}"
     is_upload = state.scene in images.uploads
     if state.background.startswith("image:"):
         lines.append(f"# the background {state.background!r} was uploaded: upload its file again in the widget")
         settings.pop("background")
     if is_upload:
         settings.pop("scene")
-    written = "" if is_upload else "".join(f", {name}={value!r}" for name, value in settings.items())
-    lines.append(f"explorer = bglab.explore(scenes, {classifier}{given}{written})")
+    else:
+        arguments += [f"{name}={_literal(value)}" for name, value in settings.items()]
+    one_line = f"explorer = bglab.explore({', '.join(arguments)})"
+    wrapped = ["explorer = bglab.explore(", *(f"    {argument}," for argument in arguments), ")"]
+    lines += [one_line] if len(one_line) <= _CODE_WIDTH else wrapped
     if is_upload:
         name, label = f"{_stem(state.scene)}-cutout.png", images.label(state.scene)
         labelled = "" if label == OUTSIDE else f', label="{NINE_NAMES[label]}"'
         lines.append(f'explorer.add_image("{name}"{labelled})  # the file that the button "Cut-out" saves')
-        lines.append(f"explorer.state = {settings!r}")
+        written = ", ".join(f"{_literal(name)}: {_literal(value)}" for name, value in settings.items())
+        lines.append(f"explorer.state = {{{written}}}")
     return "\n".join([*lines, "explorer"])
 
 
@@ -151,6 +157,11 @@ def file_stem(session: Session, state: State) -> str:
     """Return a file name, without its suffix, for what a state shows."""
     session.images.check(state.scene)
     return f"{_stem(state.scene)}-{_stem(state.background)}"
+
+
+def _literal(value: object) -> str:
+    """Write a value as Python code, with double quotes around text."""
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
 
 
 def _stem(text: str) -> str:
