@@ -1,4 +1,4 @@
-"""What the commands share: how one is added, and how notices are worded."""
+"""Functions that the commands share: adding a command, its engine options, and reporting notices."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from bglab.scenes import Rejection, SceneSet
     from bglab.variants import Dataset
 
-#: Of an option that takes several models.
+#: Help for options that take several models.
 MODELS_HELP = "for example lite:efficientnet_lite0; thirty-two, table-1 and today are lists of bglab.models.model_lists"
 _LISTED_REJECTIONS = 10
 
 
 def command(verbs: argparse._SubParsersAction, name: str, run: Callable) -> argparse.ArgumentParser:
-    """Add one command, described by the first line of its function."""
+    """Add a command, described by the first line of its function's docstring."""
     summary = (run.__doc__ or "").split("\n", maxsplit=1)[0]
     parser = verbs.add_parser(name, help=summary, description=summary)
     parser.add_argument("--debug", action="store_true", help="show a traceback with an error")
@@ -63,7 +63,7 @@ def composed(scenes: SceneSet, variants: Sequence[str], options: argparse.Namesp
 
 
 def add_engine_options(parser: argparse.ArgumentParser) -> None:
-    """Add what `load` reads: where the arithmetic runs, in timm's names."""
+    """Add the options that `load` reads, named as in timm."""
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     parser.add_argument("--engine", default="auto", choices=("auto", "torch", "openvino"))
     parser.add_argument("--amp-dtype", default="none", choices=("none", "bfloat16", "float16"))
@@ -71,7 +71,7 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
 
 
 def load(model: str, options: argparse.Namespace) -> Classifier:
-    """Load a classifier as the engine options say."""
+    """Load a classifier with the engine options of the command line."""
     from bglab.models import load_classifier
 
     return load_classifier(
@@ -84,7 +84,7 @@ def load(model: str, options: argparse.Namespace) -> Classifier:
 
 
 def positive(text: str) -> int:
-    """Read a whole number of at least 1."""
+    """Parse an integer of at least 1."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text}")
@@ -92,7 +92,7 @@ def positive(text: str) -> int:
 
 
 def watched() -> bool:
-    """Say whether a person watches: a progress bar in a log file is only noise."""
+    """Check whether stderr is a terminal, since progress bars do not belong in log files."""
     return sys.stderr.isatty()
 
 
@@ -102,19 +102,24 @@ def say_error(sentence: str) -> None:
 
 
 def report_notices(scenes: SceneSet) -> None:
-    """Pass on what a source noticed while it was opened."""
+    """Write the notices of a source to stderr, such as files it skipped while it was opened."""
     for notice in scenes.notices:
         say_error(f"notice: {notice}")
 
 
 def report_rejections(rejected: Sequence[Rejection], at_most: int | None = _LISTED_REJECTIONS) -> None:
-    """Name and count what takes no part."""
+    """Write to stderr how many scenes were skipped, with the first reasons.
+
+    Args:
+        rejected: Scenes that were skipped.
+        at_most: Largest number of reasons; None writes all.
+    """
     if not rejected:
         return
-    say_error(f"notice: {len(rejected)} scenes take no part:")
+    say_error(f"notice: {len(rejected)} scenes skipped:")
     for rejection in rejected[:at_most]:
         named = rejection.file or rejection.scene
         reason = rejection.reason if named in rejection.reason else f"{named}: {rejection.reason}"
         print(f"  {reason}", file=sys.stderr)
     if at_most is not None and len(rejected) > at_most:
-        print(f"  … and {len(rejected) - at_most} more; bglab data check lists all", file=sys.stderr)
+        print(f"  … and {len(rejected) - at_most} more; list all with bglab data check", file=sys.stderr)
