@@ -201,7 +201,9 @@ def test_the_lab_opens_the_checkouts_notebooks_or_copies_in_a_folder(tmp_path, c
 def test_the_lab_without_a_checkout_has_a_folder_of_its_own(tmp_path, monkeypatch):
     shipped = jupyter.notebooks_folder()
     monkeypatch.setattr(jupyter, "checkout", lambda: None)
-    with pytest.raises(MissingData, match=r"expected the notebooks in .*, but 00_start_here.ipynb is not there; install"):
+    with pytest.raises(
+        MissingData, match=r"expected the notebooks in .*, but 00_start_here.ipynb is not there; install"
+    ):
         jupyter.open_folder()
     monkeypatch.setattr(jupyter, "notebooks_folder", lambda: shipped)
     monkeypatch.chdir(tmp_path)
