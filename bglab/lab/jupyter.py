@@ -138,7 +138,7 @@ def run_lab(
     chosen = free_port(port)
     token = secrets.token_hex(24)
     if is_root():
-        sys.stderr.write("warning: JupyterLab runs as root; whoever has the token below can do anything here\n")
+        sys.stderr.write("warning: JupyterLab runs as root; anyone with the token below can do anything here\n")
     server = subprocess.Popen([*lab_command(opened, chosen), *extra], env=os.environ | {"JUPYTER_TOKEN": token})
     try:
         _wait_until_ready(server, chosen)

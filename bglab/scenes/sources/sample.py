@@ -106,7 +106,7 @@ def open_source(path: str = "", *, uri: str) -> SceneSet:
 
 
 def _label(entry: _Entry, space: str) -> int:
-    """Give the entry's label in one of the two spaces."""
+    """Return the entry's label in one of the two spaces."""
     return entry.native_label if space == "imagenet" else entry.label
 
 
@@ -120,7 +120,7 @@ def _find(package: str, file: str) -> Path | None:
 
 
 def _notices(missing: Iterable[_Entry]) -> list[str]:
-    """Say which scenes are missing because of which package."""
+    """Name the scenes that are missing and the package each would come from."""
     ids: dict[str, list[str]] = {}
     for entry in missing:
         ids.setdefault(entry.package, []).append(entry.id)
