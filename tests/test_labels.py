@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -9,6 +12,7 @@ from bglab import labels
 from bglab.catalogue import Catalogue, unknown_name
 from bglab.errors import BadInput, UnknownName
 from bglab.labels import IMAGENET_TO_IN9, IN9, OUTSIDE
+from fixtures import ROOT
 
 
 def test_class_counts_are_those_of_table_4():
@@ -44,6 +48,22 @@ def test_synsets_are_sorted_and_known():
     assert len(synsets) == 1000
     assert list(synsets) == sorted(synsets)
     assert labels.synset_index()["n02099601"] == 207
+
+
+def test_the_classes_are_those_of_timm():
+    from timm.data import ImageNetInfo
+
+    theirs = ImageNetInfo("imagenet-1k")
+    assert list(labels.imagenet_synsets()) == theirs.label_names()
+    assert list(labels.imagenet_names()) == [text.split(",")[0] for text in theirs.label_descriptions()]
+
+
+def test_the_class_names_need_neither_timm_nor_torch():
+    code = (
+        "import sys; sys.modules['timm'] = sys.modules['torch'] = None\n"
+        "from bglab.labels import imagenet_names; assert len(imagenet_names()) == 1000"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False, cwd=ROOT).returncode == 0
 
 
 def test_the_three_decision_rules_differ_where_they_should(unchecked):

@@ -13,10 +13,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bglab.files import checkout
+
 _LOG = logging.getLogger(__name__)
 
 _PROVENANCE = b"bglab"
 
+#: How many references git follows before it gives up on a circle.
+_MAX_REFERENCES = 5
 
 _VERSIONED = ("bglab", "torch", "torchvision", "timm", "openvino", "numpy", "pillow", "opencv-python-headless")
 
@@ -74,17 +78,40 @@ def versions() -> dict[str, str]:
 
 
 def commit() -> str:
-    """Give the checkout's commit, read from its files; "" outside a checkout."""
-    root = Path(__file__).resolve().parents[2] / ".git"
+    """Return the first 12 digits of the checkout's commit, read from git's files; "" outside a checkout.
+
+    Branches may be loose or packed, and the checkout may be a linked worktree or a submodule.
+    """
+    root = checkout()
     try:
-        head = (root / "HEAD").read_text().strip()
-        if not head.startswith("ref: "):
-            return head[:12]
-        ref = head.removeprefix("ref: ")
-        loose = root / ref
-        if loose.is_file():
-            return loose.read_text().strip()[:12]
-        packed = (root / "packed-refs").read_text().splitlines()
-        return next((line[:12] for line in packed if line.endswith(ref)), "")
-    except OSError:
+        return _commit_of(root)[:12] if root else ""
+    except (OSError, ValueError):  # no repository, or one of another format
         return ""
+
+
+def _commit_of(root: Path) -> str:
+    """Follow HEAD to a commit.
+
+    A linked worktree has a file ``.git`` that names its own folder (with HEAD), and there a file ``commondir`` that
+    names the folder it shares with the others (with the branches).
+    """
+    own = root / ".git"
+    if own.is_file():
+        own = root / own.read_text().strip().removeprefix("gitdir: ")
+    common = own / (own / "commondir").read_text().strip() if (own / "commondir").is_file() else own
+    value = (own / "HEAD").read_text().strip()
+    for _ in range(_MAX_REFERENCES):
+        if not value.startswith("ref: "):
+            return value
+        value = _read_reference(value.removeprefix("ref: "), (own, common))
+    return ""
+
+
+def _read_reference(name: str, folders: tuple[Path, Path]) -> str:
+    """Read a branch from its own file, else from the list of packed ones; "" if it has no commit yet."""
+    for folder in folders:
+        if (folder / name).is_file():
+            return (folder / name).read_text().strip()
+    packed = folders[1] / "packed-refs"
+    lines = packed.read_text().splitlines() if packed.is_file() else []
+    return next((line.split()[0] for line in lines if line.split()[1:] == [name]), "")

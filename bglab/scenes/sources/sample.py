@@ -1,7 +1,7 @@
 """``sample``: photographs from two pip packages with hand-drawn outlines; needs no download.
 
 The images are data files of foolbox and scikit-image, which are located without importing the packages. Labels, boxes
-and outlines are in ``manifest.csv``, with these columns:
+and outlines are in ``sample.csv`` next to this module, with these columns:
 
 - ``imagenet_index``: empty if ImageNet has no such class; then only the ImageNet-9 label applies;
 - ``box``: half-open box in pixels, drawn by hand; empty for images that are excluded (``note`` gives the reason);
@@ -19,6 +19,7 @@ import csv
 import functools
 import importlib.util
 from collections.abc import Iterable
+from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,7 +28,6 @@ from jaxtyping import Bool, UInt8
 
 from bglab.catalogue import unknown_name
 from bglab.errors import MissingData, UnknownName
-from bglab.files import described_data
 from bglab.images import Box, grab_cut, polygon_mask, read_image, refine
 from bglab.labels import IN9_NAMES, OUTSIDE, imagenet_names
 from bglab.scenes.scene import Rejection, Scene, SceneRecord, SceneSet
@@ -82,7 +82,7 @@ def open_source(path: str = "", *, uri: str) -> SceneSet:
     if path not in {"", "in9", "all"}:
         raise UnknownName(unknown_name("part of the sample pack", path, ["in9", "all"]))
     space = "imagenet" if path == "all" else "in9"
-    entries = _manifest(described_data() / "sample" / "manifest.csv")
+    entries = _manifest()
     files = {entry.id: file for entry in entries if (file := _find(entry.package, entry.file))}
     if not files:
         raise MissingData(f"the sample photographs come with foolbox and scikit-image; get them with: {_INSTALL}")
@@ -142,10 +142,10 @@ def _rejections(entries: Iterable[_Entry], space: str) -> list[Rejection]:
     ]
 
 
-def _manifest(file: Path) -> list[_Entry]:
-    """Read all rows of the manifest."""
-    with file.open(newline="", encoding="utf-8") as lines:
-        return [_entry(row) for row in csv.DictReader(lines)]
+def _manifest() -> list[_Entry]:
+    """Read the manifest."""
+    table = resources.files("bglab.scenes.sources").joinpath("sample.csv")
+    return [_entry(row) for row in csv.DictReader(table.read_text(encoding="utf-8").splitlines())]
 
 
 def _entry(row: dict[str, str]) -> _Entry:
