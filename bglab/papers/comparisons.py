@@ -101,8 +101,8 @@ def laid_out(table: pd.DataFrame, *, rows: str, columns: str, value: str = "top1
         columns: Column whose values become the columns.
         value: Column of the cells, with ``<value>_low`` and ``<value>_high`` if there are intervals.
     """
-    kept = [c for c in (rows, columns, value, f"{value}_low", f"{value}_high") if c in table.columns]
-    return spread(table.reindex(columns=kept), rows=rows, columns=columns, value=value)
+    needed = [c for c in (rows, columns, value, f"{value}_low", f"{value}_high") if c in table.columns]
+    return spread(table.reindex(columns=needed), rows=rows, columns=columns, value=value)
 
 
 def printed_layout(printed: pd.DataFrame, *, rows: str, columns: str) -> pd.DataFrame:

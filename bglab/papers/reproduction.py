@@ -61,9 +61,10 @@ class Reproduction:
         if whole is None:
             return None
         labels = to_in9(np.array([record.native_label for record in whole.records], dtype=np.int64)).tolist()
-        kept = tuple(r._replace(label=nine) for r, nine in zip(whole.records, labels, strict=True) if nine != OUTSIDE)
+        inside = [(record, label) for record, label in zip(whole.records, labels, strict=True) if label != OUTSIDE]
+        records = tuple(record._replace(label=label) for record, label in inside)
         name, fingerprint = f"{whole.name}-in9l", f"{whole.fingerprint}-in9l"
-        return replace(whole, records=kept, space="in9", classes=IN9_NAMES, name=name, fingerprint=fingerprint)
+        return replace(whole, records=records, space="in9", classes=IN9_NAMES, name=name, fingerprint=fingerprint)
 
     @functools.cached_property
     def imagenet_scenes(self) -> SceneSet | None:
@@ -86,7 +87,7 @@ class Reproduction:
     @property
     def data(self) -> str:
         """Description of the data: name, number of scenes, and whether the variants are released or composed."""
-        kind = "the release's own images" if self.scenes.published is not None else "composed here"
+        kind = "released images" if self.scenes.published is not None else "variants composed by bglab"
         return f"{self.scenes.name}, {len(self.scenes):,} scenes, {kind}"
 
     # images

@@ -219,14 +219,14 @@ def recipe_from(values: Mapping[str, Any]) -> Recipe:
     return Recipe(**{**values, **lists, "augmentation": Augmentation(**augmentation)})
 
 
-def differences(ours: Recipe, other: Recipe) -> dict[str, tuple[Any, Any]]:
-    """List the fields in which two recipes differ, with both values.
+def differences(first: Recipe, second: Recipe) -> dict[str, tuple[Any, Any]]:
+    """Return the fields in which two recipes differ, with both values.
 
     Example:
         >>> differences(Recipe(), Recipe(lr=0.01))
         {'lr': (0.1, 0.01)}
     """
-    pairs = {f.name: (getattr(ours, f.name), getattr(other, f.name)) for f in fields(Recipe)}
+    pairs = {f.name: (getattr(first, f.name), getattr(second, f.name)) for f in fields(Recipe)}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
