@@ -139,7 +139,7 @@ def _published(artefact: Artefact, outcome: Outcome) -> str:
         return ""
     if artefact.layout is not None:
         return _table(artefact.layout(rows))
-    rows = rows.assign(quantity=rows["quantity"].str.replace("_", " "))
+    rows = rows.assign(quantity=rows["quantity"].str.replace("_", " ").replace("pictures", "images"))
     fractions = rows["unit"] == "fraction"
     rows = rows.assign(value=[v if f else int(v) for v, f in zip(rows["value"], fractions, strict=True)])
     shown = [c for c in ("label", "model", "train", "test", "quantity", "value", "note") if set(rows[c]) != {""}]
@@ -151,15 +151,16 @@ def _comparison(compared: pd.DataFrame) -> pd.DataFrame:
     known = compared.dropna(subset=["published"])
     chosen = known.reindex(columns=[*identity, *(c for c in (*_COMPARED, "note") if c in compared.columns)])
     # the default headings of these columns say percent
-    counts = {"ours": "Our count", "published": "Published count", "difference": "Difference"}
-    return chosen if "ours_low" in compared.columns else chosen.rename(columns=counts)
+    counts = {"ours": "Our count", "published": "Published count", "difference": "Difference", "inside": "Equal"}
+    return chosen.rename(columns={"inside": "inside our interval"} if "ours_low" in compared.columns else counts)
 
 
 def _table(table: pd.DataFrame, bold: pd.DataFrame | None = None) -> str:
     """Write a table as HTML that scrolls horizontally if it is too wide."""
     if table.empty:
         return ""
-    return f'<div class="wide">{to_html(table, bold=bold)}</div>'
+    # the files keep the column name of earlier versions
+    return f'<div class="wide">{to_html(table.rename(columns={"pictures": "images"}), bold=bold)}</div>'
 
 
 def _count(n: tuple[int, int] | None) -> str:

@@ -29,6 +29,7 @@ _SCORE = ["model", "test", "n", "top1", "top1_low", "top1_high"]
 # as many networks as the paper's Table 1 has, and images in a row of Figures 1 and 3
 _ROWS, _EXAMPLES = 7, 4
 _PREDICTION = ["confidence", "answer", "correct"]
+_MEASURES = {"top1": "Top-1", "top5": "Top-5"}
 
 #: URI of the weights → name in Table 1, and its training set.
 PRINTED = {network.uri: (name, "imagenet") for name, network in TABLE_1.items()}
@@ -183,9 +184,9 @@ def _over_networks(
     ends = [f"{measure}{end}" for measure in measures for end in ("", "_low", "_high", "_drop", "_gain")]
     columns = ["model", "variant", *(c for c in ("n", "draws", "top1_reference", *ends) if c in table.columns)]
     shown = table.reindex(columns=columns).rename(
-        columns={"top1_reference": "unmodified"}
-        | {f"{m}_drop": f"{m}, drop from Original (points)" for m in measures}
-        | {f"{m}_gain": f"{m}, over the baseline (points)" for m in measures}
+        columns={"top1_reference": "unmodified (%)"}
+        | {f"{m}_drop": f"{_MEASURES[m]} drop (points)" for m in measures}
+        | {f"{m}_gain": f"{_MEASURES[m]} over baseline (points)" for m in measures}
     )
     few = len(set(table["model"])) < 4
     return Product(
@@ -252,7 +253,7 @@ def _examples(
     return Product(
         table,
         figure,
-        shown=table.rename(columns={"answer": "prediction", "right": "correct"}),
+        shown=table.rename(columns={"answer": "prediction", "confidence": "confidence (%)", "right": "correct"}),
         notes=(*notes, confidence, *found.notes),
         models=(found.baseline,),
     )

@@ -66,7 +66,7 @@ def make_census(reproduction: Reproduction) -> Product:
         "A foreground is the union of the boxes of the image's class, measured on the original image; both limits "
         "are inclusive. The paper does not say how it counts several boxes."
     )
-    return Product(table, compared=compared, notes=(note,))
+    return Product(table, shown=table.rename(columns={"pictures": "images"}), compared=compared, notes=(note,))
 
 
 def make_backgrounds(reproduction: Reproduction) -> Product:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -109,7 +110,8 @@ def _slopes(table: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for fit in fit_trends(table).to_dict("records"):
         limits = f" [{fit['slope_low']:.2f}, {fit['slope_high']:.2f}]" if fit["models"] > 2 else ""
-        rows.append((fit["variant"], fit["models"], f"{fit['slope']:.2f}{limits}".replace("-", "−")))
+        slope = f"{fit['slope']:.2f}{limits}".replace("-", "−") if math.isfinite(fit["slope"]) else "–"
+        rows.append((fit["variant"], fit["models"], slope))
     return pd.DataFrame(rows, columns=["variant", "models", "slope"])
 
 

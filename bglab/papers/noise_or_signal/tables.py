@@ -180,7 +180,7 @@ def make_readme_challenge(reproduction: Reproduction) -> Product:
     )
 
 
-_CHALLENGE = {"challenge": "Challenge", "original": "Original", "targeted": "Classified as the background's class"}
+_CHALLENGE = {"challenge": "Challenge", "original": "Original", "targeted": "Vulnerable"}
 
 
 def _long(table: pd.DataFrame, name: str, test: str) -> pd.DataFrame:
@@ -309,8 +309,8 @@ ARTEFACTS = (
     Artefact(
         "nos-readme-challenge", "The backgrounds challenge", "README, second table",
         "Share of foregrounds classified correctly on every background of the set (challenge accuracy), accuracy on "
-        "Original, and the share of foregrounds that some background of another class has classified as its own "
-        "class. Searched over all pairs.",
+        "Original, and the share of vulnerable foregrounds, which are classified as the background's class on some "
+        "background of another class. Searched over all pairs.",
         make_readme_challenge, (scenes(),), ("nos-challenge",),
         contradictions=(
             "The challenge counts any error on any background, including backgrounds of the image's own class; the "
