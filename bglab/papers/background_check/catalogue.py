@@ -129,8 +129,9 @@ def make_figure_3(reproduction: Reproduction) -> Product:
     correct = _correct(found, _INVARIANCE)
     lost = correct["original"] & ~correct["on_white"] & ~correct["on_texture"]
     chosen = _scenes_where(correct, lost)
-    notes = [f"Drawn by the seed: of {int(correct['original'].sum()):,} images that {found.baseline} classifies "
-             f"correctly unmodified, {len(chosen):,} are incorrect both on white and on a texture."]  # fmt: skip
+    original = _scenes_where(correct, correct["original"])
+    notes = [f"Drawn by the seed: of {len(original):,} images that {found.baseline} classifies correctly unmodified, "
+             f"{len(chosen):,} are incorrect both on white and on a texture."]  # fmt: skip
     if not chosen:
         chosen = _scenes_where(correct, correct["original"] & ~correct.all(axis=1)) or correct.index.tolist()
         notes = [f"No image that {found.baseline} classifies correctly is incorrect on both backgrounds; other images "

@@ -68,9 +68,7 @@ class Evaluation:
                 "class belongs to the labelled one, which is easier than the paper's 1000-way classification."
             )
         if self.baseline != BASELINE:
-            notes.append(
-                f"The paper's baseline, ResNet-18, is not among the networks; baseline is {self.baseline}."
-            )
+            notes.append(f"The paper's baseline, ResNet-18, is not among the networks; baseline is {self.baseline}.")
         if len(self.missing):
             notes.append(f"{len(self.missing)} of the networks could not be evaluated; a table lists the reasons.")
         return tuple(notes)

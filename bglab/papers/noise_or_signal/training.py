@@ -104,7 +104,7 @@ def _curves(reproduction: Reproduction, ids: Mapping[str, float], place: str, x:
     return _product(
         reproduction, found, table, predictions, place if place in printed else "",
         plot_curves(points, x=x, label=label),
-        shown=laid_out(table.assign(train=table["train"].map(titles)), rows="train", columns="test"),
+        shown=laid_out(table.assign(train=[titles[name] for name in table["train"]]), rows="train", columns="test"),
         notes=(f"Missing: {', '.join(missing)}.",) if missing else (),
     )  # fmt: skip
 
