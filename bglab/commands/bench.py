@@ -23,7 +23,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
     bench.add_argument(
         "-m", "--model", default="lite:efficientnet_lite0", help="classifier to time (default: %(default)s)"
     )
-    bench.add_argument("--rounds", type=positive, default=3, help="number of measurements each (default: %(default)s)")
+    bench.add_argument("--rounds", type=positive, default=3, help="number of rounds (default: %(default)s)")
     bench.add_argument("--json", metavar="FILE", help="also write all measurements to this file")
     add_engine_options(bench)
 

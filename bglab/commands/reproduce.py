@@ -56,7 +56,7 @@ def _add_training_options(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument("--large-scenes", default="", metavar="URI", help="training scenes that stand in for IN-9L")
     group.add_argument(
-        "--train-minutes", type=float, default=20, metavar="N", help="limit on the total training time (default: 20)"
+        "--train-minutes", type=float, default=20, metavar="N", help="training time limit in minutes (default: 20)"
     )
 
 
