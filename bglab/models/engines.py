@@ -269,6 +269,11 @@ class EngineChoice:
     amp_dtype: AmpDtype = "none"
     torchcompile: bool = False
 
+    @property
+    def precision(self) -> str:
+        """Name of the arithmetic's precision, as results state it."""
+        return "float32" if self.amp_dtype == "none" else self.amp_dtype
+
     def start(self, network: Normalised, key: str = "") -> Engine:
         """Start an engine for a network.
 
