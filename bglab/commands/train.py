@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from bglab.training import Recipe
 
 #: Names of `bglab.training.PRESETS`; reading them there would make every command wait for torch.
-_PRESETS = ("toy", "paper")
+_PRESETS = ("paper", "toy")
 
 #: Options that set the field of the recipe with the same name.
 _CHANGES = ("architecture", "epochs", "batch_size", "lr", "weight_decay", "seed", "size", "fraction", "amp_dtype",
