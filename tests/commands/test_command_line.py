@@ -26,7 +26,7 @@ MODEL = "lite:efficientnet_lite0"
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory, data_folder):
-    """Give a folder with the predictions of one model on three variants."""
+    """Return a folder with the predictions of one model on three variants."""
     folder = tmp_path_factory.mktemp("results")
     arguments = ["predict", "--scenes", SCENES, "--models", MODEL, "--size", "64", "--results", str(folder)]
     assert main([*arguments, "--variants", "original", "mixed_same", "mixed_rand"]) == 0
