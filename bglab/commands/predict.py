@@ -34,7 +34,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
     predict.add_argument("--scenes", required=True, help="for example sample, synthetic9?rho=1, in9:PATH")
     predict.add_argument("-m", "--models", required=True, nargs="+", help=MODELS_HELP)
     predict.add_argument("--variants", required=True, nargs="+", help="for example original mixed_same mixed_rand")
-    predict.add_argument("--results", required=True, help="folder for result files; finished ones are kept")
+    predict.add_argument("--results", required=True, help="folder for result files; finished ones are reused")
     predict.add_argument("-b", "--batch-size", type=positive, default=64)
     add_engine_options(predict)
     predict.add_argument("--decision-rule", default="argmax", choices=("argmax", "restricted", "summed"))

@@ -29,7 +29,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
     saliency = command(verbs, "saliency", run_saliency)
     saliency.add_argument("--scenes", required=True, help="for example sample, synthetic9?rho=1, in9:PATH")
     saliency.add_argument("-m", "--model", required=True, help="for example lite:efficientnet_lite0")
-    saliency.add_argument("--results", required=True, help="folder for result files; finished ones are kept")
+    saliency.add_argument("--results", required=True, help="folder for result files; finished ones are reused")
     saliency.add_argument("--variants", nargs="+", default=["original", "mixed_same", "mixed_rand"])
     saliency.add_argument("--method", default="grad_cam", help="for example grad_cam, input_gradient, occlusion")
     saliency.add_argument(
@@ -44,7 +44,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
 
 
 def run_saliency(options: argparse.Namespace) -> int:
-    """Explain variants with a model and measure how much of what it looks at lies on the object."""
+    """Compute saliency maps of variants and measure how much of them lies on the object."""
     from pathlib import Path
 
     from bglab.analysis import localisation_summary, to_markdown

@@ -28,20 +28,30 @@ def add(verbs: argparse._SubParsersAction) -> None:
     search = command(verbs, "search", run_search)
     search.add_argument("--scenes", required=True, help="for example sample, synthetic9?rho=1, in9:PATH")
     search.add_argument("-m", "--model", required=True, help="for example lite:efficientnet_lite0")
-    search.add_argument("--results", required=True, help="folder for result files; finished rows are kept")
+    search.add_argument("--results", required=True, help="folder for result files; finished rows are reused")
     search.add_argument(
         "--mode",
         default="matrix",
         choices=("matrix", "first-hit"),
-        help="every pair, or only as many as the verdict on each foreground takes (default: %(default)s)",
+        help="every pair, or per foreground only until one background fools the classifier (default: %(default)s)",
     )
     search.add_argument("--json", help="write the numbers here instead of printing them")
     search.add_argument("-b", "--batch-size", type=positive, help="default: what suits the device")
-    search.add_argument("--foregrounds-per-class", type=positive, default=0, help="search so many of each class only")
-    search.add_argument("--backgrounds-per-class", type=positive, default=0, help="try so many of each class only")
-    search.add_argument("--no-own-class", action="store_true", help="leave out backgrounds of the foreground's class")
-    search.add_argument("--no-own-image", action="store_true", help="leave out the foreground's own background")
-    search.add_argument("--only-right", action="store_true", help="leave out foregrounds that are wrong on Original")
+    search.add_argument(
+        "--foregrounds-per-class",
+        type=positive,
+        default=0,
+        help="number of foregrounds of each class to search (default: all)",
+    )
+    search.add_argument(
+        "--backgrounds-per-class",
+        type=positive,
+        default=0,
+        help="number of backgrounds of each class to try (default: all)",
+    )
+    search.add_argument("--no-own-class", action="store_true", help="skip backgrounds of the foreground's class")
+    search.add_argument("--no-own-image", action="store_true", help="skip the foreground's own background")
+    search.add_argument("--only-right", action="store_true", help="skip foregrounds that are misclassified on Original")
     search.add_argument("--size", type=positive, default=224, help="side of the images in pixels")
     add_engine_options(search)
 

@@ -5,9 +5,9 @@ What is computed here is stored by `bglab.results` and summarised by `bglab.anal
 
 from bglab.evaluation.full_resolution import StreamSpeed, finished, measure_speed
 from bglab.evaluation.predict import all_logits, predict, predict_all
-from bglab.evaluation.prediction_table import check_spaces, describe, run_key, tabulate
 from bglab.evaluation.sensitivity import ablation_predictions, noise_predictions
 from bglab.evaluation.sweep import run_grid
+from bglab.evaluation.tabulate import check_spaces, describe, run_key, tabulate
 
 __all__ = [
     "StreamSpeed",

@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 
 from bglab.errors import BadInput
 from bglab.evaluation.crop_cache import keeping, kept_blocks
-from bglab.evaluation.prediction_table import PredictionWriter
+from bglab.evaluation.tabulate import PredictionWriter
 from bglab.images import EvaluationTransform
 from bglab.models import Batching, Classifier, classify_batches
 from bglab.parallel import prefetch
@@ -67,7 +67,7 @@ def _one_pass(
 ) -> list[pd.DataFrame]:
     """Classify variants of one region in one pass over their scenes."""
     full, transform = writers[0].dataset.full, classifier.spec.transform
-    assert full is not None, "asked for full-resolution data sets only"
+    assert full is not None, "only full-resolution data sets have it"
     variants = [writer.dataset.variant for writer in writers]
     by_name = {writer.dataset.variant.name: writer for writer in writers}
     batching = _batching(classifier, batch_size)
@@ -140,7 +140,7 @@ def _logits(classifier: Classifier, block: Block, batching: Batching) -> Float[n
 
 
 class StreamSpeed(NamedTuple):
-    """What streaming costs, in images a second, all measured in one run.
+    """Throughput of streaming in images per second, all measured in one run.
 
     Attributes:
         decoded: Decoding, variants and crops alone.
@@ -172,7 +172,7 @@ def measure_speed(
         classifier: What to stream to.
         full: From `open_full`; crops that are kept already are not used.
         variants: What to make of each scene.
-        batch_size: Images a forward pass.
+        batch_size: Images per forward pass.
         rounds: Parts into which the set is cut for the turns.
     """
     chosen, transform = expand(variants, full.settings), classifier.spec.transform

@@ -13,7 +13,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from bglab.evaluation.full_resolution import stream_predictions
-from bglab.evaluation.prediction_table import PredictionWriter
+from bglab.evaluation.tabulate import PredictionWriter
 from bglab.labels import DecisionRule
 from bglab.models import Batching, Classifier, classify_batches
 from bglab.variants import Dataset

@@ -70,7 +70,7 @@ LINF = NoiseGrid("linf", (0.125, 0.25, 0.375, 0.5, 0.625, 0.75))
 L2 = NoiseGrid("l2", (30.0, 60.0, 90.0, 120.0, 150.0, 180.0))
 
 #: The object gone in three ways (Hard ImageNet, 2022): grey by its mask, grey by its box, the box tiled with what
-#: lies beside it.
+#: lies outside it.
 ABLATIONS: tuple[Variant, ...] = (
     Variant("grey_fg_mask", Patch(_GREY, "mask"), Own(), place="Hard ImageNet, Moayeri et al. 2022"),
     Variant("grey_fg", Patch(_GREY, "box"), Own(), place="Hard ImageNet, Moayeri et al. 2022"),
@@ -140,16 +140,16 @@ def noise_predictions(
     batch_size: int = 64,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Predict with noise on the object and with noise beside it, over a grid of strengths (Moayeri et al. 2022).
+    """Predict with noise on the object and on the background, over a grid of strengths (Moayeri et al. 2022).
 
     Args:
         classifier: From `load_classifier`.
         scenes: A set, its prepared form, or a URI.
         grid: Strengths and number of draws.
-        seed: Of the noise; every draw has a seed of its own.
+        seed: Seed of the noise; every draw has a seed of its own.
         size: Side of the images in pixels; ignored for prepared scenes.
         results: Folder to keep the prediction tables in; finished ones are read again.
-        batch_size: Images a forward pass.
+        batch_size: Images per forward pass.
         progress: Show a bar.
 
     Returns:
@@ -190,7 +190,7 @@ def ablation_predictions(
         ablations: How the object goes.
         size: Side of the images in pixels; ignored for prepared scenes.
         results: Folder to keep the prediction tables in; finished ones are read again.
-        batch_size: Images a forward pass.
+        batch_size: Images per forward pass.
         progress: Show a bar.
 
     Returns:

@@ -62,9 +62,9 @@ def run_grid(
         variants: Names out of `bglab.variants.STREAMED`; an unknown one is refused before anything runs.
         results: Folder of results.
         load: Turns a URI into a classifier.
-        precision: Of the engines that ``load`` starts.
-        batch_size: Images a forward pass.
-        progress: Show a bar a model.
+        precision: Precision of the engines that ``load`` starts.
+        batch_size: Images per forward pass.
+        progress: Show a bar per model.
 
     Raises:
         UnknownName: If there is no such variant.

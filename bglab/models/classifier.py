@@ -41,7 +41,7 @@ class ModelSpec:
         source: ``timm``, ``tv``, ``lite`` or ``file``.
         name: Architecture.
         tag: Which weights of it.
-        sha256: Of the weights' tensors, first 16 hexadecimal digits.
+        sha256: SHA-256 of the weights' tensors, first 16 hexadecimal digits.
         mean: Per channel, of images in [0, 1].
         std: Per channel, of images in [0, 1].
         input_size: Side in pixels the weights were evaluated at.

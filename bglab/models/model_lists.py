@@ -1,4 +1,4 @@
-"""Named lists of networks: thirty-two that span what Time for a Background Check! spans, and today's beside them.
+"""Named lists of networks: thirty-two that cover the range of Time for a Background Check!, and recent ones.
 
 The paper takes its weights from timm and names seven networks (Table 1); the other twenty-five of its Figures 2, 4
 and 5 are not listed anywhere. `NETWORKS` is therefore our choice from the families it names, with the exact tag of

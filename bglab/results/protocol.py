@@ -22,11 +22,11 @@ class Protocol:
         own_image: Try a foreground on the tiled background of its own image too.
         own_class: Try a foreground on backgrounds of its own class too.
         pool_classes: Classes whose backgrounds are tried; () takes all.
-        pool_per_class: Try so many backgrounds of each class; 0 takes all. The draw goes by scene id alone, so that
-            it is the same in any order of the set.
-        foregrounds_per_class: Try so many foregrounds of each class, drawn likewise; 0 takes all.
-        only_right: Leave out foregrounds that the classifier gets wrong on Original (the abstract of Noise or
-            Signal; its tables and the reference code count them).
+        pool_per_class: Number of backgrounds of each class to try; 0 tries all. The draw depends on scene ids
+            alone, so it is the same in any order of the set.
+        foregrounds_per_class: Number of foregrounds of each class to try, drawn likewise; 0 tries all.
+        only_right: Skip foregrounds that the classifier misclassifies on Original (the abstract of Noise or Signal;
+            its tables and the reference code count them).
     """
 
     own_image: bool = True

@@ -52,7 +52,7 @@ def reusable(path: Path, wanted: Mapping[str, Any], fields: Collection[str]) -> 
 
     Args:
         path: Where the result would be stored.
-        wanted: Provenance of the run that is asked for.
+        wanted: Provenance of the requested run.
         fields: Names of the fields that must agree; those that ``wanted`` does not know yet are not compared.
 
     Returns:

@@ -77,7 +77,7 @@ def streamed_batches(
         batch_size: Images per batch.
     """
     full, is_original = dataset.full, dataset.variant.name == "original"
-    assert full is not None, "asked for full-resolution data sets only"
+    assert full is not None, "only full-resolution data sets have it"
     variants = [dataset.variant] if is_original else [dataset.variant, VARIANTS["original"]]
     for block in stream(full, variants, transform, block_size=batch_size, with_masks=True):
         if not block.records or block.masks is None:

@@ -97,7 +97,7 @@ def grad_cam_plus_plus_map(features: Float[Tensor, "n k mh mw"], gradient: Float
 
 
 class GradCam:
-    """Class activation maps of a classifier, prepared once and asked often.
+    """Class activation maps of a classifier, prepared once and computed often.
 
     One forward pass on the classifier's engine gives the logits and the map. Where averaging and one linear layer
     follow the layer, the gradient is that layer's weight; elsewhere the backward pass of what lies above is part of

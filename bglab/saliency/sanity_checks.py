@@ -1,4 +1,4 @@
-"""Is a class activation map worth looking at? Four things a map must do, tried on the classifier itself.
+"""Sanity checks of class activation maps: four properties that a map must have, tested on the classifier itself.
 
 A map that does not change with the class, with the weights (Adebayo et al. 2018) or with where things are shows
 something, but not why the classifier answers as it does.
@@ -51,7 +51,7 @@ class LayerReport:
     Attributes:
         model: Which classifier.
         layer: Where the maps were read; None if there is no such place.
-        checks: In the order in which they were made; a map that fails the first is not asked for more.
+        checks: Checks in the order in which they were made; a map that fails the first is not checked further.
     """
 
     model: str
@@ -78,13 +78,13 @@ def examine_layer(
 ) -> LayerReport:
     """Examine whether the Grad-CAM of a classifier shows why it answers as it does.
 
-    The maps are looked at before their ReLU, so that a class that nothing speaks for counts too, and in torch.
+    Maps are compared before their ReLU, so that a class without positive evidence counts too, and computed in torch.
 
     Args:
         classifier: Any.
         layer: Where to read the maps; None finds it.
         images: What to try it on; None draws a few textured rectangles before grey.
-        seed: Of the drawn images and of the redrawn weights.
+        seed: Seed of the test images and of the randomised weights.
 
     Raises:
         UnknownName: If the classifier has no layer of that name.
@@ -98,7 +98,7 @@ def examine_layer(
     except BadInput as problem:
         return LayerReport(classifier.spec.id, None, (Check("layer", passed=False, sentence=str(problem)),))
     if images is None:
-        images = textured_pictures(4, size, seed)
+        images = textured_images(4, size, seed)
     trial = _Trial(classifier, layer, images.to(classifier.engine.device), seed)
     checks = [trial.varies()]
     if checks[0].passed:
@@ -106,11 +106,11 @@ def examine_layer(
     return LayerReport(classifier.spec.id, layer, tuple(checks))
 
 
-def textured_pictures(count: int, size: int, seed: int = 0) -> UInt8[Tensor, "count 3 {size} {size}"]:
+def textured_images(count: int, size: int, seed: int = 0) -> UInt8[Tensor, "count 3 {size} {size}"]:
     """Draw rectangles of coloured noise in the left half of grey images: content that can be moved to the right half.
 
     Example:
-        >>> textured_pictures(2, 32).shape
+        >>> textured_images(2, 32).shape
         torch.Size([2, 3, 32, 32])
     """
     images = np.full((count, 3, size, size), 128, dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""Explain a whole set: one row per image and variant with what was predicted and where the classifier looked."""
+"""Saliency of whole data sets: one row per image and variant, with the prediction and measures of its map."""
 
 from __future__ import annotations
 
@@ -140,11 +140,11 @@ def saliency_table(
     Args:
         classifier: From `load_classifier`.
         scenes: A set, its prepared form (for images of other than 224 pixels), its full-resolution form, or a URI.
-        variants: Which to explain; a data set of the same scenes, e.g. from `open_published`, is taken as it is.
+        variants: Variants to explain; a data set of the same scenes, e.g. from `open_published`, is taken as it is.
         method: One of `bglab.saliency.methods.METHODS`.
         target: The class explained: ``predicted``, ``true``, ``background`` (the donor's), an index among the
             classifier's own classes, or a pair of these, the first against the second.
-        seed: Of donors, textures and noise.
+        seed: Seed of donors, textures and noise.
         resolution: Where variants given by name are made, see `bglab.compose`. At full resolution a map is compared
             with the region the variant is cut by (the boxes, or the mask), cropped like the image.
         results: Folder to store the rows in; finished variants are read again instead of computed.
@@ -241,7 +241,7 @@ def explain_scenes(
         variant: What to show of them.
         method: One of `bglab.saliency.methods.METHODS`.
         target: The class explained, as in `saliency_table`.
-        seed: Of donors, textures and noise.
+        seed: Seed of donors, textures and noise.
 
     Raises:
         BadInput: As in `saliency_table`.
@@ -323,7 +323,7 @@ def _explain_all(
 
 
 def _ask(classifier: Classifier, method: str, target: Target, seed: int) -> _Question:
-    METHODS[method]  # an unknown method is told before anything is computed
+    METHODS[method]  # an unknown method is refused before anything is computed
     return _Question(classifier, method, target, seed, _cam(classifier, method))
 
 

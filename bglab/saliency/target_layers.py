@@ -126,7 +126,7 @@ def head_weight(network: nn.Module, layer: CamLayer, size: int = 224) -> Float[T
     """Return the last layer's weight if the logits are linear in the average over positions, which is verified.
 
     Returns:
-        One row a class, or None if more than averaging and one linear layer stands between the map and the logits.
+        One row per class, or None if more than averaging and one linear layer stands between the map and the logits.
     """
     with torch.no_grad():
         probe = _Probe(network, size, gradients=False)

@@ -56,8 +56,8 @@ def resolve_targets(
         classifier: Whose classes are meant.
         rule: ``predicted``; ``true`` (``labels``); ``background`` (``donor_labels``); an index of the classifier's own
             classes for all images; or a pair of these, the first of which is explained against the second.
-        labels: Of the scenes, one an image.
-        donor_labels: Of the scenes that lent their backgrounds.
+        labels: Labels of the scenes, one per image.
+        donor_labels: Labels of the scenes that provide the backgrounds.
         count: Number of images; needed only where no labels tell it.
         space: Label space of both.
 

@@ -49,7 +49,7 @@ class FirstHits:
 
     Attributes:
         criterion: What counts as success.
-        pairs: What was asked to get there; NOT_EVALUATED where it was not.
+        pairs: Predictions of the pairs that were classified; NOT_EVALUATED elsewhere.
         searched: Foregrounds that had a candidate under the protocol.
         vulnerable: Those that a background fools.
         forwards: Images classified, those of the untouched originals apart.
@@ -96,8 +96,8 @@ def first_hit(
             ends with the very bytes of one that was not. None keeps nothing.
         protocol: Which pairs are candidates.
         size: Side of the images in pixels; ignored for prepared scenes.
-        batch_size: Images a forward pass; ``auto`` begins with what suits the device.
-        known: Answers to the same pairs from an earlier search, not to be asked for again.
+        batch_size: Images per forward pass; ``auto`` begins with what suits the device.
+        known: Predictions of the same pairs from an earlier search, which are not computed again.
         progress: Show a bar.
 
     Raises:

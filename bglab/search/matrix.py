@@ -50,7 +50,7 @@ def search_matrix(
         protocol: Which pairs to try; None tries all, and `bglab.analysis` narrows them afterwards.
         size: Side of the images in pixels; ignored for prepared scenes.
         block_rows: Foregrounds a file while the run works; None takes about four thousand pairs.
-        batch_size: Images a forward pass; ``auto`` begins with what suits the device. A device that runs out
+        batch_size: Images per forward pass; ``auto`` begins with what suits the device. A device that runs out
             of memory halves it either way.
         progress: Show a bar with the speed.
 

@@ -32,7 +32,7 @@ from bglab.variants import Dataset, SceneTensors, compose, scene_tensors
 
 _LOG = logging.getLogger(__name__)
 
-#: Images a forward pass to begin with. A processor gains nothing beyond; a GPU that runs out of memory halves it.
+#: Images per forward pass to begin with. A processor gains nothing beyond; a GPU that runs out of memory halves it.
 _BATCH_SIZES = {"cuda": 512, "cpu": 32, "mps": 64}
 
 _ORIGINALS_AT_ONCE = 512
@@ -60,16 +60,16 @@ class Pairs(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class PairEvaluator:
-    """A classifier, and the foregrounds and backgrounds it is to be asked about.
+    """A classifier with the foregrounds and backgrounds whose pairs it classifies.
 
     Attributes:
-        classifier: Whom to ask.
-        prepared: Where the pixels come from.
+        classifier: Classifier of the pairs.
+        prepared: Scenes that provide the pixels.
         originals: The scenes' untouched images, row by row.
-        protocol: Which pairs are tried.
+        protocol: Rules for which pairs are tried.
         foregrounds: The rows: every scene.
         backgrounds: The columns: every scene of the pool that has a background to lend.
-        positions: Of the columns among the prepared scenes.
+        positions: Positions of the columns among the prepared scenes.
         tensors: The scenes on the engine's device.
     """
 
@@ -114,7 +114,7 @@ class PairEvaluator:
         return torch.from_numpy(used)
 
     def head(self, *, progress: bool = True) -> PairPredictions:
-        """Ask about the untouched images, and give the matrix to be made with its cells empty."""
+        """Classify the originals, and return the matrix with its cells empty."""
         return PairPredictions(
             foregrounds=self.foregrounds,
             backgrounds=self.backgrounds,
@@ -128,7 +128,7 @@ class PairEvaluator:
         )
 
     def _original_answers(self, *, progress: bool) -> Int[np.ndarray, " f"]:
-        """Classify the untouched images, some at a time, so that they never fill the memory all at once."""
+        """Classify the originals in parts, so that they never fill the memory all at once."""
         native = np.empty(len(self.originals), dtype=np.int16)
         with tqdm(total=len(native), desc="originals", unit="image", disable=not progress) as bar:
             for start in range(0, len(native), _ORIGINALS_AT_ONCE):
@@ -180,10 +180,10 @@ def open_evaluator(
     size: int = 224,
     progress: bool = True,
 ) -> PairEvaluator:
-    """Bring classifier, foregrounds and backgrounds together.
+    """Combine a classifier with foregrounds and backgrounds.
 
     Args:
-        classifier: Whom to ask.
+        classifier: From `load_classifier`.
         scenes: A set, its prepared form, or a URI for `open_scenes`.
         protocol: Which pairs to try; None is the reference's challenge.
         size: Side of the images in pixels; ignored for prepared scenes.
@@ -275,16 +275,16 @@ def start_batching(classifier: Classifier, batch_size: BatchSize) -> Batching:
 def answer_blocks(
     evaluator: PairEvaluator, blocks: Sequence[Pairs], batching: Batching, *, done: Callable[[int], object] = int
 ) -> Iterator[Int[np.ndarray, " n"]]:
-    """Ask the classifier about blocks of pairs; batches never reach across blocks.
+    """Classify blocks of pairs; a batch never spans two blocks.
 
     Args:
-        evaluator: Whom to ask, about what.
-        blocks: What to ask; each holds a pair or more, and is looked at when its turn comes.
-        batching: How many at a time.
-        done: Told how many images each batch had.
+        evaluator: From `open_evaluator`.
+        blocks: Pairs to classify, at least one per block; a block is read when its turn comes.
+        batching: Images per forward pass.
+        done: Called with the number of images of each batch.
 
     Yields:
-        The native answers of one block.
+        The native predictions of one block.
 
     Raises:
         BadInput: If not even a single image fits on the device.

@@ -18,13 +18,11 @@ from bglab.results import Criterion, succeeds
 from bglab.search.live import classify_shown, find_row
 from bglab.search.pair_evaluator import PairEvaluator
 
-#: How far a coordinate moves at first, and below which the search for a better place ends.
+#: First step of each coordinate.
 _FIRST_STEPS = {"mix": 0.25, "dx": 0.15, "dy": 0.15, "scale": 0.25}
-
-
+#: Share of the first steps below which the search ends.
 _LAST_STEP = 1 / 16
-
-
+#: Limits of the object's scale.
 _SCALES = (0.25, 3.0)
 
 
@@ -50,7 +48,7 @@ class Refinement:
     Attributes:
         attempt: The best image's recipe.
         image: The image.
-        native: The classifier's answer to it.
+        native: Predicted class among the classifier's own.
         prediction: The same in the scenes' classes.
         succeeded: Whether it reaches the criterion.
         score: Log-probability of the target, or minus that of the foreground's class under ``any``.
@@ -102,7 +100,7 @@ def refine_attack(
         columns: Backgrounds to begin with, for instance the best of a live search.
         criterion: ``any`` error, or ``targeted`` at the background's class.
         budget: Images to classify at most.
-        batch_size: Images a forward pass.
+        batch_size: Images per forward pass.
         stop: Whether to end with the first success or to go on to the end of the budget.
 
     Raises:

@@ -39,11 +39,11 @@ _USUAL_SIZE = 224
 
 
 class DatasetRow(NamedTuple):
-    """What is known of one image of a data set.
+    """Scene and labels of one image of a data set.
 
     Attributes:
-        scene: Whose foreground it shows.
-        donor: Whose background it shows; "" if its own, none, or unknown.
+        scene: Scene of the foreground.
+        donor: Scene of the background; "" if it is the same scene, none, or unknown.
         label: True class in the set's own label space.
         native_label: True ImageNet index, or OUTSIDE.
     """
@@ -56,19 +56,19 @@ class DatasetRow(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """An ordered set of images of one variant, rendered when asked for.
+    """An ordered set of images of one variant, rendered on access.
 
     Attributes:
-        name: Of the scenes, as result folders carry it.
-        variant: What the images show.
+        name: Name of the scenes, as used in result folders.
+        variant: Variant of the images.
         space: Label space of ``label``.
         classes: Names of that space's classes.
-        rows: One entry an image.
+        rows: One entry per image.
         size: Side of the images in pixels.
-        seed: Of donors, textures and noise.
-        published: Whether the pixels are a release's own.
-        fingerprint: Of the scenes' definition.
-        digest: Of the pixels the images are made from.
+        seed: Seed of donors, textures and noise.
+        published: Whether the images are a release's published ones.
+        fingerprint: Digest of the scenes' definition.
+        digest: Digest of the pixels that the images are made from.
         rejected: Scenes that are skipped, and why.
         images: Renders rows on a device: ``images(positions, device)`` returns uint8 ``n 3 size size``.
         full: Scenes at full resolution if the variant is made there, before the network's own resize and crop; None
@@ -254,7 +254,7 @@ def full_dataset(full: FullScenes, variant: Variant, transform: EvaluationTransf
     Args:
         full: From `open_full`.
         variant: From `find_streamed` or `expand`.
-        transform: Of the network; None is 224 pixels out of 256, bilinear.
+        transform: Resize and crop of the network; None is 224 pixels out of 256, bilinear.
 
     Returns:
         A data set whose rows are all scenes; one that turns out unusable raises when its image is rendered, and is

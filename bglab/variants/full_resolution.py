@@ -27,9 +27,6 @@ from bglab.variants.rules import (
     Background,
     Draw,
     Keep,
-    Noise,
-    NoisyBackground,
-    NoisyForeground,
     Own,
     Patch,
     Region,
@@ -50,7 +47,7 @@ class StreamSettings:
     """The protocol's options; the defaults are the paper's where it states them.
 
     Attributes:
-        seed: Of textures, noise and everything else drawn.
+        seed: Seed of textures, noise and other random draws.
         draws: How often each random variant is drawn (the paper averages three runs for Caltech101).
         smallest: Least part of the image a foreground takes, a fraction (section 3: 5 %).
         largest: Greatest part (70 %).
@@ -59,7 +56,7 @@ class StreamSettings:
             set, ``folder:PATH`` takes photographs of places.
         workers: Threads that decode; 0 is one a processor core.
         keep_crops: Keep finished crops under the data folder, so that the next network with the same transform
-            decodes nothing. 150 kB an image and variant at 224 pixels.
+            decodes nothing. 150 kB per image and variant at 224 pixels.
     """
 
     seed: int = 0
@@ -78,6 +75,7 @@ class Backdrop(Background):
     """A photograph of a place; which one is drawn while streaming."""
 
     wording = "a photograph of a place"
+    is_random = True
 
     def plate(self, scenes: SceneBatch, donors: SceneBatch | None, key: Draw) -> UInt8[Tensor, "3 h w"]:
         """Refuse: plates of any size are known to the stream only.
@@ -85,7 +83,9 @@ class Backdrop(Background):
         Raises:
             BadInput: Always.
         """
-        raise BadInput("expected on_scenes to be streamed at full resolution; use evaluate, or mixed_rand for donors")
+        raise BadInput(
+            "expected on_scenes to be made at full resolution; compose it with resolution='full', or use mixed_rand"
+        )
 
 
 _SCENES = (
@@ -266,8 +266,7 @@ def expand(names: Sequence[str | Variant], settings: StreamSettings) -> tuple[Va
 
 def is_random(variant: Variant) -> bool:
     """Check whether a variant's pixels depend on the seed."""
-    drawn = Texture | Noise | NoisyBackground | Backdrop
-    return isinstance(variant.background, drawn) or isinstance(variant.foreground, NoisyForeground)
+    return variant.background.is_random or variant.foreground.is_random
 
 
 def region_of(variant: Variant) -> Region:

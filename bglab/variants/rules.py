@@ -71,6 +71,8 @@ class _Worded:
     """A rule that can be described in a few words, by a template filled with its parameters."""
 
     wording: ClassVar[str]
+    #: Whether another seed gives other pixels.
+    is_random: ClassVar[bool] = False
 
     @property
     def text(self) -> str:
@@ -151,6 +153,7 @@ class NoisyForeground(Foreground):
     """The object with Gaussian noise of ``sigma`` grey levels added (RFS, Moayeri et al. 2022)."""
 
     wording: ClassVar[str] = "the object with noise of {sigma:g} levels"
+    is_random: ClassVar[bool] = True
 
     sigma: float = 64.0
 
@@ -249,6 +252,7 @@ class Texture(Background):
     """
 
     wording: ClassVar[str] = "a procedural texture {family}"
+    is_random: ClassVar[bool] = True
 
     family: str = ""
 
@@ -266,6 +270,7 @@ class Noise(Background):
     """Independent noise in every pixel and channel: Gaussian around mid-grey, or uniform over all levels."""
 
     wording: ClassVar[str] = "{kind} noise"
+    is_random: ClassVar[bool] = True
 
     kind: Literal["gaussian", "uniform"]
     sigma: float = 64.0
@@ -285,6 +290,7 @@ class NoisyBackground(Background):
     """The photograph with Gaussian noise of ``sigma`` grey levels added (RFS, Moayeri et al. 2022)."""
 
     wording: ClassVar[str] = "as photographed, with noise of {sigma:g} levels"
+    is_random: ClassVar[bool] = True
 
     sigma: float = 64.0
 
@@ -298,7 +304,7 @@ class NoisyBackground(Background):
 class GivenImage(Background):
     """An image given by the user, of the same size as the scenes."""
 
-    wording: ClassVar[str] = "an image of one's own"
+    wording: ClassVar[str] = "a given image"
 
     image: UInt8[Tensor, "3 h w"]
 

@@ -35,7 +35,7 @@ class Block(NamedTuple):
         records: The scenes, in the order of the second axis.
         donors: For each variant, which plate each scene stands on; "" if its own, a colour or noise.
         crops: The images, as the network takes them.
-        masks: The foregrounds that the variants are cut by, cropped like the images; None if they were not asked for.
+        masks: The foregrounds that the variants are cut by, cropped like the images; None if not requested.
         rejected: Scenes between those of this block and of the one before that could not be used.
     """
 
@@ -60,7 +60,7 @@ def stream(
     Args:
         full: From `open_full`.
         variants: From `expand`; all of one region.
-        transform: Of the network.
+        transform: Resize and crop of the network.
         block_size: Scenes per block.
         with_masks: Crop the foreground masks, too.
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from bglab.errors import UnknownName
-from bglab.saliency.sanity_checks import examine_layer, textured_pictures
+from bglab.saliency.sanity_checks import examine_layer, textured_images
 from fixtures.networks import fresh, wrap
 
 QUICK = [("test_resnet", 96), ("test_efficientnet", 96), ("test_convnext", 96), ("test_vit", 160)]
@@ -148,7 +148,7 @@ def test_the_classifier_is_left_as_it_was():
 
 def test_a_chosen_layer_and_own_images():
     classifier = fresh("test_resnet", 64)
-    report = examine_layer(classifier, "layer3", textured_pictures(2, 64, seed=5))
+    report = examine_layer(classifier, "layer3", textured_images(2, 64, seed=5))
     assert report.layer is not None
     assert report.layer.name == "layer3"
     with pytest.raises(UnknownName, match="unknown layer 'layer9'"):
@@ -156,6 +156,6 @@ def test_a_chosen_layer_and_own_images():
 
 
 def test_images_have_their_content_on_the_left():
-    images = textured_pictures(3, 64)
+    images = textured_images(3, 64)
     assert (images[..., 32:] == 128).all()
     assert all((image[..., :32] != 128).any() for image in images)

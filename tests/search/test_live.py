@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -30,7 +32,7 @@ def evaluator():
 
 @pytest.fixture(scope="module")
 def real(data_folder):
-    """Return a evaluator of random scenes whose classifier answers by brightness."""
+    """Return an evaluator of random scenes whose classifier answers by brightness."""
     prepared = prepare(make_scenes(), 32, progress=False)
     return open_evaluator(make_classifier(lambda p: p.float().mean((1, 2, 3)).long() % 9), prepared)
 
@@ -156,7 +158,7 @@ def test_whole_pixels_move_exactly():
     assert alpha[2][2:].tolist() == [[0.0] * 4] * 2
     with pytest.raises(BadInput) as error:
         Placement(scale=0)
-    assert str(error.value) == "expected a scale above 0, got 0; 1 leaves the object as it is"
+    assert str(error.value) == "expected a scale above 0, got 0; 1 keeps the size of the object"
 
 
 def test_an_unmoved_attempt_is_the_pair_and_mix_0_the_original(real):
@@ -186,7 +188,7 @@ def reader(target):
 
 @pytest.fixture
 def movable():
-    """Return a evaluator whose classifier is fooled only once the object stands far to the right."""
+    """Return an evaluator whose classifier is fooled only once the object stands far to the right."""
     scenes = coded_scenes([0, 1], size=16)
     scenes.images[:] = 250
     scenes.plates[:] = 20
@@ -231,24 +233,13 @@ def test_any_error_may_use_any_background(movable):
 
 
 def test_probabilities_of_imagenet_models_are_summed_over_classes(real):
-    class Stub:
-        def __init__(self):
-            self.spec = type("Spec", (), {"space": "imagenet"})()
-
-        def __call__(self, images):
-            logits = torch.zeros(len(images), 1000)
-            logits[:, 207] = 3.0
-            return logits
-
-    import dataclasses
-
-    imagenet = dataclasses.replace(real)
-    object.__setattr__(imagenet, "classifier", Stub())
+    classifier = make_classifier(lambda images: torch.full((len(images),), 207), "imagenet")
+    imagenet = dataclasses.replace(real, classifier=classifier)
     answers = live.classify_shown(imagenet, torch.zeros(2, 3, 4, 4, dtype=torch.uint8))
     assert answers.native.tolist() == [207, 207]
     assert answers.predictions.tolist() == [0, 0]
     assert answers.probabilities.shape == (2, 10)
-    np.testing.assert_allclose(answers.probabilities[0, 0], (np.exp(3) + 115) / (np.exp(3) + 999))
+    np.testing.assert_allclose(answers.probabilities[0, 0], (np.exp(1) + 115) / (np.exp(1) + 999))
 
 
 def test_a_moved_cutout_keeps_its_pixels_over_the_plate(real):

@@ -1,4 +1,4 @@
-"""From logits to the prediction table: its rows, its provenance, and the file that stores both."""
+"""From logits to rows of the prediction table and their provenance; `bglab.results.predictions` stores them."""
 
 from __future__ import annotations
 
@@ -208,7 +208,7 @@ def describe(classifier: Classifier, dataset: Dataset, decision_rule: DecisionRu
 def _describe_streaming(classifier: Classifier, dataset: Dataset) -> dict[str, Any]:
     """Describe what holds at full resolution only; how many rows there will be is not known beforehand."""
     full = dataset.full
-    assert full is not None, "asked for full-resolution data sets only"
+    assert full is not None, "only full-resolution data sets have it"
     transform = asdict(classifier.spec.transform)
     return {
         "transform": transform | {"mean": list(transform["mean"])},
