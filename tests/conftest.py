@@ -13,6 +13,21 @@ import pytest
 if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
 
+NO_TEST_DATA = "BGLAB_TEST_DATA does not name a folder with bg_challenge/ and imagenet/ in it"
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Iterator[None]:
+    """End with how many tests were skipped because there are no real images, and with what to do about it."""
+    yield  # pytest's own summary
+    skipped = [report for report in terminalreporter.getreports("skipped") if NO_TEST_DATA in str(report.longrepr)]
+    if skipped:
+        terminalreporter.write_line(
+            f"{len(skipped)} tests were skipped because BGLAB_TEST_DATA is not set to a folder with bg_challenge/ (the "
+            "IN-9 release's layout) and imagenet/ (ImageNet's): they read real images from it",
+            yellow=True,
+        )
+
 
 @pytest.fixture(autouse=True, scope="session")
 def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -27,7 +42,7 @@ def mini() -> Path:
     """Give the folder with real images in the layouts of the IN-9 release and of ImageNet."""
     named = os.environ.get("BGLAB_TEST_DATA", "")
     if not named or not (Path(named) / "bg_challenge").is_dir():
-        pytest.skip("BGLAB_TEST_DATA does not name a folder with bg_challenge/ and imagenet/ in it")
+        pytest.skip(NO_TEST_DATA)
     return Path(named)
 
 
