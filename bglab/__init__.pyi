@@ -10,6 +10,7 @@ from .errors import BadInput as BadInput
 from .errors import MissingData as MissingData
 from .errors import UnknownName as UnknownName
 from .evaluation import predict as predict
+from .evaluation import predict_all as predict_all
 from .figures import LiveCurves as LiveCurves
 from .models import load_classifier as load_classifier
 from .results import read_predictions as read_predictions

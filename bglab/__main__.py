@@ -1,4 +1,4 @@
-"""The `bglab` command: arguments in, the library's verbs, sentences out."""
+"""The `bglab` command: parse the arguments, run one command, and report errors in one sentence."""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ from bglab import __version__
 from bglab.commands import accuracy, bench, data, lab, predict, reproduce, saliency, say_error, search, train
 from bglab.errors import BadInput, MissingData, UnknownName
 
-#: In the order in which the help lists them.
+#: Commands, in the order of the help.
 _COMMANDS = (lab, data, predict, accuracy, search, saliency, train, reproduce, bench)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; an error is one sentence on stderr and exit status 2.
+    """Run one command.
 
     Args:
-        arguments: Without the program's name; None takes the process's own.
+        arguments: Arguments without the program's name; None takes those of the process.
+
+    Returns:
+        Exit status: 2 after an error, which is written to stderr as one sentence, and 130 after an interrupt.
     """
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="bglab: %(message)s")
@@ -32,20 +35,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say_error(str(problem))
         return 2
     except KeyboardInterrupt:
-        say_error("stopped; what was finished is kept, and the same command goes on from there")
+        say_error("stopped; finished results are saved, and the same command continues from there")
         return 130
 
 
 class _Parser(argparse.ArgumentParser):
-    """Words a wrong command line as one sentence."""
+    """A parser that reports an invalid command line in one sentence."""
 
     def error(self, message: str) -> NoReturn:
-        """Say what was wrong and where the help is."""
+        """Exit with what is invalid and where to find help."""
         self.exit(2, f"bglab: {message}; see {self.prog} --help\n")
 
 
 def _parser() -> argparse.ArgumentParser:
-    """Describe the command line."""
+    """Build the parser for all commands."""
     parser = _Parser(prog="bglab", description="How much does an image classifier lean on the background?")
     parser.add_argument("--version", action="version", version=f"bglab {__version__}")
     verbs = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")

@@ -1,4 +1,4 @@
-"""A read-only mapping from names to values whose misses are helpful."""
+"""A read-only mapping from names to values that suggests the nearest name for an unknown one."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ Value = TypeVar("Value")
 
 
 class Catalogue(Mapping[str, Value], Generic[Value]):
-    """Map names to values; an unknown name raises with the nearest known one.
+    """A read-only mapping; an unknown name raises `UnknownName` with the nearest known name.
 
     Args:
-        kind: What an entry is, as the error should call it ("variant", "model", …).
-        entries: The names and their values, in the order in which they are listed.
+        kind: What an entry is called in messages ("variant", "model", …).
+        entries: Values by name, in the order in which they are listed.
 
     Example:
         >>> plates = Catalogue("plate", {"white": 255, "black": 0})
@@ -40,7 +40,7 @@ class Catalogue(Mapping[str, Value], Generic[Value]):
             raise UnknownName(unknown_name(self.kind, name, list(self._entries))) from None
 
     def __contains__(self, name: object) -> bool:
-        # Mapping would ask __getitem__ and wait for a KeyError
+        # the method of Mapping expects __getitem__ to raise KeyError
         return name in self._entries
 
     def __iter__(self) -> Iterator[str]:
@@ -54,14 +54,14 @@ class Catalogue(Mapping[str, Value], Generic[Value]):
 
 
 def unknown_name(kind: str, name: str, known: Sequence[str]) -> str:
-    """Write the sentence for a name that is not among the known ones.
+    """Write the message for an unknown name, with the nearest known name.
 
     Args:
-        kind: What the name was meant to be.
-        name: What was given.
-        known: Every name that would have worked.
+        kind: What the name should denote ("variant", "model", …).
+        name: The unknown name.
+        known: All known names.
     """
-    # a wrong separator is the commonest slip, and difflib alone ranks it behind shorter names
+    # an incorrect separator is the most common mistake, and difflib alone ranks it behind shorter names
     flat = {k.replace("-", "_").lower(): k for k in known}
     near = flat.get(name.replace("-", "_").lower())
     if near is None:

@@ -1,19 +1,19 @@
-"""The three ways a user's input can be wrong; each message says what was expected, what came, what to do."""
+"""Exceptions for problems with user input; each message states what was expected, what was given, and what to do."""
 
 from __future__ import annotations
 
 
 class UnknownName(LookupError):
-    """A name that no catalogue holds (not a ``KeyError``, which would quote its message)."""
+    """A name that is not known; not a ``KeyError``, whose message would be printed in quotes."""
 
 
 class MissingData(FileNotFoundError):
-    """Files, weights or packages that are not on this machine; the message says how to get them."""
+    """Files, weights or packages that are not on this machine; the message states how to get them."""
 
     def __str__(self) -> str:
-        """Give the sentence itself, without the errno decoration of ``OSError``."""
+        """Return the message without the error number that ``OSError`` adds."""
         return str(self.args[0]) if self.args else ""
 
 
 class BadInput(ValueError):
-    """An image, mask, table or option that cannot be used as it is; the message names it and the remedy."""
+    """An image, mask, table or option that cannot be used; the message names it and the remedy."""

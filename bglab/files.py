@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
+import json
 import os
 import tempfile
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from bglab.errors import BadInput, MissingData
+import platformdirs
+
+from bglab.errors import BadInput
 
 
 @contextmanager
@@ -21,11 +27,11 @@ def whole_file(
     A reader, or a run that starts after this one was killed, finds the old file, none, or the new one.
 
     Args:
-        path: Its name; the folder is made.
-        what: What is written, for the message: ``results``.
-        remedy: What to do if it cannot be: ``choose another --out``.
-        scratch_folder: Where it lies until then; by default beside its name. Must be on the same disk.
-        durable: Whether it reaches the disk before it takes its name, so that it outlives a power cut.
+        path: Where the file goes; the folder is created.
+        what: What is written, for the error message: ``results``.
+        remedy: What to do if it cannot be written, for the error message: ``choose another --out``.
+        scratch_folder: Where it lies until it is complete; by default the folder of ``path``. Must be on the same disk.
+        durable: Whether to flush it to disk before it takes its name, so that it outlives a power cut.
 
     Raises:
         BadInput: If it cannot be written.
@@ -57,39 +63,125 @@ def whole_file(
             scratch.unlink(missing_ok=True)
 
 
-#: The repository's own data folder, if the package is used from a checkout.
-_CHECKOUT = Path(__file__).resolve().parents[1] / "data"
+@functools.cache
+def checkout() -> Path | None:
+    """Return the root of the repository that the package runs from, or None if it was installed from a wheel."""
+    root = Path(__file__).resolve().parents[1]
+    try:
+        project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8")).get("project", {})
+    except (OSError, ValueError):  # no such file, or not one of TOML
+        return None
+    return root if project.get("name") == "bglab" else None
 
 
 def data_root() -> Path:
-    """Give the folder for downloads, packs and caches.
+    """Return the folder for downloads, results, packs and caches.
 
     ``BGLAB_DATA`` if set; else the ``data`` folder of the checkout; else the user's cache folder.
     """
     named = os.environ.get("BGLAB_DATA")
     if named:
         return Path(named).expanduser()
-    if (_CHECKOUT / "archives.toml").is_file():
-        return _CHECKOUT
-    return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "bglab"
+    root = checkout()
+    return root / "data" if root else platformdirs.user_cache_path("bglab", appauthor=False)
 
 
-def described_data() -> Path:
-    """Give the checkout's ``data`` folder, which holds the manifests that describe the packs.
+def trained_results() -> Path:
+    """Return the folder with the predictions of trained networks that come with bglab.
+
+    In a checkout that is ``data/results/trained``. An installed package copies them to ``results/trained`` under
+    `data_root` first, so that nothing is ever written into the package itself.
 
     Raises:
-        MissingData: If the package was installed without its repository.
+        BadInput: If they cannot be copied.
     """
-    if not (_CHECKOUT / "archives.toml").is_file():
-        raise MissingData(
-            f"expected the repository's data folder at {_CHECKOUT}, but bglab was installed without it; "
-            "clone the repository and install it with pip install -e ."
-        )
-    return _CHECKOUT
+    root = checkout()
+    if root:
+        return root / "data" / "results" / "trained"
+    folder = data_root() / "results" / "trained"
+    update_copies(Path(__file__).parent / "papers" / "trained_results", folder, "**/*.parquet")
+    return folder
+
+
+#: Remembers what was copied to a folder: relative path → sha256.
+_COPIED = ".bglab-copied.json"
+
+
+def update_copies(source: Path, folder: Path, pattern: str) -> list[str]:
+    """Copy files that come with bglab to the user's folder, except over those that the user has changed.
+
+    A copy that is still what was copied is replaced when a new version of bglab brings another file.
+
+    Args:
+        source: Folder of the files to copy.
+        folder: Where the copies go; it is created.
+        pattern: Which files of ``source``, as for `pathlib.Path.glob`.
+
+    Returns:
+        Relative paths of the files that the user has changed and that were left alone.
+
+    Raises:
+        BadInput: If the folder cannot be written to.
+
+    Example:
+        >>> import tempfile
+        >>> source, folder = Path(tempfile.mkdtemp()), Path(tempfile.mkdtemp())
+        >>> _ = (source / "a.txt").write_text("ours")
+        >>> update_copies(source, folder, "*.txt")
+        []
+        >>> _ = (folder / "a.txt").write_text("changed")
+        >>> update_copies(source, folder, "*.txt")
+        ['a.txt']
+        >>> (folder / "a.txt").read_text()
+        'changed'
+    """
+    if folder.resolve() == source.resolve():
+        return []
+    remembered = _read_copied(folder / _COPIED)
+    copied, changed = dict(remembered), []
+    for file in sorted(source.glob(pattern)):
+        name, shipped = file.relative_to(source).as_posix(), file.read_bytes()
+        target, digest = folder / name, hashlib.sha256(shipped).hexdigest()
+        present = _sha256(target)
+        if present not in {None, digest, remembered.get(name)}:
+            changed.append(name)
+            continue
+        if present != digest:
+            _write(target, shipped)
+        copied[name] = digest
+    if copied != remembered:
+        _write(folder / _COPIED, json.dumps(copied, indent=1).encode())
+    return changed
+
+
+def _read_copied(path: Path) -> dict[str, str]:
+    """Read what was copied; empty if that is not known, and then every file that differs counts as changed."""
+    try:
+        copied = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return copied if isinstance(copied, dict) else {}
+
+
+def _sha256(path: Path) -> str | None:
+    """Compute a file's digest; None if there is no such file."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except FileNotFoundError:
+        return None
+    except OSError as problem:
+        raise BadInput(
+            f"expected to read {path}, but {problem.strerror or problem}; choose another folder, or set BGLAB_DATA"
+        ) from None
+
+
+def _write(path: Path, content: bytes) -> None:
+    with whole_file(path, what=path.name, remedy="choose another folder, or set BGLAB_DATA") as file:
+        file.write(content)
 
 
 def writable_folder(path: Path) -> Path:
-    """Create a folder for results or caches, or say in one sentence why it cannot be.
+    """Create a folder for results or caches and check that files can be written there.
 
     Raises:
         BadInput: If nothing can be written there.

@@ -6,15 +6,15 @@ whippet, domestic cats and game birds; it is a table, not something to derive fr
 
 from __future__ import annotations
 
+import csv
 import functools
-import importlib.util
-from pathlib import Path
+from importlib import resources
 from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from bglab.errors import BadInput, MissingData
+from bglab.errors import BadInput
 
 DecisionRule = Literal["argmax", "restricted", "summed"]
 
@@ -119,24 +119,23 @@ def in9_probabilities(logits: Float[np.ndarray, "n 1000"]) -> Float[np.ndarray, 
         >>> in9_probabilities(logits).round(3).tolist()
         [[0.116, 0.052, 0.042, 0.036, 0.035, 0.027, 0.026, 0.02, 0.016, 0.63]]
     """
-    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-    shares /= shares.sum(axis=1, keepdims=True)
+    from scipy.special import softmax  # here, because reading class names does not need SciPy
+
+    shares = softmax(logits, axis=1)
     sums = np.stack([shares[:, list(c.imagenet)].sum(axis=1) for c in IN9], axis=1)
     return np.concatenate([sums, 1 - sums.sum(axis=1, keepdims=True)], axis=1)
 
 
 @functools.cache
 def imagenet_synsets() -> tuple[str, ...]:
-    """List the 1000 WordNet ids in ImageNet's order, as timm ships them."""
-    return tuple(_timm_info("imagenet_synsets.txt").read_text().split())
+    """List the 1000 WordNet ids in ImageNet's order, which is that of the ids."""
+    return tuple(row["synset"] for row in _imagenet_classes())
 
 
 @functools.cache
 def imagenet_names() -> tuple[str, ...]:
-    """List the 1000 class names in ImageNet's order (the first lemma of each synset)."""
-    lines = _timm_info("imagenet_synset_to_lemma.txt").read_text().splitlines()
-    lemma = dict(line.split("\t", 1) for line in lines if "\t" in line)
-    return tuple(lemma[synset].split(",")[0] for synset in imagenet_synsets())
+    """List the 1000 class names in ImageNet's order (the first lemma of each synset; crane and maillot occur twice)."""
+    return tuple(row["name"] for row in _imagenet_classes())
 
 
 @functools.cache
@@ -154,9 +153,7 @@ def class_names(space: str) -> tuple[str, ...]:
     raise BadInput(f"expected the label space in9 or imagenet, got '{space}'; other sets carry their own names")
 
 
-def _timm_info(name: str) -> Path:
-    """Find one of timm's class lists without importing timm (which would import torch)."""
-    spec = importlib.util.find_spec("timm")
-    if spec is None or spec.origin is None:
-        raise MissingData("ImageNet's class names come with timm, which is not installed; run: pip install timm")
-    return Path(spec.origin).parent / "data" / "_info" / name
+def _imagenet_classes() -> list[dict[str, str]]:
+    """Read the package's table of ImageNet's classes, which needs neither timm nor torch."""
+    table = resources.files("bglab").joinpath("imagenet_classes.csv")
+    return list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))

@@ -6,7 +6,7 @@ _MARK = "~"
 
 
 def draw_name(variant: str, draw: int) -> str:
-    """Name one draw of a variant; the first has the variant's own name.
+    """Name one draw of a random variant; draw 0 has the name of the variant.
 
     Example:
         >>> draw_name("on_texture", 0), draw_name("on_texture", 2)
@@ -16,7 +16,7 @@ def draw_name(variant: str, draw: int) -> str:
 
 
 def split_draw(name: str) -> tuple[str, int]:
-    """Take a draw's name apart into the variant and the number of the draw.
+    """Split the name of a draw into the name of the variant and the number of the draw.
 
     Example:
         >>> split_draw("on_texture~2"), split_draw("on_white")
@@ -27,7 +27,7 @@ def split_draw(name: str) -> tuple[str, int]:
 
 
 def display_name(identifier: str) -> str:
-    """Write a published identifier as the papers print it.
+    """Format an identifier of the release as the papers print it.
 
     Example:
         >>> display_name("only_bg_t"), display_name("mixed_rand"), display_name("bg_blurred")

@@ -1,4 +1,4 @@
-"""Work for many items: one step ahead, in threads or in processes, with results in order."""
+"""Processing many items in a background thread or in processes, with results in order."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from queue import Queue
 from typing import TypeVar, final
@@ -17,17 +18,51 @@ from tqdm.auto import tqdm
 from bglab.errors import BadInput
 
 Item = TypeVar("Item")
+Outcome = TypeVar("Outcome")
+
+
+def thread_map(
+    work: Callable[[Item], Outcome], items: Iterable[Item], *, workers: int, pending: int, name: str = "bglab-worker"
+) -> Generator[Outcome, None, None]:
+    """Apply a function to items in threads and yield the outcomes in the items' order.
+
+    Unlike ``ThreadPoolExecutor.map``, only a bounded number of items is submitted or finished ahead of the caller, so
+    memory does not grow with the number of items. Close the generator to cancel what has not started.
+
+    Args:
+        work: Function of one item; it should release Python's lock (decoding does).
+        items: Items to work on.
+        workers: Number of threads.
+        pending: Number of items that may be submitted or finished but not yet yielded.
+        name: Prefix of the threads' names.
+
+    Example:
+        >>> list(thread_map(abs, [-1, 2, -3], workers=2, pending=2))
+        [1, 2, 3]
+    """
+    futures: deque[Future[Outcome]] = deque()
+    with ThreadPoolExecutor(workers, thread_name_prefix=name) as pool:
+        try:
+            for item in items:
+                futures.append(pool.submit(work, item))
+                if len(futures) > pending:
+                    yield futures.popleft().result()
+            while futures:
+                yield futures.popleft().result()
+        finally:
+            for future in futures:
+                future.cancel()
 
 
 def prefetch(work: Iterator[Item], *, name: str = "bglab-ahead") -> Generator[Item, None, None]:
-    """Go through ``work`` in order, letting a thread stay one step ahead.
+    """Iterate over ``work`` in order, computing the next items in a background thread.
 
-    At any time one item is with the caller, one waits, and one is being made, so three buffers in turn are enough
-    for work that fills them. Close the iterator to end the thread early.
+    At any time one item is used by the caller, one is in the queue, and one is being computed, so three buffers in
+    rotation are enough. Close the iterator to end the thread early.
 
     Args:
-        work: What to go through; an error in it reaches the caller at its place.
-        name: Of the thread.
+        work: Iterator to run in the thread; an exception in it is raised to the caller in its place.
+        name: Name of the thread.
 
     Example:
         >>> list(prefetch(iter("abc")))
@@ -43,7 +78,7 @@ def prefetch(work: Iterator[Item], *, name: str = "bglab-ahead") -> Generator[It
                     return
                 queue.put(([item], None))
             queue.put(([], None))
-        except BaseException as problem:  # noqa: BLE001 - handed to the caller, who raises it
+        except BaseException as problem:  # noqa: BLE001 - passed to the caller, which raises it
             queue.put(([], problem))
 
     worker = threading.Thread(target=fill, name=name, daemon=True)
@@ -58,22 +93,23 @@ def prefetch(work: Iterator[Item], *, name: str = "bglab-ahead") -> Generator[It
             yield items[0]
     finally:
         stop.set()
-        while worker.is_alive():  # it may wait for room in the queue
+        while worker.is_alive():  # it may be blocked by the full queue
             if not queue.empty():
                 queue.get_nowait()
             worker.join(timeout=0.01)
 
 
-Item = TypeVar("Item")
-Outcome = TypeVar("Outcome")
-
-# items that travel to a process together: few enough that the processes finish at about the same time
+# largest number of items sent to a process together: few enough that all finish at about the same time
 _MOST_AT_ONCE = 8
 
 
 @final
 class WorkerPool:
-    """A number of processes that stay for several rounds of work; leave it as a context to end them.
+    """A context manager for processes that are started once and used for several calls of `in_order`.
+
+    Args:
+        workers: Number of processes; with 1 or less, the work is done in this process.
+        progress: Whether to show progress bars.
 
     Example:
         >>> with WorkerPool(1) as pool:
@@ -95,15 +131,15 @@ class WorkerPool:
     def in_order(
         self, work: Callable[[Item], Outcome], items: Sequence[Item], title: str | None = None
     ) -> Iterator[Outcome]:
-        """Do a piece of work for every item and give the outcomes in the items' order.
+        """Apply a function to every item and yield the results in the order of the items.
 
         Args:
-            work: What to do; for several processes a module's function, or a partial one.
-            items: What to do it for.
-            title: Of the progress bar.
+            work: Function to apply; with several processes it must be picklable.
+            items: Items to process.
+            title: Title of the progress bar.
 
         Raises:
-            BadInput: If a process is ended from outside.
+            BadInput: If a process is killed.
         """
         outcomes = map(work, items) if self._workers <= 1 else self._in_processes(work, items)
         with tqdm(total=len(items), desc=title, disable=not self._progress, unit="image") as bar:
@@ -113,7 +149,7 @@ class WorkerPool:
 
     def _in_processes(self, work: Callable[[Item], Outcome], items: Sequence[Item]) -> Iterator[Outcome]:
         if self._pool is None:
-            # started afresh: a fork would copy locks that the threads of torch and OpenCV hold
+            # spawned, since a fork would copy locks that the threads of torch and OpenCV may hold
             context = multiprocessing.get_context("spawn")
             self._pool = ProcessPoolExecutor(self._workers, mp_context=context, initializer=_start_worker)
         at_once = max(1, min(_MOST_AT_ONCE, len(items) // (4 * self._workers)))
@@ -121,13 +157,13 @@ class WorkerPool:
             yield from self._pool.map(work, items, chunksize=at_once)
         except BrokenProcessPool:
             raise BadInput(
-                f"expected {self._workers} worker processes to stay alive, but one was ended, perhaps for missing of "
-                "memory; run the same command with fewer --workers: what is finished is kept"
+                f"expected {self._workers} worker processes to stay alive, but one was killed, perhaps for lack of "
+                "memory; run the same command with fewer --workers: finished items are not repeated"
             ) from None
 
 
 def _start_worker() -> None:
-    """Leave interruption to the parent, and one thread to each process."""
+    """Ignore interrupts, which the parent handles, and use one thread per process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ["OMP_NUM_THREADS"] = "1"  # read by torch, which is only loaded if the work needs it
     import cv2

@@ -1,4 +1,4 @@
-"""Randomness is keyed, never streamed: the same (seed, key) gives the same draw in any order or process."""
+"""Keyed random generators: equal seeds and keys give equal draws, in any order of calls and in any process."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 
 
 def keyed_seed(seed: int, *key: str | int) -> int:
-    """Give a 64-bit seed that depends on the seed and on every part of the key.
+    """Derive a 64-bit seed from a seed and a key.
 
     Args:
-        seed: The user's seed.
-        *key: What the draw is for, e.g. the variant's name and the scene's id.
+        seed: Seed given by the user.
+        *key: Purpose of the draw, e.g. the name of a variant and the id of a scene.
 
     Example:
         >>> keyed_seed(0, "mixed_rand", "n02090379_1168") == keyed_seed(0, "mixed_rand", "n02090379_1168")
@@ -21,17 +21,17 @@ def keyed_seed(seed: int, *key: str | int) -> int:
         >>> keyed_seed(0, "a", "bc") == keyed_seed(0, "ab", "c")
         False
     """
-    # repr keeps the parts apart, so ("a", "bc") and ("ab", "c") differ, as do 1 and "1"
+    # repr separates the parts, so ("a", "bc") and ("ab", "c") differ, as do 1 and "1"
     text = repr((int(seed), *key))
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
 def keyed_generator(seed: int, *key: str | int) -> np.random.Generator:
-    """Give a generator of its own for one draw; order of calls, batches and workers cannot change it.
+    """Create a random generator for one draw, independent of the order of calls, batches and workers.
 
     Args:
-        seed: The user's seed.
-        *key: What the draw is for.
+        seed: Seed given by the user.
+        *key: Purpose of the draw; see `keyed_seed`.
 
     Example:
         >>> int(keyed_generator(0, "donor", "scene-3").integers(100))
@@ -41,5 +41,10 @@ def keyed_generator(seed: int, *key: str | int) -> np.random.Generator:
 
 
 def digest(parts: Sequence[str]) -> str:
-    """Hash a list of strings to 16 hexadecimal digits, keeping the parts apart."""
+    """Hash a list of strings to 16 hexadecimal digits (BLAKE2b, 64 bits); the division into parts matters.
+
+    Example:
+        >>> digest(["a", "bc"]) == digest(["ab", "c"])
+        False
+    """
     return hashlib.blake2b(repr(list(parts)).encode(), digest_size=8).hexdigest()

@@ -1,6 +1,9 @@
-"""The map between ImageNet's classes and the nine, and the decision rules."""
+"""The mapping from ImageNet to ImageNet-9, and the decision rules."""
 
 from __future__ import annotations
+
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -9,6 +12,7 @@ from bglab import labels
 from bglab.catalogue import Catalogue, unknown_name
 from bglab.errors import BadInput, UnknownName
 from bglab.labels import IMAGENET_TO_IN9, IN9, OUTSIDE
+from fixtures import ROOT
 
 
 def test_class_counts_are_those_of_table_4():
@@ -22,7 +26,7 @@ def test_class_counts_are_those_of_table_4():
     ("name", "label"),
     [
         ("golden retriever", 0),
-        ("Italian greyhound", OUTSIDE),  # left out by the release, though it is a dog
+        ("Italian greyhound", OUTSIDE),  # not part of ImageNet-9, although it is a dog
         ("whippet", OUTSIDE),
         ("tabby", OUTSIDE),
         ("quail", OUTSIDE),
@@ -46,6 +50,22 @@ def test_synsets_are_sorted_and_known():
     assert labels.synset_index()["n02099601"] == 207
 
 
+def test_the_classes_are_those_of_timm():
+    from timm.data import ImageNetInfo
+
+    theirs = ImageNetInfo("imagenet-1k")
+    assert list(labels.imagenet_synsets()) == theirs.label_names()
+    assert list(labels.imagenet_names()) == [text.split(",")[0] for text in theirs.label_descriptions()]
+
+
+def test_the_class_names_need_neither_timm_nor_torch():
+    code = (
+        "import sys; sys.modules['timm'] = sys.modules['torch'] = None\n"
+        "from bglab.labels import imagenet_names; assert len(imagenet_names()) == 1000"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False, cwd=ROOT).returncode == 0
+
+
 def test_the_three_decision_rules_differ_where_they_should(unchecked):
     logits = np.full((1, 1000), -10.0)
     logits[0, 999] = 5.0  # outside
@@ -58,7 +78,7 @@ def test_the_three_decision_rules_differ_where_they_should(unchecked):
         labels.decide_in9(logits, "best")  # pyright: ignore[reportArgumentType]
 
 
-def test_a_wrong_separator_finds_its_name():
+def test_an_incorrect_separator_finds_its_name():
     sentence = unknown_name("variant", "mixed-rand", ["original", "mixed_rand", "mixed_next"])
     assert sentence == (
         "unknown variant 'mixed-rand'; did you mean 'mixed_rand'? Known: original, mixed_rand, mixed_next"

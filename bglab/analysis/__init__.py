@@ -1,14 +1,41 @@
-"""Small tables from results: accuracies, gaps, fooling rates, saliency summaries, each with its interval.
+"""Metrics and summary tables, computed from stored predictions, pair matrices and saliency tables, with 95 % intervals.
 
-Takes data frames and arrays and returns them; torch is never imported, so a result file is enough to work from.
+Functions take and return data frames or arrays; torch is never imported, so result files are all they need.
 """
 
-from bglab.analysis.intervals import detectable_difference, share_interval
-from bglab.analysis.invariance import mean_of_runs, nested_images, relative_accuracies, tick_table
-from bglab.analysis.localisation import QUANTILE, TOLERANCE_PX, localise, map_drift, share_on_object
+from bglab.analysis.intervals import (
+    Difference,
+    bootstrap,
+    bootstrap_mean_interval,
+    detectable_difference,
+    mean_share_interval,
+    paired_difference,
+    share_interval,
+)
+from bglab.analysis.invariance import (
+    mean_of_runs,
+    nested_images,
+    relative_accuracies,
+    tick_table,
+    variant_accuracies,
+)
+from bglab.analysis.localisation import (
+    MEASURES,
+    QUANTILE,
+    TOLERANCE_PX,
+    Drift,
+    area_under_curve,
+    intersection_over_union,
+    localise,
+    map_drift,
+    mask_area,
+    pointing_game,
+    share_on_object,
+)
 from bglab.analysis.metrics import (
     CATEGORIES,
     STRICT_FOOLS,
+    Space,
     accuracy,
     background_capture,
     background_gap,
@@ -17,13 +44,15 @@ from bglab.analysis.metrics import (
     mark_correct,
     scene_categories,
 )
-from bglab.analysis.published import published, published_predictions
+from bglab.analysis.published import Published, published, published_predictions
 from bglab.analysis.saliency import compare_localisation, fooled_by_bin, fooled_by_share, localisation_summary
 from bglab.analysis.search import (
+    PairOutcomes,
     class_heat_map,
     file_order_forwards,
     fooling_rates,
     hardest_foregrounds,
+    pair_outcomes,
     per_class_totals,
     rate_histogram,
     summarise,
@@ -32,11 +61,10 @@ from bglab.analysis.search import (
     vulnerability,
     vulnerability_curve,
 )
-from bglab.analysis.sensitivity import ablation_drop, foreground_sensitivity
+from bglab.analysis.sensitivity import ablation_drop, foreground_sensitivity, relative_sensitivity
 from bglab.analysis.tables import (
     Estimate,
     as_percent,
-    beside,
     significant_best,
     spread,
     styled,
@@ -44,21 +72,31 @@ from bglab.analysis.tables import (
     to_html,
     to_latex,
     to_markdown,
+    with_intervals,
+    with_published,
 )
 from bglab.analysis.trends import fit_trends, trend_bands
 
 __all__ = [
     "CATEGORIES",
+    "Difference",
+    "Drift",
     "Estimate",
+    "MEASURES",
+    "PairOutcomes",
+    "Published",
     "QUANTILE",
     "STRICT_FOOLS",
+    "Space",
     "TOLERANCE_PX",
     "ablation_drop",
     "accuracy",
+    "area_under_curve",
     "as_percent",
     "background_capture",
     "background_gap",
-    "beside",
+    "bootstrap",
+    "bootstrap_mean_interval",
     "categories",
     "class_heat_map",
     "compare_localisation",
@@ -71,17 +109,24 @@ __all__ = [
     "fooling_rates",
     "foreground_sensitivity",
     "hardest_foregrounds",
+    "intersection_over_union",
     "localisation_summary",
     "localise",
     "map_drift",
     "mark_correct",
+    "mask_area",
     "mean_of_runs",
+    "mean_share_interval",
     "nested_images",
+    "pair_outcomes",
+    "paired_difference",
     "per_class_totals",
+    "pointing_game",
     "published",
     "published_predictions",
     "rate_histogram",
     "relative_accuracies",
+    "relative_sensitivity",
     "scene_categories",
     "share_interval",
     "share_on_object",
@@ -97,6 +142,9 @@ __all__ = [
     "top_backgrounds",
     "transfer",
     "trend_bands",
+    "variant_accuracies",
     "vulnerability",
     "vulnerability_curve",
+    "with_intervals",
+    "with_published",
 ]

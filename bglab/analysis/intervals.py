@@ -1,4 +1,4 @@
-"""95 % intervals of shares, means and paired differences: Wilson, Newcombe, the bootstrap, and what n can show."""
+"""95 % intervals of shares, means and paired differences: Wilson, Newcombe and bootstrap; statistical power."""
 
 from __future__ import annotations
 
@@ -17,7 +17,13 @@ from bglab.seeding import keyed_generator
 
 
 class Difference(NamedTuple):
-    """A difference of two paired proportions with its 95 % interval, each in [-1, 1]."""
+    """A difference of two paired proportions with its 95 % interval, each in [-1, 1].
+
+    Attributes:
+        value: First proportion minus the second.
+        low: Lower limit.
+        high: Upper limit.
+    """
 
     value: float
     low: float
@@ -27,7 +33,14 @@ class Difference(NamedTuple):
 def share_interval(
     counts: Int[np.ndarray, " k"], totals: Int[np.ndarray, " k"]
 ) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
-    """Give Wilson's 95 % limits of each share ``counts / totals``, NaN where nothing was counted.
+    """Compute Wilson's 95 % interval of each share ``counts / totals``.
+
+    Args:
+        counts: Number of successes, between 0 and the total.
+        totals: Number of trials.
+
+    Returns:
+        Lower and upper limits in [0, 1]; NaN where the total is 0.
 
     Example:
         >>> low, high = share_interval(np.array([0, 3]), np.array([0, 10]))
@@ -36,27 +49,27 @@ def share_interval(
     """
     counts, totals = np.asarray(counts, dtype=np.float64), np.asarray(totals, dtype=np.float64)
     low, high = proportion_confint(counts, np.maximum(totals, 1), method="wilson")
-    # rounding can push a limit past the share itself at 0 of n and n of n
+    # rounding can move a limit past the share itself at 0 of n and n of n
     shares = counts / np.maximum(totals, 1)
     nothing = totals == 0
     return np.where(nothing, np.nan, np.minimum(low, shares)), np.where(nothing, np.nan, np.maximum(high, shares))
 
 
 def paired_difference(both: int, first_only: int, second_only: int, neither: int) -> Difference:
-    """Give the difference of two proportions of the same pairs with Newcombe's 95 % interval.
+    """Compute the difference of two proportions of the same pairs with Newcombe's 95 % interval.
 
-    Method 10 of R. G. Newcombe, Statistics in Medicine 17 (1998) 2635-2650: Wilson's intervals of the two
-    proportions, squared and added with the correlation of the pairs. It never leaves [-1, 1] and stays open where no
-    pair disagrees, which is where a bootstrap collapses to a point.
+    Method 10 of R. G. Newcombe, Statistics in Medicine 17 (1998) 2635-2650: Wilson's intervals of the two proportions
+    are combined in quadrature, with the correlation of the pairs. The interval stays within [-1, 1] and keeps a
+    positive width where no pair is discordant; a bootstrap interval would collapse to a point there.
 
     Args:
-        both: Pairs right in the first and in the second.
-        first_only: Pairs right in the first only.
-        second_only: Pairs right in the second only.
-        neither: Pairs right in neither.
+        both: Pairs correct in both conditions.
+        first_only: Pairs correct in the first condition only.
+        second_only: Pairs correct in the second condition only.
+        neither: Pairs correct in neither condition.
 
     Returns:
-        NaN throughout if there is no pair.
+        The difference, first minus second, and its limits; NaN throughout if there is no pair.
 
     Example:
         >>> [round(x, 4) for x in paired_difference(36, 12, 2, 0)]
@@ -70,7 +83,7 @@ def paired_difference(both: int, first_only: int, second_only: int, neither: int
     (below_first, below_second) = np.array([first, second]) / n - lows
     (above_first, above_second) = highs - np.array([first, second]) / n
     excess = both * neither - first_only * second_only
-    if excess > 0:  # the paper's continuity correction, towards no correlation
+    if excess > 0:  # continuity correction of the paper, which reduces the correlation
         excess = max(excess - n / 2, 0)
     margins = math.sqrt(first * (n - first) * second * (n - second))
     correlation = excess / margins if margins else 0.0
@@ -81,19 +94,19 @@ def paired_difference(both: int, first_only: int, second_only: int, neither: int
 
 
 def detectable_difference(n: int, discordance: float, *, power: float = 0.8, alpha: float = 0.05) -> float:
-    """Give the smallest paired difference in accuracy that a test on ``n`` scenes is likely to show.
+    """Compute the smallest paired difference in accuracy that a test on ``n`` scenes detects with the given power.
 
     Solves the sample-size formula of McNemar's test (R. J. Connor, Biometrics 43 (1987) 207-211),
     √n δ = z(1-α/2) √ψ + z(power) √(ψ - δ²), for δ.
 
     Args:
         n: Number of pairs.
-        discordance: Share ψ of pairs that are right in one and wrong in the other, in (0, 1].
-        power: Wanted chance to find the difference, in (0.5, 1).
-        alpha: Two-sided level of the test, in (0, 1).
+        discordance: Share ψ of pairs that are correct in one condition and incorrect in the other, in (0, 1].
+        power: Probability of detecting the difference, in (0.5, 1).
+        alpha: Two-sided significance level, in (0, 1).
 
     Returns:
-        A fraction; NaN where even a difference of ψ, the largest possible, would be too small.
+        A fraction in [0, ψ]; NaN if not even the largest possible difference, ψ, is detectable.
 
     Raises:
         BadInput: If an argument is out of its range.
@@ -116,7 +129,7 @@ def detectable_difference(n: int, discordance: float, *, power: float = 0.8, alp
 
 
 _RESAMPLES = 2000
-#: Weights held at once; 2 ** 23 are 64 MB.
+#: Number of weights in memory at once; 2 ** 23 take 64 MB.
 _BLOCK = 2**23
 
 Weights = Float[np.ndarray, "resamples n"]
@@ -129,16 +142,17 @@ def bootstrap(
     seed: int = 0,
     resamples: int = _RESAMPLES,
 ) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
-    """Give 95 % percentile limits of statistics when scenes are drawn anew, with replacement, within strata.
+    """Compute 95 % percentile bootstrap intervals of statistics, resampling scenes within strata.
 
     Args:
-        statistic: Takes weights, whose sum is 1 in each stratum of a row, and gives k numbers a row.
-        strata: The stratum of each scene: classes, or all the same.
-        seed: Of the draws.
-        resamples: How often to draw.
+        statistic: Function of resampling weights, one row per resample; the weights of each stratum sum to 1. Returns k
+            values per row.
+        strata: Stratum of each scene, e.g. its class; a constant for an unstratified bootstrap.
+        seed: Seed for the resamples.
+        resamples: Number of resamples.
 
     Returns:
-        Lower and upper limits; NaN where a statistic is undefined in every draw.
+        Lower and upper limits, one per statistic; NaN where a statistic is NaN in every resample.
 
     Example:
         >>> values = np.arange(10.0)
@@ -157,10 +171,18 @@ def bootstrap(
 
 
 def bootstrap_mean_interval(values: Float[np.ndarray, " n"], *, seed: int = 0) -> tuple[float, float]:
-    """Give the 95 % bootstrap limits of a mean over scenes; NaN for fewer than two, which say nothing of spread."""
+    """Compute the 95 % percentile bootstrap interval of a mean over scenes.
+
+    Args:
+        values: One value per scene, without NaN; their order does not matter.
+        seed: Seed for the resamples.
+
+    Returns:
+        Lower and upper limit; NaN for fewer than two values, whose spread is unknown.
+    """
     if len(values) < 2:
         return np.nan, np.nan
-    # resampled means hang together with the order of the values, which must not change the limits
+    # sorted, because the same draws pick other scenes if the order differs, and limits must not depend on order
     ordered = np.sort(values)
     low, high = bootstrap(lambda weights: (weights @ ordered)[:, None], np.zeros(len(values)), seed=seed)
     return float(low[0]), float(high[0])
@@ -179,12 +201,15 @@ def _weights(strata: Shaped[np.ndarray, " n"], count: int, rng: np.random.Genera
 def miss_chance(
     total: Int[np.ndarray, " n"], hits: Int[np.ndarray, " n"], drawn: Int[np.ndarray, " n"]
 ) -> Float[np.ndarray, " n"]:
-    """Give the chance that a draw without replacement holds no hit: C(total - hits, drawn) / C(total, drawn).
+    """Compute the probability that a draw without replacement holds no hit: C(total - hits, drawn) / C(total, drawn).
 
     Args:
-        total: Candidates.
-        hits: Those among them that hit.
-        drawn: Candidates drawn, at most ``total``.
+        total: Number of candidates.
+        hits: Number of candidates that are hits.
+        drawn: Number of candidates drawn, at most ``total``.
+
+    Returns:
+        Probabilities in [0, 1].
 
     Example:
         >>> miss_chance(np.array([4, 4]), np.array([1, 3]), np.array([2, 2])).round(3).tolist()
@@ -199,10 +224,16 @@ def miss_chance(
 
 
 def mean_share_interval(values: Float[np.ndarray, " n"]) -> tuple[float, float]:
-    """Give the 95 % interval of the mean of values in [0, 1].
+    """Compute the 95 % interval of the mean of values in [0, 1].
 
-    Wilson's, for as many 0-1 outcomes as would be equally uncertain: n mean (1 - mean) / variance, which is n itself
-    once every value is 0 or 1.
+    This is Wilson's interval for the number of binary outcomes with the same standard error, n mean (1 - mean) /
+    variance, which equals n if all values are 0 or 1.
+
+    Args:
+        values: At least one value, each in [0, 1].
+
+    Returns:
+        Lower and upper limit in [0, 1].
 
     Example:
         >>> [round(limit, 3) for limit in mean_share_interval(np.array([0.0] * 7 + [1.0] * 3))]
@@ -211,12 +242,12 @@ def mean_share_interval(values: Float[np.ndarray, " n"]) -> tuple[float, float]:
     mean, variance = float(values.mean()), float(values.var())
     equivalent = len(values) * mean * (1 - mean) / variance if variance > 0 else len(values)
     low, high = np.array(proportion_confint(mean * equivalent, equivalent, method="wilson"), dtype=np.float64)
-    # rounding can push a limit past the mean itself at 0 and 1
+    # rounding can move a limit past the mean itself at 0 and 1
     return min(float(low), mean), max(float(high), mean)
 
 
 def round_counts(most: int) -> list[int]:
-    """List 1, 2, 5, 10, 20, 50, … below the largest count, and the largest.
+    """List 1, 2, 5, 10, 20, 50, … below ``most``, then ``most`` itself.
 
     Example:
         >>> round_counts(30)

@@ -1,7 +1,7 @@
-"""What Time for a Background Check! reads off prediction tables: accuracies beside a baseline, and nested ticks.
+"""Metrics of Time for a Background Check!: accuracy relative to a baseline model, and nested ticks (Table 1).
 
-Pure functions from prediction tables to small tables of fractions in [0, 1]. Random variants may be there in several
-draws (``on_texture``, ``on_texture~1``, …); they are averaged here, and their spread is reported.
+Prediction tables go in, small tables of fractions in [0, 1] come out. Random variants may have several draws
+(``on_texture``, ``on_texture~1``, …); accuracies are averaged over these and their standard deviation is reported.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _KEYS = ["model", "dataset", "variant"]
 
 
 def split_draws(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Give each row its variant without the number of the draw, and the number in a column ``draw``."""
+    """Split draw numbers off variant names: ``on_texture~1`` becomes ``variant`` ``on_texture`` and ``draw`` 1."""
     codes, names = pd.factorize(predictions["variant"])
     parts = [split_draw(str(name)) for name in names]
     variants, draws = (np.array(column)[codes] for column in zip(*parts, strict=True))
@@ -30,27 +30,28 @@ def split_draws(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def variant_accuracies(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Give each network's accuracy on each variant, random variants averaged over their draws.
+    """Compute the accuracy of each model on each variant, averaged over the draws of random variants.
 
     Args:
-        predictions: One row per image seen by one model.
+        predictions: One row per image and model.
 
     Returns:
-        Columns ``[model, dataset, variant, n, draws, top1, top1_low, top1_high, top1_spread, top5, top5_spread]``:
-        ``n`` images a draw; fractions; Wilson's 95 % interval for ``n`` images; ``*_spread`` is the standard
-        deviation between draws, NaN for a single one.
+        One row per model, data set and variant: ``[model, dataset, variant, n, draws, top1, top1_low, top1_high,
+        top1_spread, top5, top5_spread]``. ``n`` counts the images of one draw; accuracies are in [0, 1]; limits are
+        Wilson's 95 % interval for ``n`` images; ``*_spread`` is the standard deviation over draws, NaN for one draw.
 
     Raises:
-        BadInput: If the table is empty, lacks a column, or a draw shows other images than the first.
+        BadInput: If the table is empty, lacks a column, or the draws of a variant differ in their number of images.
     """
     single = accuracy(split_draws(predictions), by=[*_KEYS, "draw"])
     groups = single.groupby(_KEYS, sort=False)
-    uneven = single.loc[single["n"].to_numpy() != groups["n"].transform("first").to_numpy()]
+    first = groups["n"].transform("first")
+    uneven = single.assign(first=first).loc[single["n"].to_numpy() != first.to_numpy()]
     if len(uneven):
-        model, variant = uneven["model"].iloc[0], uneven["variant"].iloc[0]
+        worst = uneven.iloc[0]
         raise BadInput(
-            f"expected every draw of {variant} by {model} to show as many images, got {uneven['n'].iloc[0]} in one "
-            "and another number in the first; evaluate that variant again"
+            f"expected draws of {worst['variant']} with equally many images for {worst['model']}, "
+            f"got {worst['first']} and {worst['n']}; evaluate that variant again"
         )
     table = pd.DataFrame(
         {
@@ -63,31 +64,32 @@ def variant_accuracies(predictions: pd.DataFrame) -> pd.DataFrame:
         }
     ).reset_index()
     totals = table["n"].to_numpy(np.int64)
-    # a mean over draws stands for as many images as one draw has: draws of the same images are no new images
+    # draws repeat the same images, so the interval is that of one draw's number of images
     low, high = proportion_confint(table["top1"].to_numpy() * totals, totals, method="wilson")
     ends = ["top1", "top1_low", "top1_high", "top1_spread", "top5", "top5_spread"]
     return table.assign(top1_low=low, top1_high=high).reindex(columns=[*_KEYS, "n", "draws", *ends])
 
 
 def relative_accuracies(predictions: pd.DataFrame, baseline: str, *, reference: str = "original") -> pd.DataFrame:
-    """Set each network's accuracies beside those on unmodified images and beside a baseline network's.
+    """Compare the accuracies of each model with its accuracy on unmodified images and with a baseline model.
 
-    The paper reads everything relative to ResNet-18, because box labels are noisy (Appendix A), and orders networks
-    by their accuracy on unmodified images (Figures 2, 4 and 5).
+    The paper reports accuracies relative to ResNet-18, because labels are noisy (Appendix A), and orders models by
+    accuracy on unmodified images (Figures 2, 4 and 5).
 
     Args:
-        predictions: One row per image seen by one model.
-        baseline: The model the others are set beside.
-        reference: The variant that shows unmodified images.
+        predictions: One row per image and model.
+        baseline: Model that the others are compared with.
+        reference: Variant of unmodified images.
 
     Returns:
-        The columns of `variant_accuracies` and, for top1 and top5 each, ``*_reference`` (this network on the
+        The columns of `variant_accuracies` and, for ``top1`` and ``top5`` each, ``*_reference`` (this model on the
         reference), ``*_drop`` (reference minus variant), ``*_baseline`` (the baseline on the same variant) and
-        ``*_gain`` (this network minus the baseline); ``rank`` is the network's place by its reference accuracy,
-        from 0 for the weakest. Rows are in that order; networks not seen on the reference are left out.
+        ``*_gain`` (this model minus the baseline); ``rank`` orders models by reference accuracy, 0 for the lowest. Rows
+        are sorted by rank; models without predictions on the reference are left out.
 
     Raises:
         UnknownName: If the baseline or the reference is not in the table.
+        BadInput: See `variant_accuracies`.
     """
     table = variant_accuracies(predictions)
     models, variants = (table[column].unique().tolist() for column in ("model", "variant"))
@@ -97,9 +99,9 @@ def relative_accuracies(predictions: pd.DataFrame, baseline: str, *, reference: 
         raise UnknownName(unknown_name("variant", reference, variants))
     measures = ["top1", "top5"]
     own = table.loc[table["variant"] == reference, ["model", "dataset", *measures]]
-    theirs = table.loc[table["model"] == baseline, ["dataset", "variant", *measures]]
+    base = table.loc[table["model"] == baseline, ["dataset", "variant", *measures]]
     table = table.merge(own, on=["model", "dataset"], suffixes=("", "_reference"))
-    table = table.merge(theirs, on=["dataset", "variant"], how="left", suffixes=("", "_baseline"))
+    table = table.merge(base, on=["dataset", "variant"], how="left", suffixes=("", "_baseline"))
     for measure in measures:
         table[f"{measure}_drop"] = table[f"{measure}_reference"] - table[measure]
         table[f"{measure}_gain"] = table[measure] - table[f"{measure}_baseline"]
@@ -109,14 +111,17 @@ def relative_accuracies(predictions: pd.DataFrame, baseline: str, *, reference: 
 
 
 def mean_of_runs(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Average over runs: networks trained alike with other seeds (section 3 averages three for Caltech101).
+    """Average accuracies over runs: models trained alike from different seeds.
+
+    Section 3 averages three runs for Caltech101.
 
     Args:
-        predictions: Predictions of one task; every model is one run. Runs may be tested on splits of their own.
+        predictions: Predictions for one task, where every model is a run. Runs may have test splits of their own.
 
     Returns:
-        Columns ``[variant, runs, n, top1, top1_spread, top1_lowest, top1_highest]``: ``n`` images over all runs,
-        the mean of the runs' accuracies, their standard deviation (NaN for one run) and their range.
+        One row per variant: ``[variant, runs, n, top1, top1_spread, top1_lowest, top1_highest]``. ``n`` counts images
+        over all runs; ``top1`` is the mean accuracy in [0, 1], ``top1_spread`` the standard deviation over runs (NaN
+        for one run), the last two columns the range.
     """
     runs = variant_accuracies(predictions)
     groups = runs.groupby("variant", sort=False)
@@ -133,30 +138,30 @@ def mean_of_runs(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def nested_images(predictions: pd.DataFrame, models: Sequence[str], *, variant: str = "white_fg") -> pd.DataFrame:
-    """Find the images that become right at one network and stay right for all stronger ones (Table 1).
+    """Find images that some model classifies correctly and every stronger model does, too (Table 1).
 
-    Table 1 shows one image for each of seven networks: the weakest recognises one class from the background alone,
+    Table 1 shows one image for each of seven models: the weakest model recognises one class from the background alone,
     the next two, and so on.
 
     Args:
-        predictions: One row per image seen by one model.
-        models: Networks, weakest first; every one must have seen the variant.
-        variant: The background-only variant.
+        predictions: One row per image and model.
+        models: Models in order of strength, weakest first.
+        variant: Variant that shows backgrounds only.
 
     Returns:
-        Columns ``[dataset, scene, label, first, step]``, one row per image that some network gets right and no
-        stronger one gets wrong: ``first`` is the weakest network that does, ``step`` its place in ``models``.
-        Images all networks get wrong, or that a stronger one loses, are left out.
+        One row per nested image: ``[dataset, scene, label, first, step]``. ``first`` is the weakest model that is
+        correct and ``step`` its position in ``models``. Images that no model, or not every stronger model, classifies
+        correctly are left out.
 
     Raises:
-        BadInput: If a network has not seen the variant.
+        BadInput: If a model has no predictions on the variant.
     """
-    verdicts = _verdicts(predictions, models, variant)
-    right = verdicts[list(models)].to_numpy(bool)
-    first = right.argmax(axis=1)
-    kept = right.any(axis=1) & (right == (np.arange(len(models)) >= first[:, None])).all(axis=1)
-    found = verdicts.loc[kept, ["dataset", "scene", "label"]]
-    steps = first[kept]
+    table = _correctness(predictions, models, variant)
+    correct = table[list(models)].to_numpy(bool)
+    first = correct.argmax(axis=1)
+    nested = correct.any(axis=1) & (correct == (np.arange(len(models)) >= first[:, None])).all(axis=1)
+    found = table.loc[nested, ["dataset", "scene", "label"]]
+    steps = first[nested]
     return found.assign(first=[models[step] for step in steps], step=steps).reset_index(drop=True)
 
 
@@ -167,39 +172,43 @@ def tick_table(
     variant: str = "white_fg",
     scenes: Sequence[str] | None = None,
 ) -> pd.DataFrame:
-    """Lay out the ticks of Table 1: which network gets which image right from its background.
+    """Tabulate which model classifies which background correctly, as the ticks of Table 1 do.
 
     Args:
-        predictions: One row per image seen by one model.
-        models: Networks, weakest first.
-        variant: The background-only variant.
-        scenes: Images to show; None takes, for each network that has one, the first of `nested_images`.
+        predictions: One row per image and model.
+        models: Models in order of strength, weakest first.
+        variant: Variant that shows backgrounds only.
+        scenes: Scenes to show; None takes the first of `nested_images` for each model that has one.
 
     Returns:
-        One row a network, in order, and one bool column an image, True for a tick.
+        One row per model, in the given order, and one bool column per scene, True for a correct prediction.
 
     Raises:
-        BadInput: If a network has not seen the variant, or an image not been seen by all.
+        BadInput: If a model has no predictions on the variant, or not every model has one for a scene.
     """
     chosen = scenes
     if chosen is None:
         nested = nested_images(predictions, models, variant=variant)
         chosen = nested.drop_duplicates("step").sort_values("step")["scene"].tolist()
-    verdicts = _verdicts(predictions, models, variant).set_index("scene")
+    table = _correctness(predictions, models, variant).set_index("scene")
     for scene in chosen:
-        if scene not in verdicts.index:
-            raise BadInput(f"expected {scene} among the images of '{variant}' that all networks saw, got none")
-    return verdicts.loc[list(chosen), list(models)].astype(bool).T.rename_axis("model")
+        if scene not in table.index:
+            raise BadInput(
+                f"expected predictions of all models for {scene} on '{variant}', got none; choose other scenes"
+            )
+    return table.loc[list(chosen), list(models)].astype(bool).T.rename_axis("model")
 
 
-def _verdicts(predictions: pd.DataFrame, models: Sequence[str], variant: str) -> pd.DataFrame:
-    """Lay the verdicts of all networks side by side: one row per image that every one of them saw."""
+def _correctness(predictions: pd.DataFrame, models: Sequence[str], variant: str) -> pd.DataFrame:
+    """Pivot correctness to one row per image with predictions of all models, and one column per model."""
     marked = mark_correct(predictions)
     marked = marked.loc[marked["variant"] == variant]
     seen = set(marked["model"])
     for model in models:
         if model not in seen:
-            raise BadInput(f"expected predictions of {model} on '{variant}', got only {', '.join(sorted(seen))}")
+            raise BadInput(
+                f"expected predictions of {model} on '{variant}', got only {', '.join(sorted(seen))}; predict it first"
+            )
     wide = marked.pivot_table(
         index=["dataset", "scene", "label"], columns="model", values="correct", aggfunc="first", sort=False
     )

@@ -1,9 +1,8 @@
-"""Hold saliency maps against masks: how much of what a classifier looks at lies on the object.
+"""Localisation metrics: how much of a saliency map lies on the object, according to a mask.
 
-Maps are raw and non-negative, one an image, at the resolution of the masks: bring maps of a layer's resolution there
-with `bglab.saliency.upsample` (bilinear), as all the literature does before it scores them. No measure depends on a
-map's scale. A map without any saliency has no measure: it gives NaN, which tables count as ``undefined`` and no
-average takes for zero.
+Maps are raw and non-negative, one per image, at the resolution of the masks; upsample the maps of a layer with
+`bglab.saliency.upsample` (bilinear) first, as is usual in the literature. No metric depends on the scale of a map.
+Metrics of an all-zero map are NaN; summaries count such maps as ``undefined`` and leave them out of means.
 """
 
 from __future__ import annotations
@@ -21,10 +20,10 @@ from bglab.errors import BadInput
 #: Tolerance of the pointing game for images of 224 pixels (15 pixels: Zhang et al., ECCV 2016, section 4.1).
 TOLERANCE_PX = 15.0
 
-#: The share of pixels below the threshold that turns a map into a region for `intersection_over_union`.
+#: Quantile of a map above which its pixels form the region of `intersection_over_union`.
 QUANTILE = 0.8
 
-#: The measures of `localise` and where each one's chance level stands: in a column, or one number for all.
+#: The metrics of `localise` with their chance levels: a column of its table, or a constant.
 MEASURES: dict[str, str | float] = {
     "share_on_object": "mask_area",
     "pointing": "pointing_chance",
@@ -34,11 +33,11 @@ MEASURES: dict[str, str | float] = {
 
 
 class Drift(NamedTuple):
-    """Rank correlations of two maps of one scene: 1 = the same order of pixels, 0 = nothing in common.
+    """Spearman's rank correlations between two maps per scene, in [-1, 1]; 1 for the same order of pixels.
 
     Attributes:
-        inside: Over the pixels of the object.
-        outside: Over all others.
+        inside: Correlation over the pixels of the object.
+        outside: Correlation over all other pixels.
     """
 
     inside: Float[np.ndarray, " n"]
@@ -52,19 +51,20 @@ def localise(
     tolerance_px: float = TOLERANCE_PX,
     quantile: float = QUANTILE,
 ) -> pd.DataFrame:
-    """Measure maps in every way at once, each with what a map that knows nothing would score.
+    """Compute all localisation metrics and the chance level of each, the expected score of an uninformative map.
 
     Args:
         maps: Saliency, non-negative.
         masks: True on the object.
-        tolerance_px: Of the pointing game, in pixels of these masks.
-        quantile: Of the threshold of the intersection over union.
+        tolerance_px: Tolerance of the pointing game, in pixels of the masks.
+        quantile: Threshold of the intersection over union, in (0, 1).
 
     Returns:
-        One row a map: ``share_on_object, mask_area, pointing, pointing_chance, iou, iou_chance, auc``, fractions.
+        One row per map, fractions in [0, 1]: ``[share_on_object, mask_area, pointing, pointing_chance, iou, iou_chance,
+        auc]``. Chance is ``mask_area`` for ``share_on_object`` and 0.5 for ``auc``; see `MEASURES`.
 
     Raises:
-        BadInput: If maps and masks do not belong together, or a map is negative or not finite.
+        BadInput: If maps and masks differ in shape, a map is negative or not finite, or a mask is empty or full.
     """
     area, near = mask_area(masks), within(masks, tolerance_px)
     return pd.DataFrame(
@@ -74,7 +74,7 @@ def localise(
             "pointing": pointing_game(maps, masks, near=near),
             "pointing_chance": mask_area(near),
             "iou": intersection_over_union(maps, masks, quantile=quantile),
-            # a region of this share, laid at random: its expected overlap over the expected rest
+            # for a random region of this share: expected intersection over expected union
             "iou_chance": area * (1 - quantile) / (area + (1 - quantile) - area * (1 - quantile)),
             "auc": area_under_curve(maps, masks),
         }
@@ -82,22 +82,24 @@ def localise(
 
 
 def mask_area(masks: Bool[np.ndarray, "n h w"]) -> Float[np.ndarray, " n"]:
-    """Give the share of pixels that each mask marks: the share on the object of a map that is the same everywhere."""
+    """Compute the share of pixels in each mask, in (0, 1): the chance level of `share_on_object`."""
     return masks.mean(axis=(1, 2), dtype=np.float64)
 
 
 def share_on_object(maps: Float[np.ndarray, "n h w"], masks: Bool[np.ndarray, "n _ _"]) -> Float[np.ndarray, " n"]:
-    """Give the share of each map's saliency that lies on the object, in [0, 1].
+    """Compute the share of the total saliency of each map that lies on the object.
+
+    With bounding boxes as masks this is the energy-based pointing game of Score-CAM (Wang et al., CVPR 2020 Workshops).
 
     Args:
-        maps: Saliency, non-negative, at the masks' resolution.
+        maps: Saliency, non-negative, at the resolution of the masks.
         masks: True on the object.
 
     Returns:
-        NaN for a map without any saliency. Chance is `mask_area`.
+        Fractions in [0, 1], NaN for all-zero maps. Chance is `mask_area`.
 
     Raises:
-        BadInput: If maps and masks do not belong together, or a map is negative or not finite.
+        BadInput: If maps and masks differ in shape, a map is negative or not finite, or a mask is empty or full.
 
     Example:
         >>> maps, mask = np.array([[[3.0, 1.0]], [[0.0, 0.0]]]), np.array([[True, False]])
@@ -117,22 +119,21 @@ def pointing_game(
     tolerance_px: float = TOLERANCE_PX,
     near: Bool[np.ndarray, "n _ _"] | None = None,
 ) -> Float[np.ndarray, " n"]:
-    """Say whether each map's maximum lies on the object, or within a tolerance of it (Zhang et al., ECCV 2016).
+    """Check whether the maximum of each map lies on the object or within a tolerance of it (Zhang et al., ECCV 2016).
 
-    Where several pixels share the maximum, most of them must hit, so that no corner of the image is favoured.
+    If several pixels share the maximum, more than half of them must hit; taking the first would favour a corner.
 
     Args:
-        maps: Saliency, non-negative, at the masks' resolution.
+        maps: Saliency, non-negative, at the resolution of the masks.
         masks: True on the object.
-        tolerance_px: How far from the object still counts, in pixels of these masks; 15 is meant for 224 pixels.
-        near: The same as `within` gives, where it is known already.
+        tolerance_px: Largest distance from the object that counts as a hit, in pixels of the masks; the paper uses 15.
+        near: Result of `within` for these masks and this tolerance, if already computed.
 
     Returns:
-        1 for a hit, 0 for a miss, NaN for a map that is the same everywhere and so points nowhere. Chance is the
-        share of pixels on or near the object.
+        1 for a hit, 0 for a miss, NaN for constant maps. Chance is the share of pixels on or near the object.
 
     Raises:
-        BadInput: If maps and masks do not belong together, or a map is negative or not finite.
+        BadInput: If maps and masks differ in shape, a map is negative or not finite, or a mask is empty or full.
     """
     _check(maps, masks)
     near = within(masks, tolerance_px) if near is None else near
@@ -143,7 +144,7 @@ def pointing_game(
 
 
 def within(masks: Bool[np.ndarray, "n h w"], tolerance_px: float) -> Bool[np.ndarray, "n h w"]:
-    """Mark what lies on each object or no further from it than the tolerance, by Euclid's distance of pixels."""
+    """Dilate each mask: True for pixels on the object or within the tolerance, a Euclidean distance in pixels."""
     if tolerance_px < 1:
         return masks
     return np.stack([np.asarray(distance_transform_edt(~mask)) <= tolerance_px for mask in masks])
@@ -152,24 +153,24 @@ def within(masks: Bool[np.ndarray, "n h w"], tolerance_px: float) -> Bool[np.nda
 def intersection_over_union(
     maps: Float[np.ndarray, "n h w"], masks: Bool[np.ndarray, "n _ _"], *, quantile: float = QUANTILE
 ) -> Float[np.ndarray, " n"]:
-    """Give the overlap of each mask with the most salient pixels of its map, over their union.
+    """Compute the intersection over union of each mask with the most salient pixels of its map.
 
     Args:
-        maps: Saliency, non-negative, at the masks' resolution.
+        maps: Saliency, non-negative, at the resolution of the masks.
         masks: True on the object.
-        quantile: Pixels at or above this quantile of their map count, unless they are zero; 0.8 takes a fifth.
+        quantile: Non-zero pixels at or above this quantile of their map form the region; 0.8 takes the top 20 %.
 
     Returns:
-        In [0, 1]; NaN for a map without any saliency.
+        Fractions in [0, 1], NaN for all-zero maps.
 
     Raises:
-        BadInput: If maps and masks do not belong together, a map is negative or not finite, or the quantile is not
-            in (0, 1).
+        BadInput: If maps and masks differ in shape, a map is negative or not finite, a mask is empty or full, or the
+            quantile is not in (0, 1).
     """
     _check(maps, masks)
     if not 0 < quantile < 1:
         raise BadInput(f"expected a quantile between 0 and 1, got {quantile}; 0.8 takes the most salient fifth")
-    # an order statistic rather than an interpolated one, so that rounding cannot move the edge
+    # "higher" returns a value of the map itself; interpolation could round the threshold past it
     threshold = np.quantile(maps, quantile, axis=(1, 2), keepdims=True, method="higher")
     region = (maps >= threshold) & (maps > 0)
     shared, union = (region & masks).sum(axis=(1, 2)), (region | masks).sum(axis=(1, 2))
@@ -177,19 +178,20 @@ def intersection_over_union(
 
 
 def area_under_curve(maps: Float[np.ndarray, "n h w"], masks: Bool[np.ndarray, "n _ _"]) -> Float[np.ndarray, " n"]:
-    """Give the chance that a pixel of the object is more salient than one of the background, ties counted half.
+    """Compute the area under the ROC curve, with saliency as the score for belonging to the object.
 
-    This is the area under the receiver operating characteristic with saliency as the score for the mask's pixels.
+    This is the probability that a random pixel of the object is more salient than one of the background; ties count
+    half.
 
     Args:
-        maps: Saliency, non-negative, at the masks' resolution.
+        maps: Saliency, non-negative, at the resolution of the masks.
         masks: True on the object.
 
     Returns:
-        In [0, 1], with 0.5 for chance; NaN for a map without any saliency.
+        Fractions in [0, 1], 0.5 for chance; NaN for all-zero maps.
 
     Raises:
-        BadInput: If maps and masks do not belong together, or a map is negative or not finite.
+        BadInput: If maps and masks differ in shape, a map is negative or not finite, or a mask is empty or full.
     """
     _check(maps, masks)
     return np.array([_one_area(one, mask) if one.any() else np.nan for one, mask in zip(maps, masks, strict=True)])
@@ -198,22 +200,22 @@ def area_under_curve(maps: Float[np.ndarray, "n h w"], masks: Bool[np.ndarray, "
 def map_drift(
     maps: Float[np.ndarray, "n h w"], references: Float[np.ndarray, "n h w"], masks: Bool[np.ndarray, "n _ _"]
 ) -> Drift:
-    """Say how far a map moved when the background changed: Spearman's rank correlation with the reference map.
+    """Compute how much maps change with the background: Spearman's rank correlation with a reference map.
 
-    The object's pixels are the same in both images, so a classifier that only reads the object keeps its order of
-    pixels inside. Rank correlations of neighbouring pixels are high by themselves, above all for maps of a coarse
-    layer: compare models or regions, not single values with 0.
+    The pixels of the object are the same in both images, so a classifier that uses the object alone keeps the order of
+    pixels inside. Neighbouring pixels are correlated, especially in maps of a coarse layer: compare models or regions
+    with each other, not single values with 0.
 
     Args:
-        maps: Saliency of the changed images, at the masks' resolution.
-        references: Saliency of the same scenes as photographed.
+        maps: Saliency of the modified images, at the resolution of the masks.
+        references: Saliency of the original images of the same scenes.
         masks: True on the object.
 
     Returns:
-        In [-1, 1]; NaN where either map is the same all over the region.
+        Correlations in [-1, 1]; NaN where either map is constant over the region.
 
     Raises:
-        BadInput: If maps and masks do not belong together, or a map is negative or not finite.
+        BadInput: If maps and masks differ in shape, a map is negative or not finite, or a mask is empty or full.
     """
     _check(maps, masks)
     _check(references, masks)
@@ -224,7 +226,7 @@ def map_drift(
 
 
 def _one_area(saliency: Float[np.ndarray, "h w"], mask: Bool[np.ndarray, "h w"]) -> float:
-    """Count by sorted search, which is four times as fast as ranking all pixels."""
+    """Count pairs by sorting and binary search, which is four times as fast as ranking all pixels."""
     inside, outside = np.sort(saliency[mask]), np.sort(saliency[~mask])
     below = np.searchsorted(outside, inside, "left").sum(dtype=np.int64)
     up_to = np.searchsorted(outside, inside, "right").sum(dtype=np.int64)
@@ -232,7 +234,7 @@ def _one_area(saliency: Float[np.ndarray, "h w"], mask: Bool[np.ndarray, "h w"])
 
 
 def _rank_correlation(first: Float[np.ndarray, " p"], second: Float[np.ndarray, " p"]) -> float:
-    """Correlate ranks; scipy's spearmanr would warn of constant input and spend its time on a p-value."""
+    """Correlate ranks; scipy's spearmanr would warn about constant input and also compute a p-value."""
     ranks = [rankdata(values) - (values.size + 1) / 2 for values in (first, second)]
     squares = [float(rank @ rank) for rank in ranks]
     if not all(squares):
@@ -241,25 +243,20 @@ def _rank_correlation(first: Float[np.ndarray, " p"], second: Float[np.ndarray, 
 
 
 def _check(maps: Float[np.ndarray, "n h w"], masks: Bool[np.ndarray, "n _ _"]) -> None:
-    """Refuse maps that cannot be scored, naming the first."""
+    """Raise for maps that cannot be scored, naming the first one."""
     if not len(maps):
         raise BadInput("expected at least one map, got none; check the selection")
     if maps.shape != masks.shape:
         raise BadInput(
-            f"expected maps of the masks' shape {masks.shape}, got {maps.shape}; bring maps of a layer to the "
-            "images' size with bglab.saliency.upsample"
+            f"expected maps of the masks' shape {masks.shape}, got {maps.shape}; resize maps of a layer "
+            "with bglab.saliency.upsample"
         )
     count = masks.sum(axis=(1, 2))
     problems = (
-        (
-            ~np.isfinite(maps).all(axis=(1, 2)),
-            "finite saliency",
-            "a value that is not",
-            "see whether it overflows",
-        ),
-        ((maps < 0).any(axis=(1, 2)), "saliency of 0 or more", "a negative value", "take its positive part"),
-        ((count == 0) | (count == masks[0].size), "a mask of a part of its image", "all or nothing", "leave it out"),
+        (~np.isfinite(maps).all(axis=(1, 2)), "finite saliency", "NaN or infinity", "check for overflow"),
+        ((maps < 0).any(axis=(1, 2)), "non-negative saliency", "a negative value", "take its positive part"),
+        ((count == 0) | (count == masks[0].size), "a mask of a part of the image", "all or nothing", "leave it out"),
     )
-    for bad, expected, came, remedy in problems:
+    for bad, expected, got, remedy in problems:
         if bad.any():
-            raise BadInput(f"expected {expected}, got {came} in row {int(np.flatnonzero(bad)[0])}; {remedy}")
+            raise BadInput(f"expected {expected}, got {got} in row {int(np.flatnonzero(bad)[0])}; {remedy}")

@@ -1,9 +1,9 @@
-"""Every number the two papers print, with its place: what a reproduction is held against.
+"""Every number printed in the two papers, with the table, figure or section that prints it.
 
-``nos`` is Noise or Signal (2006.09994; numbers follow version 1, the only one with an appendix), ``tbc`` is Time for
-a Background Check (2006.14077). Places carry the same identifiers as the artefacts that reproduce them. The grids
-below are percent, as printed; the table that comes out holds fractions. Where a paper contradicts itself the number
-is kept as printed and the note says so.
+``nos`` is Noise or Signal (arXiv 2006.09994; numbers follow version 1, the only one with an appendix), ``tbc`` is Time
+for a Background Check (arXiv 2006.14077). Places have the same identifiers as the artefacts that reproduce them. The
+grids below are percent, as printed; the resulting table holds fractions. Where a paper contradicts itself, the number
+is stored as printed and the note says so.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ class Published(NamedTuple):
     Attributes:
         paper: ``nos`` or ``tbc``.
         place: Identifier of the table, figure or other place, e.g. ``nos-table-5``.
-        quantity: What it is: ``accuracy``, ``background_gap``, ``fooling_rate``, …
-        model: The model, as the paper prints it.
-        train: The data set the model was trained on.
-        test: The data set or variant it was tested on.
-        label: The class, where the number belongs to one.
-        value: A fraction in [0, 1], a count, or a setting of an experiment.
-        unit: Which of the three.
-        note: What to know before comparing.
+        quantity: What is measured: ``accuracy``, ``background_gap``, ``fooling_rate_total``, …
+        value: A fraction in [0, 1], a count, or a setting of an experiment, depending on ``unit``.
+        model: Model, as the paper names it.
+        train: Data set that the model was trained on.
+        test: Data set or variant that it was tested on.
+        label: Class, for numbers of a single class.
+        unit: ``fraction``, ``count`` or ``setting``.
+        note: Caveat for comparisons with the number.
     """
 
     paper: str
@@ -72,7 +72,7 @@ original         48.77      53.58      73.80 42.22     32.94     40.54   63.23  
 in9l             71.21      75.60      89.90 55.78     34.02     43.60   84.12    96.32 94.61
 """
 
-# class: share of other-class foregrounds that any background of the class fools, then its five strongest backgrounds
+# class, share of foregrounds of other classes that any of its backgrounds fools, rates of the five strongest ones
 _ADVERSARIAL = """
            total     1     2     3     4     5
 dog        61.77    21    20    19    18    17
@@ -114,14 +114,14 @@ SWSL-ResNeXt50-32x4d          84.6     3.75
 WSL-ResNeXt101-32x48d         87.4     5.88
 """
 
-# what stands in sentences, captions and on the leaderboard: percent, counts, and settings of the experiments
+# numbers in sentences, captions and on the leaderboard: percent, counts, and settings of experiments
 _SINGLE = """
 place | quantity | value | unit | model | train | test | note
 nos-text | vulnerable | 87.5 | % | ResNet-50 | in9l | only_bg_t | version 1
 nos-text | vulnerable | 88 | % | ResNet-50 | in9l | only_bg_t | the ICLR abstract, rounded
 nos-text | accuracy_gain | 17.3 | % | ResNet-50 | mixed_rand | mixed_rand | Table 5 contradicts: 17.95 points
 nos-text | accuracy_gain | 22.3 | % | ResNet-50 | mixed_rand | mixed_next | 22.32 points in Table 5
-nos-text | accuracy_spread | 3.8 | % | ResNet-50 | mixed_rand | | at most, over the five sets of Figure 5
+nos-text | accuracy_spread | 3.8 | % | ResNet-50 | mixed_rand | | at most, over the five test sets of Figure 5
 nos-text | accuracy | 23 | % | ResNet-50 | only_fg | only_bg_b, only_bg_t | about; 23.58 and 22.59 in Table 5
 nos-text | accuracy | 15 | % | ResNet-50 | mixed_rand | only_bg_b, only_bg_t | about; 15.33 and 14.62 in Table 5
 nos-text | shape_gain | 13 | % | ResNet-50 | in9l | no_fg, only_bg_b | about; Table 5 contradicts: 21.76 points
@@ -132,27 +132,27 @@ nos-text | background_gap_low | 6 | % | all of Table 2 | imagenet | | range over
 nos-text | background_gap_high | 14 | % | all of Table 2 | imagenet | | range over five models
 nos-text | background_gap_low | 13 | % | all of Table 2 | in9l | | range over five models
 nos-text | background_gap_high | 22 | % | all of Table 2 | in9l | | range over five models
-nos-text | pictures | 45405 | count | | | train | IN-9; 5045 a class
-nos-text | pictures | 4050 | count | | | val | IN-9; 450 a class
+nos-text | pictures | 45405 | count | | | train | IN-9; 5045 per class
+nos-text | pictures | 4050 | count | | | val | IN-9; 450 per class
 nos-text | pictures | 180000 | count | | in9l | | about; ICLR version
 nos-text | pictures_per_class | 5045 | count | | | train | IN-9
 nos-text | pictures_per_class | 450 | count | | | val | IN-9
-nos-text | size_ratio | 4 | setting | | in9l | | about; IN-9L has so many times the images of IN-9
+nos-text | size_ratio | 4 | setting | | in9l | | about; number of images in IN-9L over that in IN-9
 nos-text | classes | 144 | count | | in9lb | | 16 ImageNet classes in each of the nine
-nos-text | subclasses | 16 | count | | in9lb | | of each class
-nos-text | box_area_limit | 90 | % | | | only_bg_t | a larger box drops the image from background-only sets
-nos-text | box_loss_limit | 50 | % | | | only_fg | a crop that loses so much of the box drops the image
+nos-text | subclasses | 16 | count | | in9lb | | in each of the nine classes
+nos-text | box_area_limit | 90 | % | | | only_bg_t | images with larger boxes are excluded from background-only sets
+nos-text | box_loss_limit | 50 | % | | | only_fg | images whose crop loses this much of the box are excluded
 nos-recipe | epochs | 200 | setting | ResNet-50 | | | all trainings
 nos-recipe | batch_size | 256 | setting | ResNet-50 | | | all trainings
 nos-recipe | learning_rate | 0.1 | setting | ResNet-50 | | | Figure 11 differs
 nos-recipe | learning_rate | 0.01 | setting | ResNet-50 | | | all sizes of Figure 11
-nos-recipe | epochs_between_drops | 50 | setting | ResNet-50 | | | of the learning rate; the factor is not printed
+nos-recipe | epochs_between_drops | 50 | setting | ResNet-50 | | | drops of the learning rate; the factor is not printed
 nos-recipe | momentum | 0.9 | setting | ResNet-50 | | | all trainings
 nos-recipe | weight_decay | 0.0001 | setting | ResNet-50 | | | all trainings
 nos-figure-7 | bg_required + bg_fg_required | 35 | % | ResNet-50 | original | | about
 nos-figure-7 | bg_fools | 3 | % | ResNet-50 | original | | about; appendix H
 nos-figure-10 | background_gap | 13.3 | % | ResNet-50 | in9lb | | the finest labels, 144 classes
-nos-figure-10 | background_gap_reduction | 2.3 | % | ResNet-50 | in9lb | | 144 classes against nine
+nos-figure-10 | background_gap_reduction | 2.3 | % | ResNet-50 | in9lb | | 144 classes compared with nine
 nos-challenge | challenge_accuracy | 22.3 | % | ResNet-50 | imagenet | only_bg_t | torchvision's first weights
 nos-challenge | accuracy | 95.6 | % | ResNet-50 | imagenet | original | torchvision's first weights
 nos-challenge | challenge_accuracy | 12.0 | % | ResNet-50 | in9l | only_bg_t | so 88 % vulnerable
@@ -166,13 +166,13 @@ tbc-text | accuracy | 85 | % | ResNet-18 | caltech101 | on_white | mean of three
 tbc-text | accuracy | 74 | % | ResNet-18 | caltech101 | on_texture | mean of three runs
 tbc-text | pictures | 31801 | count | | | val | ImageNet; boxes of 5 % to 70 % of the area
 tbc-text | pictures | 50000 | count | | | | ImageNet's validation set, before boxes are chosen by area
-tbc-text | area_low | 5 | % | | | | share of the image that the box must cover
-tbc-text | area_high | 70 | % | | | | share of the image that the box may cover
-tbc-text | runs | 3 | count | ResNet-18 | caltech101 | | averaged
+tbc-text | area_low | 5 | % | | | | least share of the image that a box covers
+tbc-text | area_high | 70 | % | | | | largest share of the image that a box covers
+tbc-text | runs | 3 | count | ResNet-18 | caltech101 | | number of runs averaged
 tbc-text | models | 32 | count | | imagenet | | Figures 2, 4 and 5; the full list is not printed
 """
 
-# Figures 1 and 14-21: what ResNet-50 trained on IN-9L says to one image of each class in all eight versions
+# Figures 1 and 14-21: predictions of ResNet-50 trained on IN-9L for one image per class in all eight variants
 _PREDICTIONS = """
            original   only_bg_b  only_bg_t  no_fg   only_fg    mixed_same mixed_rand mixed_next
 insect     insect     bird       insect     bird    instrument insect     insect     instrument
@@ -187,22 +187,22 @@ fish       fish       insect     fish       dog     fish       fish       fish  
 """
 
 _UNITS: dict[str, Unit] = {"%": "fraction", "count": "count", "setting": "setting"}
-_STARS = {"": "imagenet", "*": "in9l", "**": "mixed_rand"}  # what the model was trained on
+_STARS = {"": "imagenet", "*": "in9l", "**": "mixed_rand"}  # data set that the model was trained on
 _TABLE_4 = {"dog": 116, "bird": 52, "vehicle": 42, "reptile": 36, "carnivore": 35, "insect": 27, "instrument": 26,
             "primate": 20, "fish": 16}  # fmt: skip
 
 
 def published(place: str | None = None) -> pd.DataFrame:
-    """Give what the papers print, one row a number.
+    """Load the numbers printed in the papers as a table with one row per number.
 
     Args:
-        place: Only this place, e.g. ``nos-table-2``; None gives everything.
+        place: Identifier of a table, figure or section, e.g. ``nos-table-2``; None loads all numbers.
 
     Returns:
-        The columns of `Published`; numbers are fractions unless ``unit`` says otherwise.
+        The columns of `Published`; values are fractions in [0, 1] unless ``unit`` says otherwise.
 
     Raises:
-        UnknownName: If nothing is printed there.
+        UnknownName: If no number has this place.
 
     Example:
         >>> table = published("nos-table-5")
@@ -219,17 +219,18 @@ def published(place: str | None = None) -> pd.DataFrame:
 
 
 def published_predictions() -> pd.DataFrame:
-    """Give the answers printed under the images of Noise or Signal, Figures 1 and 14-21.
+    """Load the predictions printed below the images of Noise or Signal, Figures 1 and 14-21.
 
     Returns:
-        Columns ``[label, variant, prediction]``, class names: one image of each class in eight versions.
+        72 rows, one image per class in eight variants: ``[label, variant, prediction]``, all strings; ``label`` and
+        ``prediction`` are class names.
     """
     return pd.DataFrame(list(_cells(_PREDICTIONS)), columns=["label", "variant", "prediction"])
 
 
 @functools.cache
 def _everything() -> tuple[Published, ...]:
-    """Read all grids."""
+    """Parse all grids."""
     return (*_table_2(), *_table_4(), *_table_5(), *_fooling(), *_bars(), *_readme(), *_tbc_table_1(), *_singles())
 
 
@@ -251,8 +252,8 @@ def _table_5() -> Iterator[Published]:
 
 
 def _fooling() -> Iterator[Published]:
-    """Adversarial backgrounds: Figure 3 shows the insects, Figures 22-29 the other classes."""
-    notes = {"total": "by any background of the class; k of 3600 foregrounds, cut to two decimals of a percent"}
+    """Parse the fooling rates of adversarial backgrounds: insects in Figure 3, other classes in Figures 22-29."""
+    notes = {"total": "by any background of the class; k of 3600 foregrounds, truncated to two decimals of a percent"}
     for label, column, text in _cells(_ADVERSARIAL):
         place = "nos-figure-3" if label == "insect" else "nos-figures-22-29"
         yield Published(
@@ -262,7 +263,7 @@ def _fooling() -> Iterator[Published]:
 
 
 def _bars() -> Iterator[Published]:
-    """Bars of Figures 2, 5 and 12; their heights are printed in Tables 2 and 5."""
+    """Parse the bars of Figures 2, 5 and 12, whose heights are printed in Tables 2 and 5."""
     height = {(train, test): text for train, test, text in _cells(_TABLE_5)}
     backgrounds, tests = ("only_bg_b", "only_bg_t", "no_fg"), ("mixed_next", "mixed_rand", "mixed_same", "only_fg")
     bars = [("nos-figure-2", train, test) for train in backgrounds for test in (train, "original")]
@@ -274,10 +275,10 @@ def _bars() -> Iterator[Published]:
 
 
 def _readme() -> Iterator[Published]:
-    """The repository's own table, measured with other weights than the paper's."""
+    """Parse the table of the code release's README, measured with other weights than the paper's."""
     notes = {
         "ResNet-50": "torchvision's first weights (76.1 % top-1); Table 2 used others (77.6 %) and differs",
-        "ResNet-50**": "mixed_same and mixed_rand are exchanged against Table 5, where the gap is -0.20",
+        "ResNet-50**": "mixed_same and mixed_rand are swapped compared with Table 5, where the gap is -0.20",
     }
     for name, test, text in _cells(_README):
         model, train = _starred(name)
@@ -285,13 +286,13 @@ def _readme() -> Iterator[Published]:
 
 
 def _tbc_table_1() -> Iterator[Published]:
-    odd = "on 31,801 images; not monotone: 3.78 at 83.6 stands before 3.75 at 84.6"
+    odd = "on 31,801 images; not monotone: 3.78 at 83.6, but 3.75 at 84.6"
     for name, test, text in _cells(_TBC_TABLE_1):
         note = odd if text in {"3.78", "3.75"} else "on 31,801 images"
         yield _score("tbc-table-1", test, text, model=name, train="imagenet", note=note)
     names = dict.fromkeys(name for name, _, _ in _cells(_TBC_TABLE_1))
     for ticks, name in enumerate(names, start=1):
-        note = "of seven images; the ticks are nested"
+        note = "out of seven images; the ticks are nested"
         yield Published("tbc", "tbc-table-1", "ticks", ticks, name, "imagenet", "white_fg", unit="count", note=note)
 
 
@@ -299,25 +300,24 @@ def _singles() -> Iterator[Published]:
     for line in _SINGLE.strip().splitlines()[1:]:
         place, quantity, value, unit, model, train, test, note = (part.strip() for part in line.split("|"))
         number = _fraction(value) if unit == "%" else float(value)
-        written = _UNITS[unit]
-        yield Published(place[:3], place, quantity, number, model, train, test, unit=written, note=note)
+        yield Published(place[:3], place, quantity, number, model, train, test, unit=_UNITS[unit], note=note)
 
 
 def _score(place: str, test: str, text: str, *, model: str, train: str, note: str = "") -> Published:
-    """Make a row out of a cell whose column names a test set or the background gap."""
+    """Convert a cell, whose column names a test set or the background gap."""
     gap = test == "background_gap"
     quantity = test if gap else "accuracy"
     return Published(place[:3], place, quantity, _fraction(text), model, train, "" if gap else test, note=note)
 
 
 def _starred(name: str) -> tuple[str, str]:
-    """Split a printed name into the model and what its stars say it was trained on."""
+    """Split a printed name into the model and the data set that its stars stand for."""
     model = name.rstrip("*")
     return model, _STARS[name.removeprefix(model)]
 
 
 def _cells(grid: str) -> Iterator[tuple[str, str, str]]:
-    """Walk a grid: name of the row, name of the column, text of the cell."""
+    """Yield row name, column name and text of each cell."""
     header, *lines = (line.split() for line in grid.strip().splitlines())
     for name, *values in lines:
         for column, text in zip(header, values, strict=True):
@@ -325,5 +325,5 @@ def _cells(grid: str) -> Iterator[tuple[str, str, str]]:
 
 
 def _fraction(text: str) -> float:
-    # rounded, so that 78.07 gives 0.7807 and not 0.7806999…
+    # round, so that 78.07 becomes 0.7807 and not 0.7806999…
     return round(float(text) / 100, 6)

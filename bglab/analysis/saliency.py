@@ -1,15 +1,15 @@
-"""Turn saliency rows into small tables: share on the object and its like, models compared, who gets fooled.
+"""Summarise saliency tables: localisation metrics, comparisons of models, and saliency of fooled scenes.
 
-The rows come from `bglab.saliency.saliency_table`: one an image, model and variant. Means carry 95 % bootstrap
-intervals over scenes (seeded, percentile), which are paired wherever the same scenes are seen twice. Scenes whose
-measure is undefined are left out and counted.
+Saliency tables come from `bglab.saliency_table`, with one row per image, model and variant. Means have seeded 95 %
+percentile bootstrap intervals over scenes, paired wherever the same scenes are compared. Scenes with an undefined
+metric (an all-zero map) are left out and counted.
 """
 
 from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -17,42 +17,43 @@ from jaxtyping import Bool, Float
 from scipy.stats import mannwhitneyu
 from statsmodels.discrete.discrete_model import Logit
 
+from bglab.analysis._grouping import iterate_groups, known_columns
 from bglab.analysis.intervals import bootstrap, bootstrap_mean_interval, share_interval
 from bglab.analysis.localisation import MEASURES
-from bglab.catalogue import unknown_name
-from bglab.errors import BadInput, UnknownName
+from bglab.errors import BadInput
 
-#: What tells runs apart that must not be averaged together.
+#: Columns that identify a run; rows of different runs must not be averaged.
 RUN = ("model", "dataset", "variant", "method", "target_rule")
 
 _DRIFTS = ("drift_inside", "drift_outside")
 _RATIOS = ("odds_ratio", "odds_ratio_adjusted")
-#: The step of an odds ratio: ten points of share.
+#: Unit of an odds ratio: ten percentage points of share.
 _STEP = 0.1
-#: Scenes of either kind that a regression needs for each predictor; with fewer its answer is mostly accident.
+#: Scenes of either outcome per predictor that a logistic regression needs; fewer give unstable estimates.
 _EVENTS = 5
 
 
 def localisation_summary(rows: pd.DataFrame, *, by: str | Sequence[str] = RUN) -> pd.DataFrame:
-    """Average every measure over the scenes, beside what a map that knows nothing would score.
+    """Average each localisation metric over scenes and report it with its chance level.
 
     Args:
-        rows: From `bglab.saliency.saliency_table`.
-        by: Columns to group by; groups keep the order of their first appearance.
+        rows: Saliency table from `bglab.saliency_table`.
+        by: Columns to group by; groups keep the order of first appearance.
 
     Returns:
-        Columns ``[*by, n, undefined]``, then each measure with ``_low`` and ``_high`` and, for those of
-        `localisation.MEASURES`, ``_chance``; ``undefined`` counts maps without any saliency, which are no part of
-        any mean. Fractions; drifts are rank correlations.
+        One row per group: ``[*by, n, undefined]``, then the mean of each metric with ``_low`` and ``_high`` and, for
+        the metrics of `MEASURES`, ``_chance``. ``undefined`` counts all-zero maps, which enter no mean. Means are
+        fractions in [0, 1], those of drifts rank correlations in [-1, 1]. Intervals are bootstrapped, except for
+        ``pointing``, a share of hits, which has Wilson's.
 
     Raises:
         BadInput: If the table is empty or lacks a column.
         UnknownName: If a column of ``by`` does not exist.
     """
-    columns = _known(rows, by)
+    columns = known_columns(rows, by)
     _require(rows, [*MEASURES, "mask_area"])
     table = []
-    for key, group in _groups(rows, columns):
+    for key, group in iterate_groups(rows, columns):
         entry = dict(zip(columns, key, strict=True)) | {"n": len(group), "undefined": _undefined(group)}
         for measure in (*MEASURES, *(name for name in _DRIFTS if name in group)):
             entry |= _mean(group, measure)
@@ -67,26 +68,27 @@ def compare_localisation(
     measure: str = "share_on_object",
     by: str | Sequence[str] = ("dataset", "variant", "method", "target_rule"),
 ) -> pd.DataFrame:
-    """Compare models (or variants) on the same scenes: the mean difference with its paired interval.
+    """Compare models (or variants) on the same scenes by the paired difference of a localisation metric.
 
     Args:
-        rows: From `bglab.saliency.saliency_table`.
-        between: The column whose entries are compared, two by two.
-        measure: What is compared.
+        rows: Saliency table from `bglab.saliency_table`.
+        between: Column whose values are compared, every value with every other.
+        measure: Metric to compare.
         by: Columns to group by, without ``between``.
 
     Returns:
-        Columns ``[*by, <between>_a, <between>_b, n, left_out, a, b, difference, difference_low, difference_high]``:
-        scenes with the measure in both, scenes without, means, and the mean of a minus b.
+        One row per group and pair: ``[*by, <between>_a, <between>_b, n, left_out, a, b, difference, difference_low,
+        difference_high]``. ``n`` scenes have the metric under both, ``left_out`` do not; ``a`` and ``b`` are means and
+        ``difference`` is a minus b with its paired 95 % bootstrap interval.
 
     Raises:
-        BadInput: If fewer than two are to be compared, a scene occurs twice, or the table lacks a column.
+        BadInput: If there are fewer than two values to compare, or a scene occurs twice.
         UnknownName: If a column does not exist.
     """
-    columns = _known(rows, by)
-    _known(rows, [between, measure])
+    columns = known_columns(rows, by)
+    known_columns(rows, [between, measure])
     table = []
-    for key, group in _groups(rows, columns):
+    for key, group in iterate_groups(rows, columns):
         wide = _wide(group, between, measure)
         for first, second in itertools.combinations(wide.columns, 2):
             values = np.asarray(wide[[first, second]], dtype=np.float64)
@@ -95,7 +97,7 @@ def compare_localisation(
             spread = bootstrap_mean_interval(a - b)
             table.append((*key, first, second, len(a), len(wide) - len(a), *means, means[0] - means[1], *spread))
     if not table:
-        raise BadInput(f"expected two or more entries of '{between}' to compare, got one; make rows of another")
+        raise BadInput(f"expected two or more values of '{between}' to compare, got one; compute saliency for another")
     names = [f"{between}_a", f"{between}_b", "n", "left_out", "a", "b"]
     return pd.DataFrame(table, columns=[*columns, *names, "difference", "difference_low", "difference_high"])
 
@@ -107,34 +109,36 @@ def fooled_by_share(
     swapped: str = "mixed_rand",
     by: str | Sequence[str] = ("model", "dataset", "method", "target_rule"),
 ) -> pd.DataFrame:
-    """Ask whether classifiers that look past the object are the ones a new background fools, scene by scene.
+    """Test whether scenes with less saliency on the object are more often fooled by a new background.
 
-    Of the scenes that are right as photographed, those that turn wrong on another background are fooled. The table
-    compares the share of saliency on the object *as photographed* between fooled and kept scenes. Small objects have
-    less saliency on them and are fooled more easily, so the odds ratio is also given at equal mask area.
+    Among the scenes classified correctly on ``seen``, those misclassified on ``swapped`` are fooled. The table compares
+    the share of saliency on the object, measured on ``seen``, between fooled scenes and those that stay correct. Small
+    objects receive less saliency and are fooled more easily, so the odds ratio is also adjusted for mask area.
 
     Args:
-        rows: From `bglab.saliency.saliency_table`, with both variants.
-        seen: The variant whose maps are read.
-        swapped: The variant whose answers are read.
+        rows: Saliency table with both variants, from `bglab.saliency_table`.
+        seen: Variant whose saliency is used.
+        swapped: Variant whose predictions are used.
         by: Columns to group by, without ``variant``.
 
     Returns:
-        Columns ``[*by, swapped, n, fooled, share_kept, share_fooled, difference, difference_low, difference_high, p,
-        odds_ratio, …_low, …_high, odds_ratio_adjusted, …_low, …_high]``: ``n`` scenes right as photographed with a
-        map; mean shares, kept minus fooled with its bootstrap interval; the two-sided p-value of Mann and Whitney;
-        and the odds of being fooled for each ten points *less* on the object (logistic regression, Wald interval),
-        alone and beside the mask's area. NaN where nothing or everything is fooled; odds also where there are
-        fewer than five scenes of either kind for each predictor, or no finite answer.
+        One row per group: ``[*by, swapped, n, fooled, share_kept, share_fooled, difference, difference_low,
+        difference_high, p, odds_ratio, odds_ratio_low, odds_ratio_high, odds_ratio_adjusted, odds_ratio_adjusted_low,
+        odds_ratio_adjusted_high]``. ``n`` scenes are correct on ``seen`` and have a non-zero map. ``share_kept``
+        (scenes that stay correct) and ``share_fooled`` are mean shares in [0, 1]; their difference has a 95 % bootstrap
+        interval and ``p`` is from the two-sided Mann-Whitney U test. Odds ratios are the factor in the odds of being
+        fooled per 0.1 *less* on the object, from a logistic regression with Wald's 95 % interval, without and with mask
+        area as a covariate. NaN if no scene or every scene is fooled; odds ratios also with fewer than five scenes of
+        either outcome per predictor, or without a finite estimate.
 
     Raises:
         BadInput: If a variant is missing, a scene occurs twice, or the table lacks a column.
         UnknownName: If a column of ``by`` does not exist.
     """
-    columns = _known(rows, by)
+    columns = known_columns(rows, by)
     table = []
-    for key, group in _groups(rows, columns):
-        scenes = judged_scenes(group, seen=seen, swapped=swapped)
+    for key, group in iterate_groups(rows, columns):
+        scenes = _scene_outcomes(group, seen=seen, swapped=swapped)
         fooled = scenes["fooled"].to_numpy(bool)
         share, area = _floats(scenes, "share_on_object"), _floats(scenes, "mask_area")
         entry = dict(zip(columns, key, strict=True))
@@ -143,32 +147,32 @@ def fooled_by_share(
     return pd.DataFrame(table)
 
 
-def judged_scenes(rows: pd.DataFrame, *, seen: str, swapped: str) -> pd.DataFrame:
-    """List the scenes that are right as photographed and have a map, and whether the new background fools them.
+def _scene_outcomes(rows: pd.DataFrame, *, seen: str, swapped: str) -> pd.DataFrame:
+    """List the scenes that are correct on ``seen`` and have a non-zero map, and whether ``swapped`` fools them.
 
     Args:
-        rows: Of one model, data set, method and target rule.
-        seen: The variant whose maps are read.
-        swapped: The variant whose answers are read.
+        rows: Saliency rows of one model, data set, method and target rule.
+        seen: Variant whose saliency is used.
+        swapped: Variant whose predictions are used.
 
     Returns:
-        Columns ``scene, share_on_object, mask_area, fooled``.
+        One row per scene: ``[scene, share_on_object, mask_area, fooled]``.
 
     Raises:
         BadInput: If a variant is missing, a scene occurs twice, or the table lacks a column.
     """
     _require(rows, ["variant", "scene", "label", "prediction", "share_on_object", "mask_area"])
-    right = rows["label"] == rows["prediction"]
+    correct = rows["label"] == rows["prediction"]
     sides = []
     for variant in (seen, swapped):
-        side = rows.assign(right=right).loc[rows["variant"] == variant].set_index("scene")
+        side = rows.assign(correct=correct).loc[rows["variant"] == variant].set_index("scene")
         if side.empty:
             known = ", ".join(dict.fromkeys(rows["variant"].astype(str)))
             raise BadInput(f"expected saliency rows of '{variant}', got only {known}; run bglab saliency on it first")
-        _refuse_twice(side.index, variant)
+        _require_unique(side.index, variant)
         sides.append(side)
-    both = sides[0].join(sides[1]["right"].rename("kept"), how="inner")
-    both = both.loc[both["right"] & both["share_on_object"].notna()]
+    both = sides[0].join(sides[1]["correct"].rename("kept"), how="inner")
+    both = both.loc[both["correct"] & both["share_on_object"].notna()]
     both = both.assign(fooled=~both["kept"].astype(bool)).reset_index()
     return both[["scene", "share_on_object", "mask_area", "fooled"]]
 
@@ -176,24 +180,25 @@ def judged_scenes(rows: pd.DataFrame, *, seen: str, swapped: str) -> pd.DataFram
 def fooled_by_bin(
     rows: pd.DataFrame, *, seen: str = "original", swapped: str = "mixed_rand", bins: int = 4
 ) -> pd.DataFrame:
-    """Give the share of fooled scenes among those that look least at the object, a little more, and so on.
+    """Compute the share of fooled scenes in bins of the share of saliency on the object.
 
     Args:
-        rows: Of one model, data set, method and target rule.
-        seen: The variant whose maps are read.
-        swapped: The variant whose answers are read.
-        bins: Groups of as nearly as possible equal size; scenes of equal share stay together.
+        rows: Saliency rows of one model, data set, method and target rule.
+        seen: Variant whose saliency is used.
+        swapped: Variant whose predictions are used.
+        bins: Number of quantile bins; scenes of equal share are never split, so that there may be fewer.
 
     Returns:
-        One row a group: ``swapped``, ``share_on_object`` (mean), ``share_from``, ``share_to``, ``n``, ``fooled`` with
-        Wilson's ``_low`` and ``_high``.
+        One row per bin, by rising share: ``[swapped, share_on_object, share_from, share_to, n, fooled, fooled_low,
+        fooled_high]``. ``share_on_object`` is the mean of the bin, the next two its range; ``fooled`` is a fraction in
+        [0, 1] with Wilson's 95 % interval.
 
     Raises:
-        BadInput: If a variant is missing or no scene is right as photographed.
+        BadInput: If a variant is missing, or no scene is correct on ``seen``.
     """
-    scenes = judged_scenes(rows, seen=seen, swapped=swapped)
+    scenes = _scene_outcomes(rows, seen=seen, swapped=swapped)
     if scenes.empty:
-        raise BadInput(f"expected scenes that are right on '{seen}' and have a map, got none; take more scenes")
+        raise BadInput(f"expected scenes that are correct on '{seen}' with a non-zero map, got none; add scenes")
     group = pd.qcut(scenes["share_on_object"], min(bins, len(scenes)), labels=False, duplicates="drop")
     groups = scenes.groupby(np.asarray(group))
     table = groups["share_on_object"].agg(share_on_object="mean", share_from="min", share_to="max", n="size")
@@ -207,7 +212,7 @@ def fooled_by_bin(
 def _mean(group: pd.DataFrame, measure: str) -> dict[str, float]:
     values = _floats(group, measure)
     values = values[~np.isnan(values)]
-    if measure == "pointing":  # a share of hits; Wilson's interval stays open where all hit
+    if measure == "pointing":  # a share of hits, where Wilson's interval keeps a width even if all hit
         limits = share_interval(np.array([round(values.sum())]), np.array([len(values)]))
         low, high = float(limits[0][0]), float(limits[1][0])
     else:
@@ -229,23 +234,23 @@ def _undefined(group: pd.DataFrame) -> int:
 
 
 def _wide(group: pd.DataFrame, between: str, measure: str) -> pd.DataFrame:
-    """Lay the measure of all entries side by side, one row a scene."""
+    """Pivot a metric to one row per scene and one column per value of ``between``."""
     sides = []
     for name, side in group.groupby(between, sort=False):
-        _refuse_twice(pd.Index(side["scene"]), str(name))
+        _require_unique(pd.Index(side["scene"]), str(name))
         sides.append(pd.Series(side[measure].to_numpy(float), index=side["scene"].to_numpy(), name=name))
     return pd.concat(sides, axis=1, sort=True)
 
 
 def _share_of_fooled(share: Float[np.ndarray, " n"], fooled: Bool[np.ndarray, " n"]) -> dict[str, float]:
     names = ("share_kept", "share_fooled", "difference", "difference_low", "difference_high", "p")
-    kept, caught = share[~fooled], share[fooled]
-    means = [float(part.mean()) if len(part) else np.nan for part in (kept, caught)]
-    if not len(kept) or not len(caught):
+    kept, lost = share[~fooled], share[fooled]
+    means = [float(part.mean()) if len(part) else np.nan for part in (kept, lost)]
+    if not len(kept) or not len(lost):
         return dict(zip(names, [*means, np.nan, np.nan, np.nan, np.nan], strict=True))
-    sign = np.where(fooled, -1.0, 1.0)  # weights add up to 1 in each group, so this is kept minus fooled
+    sign = np.where(fooled, -1.0, 1.0)  # weights sum to 1 in each group, so this is kept minus fooled
     low, high = bootstrap(lambda weights: (weights @ (sign * share))[:, None], fooled)
-    p = float(mannwhitneyu(kept, caught).pvalue)
+    p = float(mannwhitneyu(kept, lost).pvalue)
     return dict(zip(names, [*means, means[0] - means[1], float(low[0]), float(high[0]), p], strict=True))
 
 
@@ -254,45 +259,29 @@ def _odds(
 ) -> dict[str, float]:
     less = (1 - share) / _STEP
     alone = _odds_ratio(np.column_stack([less, np.ones_like(less)]), fooled)
-    beside = _odds_ratio(np.column_stack([less, np.ones_like(less), area / _STEP]), fooled)
+    adjusted = _odds_ratio(np.column_stack([less, np.ones_like(less), area / _STEP]), fooled)
     entry = {}
-    for name, ratio in zip(_RATIOS, (alone, beside), strict=True):
+    for name, ratio in zip(_RATIOS, (alone, adjusted), strict=True):
         entry |= dict(zip((name, f"{name}_low", f"{name}_high"), ratio, strict=True))
     return entry
 
 
 def _odds_ratio(predictors: Float[np.ndarray, "n k"], fooled: Bool[np.ndarray, " n"]) -> tuple[float, float, float]:
-    """Fit a logistic regression; give the first predictor's odds ratio with Wald's limits, NaN if there is none."""
-    nothing = (np.nan, np.nan, np.nan)
+    """Fit a logistic regression; return the first predictor's odds ratio with Wald's limits, NaN if undefined."""
+    undefined = (np.nan, np.nan, np.nan)
     enough = min(fooled.sum(), (~fooled).sum()) >= _EVENTS * (predictors.shape[1] - 1)
     if not enough or np.linalg.matrix_rank(predictors) < predictors.shape[1]:
-        return nothing
+        return undefined
     try:
-        # separated classes and steps without end come as warnings of many kinds
+        # separation and divergence are reported by several kinds of warnings
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("error")
             fitted = Logit(fooled.astype(float), predictors).fit(disp=0)
             low, high = fitted.conf_int()[0]
     except (Warning, np.linalg.LinAlgError, ValueError):
-        return nothing
+        return undefined
     value, low, high = (float(np.exp(x)) if x < np.log(1e6) else np.nan for x in (fitted.params[0], low, high))
     return value, low, high
-
-
-def _groups(rows: pd.DataFrame, columns: list[str]) -> Iterator[tuple[tuple[object, ...], pd.DataFrame]]:
-    if not columns:
-        yield (), rows
-        return
-    for key, group in rows.groupby(columns, sort=False, observed=True, dropna=False):
-        yield key if isinstance(key, tuple) else (key,), group
-
-
-def _known(rows: pd.DataFrame, by: str | Sequence[str]) -> list[str]:
-    columns = [by] if isinstance(by, str) else list(by)
-    for column in columns:
-        if column not in rows.columns:
-            raise UnknownName(unknown_name("column", column, [str(c) for c in rows.columns]))
-    return columns
 
 
 def _require(rows: pd.DataFrame, columns: Sequence[str]) -> None:
@@ -302,9 +291,9 @@ def _require(rows: pd.DataFrame, columns: Sequence[str]) -> None:
         raise BadInput(f"expected a saliency table, got {what}; make it with bglab.saliency_table or bglab saliency")
 
 
-def _refuse_twice(scenes: pd.Index, where: str) -> None:
+def _require_unique(scenes: pd.Index, name: str) -> None:
     if not scenes.is_unique:
         raise BadInput(
-            f"expected each scene once in '{where}', got {scenes[scenes.duplicated()][0]} twice; "
+            f"expected each scene once in '{name}', got {scenes[scenes.duplicated()][0]} twice; "
             "select one model, data set, method and target first"
         )

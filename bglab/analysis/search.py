@@ -1,8 +1,9 @@
-"""Read the pair matrix: who is vulnerable, which backgrounds fool, and how many it takes; no forward pass, no torch.
+"""Summarise a pair matrix: vulnerable foregrounds, fooling rates of backgrounds, transfer between models.
 
-Two notions of success, both from Noise or Signal: ``any`` (the release's challenge) is any error at all, an answer
-outside the set's classes included; ``targeted`` (the paper's text) is being taken for the class of the background,
-which only backgrounds of another class can bring about. Everything is a fraction in [0, 1]; intervals cover 95 %.
+Everything is computed from stored predictions; no forward pass and no torch are needed. Two criteria of success come
+from Noise or Signal: ``any`` (challenge of the authors' code release) counts every misclassification, predictions
+outside the data set's classes included; ``targeted`` (text of the paper) counts predictions of the background's class,
+which only a background of another class can cause. Shares are fractions in [0, 1] with 95 % intervals.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import pandas as pd
 from jaxtyping import Bool, Int
 from scipy.stats import spearmanr
 
+from bglab.analysis._grouping import with_share
 from bglab.analysis.intervals import mean_share_interval, miss_chance, round_counts, share_interval
 from bglab.errors import BadInput
 from bglab.labels import OUTSIDE
@@ -23,13 +25,13 @@ from bglab.results import CRITERIA, NOT_EVALUATED, Criterion, PairPredictions, P
 
 
 @dataclass(frozen=True, eq=False)
-class Judgement:
-    """The verdict on every pair under a protocol.
+class PairOutcomes:
+    """Outcome of every foreground-background pair under a protocol.
 
     Attributes:
-        tried: Pairs that count.
-        wrong: Tried pairs with any error.
-        captured: Tried pairs taken for the class of their background, which is another than the foreground's.
+        tried: Pairs that the protocol includes.
+        wrong: Tried pairs that are misclassified, as any class but the foreground's.
+        captured: Tried pairs that are classified as their background's class, which differs from the foreground's.
     """
 
     tried: Bool[np.ndarray, "f b"]
@@ -37,56 +39,58 @@ class Judgement:
     captured: Bool[np.ndarray, "f b"]
 
     def fooled(self, criterion: Criterion) -> Bool[np.ndarray, "f b"]:
-        """Give the pairs that reach a criterion."""
+        """Return the pairs that meet a criterion: ``wrong`` for ``any``, ``captured`` for ``targeted``."""
         return {"any": self.wrong, "targeted": self.captured}[criterion]
 
     @property
-    def rows(self) -> Bool[np.ndarray, " f"]:
-        """Foregrounds that were tried at all: the others are no part of any share."""
+    def searched(self) -> Bool[np.ndarray, " f"]:
+        """Foregrounds with at least one tried pair; all others are excluded from every share."""
         return np.asarray(self.tried.any(axis=1))
 
 
-def judge(pairs: PairPredictions, protocol: Protocol | None = None) -> Judgement:
-    """Judge every pair: the one place that says what fooling means.
+def pair_outcomes(pairs: PairPredictions, protocol: Protocol | None = None) -> PairOutcomes:
+    """Evaluate every pair of a matrix; the single definition of what counts as fooling.
 
     Args:
-        pairs: The matrix.
-        protocol: Which pairs count; None takes those the matrix was made for.
+        pairs: Predictions of one model for foregrounds on backgrounds.
+        protocol: Which pairs count; None takes the protocol that the matrix was computed for.
 
     Raises:
-        BadInput: If the protocol asks for pairs that the matrix does not hold.
+        BadInput: If the protocol includes pairs that the matrix does not hold, or no pair at all.
     """
     tried = pairs.allowed(protocol or pairs.protocol)
-    lacking = int((tried & (np.asarray(pairs.native) == NOT_EVALUATED)).sum())
-    if lacking:
+    missing = int((tried & (np.asarray(pairs.native) == NOT_EVALUATED)).sum())
+    if missing:
         raise BadInput(
             f"expected every pair of {protocol or pairs.protocol} in the matrix of {pairs.model} on {pairs.dataset}, "
-            f"but {lacking} were not evaluated (it was made for {pairs.protocol}); search again with that protocol"
+            f"but {missing} were not evaluated (it was made for {pairs.protocol}); search again with that protocol"
         )
     if not tried.any():
-        raise BadInput(f"expected pairs to judge under {protocol or pairs.protocol}, got none; widen the protocol")
+        raise BadInput(f"expected at least one pair under {protocol or pairs.protocol}, got none; widen the protocol")
     answers, own, other = pairs.answers(), pairs.foregrounds.labels[:, None], pairs.backgrounds.labels
     wrong, captured = (tried & succeeds(criterion, answers, own, other) for criterion in CRITERIA)
-    return Judgement(tried, wrong, captured)
+    return PairOutcomes(tried, wrong, captured)
 
 
 def vulnerability(pairs: PairPredictions, protocol: Protocol | None = None) -> pd.DataFrame:
-    """Give the share of foregrounds that some background fools, by both notions, and the challenge's accuracy.
+    """Compute the share of vulnerable foregrounds under both criteria, and the challenge accuracy.
 
-    Challenge accuracy is the share of foregrounds that no background fools (the release's README).
+    A foreground is vulnerable if at least one background fools it. Challenge accuracy, from the README of the authors'
+    code release, is the share of foregrounds that no background fools: 1 - ``vulnerable_any``.
 
     Returns:
-        One row: ``[model, dataset, n, backgrounds]``, then ``vulnerable_any``, ``vulnerable_targeted`` and
-        ``challenge_accuracy``, each with ``_low`` and ``_high`` (Wilson).
+        One row with columns ``[model, dataset, n, backgrounds]``, where ``n`` counts foregrounds, then
+        ``vulnerable_any``, ``vulnerable_targeted`` and ``challenge_accuracy``, fractions in [0, 1] with Wilson's 95 %
+        limits in ``*_low`` and ``*_high``.
     """
-    judged = judge(pairs, protocol)
-    n = int(judged.rows.sum())
+    outcomes = pair_outcomes(pairs, protocol)
+    n = int(outcomes.searched.sum())
     row: dict[str, Any] = {"model": pairs.model, "dataset": pairs.dataset, "n": n}
-    row["backgrounds"] = int(judged.tried.any(axis=0).sum())
-    fooled_any = int(judged.wrong.any(axis=1).sum())
+    row["backgrounds"] = int(outcomes.tried.any(axis=0).sum())
+    fooled_any = int(outcomes.wrong.any(axis=1).sum())
     counts = {
         "vulnerable_any": fooled_any,
-        "vulnerable_targeted": int(judged.captured.any(axis=1).sum()),
+        "vulnerable_targeted": int(outcomes.captured.any(axis=1).sum()),
         "challenge_accuracy": n - fooled_any,
     }
     for name, count in counts.items():
@@ -96,55 +100,58 @@ def vulnerability(pairs: PairPredictions, protocol: Protocol | None = None) -> p
 
 
 def per_class_totals(pairs: PairPredictions, protocol: Protocol | None = None) -> pd.DataFrame:
-    """Give, for each class, the share of other-class foregrounds that some background of it captures.
+    """Compute for each class the share of foregrounds of other classes that any of its backgrounds captures.
 
-    Noise or Signal, Figures 3 and 22-29 ("total"): 3,600 foregrounds of other classes in the release.
+    These are the totals of Noise or Signal, Figures 3 and 22-29, over 3,600 foregrounds of other classes per class.
 
     Returns:
-        One row a class with backgrounds: ``[label, class, n, fooled, total, total_low, total_high]``.
+        One row per class that has backgrounds: ``[label, class, n, fooled, total, total_low, total_high]``; ``total``
+        is ``fooled / n`` in [0, 1] with Wilson's 95 % interval. The criterion is ``targeted``.
     """
-    judged = judge(pairs, protocol)
+    outcomes = pair_outcomes(pairs, protocol)
     rows = []
     for label in np.unique(pairs.backgrounds.labels).tolist():
         of_class = pairs.backgrounds.labels == label
-        others = (pairs.foregrounds.labels != label) & judged.tried[:, of_class].any(axis=1)
-        fooled = judged.captured[:, of_class].any(axis=1)
+        others = (pairs.foregrounds.labels != label) & outcomes.tried[:, of_class].any(axis=1)
+        fooled = outcomes.captured[:, of_class].any(axis=1)
         rows.append((label, _class_name(pairs, label), int(others.sum()), int(fooled.sum())))
     table = pd.DataFrame(rows, columns=["label", "class", "n", "fooled"])
-    return _with_share(table, "total")
+    return with_share(table, "fooled", "total")
 
 
 def fooling_rates(
     pairs: PairPredictions, protocol: Protocol | None = None, *, criterion: Criterion = "targeted"
 ) -> pd.DataFrame:
-    """Give each background's fooling rate: the share of foregrounds it was tried on that it fools.
+    """Compute the fooling rate of each background: the share of foregrounds tried on it that it fools.
 
     Under ``targeted`` only foregrounds of other classes count, as in Noise or Signal, Figure 4.
 
     Returns:
-        One row a background: ``[background, label, class, n, fooled, rate, rate_low, rate_high]``.
+        One row per background: ``[background, label, class, n, fooled, rate, rate_low, rate_high]``; ``rate`` is
+        ``fooled / n`` in [0, 1] with Wilson's 95 % interval. Backgrounds without a counted foreground are left out.
     """
-    judged = judge(pairs, protocol)
-    counted = _counted(pairs, judged, criterion)
+    outcomes = pair_outcomes(pairs, protocol)
+    counted = _counted(pairs, outcomes, criterion)
     table = pd.DataFrame(
         {
             "background": list(pairs.backgrounds.ids),
             "label": pairs.backgrounds.labels,
             "class": [_class_name(pairs, label) for label in pairs.backgrounds.labels.tolist()],
             "n": counted.sum(axis=0),
-            "fooled": judged.fooled(criterion).sum(axis=0),
+            "fooled": outcomes.fooled(criterion).sum(axis=0),
         }
     )
-    return _with_share(table.loc[table["n"] > 0].reset_index(drop=True), "rate")
+    return with_share(table.loc[table["n"] > 0].reset_index(drop=True), "fooled", "rate")
 
 
 def top_backgrounds(
     pairs: PairPredictions, protocol: Protocol | None = None, *, k: int = 5, criterion: Criterion = "targeted"
 ) -> pd.DataFrame:
-    """Give the most adversarial backgrounds of each class (Noise or Signal, Figures 3 and 22-29).
+    """List the most adversarial backgrounds of each class (Noise or Signal, Figures 3 and 22-29).
 
     Returns:
-        The rows of `fooling_rates`, ``k`` a class, best first, ties in the set's order, with their ``rank`` from 1.
+        Up to ``k`` rows of `fooling_rates` per class, by falling rate, with a ``rank`` from 1; ties keep the order of
+        the data set.
     """
     rates = fooling_rates(pairs, protocol, criterion=criterion)
     ordered = rates.sort_values(["label", "rate"], ascending=[True, False], kind="stable")
@@ -155,16 +162,20 @@ def top_backgrounds(
 def rate_histogram(
     pairs: PairPredictions, protocol: Protocol | None = None, *, width: float = 0.05, criterion: Criterion = "targeted"
 ) -> pd.DataFrame:
-    """Count the backgrounds of each class by their fooling rate (Noise or Signal, Figure 4).
+    """Count the backgrounds of each class by fooling rate (Noise or Signal, Figure 4).
 
     Args:
-        pairs: The matrix.
-        protocol: Which pairs count.
-        width: Of a bin, in (0, 1].
-        criterion: Which notion of fooling.
+        pairs: Predictions of one model for foregrounds on backgrounds.
+        protocol: Which pairs count; None takes the protocol of the matrix.
+        width: Width of a bin, in (0, 1].
+        criterion: Which pairs count as fooled.
 
     Returns:
-        ``[label, class, low, high, count]``; bins are half-open, the last one closed, empty ones included.
+        One row per class and bin, empty bins included: ``[label, class, low, high, count]``. Bins are half-open,
+        [low, high), except for the last, which is closed.
+
+    Raises:
+        BadInput: If the width is out of its range.
     """
     if not 0 < width <= 1:
         raise BadInput(f"expected a width of bins in (0, 1], got {width}")
@@ -184,14 +195,14 @@ def rate_histogram(
 def class_heat_map(
     pairs: PairPredictions, protocol: Protocol | None = None, *, criterion: Criterion = "targeted"
 ) -> pd.DataFrame:
-    """Give, for each class of foregrounds on each class of backgrounds, the share of pairs that fool.
+    """Compute the share of fooled pairs for each class of foregrounds on each class of backgrounds.
 
     Returns:
-        ``[foreground_class, background_class, n, fooled, rate]``; NaN where no pair counts (under ``targeted``
-        the diagonal).
+        One row per pair of classes: ``[foreground_class, background_class, n, fooled, rate]``; ``rate`` is in [0, 1],
+        NaN where no pair counts (the diagonal under ``targeted``).
     """
-    judged = judge(pairs, protocol)
-    counted, fooled = _counted(pairs, judged, criterion), judged.fooled(criterion)
+    outcomes = pair_outcomes(pairs, protocol)
+    counted, fooled = _counted(pairs, outcomes, criterion), outcomes.fooled(criterion)
     rows = []
     for front in np.unique(pairs.foregrounds.labels).tolist():
         front_rows = pairs.foregrounds.labels == front
@@ -207,20 +218,21 @@ def class_heat_map(
 def hardest_foregrounds(
     pairs: PairPredictions, protocol: Protocol | None = None, *, k: int = 10, criterion: Criterion = "any"
 ) -> pd.DataFrame:
-    """Give the foregrounds that the most backgrounds fool, most first; ties in the set's order.
+    """List the foregrounds that the largest share of backgrounds fools.
 
     Returns:
-        At most ``k`` rows ``[scene, label, class, right_on_original, n, fooled, rate]``.
+        Up to ``k`` rows ``[scene, label, class, right_on_original, n, fooled, rate]`` by falling rate, in [0, 1]; ties
+        keep the order of the data set. ``right_on_original`` tells whether the original image is classified correctly.
     """
-    judged = judge(pairs, protocol)
+    outcomes = pair_outcomes(pairs, protocol)
     table = pd.DataFrame(
         {
             "scene": list(pairs.foregrounds.ids),
             "label": pairs.foregrounds.labels,
             "class": [_class_name(pairs, label) for label in pairs.foregrounds.labels.tolist()],
             "right_on_original": pairs.right,
-            "n": _counted(pairs, judged, criterion).sum(axis=1),
-            "fooled": judged.fooled(criterion).sum(axis=1),
+            "n": _counted(pairs, outcomes, criterion).sum(axis=1),
+            "fooled": outcomes.fooled(criterion).sum(axis=1),
         }
     )
     table = table.loc[table["n"] > 0].assign(rate=lambda t: t["fooled"] / t["n"])
@@ -234,24 +246,29 @@ def vulnerability_curve(
     counts: Sequence[int] = (),
     criterion: Criterion = "any",
 ) -> pd.DataFrame:
-    """Give the share of vulnerable foregrounds when only so many backgrounds, drawn at random, are tried.
+    """Compute the share of vulnerable foregrounds as a function of the number of random candidate backgrounds.
 
-    Exact, not sampled: of a foreground's m candidates h fool it, so a random subset of k misses with probability
-    C(m - h, k) / C(m, k). Numbers from searches of different size can so be compared.
+    The expectation is exact, not sampled: if h of a foreground's m candidates fool it, a random subset of k contains
+    none of them with probability C(m - h, k) / C(m, k). This makes searches over different numbers of backgrounds
+    comparable.
 
     Args:
-        pairs: The matrix.
-        protocol: Which pairs count.
-        counts: How many candidates; () takes 1, 2, 5, 10, … and all. Where a foreground has fewer, it takes all.
-        criterion: Which notion of fooling. Under ``targeted``, candidates of the foreground's class never fool.
+        pairs: Predictions of one model for foregrounds on backgrounds.
+        protocol: Which pairs count; None takes the protocol of the matrix.
+        counts: Numbers of candidates; () takes 1, 2, 5, 10, … and all. A foreground with fewer candidates uses all.
+        criterion: Which pairs count as fooled. Under ``targeted``, candidates of the foreground's class never fool.
 
     Returns:
-        ``[candidates, n, vulnerable, vulnerable_low, vulnerable_high]``; the interval is over foregrounds.
+        One row per count: ``[candidates, n, vulnerable, vulnerable_low, vulnerable_high]``, in [0, 1]. The 95 %
+        interval is over the ``n`` foregrounds (see `mean_share_interval`).
+
+    Raises:
+        BadInput: If a count is below 1.
     """
-    judged = judge(pairs, protocol)
-    rows = judged.rows
-    total = judged.tried[rows].sum(axis=1)
-    hits = judged.fooled(criterion)[rows].sum(axis=1)
+    outcomes = pair_outcomes(pairs, protocol)
+    rows = outcomes.searched
+    total = outcomes.tried[rows].sum(axis=1)
+    hits = outcomes.fooled(criterion)[rows].sum(axis=1)
     wanted = sorted(set(counts)) or round_counts(int(total.max()))
     if wanted[0] < 1:
         raise BadInput(f"expected 1 or more candidate backgrounds, got {wanted[0]}")
@@ -270,31 +287,32 @@ def transfer(
     criterion: Criterion = "targeted",
     k: int = 5,
 ) -> pd.DataFrame:
-    """Say how far what fools one model fools another, on the pairs that both were tried on.
+    """Measure how well backgrounds that fool one model fool another, on the pairs tried with both.
 
     Args:
-        source: The model whose fooling backgrounds are taken.
-        target: The model they are shown to.
-        protocol: Which pairs count.
-        criterion: Which notion of fooling.
-        k: Size of the lists of most adversarial backgrounds of a class that are compared.
+        source: Predictions of the model whose fooling backgrounds are taken.
+        target: Predictions of the model that they are applied to.
+        protocol: Which pairs count; None takes the protocol of each matrix.
+        criterion: Which pairs count as fooled.
+        k: How many of the most adversarial backgrounds per class are compared in ``top_overlap``.
 
     Returns:
-        One row: ``source, target``; ``n`` pairs that fool the source, and the share of them that fools the target
-        (``transferred``, ``transferred_low``, ``transferred_high``); ``base_rate``, the share of all pairs that
-        fools the target; ``overlap``, pairs that fool both over pairs that fool either; ``vulnerable_both``, the
-        share of foregrounds vulnerable in both; ``rank_correlation`` of the backgrounds' rates (Spearman; NaN where
-        all are equal) and ``top_overlap``, the mean share of the ``k`` worst of a class that both lists name.
+        One row of fractions in [0, 1], except for ``n`` and ``rank_correlation``: ``source, target, criterion``; ``n``
+        pairs that fool the source; ``transferred``, the share of these that also fool the target, with Wilson's 95 %
+        limits; ``base_rate``, the share of all pairs that fool the target; ``overlap``, pairs that fool both over pairs
+        that fool either; ``vulnerable_both``, the share of foregrounds vulnerable under both; ``rank_correlation``,
+        Spearman's, of the backgrounds' fooling rates (NaN where one model's rates are all equal); ``top_overlap``, the
+        mean share, over classes, of the ``k`` most adversarial backgrounds that the two lists have in common.
 
     Raises:
-        BadInput: If the two were not tried on the same foregrounds and backgrounds, in the same order.
+        BadInput: If the two matrices differ in their foregrounds or backgrounds, or in the order of these.
     """
     if source.foregrounds.ids != target.foregrounds.ids or source.backgrounds.ids != target.backgrounds.ids:
         raise BadInput(
             f"expected two models on the same foregrounds and backgrounds, got {source.model} on {source.dataset} and "
             f"{target.model} on {target.dataset}; search both on one set"
         )
-    first, second = judge(source, protocol), judge(target, protocol)
+    first, second = pair_outcomes(source, protocol), pair_outcomes(target, protocol)
     tried = first.tried & second.tried
     counted = _counted(source, first, criterion) & tried
     a, b = first.fooled(criterion) & tried, second.fooled(criterion) & tried
@@ -312,7 +330,7 @@ def transfer(
         "base_rate": b.sum() / counted.sum(),
         "overlap": both / either if either else np.nan,
         "vulnerable_both": np.asarray(a.any(axis=1) & b.any(axis=1))[rows].mean(),
-        "rank_correlation": _rank_correlation(a.sum(axis=0), b.sum(axis=0), counted.sum(axis=0)),
+        "rank_correlation": _rate_correlation(a.sum(axis=0), b.sum(axis=0), counted.sum(axis=0)),
         "top_overlap": _top_overlap(source, target, protocol, criterion, k),
     }
     return pd.DataFrame([row])
@@ -321,17 +339,17 @@ def transfer(
 def file_order_forwards(
     pairs: PairPredictions, protocol: Protocol | None = None, *, criterion: Criterion = "any", batch_size: int = 1
 ) -> int:
-    """Count the images that the reference's loop classifies: backgrounds in file order up to the first success.
+    """Count the images that the reference implementation classifies: backgrounds in file order up to the first success.
 
     Args:
-        pairs: The matrix.
-        protocol: Which pairs count.
-        criterion: Which notion of success ends a foreground's search.
-        batch_size: Images a forward pass; the loop ends with the batch that holds the success (the reference: 32).
+        pairs: Predictions of one model for foregrounds on backgrounds.
+        protocol: Which pairs count; None takes the protocol of the matrix.
+        criterion: Which success ends the search of a foreground.
+        batch_size: Images per forward pass (32 in the reference); the search ends with the batch of the first success.
     """
-    judged = judge(pairs, protocol)
-    fooled = judged.fooled(criterion)
-    place = np.cumsum(judged.tried, axis=1)  # how many of its candidates a foreground has seen up to each column
+    outcomes = pair_outcomes(pairs, protocol)
+    fooled = outcomes.fooled(criterion)
+    place = np.cumsum(outcomes.tried, axis=1)  # candidates tried by a foreground up to and including each column
     first = np.argmax(fooled, axis=1)
     needed = np.where(fooled.any(axis=1), place[np.arange(len(first)), first], place[:, -1])
     whole = np.minimum(-(-needed // batch_size) * batch_size, place[:, -1])
@@ -339,7 +357,7 @@ def file_order_forwards(
 
 
 def summarise(pairs: PairPredictions, protocol: Protocol | None = None) -> dict[str, Any]:
-    """Give the numbers of `bglab search --json`, as json can hold them."""
+    """Return the numbers of ``bglab search --json`` as types that JSON can hold."""
     row = vulnerability(pairs, protocol).iloc[0]
     totals = per_class_totals(pairs, protocol)
     numbers = {name: row[name].item() for name in row.index if name not in {"model", "dataset"}}
@@ -348,7 +366,7 @@ def summarise(pairs: PairPredictions, protocol: Protocol | None = None) -> dict[
         "dataset": pairs.dataset,
         **numbers,
         "per_class_total": dict(zip(totals["class"], totals["total"].tolist(), strict=True)),
-        "accuracy_original": float(pairs.right[judge(pairs, protocol).rows].mean()),
+        "accuracy_original": float(pairs.right[pair_outcomes(pairs, protocol).searched].mean()),
     }
 
 
@@ -356,22 +374,14 @@ def _class_name(pairs: PairPredictions, label: int) -> str:
     return pairs.classes[label] if label != OUTSIDE else "(outside)"
 
 
-def _counted(pairs: PairPredictions, judged: Judgement, criterion: Criterion) -> Bool[np.ndarray, "f b"]:
-    """Mark the pairs that make up the denominator of a fooling rate."""
+def _counted(pairs: PairPredictions, outcomes: PairOutcomes, criterion: Criterion) -> Bool[np.ndarray, "f b"]:
+    """Mark the pairs in the denominator of a fooling rate."""
     if criterion == "any":
-        return judged.tried
-    return judged.tried & (pairs.foregrounds.labels[:, None] != pairs.backgrounds.labels)
+        return outcomes.tried
+    return outcomes.tried & (pairs.foregrounds.labels[:, None] != pairs.backgrounds.labels)
 
 
-def _with_share(table: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Add ``fooled`` over ``n`` and its interval."""
-    fooled, n = table["fooled"].to_numpy(np.int64), table["n"].to_numpy(np.int64)
-    low, high = share_interval(fooled, n)
-    share = np.divide(fooled, n, out=np.full(len(n), np.nan), where=n > 0)
-    return table.assign(**{name: share, f"{name}_low": low, f"{name}_high": high})
-
-
-def _rank_correlation(a: Int[np.ndarray, " b"], b: Int[np.ndarray, " b"], n: Int[np.ndarray, " b"]) -> float:
+def _rate_correlation(a: Int[np.ndarray, " b"], b: Int[np.ndarray, " b"], n: Int[np.ndarray, " b"]) -> float:
     known = n > 0
     first, second = a[known] / n[known], b[known] / n[known]
     if np.ptp(first) == 0 or np.ptp(second) == 0:
@@ -383,7 +393,7 @@ def _rank_correlation(a: Int[np.ndarray, " b"], b: Int[np.ndarray, " b"], n: Int
 def _top_overlap(
     source: PairPredictions, target: PairPredictions, protocol: Protocol | None, criterion: Criterion, k: int
 ) -> float:
-    """Give the mean share, over classes, of the k worst backgrounds that both lists name."""
+    """Compute the mean share, over classes, of the k most adversarial backgrounds that both models have in common."""
     first, second = (top_backgrounds(pairs, protocol, k=k, criterion=criterion) for pairs in (source, target))
     shares = []
     for label, group in first.groupby("label"):

@@ -1,7 +1,8 @@
-"""Read from disturbed images what a classifier leans on: relative foreground sensitivity, and the object's absence.
+"""Sensitivity to noise on object or background: relative foreground sensitivity, and accuracy without the object.
 
-The rows come from `bglab.evaluation`. Accuracies are averaged over classes; intervals are 95 % bootstrap limits over
-scenes, drawn within classes (seeded, percentile), and every number of a row comes from the same draws.
+Prediction tables come from `bglab.evaluation`. Accuracies of noisy images are averaged over classes; their intervals
+are seeded 95 % percentile bootstrap intervals over scenes, stratified by class, with the same resamples for all
+numbers of a row.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from bglab.analysis._grouping import as_columns
 from bglab.analysis.intervals import bootstrap
 from bglab.analysis.metrics import background_gap, mark_correct
 from bglab.errors import BadInput
@@ -23,17 +25,17 @@ _VALUES = ("core_accuracy", "spurious_accuracy", "rfs")
 def relative_sensitivity(
     core: Float[np.ndarray, "*shape"], spurious: Float[np.ndarray, "*shape"]
 ) -> Float[np.ndarray, "*shape"]:
-    """Give the relative foreground sensitivity (Moayeri et al., CVPR 2022, equation 1).
+    """Compute the relative foreground sensitivity, RFS (Moayeri et al., CVPR 2022, equation 1).
 
-    With m the mean of both accuracies, (core − spurious) / (2 min(m, 1 − m)): the difference over the largest one
-    that this mean allows, and 0 where the mean is 0 or 1.
+    RFS = (core - spurious) / (2 min(m, 1 - m)) with m the mean of both accuracies: the difference over the largest
+    difference possible at this mean; 0 where the mean is 0 or 1.
 
     Args:
-        core: Accuracy with noise on the background, where only the object can be read.
-        spurious: Accuracy with noise on the object, where only the background can be read.
+        core: Accuracy with noise on the background, in [0, 1].
+        spurious: Accuracy with noise on the object, in [0, 1].
 
     Returns:
-        In [-1, 1]; above 0 noise on the object hurts more, so the classifier reads the object.
+        Values in [-1, 1]; positive if noise on the object does more harm, i.e. the classifier relies on the object.
 
     Example:
         >>> relative_sensitivity(np.array([0.9, 0.5, 1.0]), np.array([0.7, 0.6, 1.0])).round(3).tolist()
@@ -47,29 +49,30 @@ def relative_sensitivity(
 def foreground_sensitivity(
     rows: pd.DataFrame, *, by: str | Sequence[str] = ("model", "dataset", "norm", "strength"), seed: int = 0
 ) -> pd.DataFrame:
-    """Give core accuracy, spurious accuracy and relative foreground sensitivity.
+    """Compute core accuracy, spurious accuracy and relative foreground sensitivity.
 
-    Core accuracy is that with noise on the background, spurious accuracy that with noise on the object (Salient
-    ImageNet, Singla and Feizi 2022). Both are means over draws, then over scenes of a class, then over classes.
+    Core accuracy is accuracy with noise on the background, spurious accuracy with noise on the object (Singla and
+    Feizi, Salient ImageNet, 2022). Both are averaged over the draws of the noise, the scenes of a class, and the
+    classes.
 
     Args:
-        rows: From `bglab.evaluation.noise_predictions`.
+        rows: Predictions from `bglab.evaluation.noise_predictions`.
         by: Columns to group by. Without ``strength``, each number is averaged over all strengths.
-        seed: Of the bootstrap.
+        seed: Seed for the bootstrap.
 
     Returns:
-        Columns ``[*by, n, classes, draws, core_accuracy, spurious_accuracy, rfs]``, the last three with ``_low`` and
-        ``_high``.
+        One row per group: ``[*by, n, classes, draws]``, then ``core_accuracy`` and ``spurious_accuracy``, in [0, 1],
+        and ``rfs``, in [-1, 1], each with ``_low`` and ``_high`` (95 % bootstrap).
 
     Raises:
-        BadInput: If the table lacks a column, or a scene was not seen with noise in both regions.
+        BadInput: If the table lacks a column, or a scene lacks predictions with noise in one of the regions.
     """
-    columns = [by] if isinstance(by, str) else list(by)
+    columns = as_columns(by)
     needed = {"region", "norm", "strength", "draw", *columns}
     missing = sorted(needed - set(rows.columns))
     if missing:
         raise BadInput(
-            f"expected rows of noise with the column '{missing[0]}', got none; "
+            f"expected noise predictions with the column '{missing[0]}', got none; "
             "make them with bglab.evaluation.noise_predictions"
         )
     marked = mark_correct(rows)
@@ -88,17 +91,18 @@ def foreground_sensitivity(
 
 
 def ablation_drop(predictions: pd.DataFrame, *, by: str | Sequence[str] = ("model", "dataset")) -> pd.DataFrame:
-    """Give how far accuracy falls when the object is taken away, scene by scene.
+    """Compute the drop in accuracy when the object is removed, paired by scene.
 
-    A classifier that reads the object falls to chance; what remains was read from the background.
+    A classifier that relies on the object alone drops to chance; accuracy above chance comes from the background.
 
     Args:
-        predictions: From `bglab.evaluation.ablation_predictions`.
+        predictions: Predictions from `bglab.evaluation.ablation_predictions`.
         by: Columns to group by, without ``variant``.
 
     Returns:
-        Columns ``[*by, variant, n, original, ablated, drop, drop_low, drop_high, method, unpaired]``: fractions, and
-        Newcombe's paired interval.
+        One row per group and ablation: ``[*by, variant, n, original, ablated, drop, drop_low, drop_high, method,
+        unpaired]``. ``original`` and ``ablated`` are accuracies in [0, 1]; ``drop`` is their difference, in [-1, 1],
+        with Newcombe's 95 % interval; ``unpaired`` counts scenes left out because they were seen in one variant only.
 
     Raises:
         BadInput: If ``original`` or every ablation is missing.
@@ -106,10 +110,10 @@ def ablation_drop(predictions: pd.DataFrame, *, by: str | Sequence[str] = ("mode
     ablated = [name for name in dict.fromkeys(predictions["variant"]) if name != "original"]
     if not ablated:
         raise BadInput(
-            "expected predictions with the object taken away, got only 'original'; "
+            "expected predictions with the object removed, got only 'original'; "
             "make them with bglab.evaluation.ablation_predictions"
         )
-    columns = [by] if isinstance(by, str) else list(by)
+    columns = as_columns(by)
     parts = [
         background_gap(predictions, same="original", rand=variant, by=columns).assign(variant=variant)
         for variant in ablated
@@ -127,8 +131,8 @@ def _class_averages(
     spurious: Float[np.ndarray, "n s"],
     classes: int,
 ) -> Float[np.ndarray, "r 3"]:
-    """Average over scenes, classes and strengths: core accuracy, spurious accuracy, relative sensitivity."""
-    # sums of many weights may pass 1 by a rounding error
+    """Average over scenes, classes and strengths: core accuracy, spurious accuracy, RFS."""
+    # sums of many weights may exceed 1 by a rounding error
     first, second = (np.clip(weights @ accuracy / classes, 0, 1) for accuracy in (core, spurious))
     return np.stack([v.mean(axis=1) for v in (first, second, relative_sensitivity(first, second))], axis=1)
 
@@ -136,14 +140,14 @@ def _class_averages(
 def _accuracies(
     group: pd.DataFrame,
 ) -> tuple[np.ndarray, Float[np.ndarray, "n s"], Float[np.ndarray, "n s"]]:
-    """Lay out each scene's share of right draws, one column a strength: classes, core, spurious."""
+    """Return the class of each scene, and its share of correct draws per strength, for core and spurious accuracy."""
     shares = group.pivot_table(
         index=["scene", "label"], columns=["region", "strength"], values="correct", aggfunc="mean"
     )
     regions = set(shares.columns.get_level_values(0))
     if regions != {"foreground", "background"} or shares.isna().to_numpy().any():
         raise BadInput(
-            "expected every scene with noise in its foreground and in its background at every strength, got "
+            "expected predictions with noise on foreground and background for every scene and strength, got "
             f"{', '.join(sorted(regions))} with gaps; predict both with bglab.evaluation.noise_predictions"
         )
     classes = shares.index.get_level_values("label").to_numpy()
@@ -152,6 +156,6 @@ def _accuracies(
 
 
 def _equal_weights(classes: np.ndarray) -> Float[np.ndarray, "1 n"]:
-    """Weigh scenes equally within their class."""
+    """Return weights that are equal within each class and sum to 1 there."""
     _, where, counts = np.unique(classes, return_inverse=True, return_counts=True)
     return (1 / counts[where])[None]

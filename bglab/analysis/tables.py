@@ -1,7 +1,7 @@
-"""Show small tables to people: percent with intervals, as LaTeX, Markdown, HTML or CSV.
+"""Format small tables for people, as percent with intervals, in LaTeX, Markdown or HTML; CSV for machines.
 
-Tables hold fractions until the last moment; only the writers of this module make percent of them (and `to_csv`, which
-machines read, does not). Columns ``x``, ``x_low`` and ``x_high`` are shown as one: 78.9 [77.6, 80.1].
+Tables hold fractions throughout; only the writers in this module convert them to percent (`to_csv` does not). Columns
+``x``, ``x_low`` and ``x_high`` are merged into one: 78.9 [77.6, 80.1].
 """
 
 from __future__ import annotations
@@ -15,13 +15,19 @@ from typing import Any, NamedTuple
 import pandas as pd
 from pandas.io.formats.style import Styler
 
-from bglab.catalogue import unknown_name
-from bglab.errors import BadInput, UnknownName
+from bglab.analysis._grouping import known_columns
+from bglab.errors import BadInput
 from bglab.names import display_name
 
 
 class Estimate(NamedTuple):
-    """A number with its interval, as one cell of a table."""
+    """A value with its interval, as one cell of a table.
+
+    Attributes:
+        value: Point estimate, usually a fraction.
+        low: Lower limit.
+        high: Upper limit.
+    """
 
     value: float
     low: float
@@ -29,7 +35,16 @@ class Estimate(NamedTuple):
 
 
 class _Markup(NamedTuple):
-    """How one format writes a cell."""
+    """How one format writes a cell.
+
+    Attributes:
+        interval: Template with ``value``, ``low`` and ``high``.
+        bold: Template for a cell in bold.
+        minus: Minus sign.
+        missing: Text of an undefined cell.
+        less: Less-than sign.
+        escape: Function that escapes special characters.
+    """
 
     interval: str
     bold: str
@@ -40,7 +55,7 @@ class _Markup(NamedTuple):
 
 
 class _Written(NamedTuple):
-    """A table as text, and which columns are set to the right."""
+    """A table as text, and which of its columns are right-aligned."""
 
     text: pd.DataFrame
     right: list[bool]
@@ -67,26 +82,26 @@ _HEADINGS = {
     "n": "n", "top1": "Top-1 (%)", "top5": "Top-5 (%)", "same": "Mixed-Same (%)", "rand": "Mixed-Rand (%)",
     "gap": "BG-Gap (points)", "difference": "Difference (points)", "share": "Share (%)", "captured": "Captured (%)",
     "ours": "Ours (%)", "published": "Published (%)", "p": "p", "p_holm": "p (Holm)",
-    "share_on_object": "On the object (%)", "share_on_object_chance": "By chance (%)", "mask_area": "Mask (%)",
+    "share_on_object": "On the object (%)", "share_on_object_chance": "Chance (%)", "mask_area": "Mask (%)",
     "pointing": "Pointing game (%)", "iou": "IoU (%)",
-    "auc": "AUC (%)", "undefined": "Without map", "core_accuracy": "Core accuracy (%)",
+    "auc": "AUC (%)", "core_accuracy": "Core accuracy (%)",
     "spurious_accuracy": "Spurious accuracy (%)", "rfs": "RFS", "drop": "Drop (points)",
     "model_a": "Model A", "model_b": "Model B", "a_only": "Only A", "b_only": "Only B",
 }  # fmt: skip
 
-#: Columns and axes whose entries are identifiers with a printed name.
+#: Columns whose values are identifiers that are shown under their printed names.
 _IDENTIFIERS = frozenset({"variant", "train", "test", "category", "space"})
 _PRINTED = {
     "in9": "IN-9", "in9l": "IN-9L", "in9lb": "IN-9LB", "imagenet": "ImageNet", "voc": "VOC", "background_gap": "BG-Gap",
     "bg_irrelevant": "BG Irrelevant", "bg_required": "BG Required", "bg_fools": "BG Fools",
     "bg_fg_required": "BG+FG Required", "bg_fg_fools": "BG+FG Fools",
-    "bg_fools_strict": "BG Fools (same wrong class)",
+    "bg_fools_strict": "BG Fools (same incorrect class)",
 }  # fmt: skip
 _P_VALUES = frozenset({"p", "p_holm"})
 
 
 def with_intervals(table: pd.DataFrame) -> pd.DataFrame:
-    """Fold each triple of columns ``x, x_low, x_high`` into one column ``x`` of `Estimate`.
+    """Merge each triple of columns ``x, x_low, x_high`` into one column ``x`` of `Estimate`.
 
     Example:
         >>> with_intervals(pd.DataFrame({"top1": [0.5], "top1_low": [0.4], "top1_high": [0.6]}))["top1"].item()
@@ -103,23 +118,27 @@ def with_intervals(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def spread(table: pd.DataFrame, *, rows: str, columns: str, value: str) -> pd.DataFrame:
-    """Lay a long table out as the papers do, e.g. variants down and models across, in order of first appearance.
+    """Pivot a long table to a wide one, as the papers print it, e.g. with a row per variant and a column per model.
 
     Args:
-        table: One row a cell; intervals are folded in.
-        rows: The column whose entries become the rows.
-        columns: The column whose entries become the columns.
-        value: The column that fills the cells.
+        table: One row per cell of the wide table.
+        rows: Column whose values become the rows.
+        columns: Column whose values become the columns.
+        value: Column that fills the cells, together with its interval if there is one.
+
+    Returns:
+        The wide table, rows and columns in order of first appearance; cells are `Estimate` where ``value`` has an
+        interval, NaN where the long table has no row.
 
     Raises:
         UnknownName: If a column does not exist.
-        BadInput: If two rows fall into one cell.
+        BadInput: If two rows belong to one cell.
     """
-    _check(table, (rows, columns, value))
-    twice = table.loc[table.duplicated([rows, columns])]
-    if len(twice):
-        cell = " and ".join(str(twice[name].iloc[0]) for name in (rows, columns))
-        raise BadInput(f"expected one row a cell, got two for {cell}; select one data set or space first")
+    known_columns(table, (rows, columns, value))
+    duplicates = table.loc[table.duplicated([rows, columns])]
+    if len(duplicates):
+        cell = " and ".join(str(duplicates[name].iloc[0]) for name in (rows, columns))
+        raise BadInput(f"expected one row per cell, got two for {cell}; select one data set or space first")
     wide = with_intervals(table).pivot_table(index=rows, columns=columns, values=value, aggfunc="first", sort=False)
     return wide.reindex(index=list(dict.fromkeys(table[rows])), columns=list(dict.fromkeys(table[columns])))
 
@@ -127,11 +146,14 @@ def spread(table: pd.DataFrame, *, rows: str, columns: str, value: str) -> pd.Da
 def significant_best(wide: pd.DataFrame) -> pd.DataFrame:
     """Mark in each row the cell whose interval lies above all others, if there is one.
 
-    Intervals that do not overlap are a stricter condition than a paired test (see `bglab.analysis.compare_models`),
-    so what is marked is safe to print in bold.
+    Disjoint intervals are a stricter criterion than a paired test (see `bglab.analysis.compare_models`), which makes it
+    safe to print the marked cells in bold.
 
     Args:
-        wide: Cells of `Estimate`, as `spread` makes them; the larger value is the better one.
+        wide: Table of `Estimate` cells, as from `spread`; larger values are better.
+
+    Returns:
+        A table of bool of the same shape, with at most one True per row.
     """
 
     def mark(row: pd.Series) -> pd.Series:
@@ -144,41 +166,44 @@ def significant_best(wide: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame([mark(row) for _, row in wide.iterrows()], index=wide.index, columns=wide.columns)
 
 
-def beside(ours: pd.DataFrame, published: pd.DataFrame, *, on: Mapping[str, str], value: str = "top1") -> pd.DataFrame:
-    """Put the printed numbers next to ours.
+def with_published(
+    ours: pd.DataFrame, published: pd.DataFrame, *, on: Mapping[str, str], value: str = "top1"
+) -> pd.DataFrame:
+    """Join our results with the published numbers and their differences.
 
     Args:
-        ours: A table of `bglab.analysis.metrics`; rows without a printed number stay, with NaN.
-        published: Rows of `bglab.analysis.published`, of one quantity.
-        on: Our columns and the published ones they match, e.g. ``{"variant": "test"}``.
-        value: Our column to compare, with ``_low`` and ``_high``.
+        ours: Table of results, e.g. from `bglab.analysis.accuracy`; rows without a published number remain, with NaN.
+        published: Rows of `bglab.analysis.published`, all of one quantity.
+        on: Columns of ``ours`` to the matching columns of ``published``, e.g. ``{"variant": "test"}``.
+        value: Column of ``ours`` to compare, which needs ``<value>_low`` and ``<value>_high``.
 
     Returns:
-        Our identifying columns, then ``[ours, ours_low, ours_high, published, difference, inside, place, note]``:
-        difference is ours minus published, ``inside`` says whether the printed number lies in our interval.
+        The columns of ``ours`` that identify a row, then ``[ours, ours_low, ours_high, published, difference, inside,
+        place, note]``. ``difference`` is ours minus published; ``inside`` tells whether the published number lies in
+        our interval, NA without one.
 
     Raises:
         UnknownName: If a column does not exist.
     """
     limits = [value, f"{value}_low", f"{value}_high"]
-    _check(ours, (*on, *limits))
-    _check(published, tuple(on.values()))
+    known_columns(ours, (*on, *limits))
+    known_columns(published, tuple(on.values()))
     identity = [c for c in ("model", "dataset", "variant", "n") if c in ours.columns and c not in on]
     left = ours[[*on, *identity, *limits]].set_axis([*on, *identity, "ours", "ours_low", "ours_high"], axis=1)
     right = published[[*on.values(), "value", "place", "note"]].set_axis([*on, "published", "place", "note"], axis=1)
-    both = left.merge(right, on=list(on), how="left")
-    both["difference"] = both["ours"] - both["published"]
-    inside = both["published"].between(both["ours_low"], both["ours_high"])
-    both["inside"] = inside.astype("boolean").mask(both["published"].isna())
-    return both.reindex(columns=[*left.columns, "published", "difference", "inside", "place", "note"])
+    joined = left.merge(right, on=list(on), how="left")
+    joined["difference"] = joined["ours"] - joined["published"]
+    inside = joined["published"].between(joined["ours_low"], joined["ours_high"])
+    joined["inside"] = inside.astype("boolean").mask(joined["published"].isna())
+    return joined.reindex(columns=[*left.columns, "published", "difference", "inside", "place", "note"])
 
 
 def as_percent(table: pd.DataFrame, *, digits: int = 1) -> pd.DataFrame:
-    """Write every cell as people read it: percent, folded intervals, printed names, headings.
+    """Format every cell as text: percent, merged intervals, names as printed in the papers, readable headings.
 
     Args:
-        table: Fractions are percent or percentage points afterwards; p-values and whole numbers stay what they are.
-        digits: Decimals of a percent.
+        table: Fractions become percent or percentage points; p-values and integers keep their scale.
+        digits: Decimal places of a percentage.
 
     Example:
         >>> as_percent(pd.DataFrame({"variant": ["only_bg_t"], "top1": [0.4906], "n": [4050]})).values.tolist()
@@ -188,12 +213,12 @@ def as_percent(table: pd.DataFrame, *, digits: int = 1) -> pd.DataFrame:
 
 
 def to_markdown(table: pd.DataFrame, *, digits: int = 1, bold: pd.DataFrame | None = None) -> str:
-    """Write a Markdown table; numbers are set to the right.
+    """Format a table as Markdown, with numbers right-aligned.
 
     Args:
-        table: A table of fractions.
-        digits: Decimals of a percent.
-        bold: Which cells to set in bold, e.g. from `significant_best`; None for none.
+        table: Table of fractions, long or from `spread`.
+        digits: Decimal places of a percentage.
+        bold: Table of bool of the same shape, e.g. from `significant_best`; None prints nothing in bold.
     """
     text, right = _written(table, _MARKDOWN, digits, bold, index_as_column=True)
     lines = [text.columns.tolist(), ["--:" if number else ":--" for number in right], *text.to_numpy().tolist()]
@@ -201,28 +226,28 @@ def to_markdown(table: pd.DataFrame, *, digits: int = 1, bold: pd.DataFrame | No
 
 
 def to_html(table: pd.DataFrame, *, digits: int = 1, bold: pd.DataFrame | None = None) -> str:
-    """Write an HTML table with intervals in small type; the arguments are those of `to_markdown`."""
+    """Format a table as HTML, with intervals in small type; arguments as in `to_markdown`."""
     return styled(table, digits=digits, bold=bold).to_html()
 
 
 def styled(table: pd.DataFrame, *, digits: int = 1, bold: pd.DataFrame | None = None) -> Styler:
-    """Give a table that a notebook displays with intervals in small type; arguments as in `to_markdown`."""
+    """Format a table for display in a notebook, with intervals in small type; arguments as in `to_markdown`."""
     text, _ = _written(table, _HTML, digits, bold, index_as_column=True)
-    # a fixed id keeps the output the same from run to run
+    # a fixed id makes the output reproducible
     return Styler(text, uuid="bglab", cell_ids=False).hide(axis="index")
 
 
 def to_latex(
     table: pd.DataFrame, *, caption: str = "", label: str = "", digits: int = 1, bold: pd.DataFrame | None = None
 ) -> str:
-    r"""Write a LaTeX table for the booktabs package, with intervals in small type.
+    r"""Format a table as LaTeX for the booktabs package, with intervals in small type.
 
     Args:
-        table: A table of fractions.
-        caption: LaTeX, as it shall be printed.
+        table: Table of fractions, long or from `spread`.
+        caption: Caption in LaTeX.
         label: Key for ``\ref``.
-        digits: Decimals of a percent.
-        bold: Which cells to set in bold, e.g. from `significant_best`; None for none.
+        digits: Decimal places of a percentage.
+        bold: Table of bool of the same shape, e.g. from `significant_best`; None prints nothing in bold.
     """
     text, right = _written(table, _LATEX, digits, bold, index_as_column=True)
     return (
@@ -239,7 +264,7 @@ def to_latex(
 
 
 def to_csv(table: pd.DataFrame) -> str:
-    """Write the fractions themselves, unrounded, for machines; folded intervals become columns again."""
+    """Format a table as CSV with unrounded fractions; `Estimate` cells become three columns again."""
     flat = {}
     for name in table.columns:
         if any(isinstance(cell, Estimate) for cell in table[name]):
@@ -254,7 +279,7 @@ def to_csv(table: pd.DataFrame) -> str:
 def _written(
     table: pd.DataFrame, markup: _Markup, digits: int, bold: pd.DataFrame | None, *, index_as_column: bool = False
 ) -> _Written:
-    """Turn every cell, heading and row name into text; an index without a name only counts rows."""
+    """Format cells, headings and row names as text; an index without a name is a mere row number and left out."""
     folded = with_intervals(table)
     across, down = folded.columns.name, folded.index.name
     headings, columns, right = [], [], []
@@ -274,7 +299,7 @@ def _written(
 
 
 def _cell(cell: Any, column: str, markup: _Markup, digits: int) -> str:
-    """Write one cell by its type, and a float by its column."""
+    """Format one cell by its type; the scale of a float depends on the column."""
     if isinstance(cell, Estimate):
         if math.isnan(cell.value):
             return markup.missing
@@ -295,13 +320,13 @@ def _cell(cell: Any, column: str, markup: _Markup, digits: int) -> str:
 
 def _number(value: float, digits: int, markup: _Markup) -> str:
     text = f"{value:.{digits}f}"
-    if float(text) == 0:  # no "−0.0"
+    if float(text) == 0:  # avoid "−0.0"
         text = text.removeprefix("-")
     return text.replace("-", markup.minus)
 
 
 def _name(entry: str, column: str, markup: _Markup) -> str:
-    """Write an identifier as the papers print it, anything else as it is."""
+    """Translate an identifier to its printed name; return any other text unchanged."""
     if column in _IDENTIFIERS:
         entry = _PRINTED.get(entry) or ", ".join(display_name(part) for part in entry.split(", "))
     return markup.escape(entry)
@@ -309,9 +334,3 @@ def _name(entry: str, column: str, markup: _Markup) -> str:
 
 def _heading(column: str) -> str:
     return _HEADINGS.get(column, column.replace("_", " ").capitalize())
-
-
-def _check(table: pd.DataFrame, columns: tuple[str, ...]) -> None:
-    for column in columns:
-        if column not in table.columns:
-            raise UnknownName(unknown_name("column", column, [str(c) for c in table.columns]))

@@ -1,4 +1,4 @@
-"""Straight lines through the accuracies of several models, with 95 % bands: Noise or Signal, Figure 8."""
+"""Linear fits of accuracy against a reference accuracy over several models (Noise or Signal, Figure 8)."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ import numpy as np
 import pandas as pd
 import statsmodels.api as sm
 
-from bglab.catalogue import unknown_name
-from bglab.errors import BadInput, UnknownName
+from bglab.analysis._grouping import known_columns
+from bglab.errors import BadInput
 
 _STEPS = 25
 
 
 def fit_trends(table: pd.DataFrame, *, x: str = "reference", y: str = "top1", by: str = "variant") -> pd.DataFrame:
-    """Fit ``y = intercept + slope x`` by least squares, one line a group, each model one point.
+    """Fit ``y = intercept + slope x`` per group by ordinary least squares, with one point per model.
 
     Args:
-        table: One row a model and group.
-        x: Column of the horizontal values, fractions in [0, 1].
-        y: Column of the vertical values, fractions in [0, 1].
-        by: Column that names the group.
+        table: One row per model and group.
+        x: Column of the independent variable, a fraction in [0, 1].
+        y: Column of the dependent variable, a fraction in [0, 1].
+        by: Column to group by.
 
     Returns:
-        Columns ``[by, models, slope, slope_low, slope_high, intercept]``. Two models give a line without an interval
-        (NaN limits), models with one ``x`` only give no line (NaN throughout).
+        One row per group: ``[<by>, models, slope, slope_low, slope_high, intercept]``, with Student's 95 % interval for
+        the slope. Its limits are NaN for two models; everything is NaN if all models have the same ``x``.
 
     Raises:
         UnknownName: If a column does not exist.
@@ -50,17 +50,17 @@ def fit_trends(table: pd.DataFrame, *, x: str = "reference", y: str = "top1", by
 
 
 def trend_bands(table: pd.DataFrame, *, x: str = "reference", y: str = "top1", by: str = "variant") -> pd.DataFrame:
-    """Give points along each line of `fit_trends` with the 95 % band of the mean.
+    """Evaluate the lines of `fit_trends` with the 95 % confidence band of the mean.
 
     Args:
-        table: As for `fit_trends`.
-        x: As there.
-        y: As there.
-        by: As there.
+        table: One row per model and group.
+        x: Column of the independent variable, a fraction in [0, 1].
+        y: Column of the dependent variable, a fraction in [0, 1].
+        by: Column to group by.
 
     Returns:
-        Columns ``[by, x, y, y_low, y_high]`` under the names given, ``_STEPS`` points a line from the lowest to the
-        highest ``x`` of the group; the band is NaN for two models. Groups without a line are left out.
+        25 evenly spaced points per group, from its lowest to its highest ``x``: ``[<by>, <x>, <y>, <y>_low,
+        <y>_high]``. The band is NaN for two models and is not clipped to [0, 1]. Groups without a line are left out.
 
     Raises:
         UnknownName: If a column does not exist.
@@ -83,7 +83,7 @@ def trend_bands(table: pd.DataFrame, *, x: str = "reference", y: str = "top1", b
 
 
 def _fit(x: np.ndarray, y: np.ndarray) -> sm.regression.linear_model.RegressionResultsWrapper | None:
-    """Fit one line, or say that there is none."""
+    """Fit one line; None if there are fewer than two distinct ``x``."""
     known = np.isfinite(x) & np.isfinite(y)
     if len(set(x[known].tolist())) < 2:
         return None
@@ -92,7 +92,5 @@ def _fit(x: np.ndarray, y: np.ndarray) -> sm.regression.linear_model.RegressionR
 
 def _check(table: pd.DataFrame, columns: tuple[str, ...]) -> None:
     if table.empty:
-        raise BadInput("expected one row a model and group, got an empty table; predict with two models or more")
-    for column in columns:
-        if column not in table.columns:
-            raise UnknownName(unknown_name("column", column, [str(c) for c in table.columns]))
+        raise BadInput("expected one row per model and group, got an empty table; predict with two models or more")
+    known_columns(table, columns)

@@ -1,4 +1,4 @@
-"""How fast bglab is on this machine: each contender is timed between two runs of its baseline."""
+"""Benchmark of search and saliency: each contender is timed between two runs of its baseline."""
 
 from bglab.bench.contenders import plan_for
 from bglab.bench.measure import Measurement, Ratio, Report, measure

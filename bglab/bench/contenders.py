@@ -1,7 +1,7 @@
-"""What `bglab.bench.measure` times: our search and class activation maps, and the loop and libraries that they replace.
+"""The contenders of the benchmark: the reference loop, our searches, and the bare forward pass as their baseline.
 
-All work on the same foregrounds and on the same backgrounds, which lie on the disk as image files for the
-reference's loop and, as decoded from these very files, in memory for ours.
+All contenders process the same foregrounds and backgrounds. The reference loop reads the backgrounds from image files;
+ours hold the images decoded from the same files in memory.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from PIL import Image
 from torch import Tensor
 
-from bglab.bench.reference_loop import BATCH_SIZE, WORKERS, as_usual, search_in_a_loop
+from bglab.bench.reference_loop import BATCH_SIZE, WORKERS, eager_copy, reference_search
 from bglab.errors import BadInput
 from bglab.images import read_image
 from bglab.models import Classifier, Normalised
@@ -29,29 +29,29 @@ from bglab.scenes import PreparedScenes
 from bglab.search import FirstHits, PairEvaluator, Pairs, first_hit, open_evaluator, search_matrix, start_batching
 from bglab.seeding import digest
 
-#: JPEG quality of background files that no release provides.
+#: JPEG quality of background files that are not part of a release.
 _QUALITY = 95
-#: Runs note their seconds to the millisecond; small ones of tests take none.
-_TICK = 0.001
-#: Devices that answer before they are done.
-_WAITS: Mapping[str, Callable[[], object]] = MappingProxyType(
+#: Searches record their time in milliseconds; shorter ones, as in tests, would be recorded as zero.
+_TICK_S = 0.001
+#: Synchronisation of devices that compute asynchronously.
+_SYNCHRONIZE: Mapping[str, Callable[[], object]] = MappingProxyType(
     {"cuda": torch.cuda.synchronize, "mps": torch.mps.synchronize}
 )
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is measured how often.
+    """Amount of work of a benchmark.
 
     Attributes:
-        rounds: Times that each contender is measured.
-        workers: Worker counts that the reference's loop is given.
-        scenes_per_class: Scenes taken of each class.
-        files: Backgrounds that the loop over all of them reads for a foreground, the same ones again if there are
-            fewer: starting its processes takes a share of the time that falls with their number.
-        written: Foregrounds that the loop as written searches a round.
-        map_batch: Images a batch of class activation maps.
-        seconds: A contender is repeated within a round until so long has passed.
+        rounds: Number of rounds; every contender is measured in each.
+        workers: Numbers of DataLoader workers of the reference loop, each measured separately.
+        scenes_per_class: Scenes per class.
+        files: Backgrounds per foreground of the reference loop without early stopping, repeated if there are fewer; the
+            more there are, the less the start of the worker processes counts.
+        written: Foregrounds per round of the reference loop with early stopping.
+        map_batch: Batch size of class activation maps.
+        seconds: Minimum duration of a measurement in seconds; contenders repeat their work until it has passed.
     """
 
     rounds: int = 3
@@ -64,10 +64,14 @@ class Plan:
 
 
 def plan_for(classifier: Classifier, rounds: int = 3) -> Plan:
-    """Choose how much work suits the classifier's device.
+    """Choose the amount of work by the classifier's device: more on a GPU.
+
+    Args:
+        classifier: Classifier to be timed.
+        rounds: Number of rounds.
 
     Raises:
-        BadInput: If there is no round.
+        BadInput: If ``rounds`` is less than 1.
     """
     if rounds < 1:
         raise BadInput(f"expected at least 1 round, got {rounds}")
@@ -76,13 +80,13 @@ def plan_for(classifier: Classifier, rounds: int = 3) -> Plan:
     return Plan(rounds, scenes_per_class=40, files=1024, map_batch=128)
 
 
-class Pace(NamedTuple):
+class Timing(NamedTuple):
     """One measurement.
 
     Attributes:
-        images: How many were made or classified.
-        seconds: How long it took.
-        foregrounds: How many were decided, by a search.
+        images: Number of images composed, classified or explained.
+        seconds: Elapsed time in seconds.
+        foregrounds: Number of foregrounds searched; 0 if the contender is no search.
     """
 
     images: int
@@ -91,36 +95,36 @@ class Pace(NamedTuple):
 
     @property
     def rate(self) -> float:
-        """Images a second."""
+        """Images per second."""
         return self.images / self.seconds
 
 
 @dataclass(frozen=True, eq=False)
 class Contender:
-    """Something to be timed.
+    """A piece of work to be timed.
 
     Attributes:
-        name: Key, the same from run to run.
-        title: What it does.
-        step: Takes a round's number and gives its pace; None where it cannot be timed here.
-        note: Why not.
-        beside: Name of what is timed right before and after it; "" for nothing.
+        name: Key in the report, stable across runs and versions.
+        title: Description, shown in the printed table.
+        step: Function from the number of the round to its timing; None if it cannot be timed on this machine.
+        note: Reason why it cannot be timed.
+        baseline: Name of the contender that is timed directly before and after it; "" for none.
     """
 
     name: str
     title: str
-    step: Callable[[int], Pace] | None
+    step: Callable[[int], Timing] | None
     note: str = ""
-    beside: str = ""
+    baseline: str = ""
 
 
-class LoopAnswer(NamedTuple):
-    """What the reference's loop said of one foreground.
+class LoopLogits(NamedTuple):
+    """Output of the reference loop for one foreground.
 
     Attributes:
-        row: Of the foreground.
-        columns: Of the backgrounds, in turn.
-        logits: Of each image.
+        row: Row of the foreground in the pair matrix.
+        columns: Columns of the backgrounds, in the order of the loop.
+        logits: Logits of each composed image.
     """
 
     row: int
@@ -129,21 +133,21 @@ class LoopAnswer(NamedTuple):
 
 
 @dataclass(eq=False)
-class Arena:
-    """Where contenders meet, and the answers that they have left there.
+class Workload:
+    """The inputs that all contenders share, and the outputs that they store for comparison.
 
     Attributes:
-        classifier: Whose engine is timed.
-        evaluator: The pairs.
-        head: Answers to the untouched images, and how answers are decided.
-        files: One background file a column.
-        plan: How much of what.
-        usual: The network as its library gives it.
-        loop_answers: What the reference's loop said.
-        verdicts: Whether it found the foregrounds vulnerable that it searched as written, by row.
-        matrix: Ours, of the latest round.
-        hits: Ours, of the latest round.
-        maps: Of one batch, by contender.
+        classifier: Classifier whose engine is timed.
+        evaluator: Composes and classifies the pairs of foreground and background.
+        head: Predictions for the unmodified images, and the mapping from ImageNet classes to labels.
+        files: Background files, one per column of the pair matrix.
+        plan: Amount of work.
+        eager: The network in eager mode, as the reference and other libraries run it.
+        loop_logits: Outputs of the reference loop.
+        vulnerable: Foregrounds (rows) searched by the loop with early stopping → whether any background fooled them.
+        matrix: Pair matrix of the latest round.
+        hits: First hits of the latest round.
+        maps: Class activation maps of one batch, by contender.
     """
 
     classifier: Classifier
@@ -151,73 +155,73 @@ class Arena:
     head: PairPredictions
     files: list[Path]
     plan: Plan
-    usual: Normalised
-    loop_answers: list[LoopAnswer] = field(default_factory=list)
-    verdicts: dict[int, bool] = field(default_factory=dict)
+    eager: Normalised
+    loop_logits: list[LoopLogits] = field(default_factory=list)
+    vulnerable: dict[int, bool] = field(default_factory=dict)
     matrix: PairPredictions | None = None
     hits: FirstHits | None = None
     maps: dict[str, Float[Tensor, "n mh mw"]] = field(default_factory=dict)
 
     def images(self, count: int) -> UInt8[Tensor, "n 3 h w"]:
-        """Compose so many pairs, from the first on."""
+        """Compose the first ``count`` pairs."""
         return self.evaluator.images(self.cells(count)).contiguous()
 
     def cells(self, count: int) -> Pairs:
-        """Give so many pairs, from the first on."""
+        """Return the first ``count`` pairs in row-major order, starting over after the last."""
         rows, columns = self.evaluator.shape
-        place = np.arange(count) % (rows * columns)
-        return Pairs(place // columns, place % columns)
+        position = np.arange(count) % (rows * columns)
+        return Pairs(position // columns, position % columns)
 
     def errors(self, row: int) -> Callable[[Int[np.ndarray, " n"]], Bool[np.ndarray, " n"]]:
-        """Give what marks native answers to a foreground as errors."""
-        own = self.head.foregrounds.labels[row]
-        return lambda native: self.head.decide(native) != own
+        """Return a function that marks the predicted ImageNet classes of a foreground that are incorrect."""
+        label = self.head.foregrounds.labels[row]
+        return lambda native: self.head.decide(native) != label
 
 
-def set_arena(classifier: Classifier, prepared: PreparedScenes, folder: Path, plan: Plan) -> Arena:
-    """Bring backgrounds to the disk and everything else to the engine.
+def prepare_workload(classifier: Classifier, prepared: PreparedScenes, folder: Path, plan: Plan) -> Workload:
+    """Write the background files, warm up the engine and the eager network, and collect the shared inputs.
 
     Args:
-        classifier: Whose engine is timed.
+        classifier: Classifier whose engine is timed.
         prepared: Foregrounds and backgrounds.
-        folder: Where to write background files that no release provides.
-        plan: How much of what.
+        folder: Folder for background files that are not part of a release.
+        plan: Amount of work.
     """
     changed, files = _plates_on_disk(prepared, folder)
     evaluator = open_evaluator(classifier, changed, progress=False)
     evaluator.get_ready()
-    usual = as_usual(classifier.network, classifier.engine.device)
-    arena = Arena(classifier, evaluator, evaluator.head(progress=False), files, plan, usual)
+    eager = eager_copy(classifier.network, classifier.engine.device)
+    workload = Workload(classifier, evaluator, evaluator.head(progress=False), files, plan, eager)
     with torch.no_grad():
-        usual(arena.images(BATCH_SIZE))  # what a device does once is no part of the loop's time
-    return arena
+        eager(workload.images(BATCH_SIZE))  # one-time initialisation of the device is not timed
+    return workload
 
 
-def repeat(arena: Arena, count: int, work: Callable[[], object]) -> Pace:
-    """Do something again and again until enough time has passed for a number.
+def repeat(workload: Workload, count: int, work: Callable[[], object]) -> Timing:
+    """Repeat work until `Plan.seconds` have passed, and time it.
 
     Args:
-        arena: Whose device is waited for.
-        count: Images each time.
-        work: What to do.
+        workload: Workload whose device is synchronised.
+        count: Images per call of ``work``.
+        work: Function to time.
     """
-    device = arena.classifier.engine.device
-    wait = _WAITS.get(device.type, lambda: None)
-    wait()
+    device = workload.classifier.engine.device
+    synchronize = _SYNCHRONIZE.get(device.type, lambda: None)
+    synchronize()
     images, started, elapsed = 0, time.perf_counter(), 0.0
-    while not images or elapsed < arena.plan.seconds:
-        for _ in range(max(1, round(0.2 * images / count))):  # waits seldom, so that a device is kept busy
+    while not images or elapsed < workload.plan.seconds:
+        for _ in range(max(1, round(0.2 * images / count))):  # synchronised rarely, so that the device is kept busy
             work()
             images += count
-        wait()
+        synchronize()
         elapsed = time.perf_counter() - started
-    return Pace(images, elapsed)
+    return Timing(images, elapsed)
 
 
 def _plates_on_disk(prepared: PreparedScenes, folder: Path) -> tuple[PreparedScenes, list[Path]]:
-    """Give one file for each background, and the scenes with the backgrounds that these files hold.
+    """Return the scenes with their backgrounds as decoded from files, and one file per background.
 
-    A release's own Only-BG-T images are read where they lie; other backgrounds are written as JPEG.
+    The Only-BG-T images of a release are used in place; other backgrounds are written as JPEG.
     """
     lends = np.flatnonzero(prepared.has_plate).tolist()
     own = _release_files(prepared)
@@ -232,7 +236,7 @@ def _plates_on_disk(prepared: PreparedScenes, folder: Path) -> tuple[PreparedSce
 
 
 def _release_files(prepared: PreparedScenes) -> dict[str, Path]:
-    """Find the release's own background files where they have the prepared images' size, by scene."""
+    """Find the released Only-BG-T files that have the size of the prepared images, by scene."""
     files: dict[str, Path] = {}
     for record in prepared.scenes.records:
         for file in record.files:
@@ -242,94 +246,98 @@ def _release_files(prepared: PreparedScenes) -> dict[str, Path]:
     return files
 
 
-def search_contenders(arena: Arena) -> list[Contender]:
-    """List what searches, and what a search is made of."""
-    plan, engine = arena.plan, arena.classifier.engine
-    batch = arena.images(start_batching(arena.classifier, "auto").size)
-    cells = arena.cells(len(batch))
+def search_contenders(workload: Workload) -> list[Contender]:
+    """List the searches and their parts: reference loop, pair matrix, first hit, forward passes, compositing."""
+    plan, engine = workload.plan, workload.classifier.engine
+    batch = workload.images(start_batching(workload.classifier, "auto").size)
+    cells = workload.cells(len(batch))
     canvas = np.empty(batch.shape, dtype=np.uint8)
 
     def compose() -> None:
         if engine.device.type == "cpu":
-            arena.evaluator.compose_into(cells, canvas)
+            workload.evaluator.compose_into(cells, canvas)
         else:
-            arena.evaluator.images(cells)
+            workload.evaluator.images(cells)
 
-    usual_batch = arena.images(BATCH_SIZE)
+    eager_batch = workload.images(BATCH_SIZE)
 
     def forward_eagerly() -> None:
-        """Run the reference's network alone: what its loop could reach if reading and composing took no time."""
+        """Run only the reference's network, an upper bound for its loop: reading and compositing take no time."""
         with torch.no_grad():
-            arena.usual(usual_batch).cpu()
+            workload.eager(eager_batch).cpu()
 
-    loops = [(w, f"reference's loop, every background, {w} worker{'s' * (w != 1)}") for w in plan.workers]
+    loops = [(w, f"reference loop, all backgrounds, {w} worker{'s' * (w != 1)}") for w in plan.workers]
     return [
         Contender(
             "as_written",
-            f"reference's loop as written: {WORKERS} workers, ends at an error",
-            functools.partial(_loop_as_written, arena),
+            f"reference loop, release settings: {WORKERS} workers, stops at an error",
+            functools.partial(_loop_with_release_settings, workload),
         ),
-        *(Contender(f"loop_{w}", title, functools.partial(_loop, arena, w)) for w, title in loops),
-        Contender("matrix", "brute force (search_matrix)", lambda _: _search_all(arena), beside="bare"),
-        Contender("first_hit", "first hit (first_hit)", lambda _: _search_first_hits(arena)),
+        *(Contender(f"loop_{w}", title, functools.partial(_loop, workload, w)) for w, title in loops),
+        Contender("matrix", "brute force (search_matrix)", lambda _: _search_all(workload), baseline="bare"),
+        Contender("first_hit", "first hit (first_hit)", lambda _: _search_first_hits(workload)),
         Contender(
             "bare",
             f"bare forward pass, batches of {len(batch)}, images in memory",
-            lambda _: repeat(arena, len(batch), lambda: arena.classifier(batch)),
+            lambda _: repeat(workload, len(batch), lambda: workload.classifier(batch)),
         ),
         Contender(
             "eager",
             f"bare forward pass of eager torch, batches of {BATCH_SIZE}",
-            lambda _: repeat(arena, BATCH_SIZE, forward_eagerly),
+            lambda _: repeat(workload, BATCH_SIZE, forward_eagerly),
         ),
-        Contender("compositing", "compositing alone", lambda _: repeat(arena, len(batch), compose)),
+        Contender("compositing", "compositing alone", lambda _: repeat(workload, len(batch), compose)),
     ]
 
 
-def _loop(arena: Arena, workers: int, number: int) -> Pace:
-    """Search one foreground, the same for all worker counts of a round, in a loop that never stops."""
-    row = number % arena.evaluator.shape[0]
-    columns = np.resize(np.arange(len(arena.files)), arena.plan.files)
+def _loop(workload: Workload, workers: int, number: int) -> Timing:
+    """Run the reference loop over all backgrounds, on the same foreground for all worker counts of a round."""
+    row = number % workload.evaluator.shape[0]
+    columns = np.resize(np.arange(len(workload.files)), workload.plan.files)
+    files = [workload.files[c] for c in columns]
     started = time.perf_counter()
-    logits = search_in_a_loop(
-        arena.usual, *_foreground(arena, row), [arena.files[c] for c in columns], workers=workers
-    )  # fmt: skip
+    logits = reference_search(workload.eager, *_foreground(workload, row), files, workers=workers)
     seconds = time.perf_counter() - started
-    arena.loop_answers.append(LoopAnswer(row, columns, logits))
-    return Pace(len(logits), seconds, 1)
+    workload.loop_logits.append(LoopLogits(row, columns, logits))
+    return Timing(len(logits), seconds, 1)
 
 
-def _loop_as_written(arena: Arena, number: int) -> Pace:
-    """Search some foregrounds as the release does; those of all rounds are spread over the set."""
-    spread = np.linspace(0, arena.evaluator.shape[0] - 1, arena.plan.rounds * arena.plan.written).round().astype(int)
+def _loop_with_release_settings(workload: Workload, number: int) -> Timing:
+    """Run the reference loop as released, with early stopping, on foregrounds spread over the set."""
+    total = workload.plan.rounds * workload.plan.written
+    spread = np.linspace(0, workload.evaluator.shape[0] - 1, total).round().astype(int)
     images, seconds = 0, 0.0
-    chosen = spread[number :: arena.plan.rounds].tolist()
+    chosen = spread[number :: workload.plan.rounds].tolist()
     for row in chosen:
+        is_error = workload.errors(row)
         started = time.perf_counter()
-        logits = search_in_a_loop(arena.usual, *_foreground(arena, row), arena.files, is_error=arena.errors(row))
+        logits = reference_search(workload.eager, *_foreground(workload, row), workload.files, is_error=is_error)
         seconds += time.perf_counter() - started
         images += len(logits)
-        arena.loop_answers.append(LoopAnswer(row, np.arange(len(logits)), logits))
-        arena.verdicts[row] = bool(arena.errors(row)(logits.argmax(1).numpy()).any())
-    return Pace(images, seconds, len(chosen))
+        workload.loop_logits.append(LoopLogits(row, np.arange(len(logits)), logits))
+        workload.vulnerable[row] = bool(is_error(logits.argmax(1).numpy()).any())
+    return Timing(images, seconds, len(chosen))
 
 
-def _foreground(arena: Arena, row: int) -> tuple[np.ndarray, np.ndarray]:
-    return np.asarray(arena.evaluator.prepared.images[row]), np.asarray(arena.evaluator.prepared.masks[row])
+def _foreground(workload: Workload, row: int) -> tuple[np.ndarray, np.ndarray]:
+    return np.asarray(workload.evaluator.prepared.images[row]), np.asarray(workload.evaluator.prepared.masks[row])
 
 
-def _search_all(arena: Arena) -> Pace:
-    total = Pace(0, 0.0)
-    while not total.images or total.seconds < arena.plan.seconds:
-        arena.matrix = search_matrix(arena.classifier, arena.evaluator.prepared, progress=False)
-        # what a search asks about untouched images comes before its clock starts, as in the loop
-        seconds = max(arena.matrix.run["seconds"], _TICK)
-        total = Pace(total.images + arena.matrix.run["forwards"], total.seconds + seconds,
-                     total.foregrounds + arena.evaluator.shape[0])  # fmt: skip
+def _search_all(workload: Workload) -> Timing:
+    total = Timing(0, 0.0)
+    while not total.images or total.seconds < workload.plan.seconds:
+        matrix = search_matrix(workload.classifier, workload.evaluator.prepared, progress=False)
+        workload.matrix = matrix
+        # as in the reference loop, the unmodified images are classified before the timed part
+        total = Timing(
+            total.images + matrix.run["forwards"],
+            total.seconds + max(matrix.run["seconds"], _TICK_S),
+            total.foregrounds + workload.evaluator.shape[0],
+        )
     return total
 
 
-def _search_first_hits(arena: Arena) -> Pace:
-    hits = first_hit(arena.classifier, arena.evaluator.prepared, progress=False)
-    arena.hits = hits
-    return Pace(hits.forwards, max(hits.pairs.run["seconds"], _TICK), int(hits.searched.sum()))
+def _search_first_hits(workload: Workload) -> Timing:
+    hits = first_hit(workload.classifier, workload.evaluator.prepared, progress=False)
+    workload.hits = hits
+    return Timing(hits.forwards, max(hits.pairs.run["seconds"], _TICK_S), int(hits.searched.sum()))

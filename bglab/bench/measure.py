@@ -1,7 +1,8 @@
-"""How fast the lab is beside what it replaces: everything in one run, so that a busy machine is busy for all.
+"""Time bglab against the code it replaces, all in one run, so that other load on the machine affects all contenders.
 
-Contenders take turns in every round, in reversed order every other round, and ratios are formed within a round. What
-is printed was measured: nothing is extrapolated, and what could not be measured says why.
+Every round measures each contender once, in reversed order every other round; a contender with a baseline is timed
+between two runs of it. Ratios are computed within a round and then reduced to their median. Nothing is extrapolated;
+contenders that cannot be measured are listed with the reason.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ import torch
 from tqdm.auto import tqdm
 
 from bglab.analysis import file_order_forwards
-from bglab.bench.contenders import Arena, Contender, Pace, Plan, plan_for, search_contenders, set_arena
-from bglab.bench.saliency_contenders import map_contenders
+from bglab.bench.contenders import Contender, Plan, Timing, Workload, plan_for, prepare_workload, search_contenders
+from bglab.bench.saliency_contenders import saliency_contenders
 from bglab.errors import BadInput
 from bglab.models import Classifier
 from bglab.results import NOT_EVALUATED, PairPredictions
@@ -29,18 +30,18 @@ from bglab.search import FirstHits
 
 Unit = Literal["times", "share"]
 
-#: How far below the best logit, as part of the range of all, another answer in float32 may lie and still be a tie.
+#: Two classes are tied if their logits differ by less than this fraction of the range of all logits of the image.
 _TIE = 0.01
 
 
 class Measurement(NamedTuple):
-    """One contender's speed.
+    """The throughput of one contender.
 
     Attributes:
-        name: Key, the same from run to run.
-        title: What was done.
-        rates: Images a second, round by round; () where it could not be measured.
-        note: Why not.
+        name: Key of the contender, stable across runs and versions.
+        title: Description, shown in the printed table.
+        rates: Images per second of each measurement; () if it could not be measured.
+        note: Reason why it could not be measured.
     """
 
     name: str
@@ -50,19 +51,19 @@ class Measurement(NamedTuple):
 
     @property
     def rate(self) -> float | None:
-        """Median over the rounds."""
+        """Median of ``rates`` in images per second; None if it could not be measured."""
         return median(self.rates) if self.rates else None
 
 
 class Ratio(NamedTuple):
-    """Two numbers of one run held against each other.
+    """The ratio of two measurements of one run.
 
     Attributes:
-        name: Key, the same from run to run.
-        title: What is divided by what.
+        name: Key of the ratio, stable across runs and versions.
+        title: Description, numerator / denominator.
         value: Median over the rounds.
-        unit: ``times``, or ``share`` for a fraction.
-        aim: What it is meant to reach; None where nothing is.
+        unit: ``times`` for a speed-up, ``share`` for a fraction of the baseline's throughput.
+        aim: Target value; None if there is none.
     """
 
     name: str
@@ -74,13 +75,13 @@ class Ratio(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """What was measured.
+    """The results of a benchmark.
 
     Attributes:
         about: Model, engine, device, images, versions.
-        measurements: Contender by contender.
-        ratios: What follows from them.
-        checks: What had to agree and did, one sentence each.
+        measurements: Throughput of each contender.
+        ratios: Ratios of the measurements.
+        checks: Agreement between the outputs of the contenders, one sentence each.
     """
 
     about: dict[str, Any]
@@ -89,7 +90,7 @@ class Report:
     checks: tuple[str, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """Give everything as json can hold it; speeds are images a second."""
+        """Return the report as JSON-serialisable values; rates are in images per second."""
         return {
             "about": self.about,
             "measurements": {m.name: {**m._asdict(), "median": m.rate} for m in self.measurements},
@@ -101,48 +102,54 @@ class Report:
 def measure(
     classifier: Classifier, scenes: SceneSet, plan: Plan | None = None, *, size: int = 224, progress: bool = True
 ) -> Report:
-    """Time search and class activation maps beside the loop and the libraries they replace.
+    """Time search and class activation maps against the reference loop and other libraries.
 
     Args:
-        classifier: Whose engine is measured.
-        scenes: Foregrounds and backgrounds. A release's own background files are read by the loop where they lie;
-            others are written to a temporary folder first.
-        plan: How much of what; None is `plan_for` the classifier.
+        classifier: Classifier whose engine is timed.
+        scenes: Foregrounds and backgrounds. Released background files are read in place by the reference loop; other
+            backgrounds are first written to a temporary folder.
+        plan: Amount of work; None uses `plan_for`.
         size: Side of the images in pixels.
-        progress: Show a bar.
+        progress: Show a progress bar.
 
     Raises:
-        BadInput: If loop and matrix disagree on a pair in float32, other than by a tie: their times would not be of
-            the same work.
+        BadInput: If the reference loop and the matrix disagree on a pair in float32 other than by a tie, since their
+            times would not be comparable.
     """
     chosen = plan or plan_for(classifier)
     few = prepare(scenes.select(per_class=chosen.scenes_per_class), size, progress=progress)
     with tempfile.TemporaryDirectory(prefix="bglab-bench-") as folder:
-        arena = set_arena(classifier, few, Path(folder), chosen)
-        contenders = [*search_contenders(arena), *map_contenders(arena)]
+        workload = prepare_workload(classifier, few, Path(folder), chosen)
+        contenders = [*search_contenders(workload), *saliency_contenders(workload)]
         turns = _take_turns(contenders, chosen.rounds, progress=progress)
-    checks = [*_same_answers(arena), *_same_maps(arena)]
-    rates = {c.name: tuple(turn.pace.rate for turn in turns if turn.name == c.name) for c in contenders}
+    checks = [*_compare_predictions(workload), *_compare_maps(workload)]
+    rates = {c.name: tuple(turn.timing.rate for turn in turns if turn.name == c.name) for c in contenders}
     measurements = [Measurement(c.name, c.title, rates[c.name], c.note) for c in contenders]
-    return Report(_about(arena), tuple(measurements), tuple(_ratios(turns, arena)), tuple(checks))
+    return Report(_about(workload), tuple(measurements), tuple(_ratios(turns, workload)), tuple(checks))
 
 
 class Turn(NamedTuple):
-    """One measurement in its place: its neighbours were taken right before and after it."""
+    """One measurement in a sequence; its neighbours were taken directly before and after it.
+
+    Attributes:
+        round: Number of the round, from 0.
+        name: Key of the contender.
+        timing: The measurement.
+    """
 
     round: int
     name: str
-    pace: Pace
+    timing: Timing
 
 
 def _take_turns(contenders: Sequence[Contender], rounds: int, *, progress: bool) -> list[Turn]:
-    """Measure everything in every round; what is held against something beside it stands between two of it."""
+    """Measure every contender in every round, those with a baseline between two runs of it."""
     steps = {contender.name: contender.step for contender in contenders if contender.step}
     order: list[str] = []
-    yardsticks = {contender.beside for contender in contenders}
+    baselines = {contender.baseline for contender in contenders}
     for contender in contenders:
-        if contender.step and contender.name not in yardsticks:
-            around = [contender.beside] if contender.beside else []
+        if contender.step and contender.name not in baselines:
+            around = [contender.baseline] if contender.baseline else []
             order += [*(around if order[-1:] != around else []), contender.name, *around]
     turns: list[Turn] = []
     with tqdm(total=rounds * len(order), desc="bench", unit="step", disable=not progress) as bar:
@@ -154,21 +161,21 @@ def _take_turns(contenders: Sequence[Contender], rounds: int, *, progress: bool)
     return turns
 
 
-def _ratios(turns: Sequence[Turn], arena: Arena) -> list[Ratio]:
-    """Hold measured numbers against each other; what was not measured has no ratio."""
-    loops = {f"loop_{w}": median(_rates(turns, f"loop_{w}").values()) for w in arena.plan.workers}
+def _ratios(turns: Sequence[Turn], workload: Workload) -> list[Ratio]:
+    """Compute the ratios of the measurements; those of contenders that were not measured are omitted."""
+    loops = {f"loop_{w}": median(_rates(turns, f"loop_{w}").values()) for w in workload.plan.workers}
     best = max(loops, key=lambda name: loops[name]).removeprefix("loop_")
-    over_best = f"brute force / loop over every background, its best worker count (mostly {best})"
+    over_best = f"brute force / reference loop, all backgrounds, fastest worker count ({best})"
     found = [
-        _ratio(turns, "matrix", "as_written", "brute force / loop as written", 20),
+        _ratio(turns, "matrix", "as_written", "brute force / reference loop, release settings", 20),
         _ratio(turns, "matrix", "best_loop", over_best, 5, among=list(loops)),
         _share(turns, "matrix", "bare", "brute force / bare forward pass", 0.93),
         _ratio(turns, "bare", "eager", "bare forward pass, this engine / eager torch"),
-        *_forwards(arena),
-        _verdicts(turns, "matrix", "seconds a verdict, brute force / first hit"),
-        _verdicts(turns, "as_written", "seconds a verdict, loop as written / first hit"),
-        _ratio(turns, "grad_cam", "captum", "Grad-CAM, ours / captum", 15),
-        _ratio(turns, "grad_cam", "pytorch_grad_cam", "Grad-CAM, ours / pytorch-grad-cam"),
+        *_forwards(workload),
+        _time_per_foreground(turns, "matrix", "time per foreground, brute force / first hit"),
+        _time_per_foreground(turns, "as_written", "time per foreground, reference loop, release settings / first hit"),
+        _ratio(turns, "grad_cam", "captum", "Grad-CAM, bglab / captum", 15),
+        _ratio(turns, "grad_cam", "pytorch_grad_cam", "Grad-CAM, bglab / pytorch-grad-cam"),
         _share(turns, "grad_cam", "bare_for_maps", "Grad-CAM / bare forward pass", 0.85),
         _share(turns, "grad_cam_below", "bare_for_maps", "Grad-CAM below the head / bare forward pass", 0.5),
     ]
@@ -176,105 +183,105 @@ def _ratios(turns: Sequence[Turn], arena: Arena) -> list[Ratio]:
 
 
 def _rates(turns: Sequence[Turn], *names: str) -> dict[int, float]:
-    """Give each round's rate, of the fastest where there are several names."""
+    """Return the rate of the fastest of some contenders, by round."""
     rates: dict[int, float] = {}
     for turn in turns:
         if turn.name in names:
-            rates[turn.round] = max(turn.pace.rate, rates.get(turn.round, 0.0))
+            rates[turn.round] = max(turn.timing.rate, rates.get(turn.round, 0.0))
     return rates
 
 
 def _ratio(
     turns: Sequence[Turn], name: str, other: str, title: str, aim: float | None = None, *, among: Sequence[str] = ()
 ) -> Ratio | None:
-    """Divide two contenders' rates round by round; ``other`` may stand for the fastest of several."""
+    """Divide the rates of two contenders round by round; with ``among``, by the rate of the fastest of these."""
     ours, theirs = _rates(turns, name), _rates(turns, *(among or [other]))
     if not ours or not theirs:
         return None
     return Ratio(f"{name} / {other}", title, median(ours[number] / theirs[number] for number in theirs), aim=aim)
 
 
-def _share(turns: Sequence[Turn], name: str, beside: str, title: str, aim: float) -> Ratio | None:
-    """Divide each rate by that of its two neighbours together, so that a slow minute is slow for both."""
+def _share(turns: Sequence[Turn], name: str, baseline: str, title: str, aim: float) -> Ratio | None:
+    """Divide each rate by that of the baseline directly before and after, so that a slow minute affects both."""
     shares = []
     for before, turn, after in zip(turns[:-2], turns[1:-1], turns[2:], strict=True):
         if turn.name == name:
-            around = [n.pace for n in (before, after) if n.name == beside and n.round == turn.round]
-            rate = sum(pace.images for pace in around) / sum(pace.seconds for pace in around)
-            shares.append(turn.pace.rate / rate)
-    return Ratio(f"{name} / {beside}", title, median(shares), "share", aim) if shares else None
+            around = [n.timing for n in (before, after) if n.name == baseline and n.round == turn.round]
+            rate = sum(timing.images for timing in around) / sum(timing.seconds for timing in around)
+            shares.append(turn.timing.rate / rate)
+    return Ratio(f"{name} / {baseline}", title, median(shares), "share", aim) if shares else None
 
 
-def _verdicts(turns: Sequence[Turn], name: str, title: str) -> Ratio:
-    """Hold the time that a verdict on one foreground takes against that of the first hit."""
+def _time_per_foreground(turns: Sequence[Turn], name: str, title: str) -> Ratio:
+    """Divide a search's time per foreground by that of the first hit."""
     seconds = {
-        who: {turn.round: turn.pace.seconds / turn.pace.foregrounds for turn in turns if turn.name == who}
-        for who in (name, "first_hit")
+        key: {turn.round: turn.timing.seconds / turn.timing.foregrounds for turn in turns if turn.name == key}
+        for key in (name, "first_hit")
     }
     value = median(seconds[name][number] / seconds["first_hit"][number] for number in seconds["first_hit"])
     return Ratio(f"verdict of {name} / first_hit", title, value)
 
 
-def _forwards(arena: Arena) -> list[Ratio]:
-    """Count forward passes, which no clock can disturb: on foregrounds that are fooled, and on all."""
-    matrix, hits = _searched(arena)
-    asked = (np.asarray(hits.pairs.native) != NOT_EVALUATED).sum(axis=1)
-    fooled, count = int(hits.vulnerable.sum()), len(asked)
-    over_all = matrix.native.size / int(asked.sum())
+def _forwards(workload: Workload) -> list[Ratio]:
+    """Compare numbers of forward passes, which do not depend on the machine: on vulnerable foregrounds and on all."""
+    matrix, hits = _searched(workload)
+    evaluated = (np.asarray(hits.pairs.native) != NOT_EVALUATED).sum(axis=1)
+    vulnerable, count = int(hits.vulnerable.sum()), len(evaluated)
+    over_all = matrix.native.size / int(evaluated.sum())
     ratios = [Ratio("forwards of matrix / first_hit", "forward passes, brute force / first hit", over_all)]
-    if fooled:
-        # those that hold take every background in any order
-        in_order = file_order_forwards(matrix) - (count - fooled) * matrix.native.shape[1]
-        title = f"forward passes, file order / first hit, on the {fooled} of {count} that are fooled"
-        value = in_order / int(asked[hits.vulnerable].sum())
+    if vulnerable:
+        # foregrounds that are not vulnerable need every background in any order
+        in_order = file_order_forwards(matrix) - (count - vulnerable) * matrix.native.shape[1]
+        title = f"forward passes, file order / first hit, on the {vulnerable} of {count} vulnerable foregrounds"
+        value = in_order / int(evaluated[hits.vulnerable].sum())
         ratios.insert(0, Ratio("forwards in file order / first_hit", title, value, aim=1.2))
     return ratios
 
 
-def _same_answers(arena: Arena) -> list[str]:
-    """Make sure that the loop and the matrix did the same work.
+def _compare_predictions(workload: Workload) -> list[str]:
+    """Check that the reference loop, the matrix and the first hit agree, so that their times are comparable.
 
     Raises:
-        BadInput: If they disagree in float32, other than by a tie.
+        BadInput: If loop and matrix disagree in float32 other than by a tie.
     """
-    matrix, hits = _searched(arena)
-    logits = torch.cat([answer.logits for answer in arena.loop_answers])
-    ours = np.concatenate([matrix.native[answer.row, answer.columns] for answer in arena.loop_answers])
+    matrix, hits = _searched(workload)
+    logits = torch.cat([part.logits for part in workload.loop_logits])
+    ours = np.concatenate([matrix.native[part.row, part.columns] for part in workload.loop_logits])
     differs = logits.argmax(1).numpy() != ours
-    short = logits.amax(1) - logits.gather(1, torch.from_numpy(ours).long()[:, None])[:, 0]
-    tied = differs & (short / (logits.amax(1) - logits.amin(1)) < _TIE).numpy()
+    margin = logits.amax(1) - logits.gather(1, torch.from_numpy(ours).long()[:, None])[:, 0]
+    tied = differs & (margin / (logits.amax(1) - logits.amin(1)) < _TIE).numpy()
     total, same, beyond = len(ours), int((~differs).sum()), int((differs & ~tied).sum())
-    if arena.classifier.engine.precision == "float32" and beyond:
+    if workload.classifier.engine.precision == "float32" and beyond:
         raise BadInput(
-            f"expected the same answers from the reference's loop and from the matrix, but {beyond} of {total} differ "
-            "by more than a tie, so that their times are not of the same work; try --engine torch"
+            f"expected the same predictions from the reference loop and the matrix, but {beyond} of {total} differ by "
+            "more than a tie, so that their times are not comparable; try --engine torch"
         )
-    wrong = (matrix.answers() != matrix.foregrounds.labels[:, None]).any(axis=1)
-    agreed = sum(found == wrong[row] == hits.vulnerable[row] for row, found in arena.verdicts.items())
+    incorrect = (matrix.answers() != matrix.foregrounds.labels[:, None]).any(axis=1)
+    agreed = sum(found == incorrect[row] == hits.vulnerable[row] for row, found in workload.vulnerable.items())
     return [
-        f"answers of the reference's loop and of the matrix: the same on {same:,} of {total:,} pairs, "
-        f"{int(tied.sum()):,} more are ties",
-        f"verdicts of the loop as written, the matrix and the first hit: the same on {agreed} of {len(arena.verdicts)} "
-        "foregrounds",
+        f"predictions of the reference loop and the matrix agree on {same:,} of {total:,} pairs, and on "
+        f"{int(tied.sum()):,} more up to ties",
+        "reference loop, matrix and first hit agree on the vulnerability of "
+        f"{agreed} of {len(workload.vulnerable)} foregrounds",
     ]
 
 
-def _searched(arena: Arena) -> tuple[PairPredictions, FirstHits]:
-    assert arena.matrix is not None
-    assert arena.hits is not None
-    return arena.matrix, arena.hits
+def _searched(workload: Workload) -> tuple[PairPredictions, FirstHits]:
+    assert workload.matrix is not None
+    assert workload.hits is not None
+    return workload.matrix, workload.hits
 
 
-def _same_maps(arena: Arena) -> list[str]:
-    if not {"grad_cam", "captum"} <= set(arena.maps):
+def _compare_maps(workload: Workload) -> list[str]:
+    if not {"grad_cam", "captum"} <= set(workload.maps):
         return []
-    ours, theirs = arena.maps["grad_cam"], arena.maps["captum"]
+    ours, theirs = workload.maps["grad_cam"], workload.maps["captum"]
     difference = float((ours - theirs).abs().max() / theirs.abs().max())
-    return [f"maps of ours and of captum: they differ by at most {difference:.1e} of the largest value"]
+    return [f"Grad-CAM maps of bglab and captum differ by at most {difference:.1e} of the largest value"]
 
 
-def _about(arena: Arena) -> dict[str, Any]:
-    known = arena.evaluator.provenance
+def _about(workload: Workload) -> dict[str, Any]:
+    evaluator = workload.evaluator
     names = ("model", "engine", "precision", "device", "scenes", "size", "versions", "commit")
-    counts = {"foregrounds": arena.evaluator.shape[0], "backgrounds": arena.evaluator.shape[1], "cores": os.cpu_count()}
-    return {name: known[name] for name in names} | counts | {"plan": asdict(arena.plan)}
+    counts = {"foregrounds": evaluator.shape[0], "backgrounds": evaluator.shape[1], "cores": os.cpu_count()}
+    return {name: evaluator.provenance[name] for name in names} | counts | {"plan": asdict(workload.plan)}

@@ -1,7 +1,8 @@
-"""The challenge as its release searches it, written from its description: what ours is timed against, and agrees with.
+"""Reference implementation of the backgrounds challenge, following the procedure of its release.
 
-For each foreground, every background file is read and decoded anew by the processes of a DataLoader, composed on the
-processor in batches of 32, and classified by the network as its library gives it: eager torch, channels first, float32.
+For each foreground, every background file is read and decoded anew by the workers of a DataLoader, composited on the
+CPU in batches of 32, and classified by the network in eager torch, channels first, float32. The benchmark times bglab
+against it and checks that both predict the same classes.
 """
 
 from __future__ import annotations
@@ -21,16 +22,16 @@ from torch.utils.data import DataLoader, Dataset
 
 from bglab.models import Normalised
 
-#: What the release sets, and never adapts to the machine.
+#: Batch size and number of DataLoader workers of the release, fixed for all machines.
 BATCH_SIZE, WORKERS = 32, 8
 
 
 @final
 class PlateFiles(Dataset[Tensor]):
-    """Background images on the disk, decoded each time they are asked for.
+    """Background images on disk, decoded on every access.
 
     Args:
-        files: Images of one size.
+        files: Image files, all of one size.
     """
 
     def __init__(self, files: Sequence[Path]) -> None:
@@ -45,13 +46,13 @@ class PlateFiles(Dataset[Tensor]):
         return torch.from_numpy(levels).permute(2, 0, 1).float().div(255)
 
 
-def as_usual(network: Normalised, device: torch.device) -> Normalised:
-    """Copy a network into the state in which libraries hand it out: channels first, float32, every weight trainable."""
+def eager_copy(network: Normalised, device: torch.device) -> Normalised:
+    """Copy a network in the default state of timm and torchvision: channels first, float32, trainable weights."""
     copied = copy.deepcopy(network).to(device).to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue]
     return copied.float().eval().requires_grad_(requires_grad=True)
 
 
-def search_in_a_loop(
+def reference_search(
     network: Normalised,
     image: UInt8[np.ndarray, "3 h w"],
     mask: Bool[np.ndarray, "h w"],
@@ -60,29 +61,29 @@ def search_in_a_loop(
     workers: int = WORKERS,
     is_error: Callable[[Int[np.ndarray, " n"]], Bool[np.ndarray, " n"]] | None = None,
 ) -> Float[Tensor, "n c"]:
-    """Put one foreground on background after background.
+    """Classify one foreground on background after background.
 
     Args:
-        network: From `as_usual`.
+        network: Network from `eager_copy`.
         image: The foreground's photograph.
         mask: True on the foreground.
-        files: The backgrounds, of the photograph's size.
-        workers: Processes that read and decode; 0 does it in between.
-        is_error: Which of the native answers of a batch are wrong; the loop ends with the first batch that has one.
-            None tries every background.
+        files: Background files, of the photograph's size.
+        workers: Number of DataLoader workers; 0 reads and decodes in the main process.
+        is_error: Function that marks the incorrect ones of a batch of predicted classes; the loop stops after the first
+            batch with an error. None classifies all backgrounds.
 
     Returns:
-        Logits of the images that were classified, in the files' order.
+        Logits of the classified images, in the order of the files.
     """
     device = network.shift.device
     foreground, matte = torch.from_numpy(image.copy()).float().div(255), torch.from_numpy(mask.copy()).float()
-    answers: list[Tensor] = []
+    logits: list[Tensor] = []
     with warnings.catch_warnings(), torch.no_grad():
-        # torch warns where there are fewer cores than processes, which is part of what is timed
+        # torch warns if there are more workers than cores, which is intended here
         warnings.simplefilter("ignore")
         for plates in DataLoader(PlateFiles(files), batch_size=BATCH_SIZE, num_workers=workers):
             composed = (plates * (1 - matte) + matte * foreground).to(device)
-            answers.append(network(255 * composed).cpu())  # ours take levels; theirs scale here, too
-            if is_error is not None and is_error(answers[-1].argmax(1).numpy()).any():
+            logits.append(network(255 * composed).cpu())  # `Normalised` expects values from 0 to 255
+            if is_error is not None and is_error(logits[-1].argmax(1).numpy()).any():
                 break
-    return torch.cat(answers)
+    return torch.cat(logits)

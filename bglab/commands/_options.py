@@ -1,4 +1,4 @@
-"""What the commands share: how one is added, and how notices are worded."""
+"""Functions that the commands share: adding a command, its engine options, and reporting notices."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from bglab.models import Classifier
     from bglab.scenes import Rejection, SceneSet
+    from bglab.variants import Dataset
 
-#: Of an option that takes several models.
+#: Help for options that take several models.
 MODELS_HELP = "for example lite:efficientnet_lite0; thirty-two, table-1 and today are lists of bglab.models.model_lists"
 _LISTED_REJECTIONS = 10
 
 
 def command(verbs: argparse._SubParsersAction, name: str, run: Callable) -> argparse.ArgumentParser:
-    """Add one command, described by the first line of its function."""
+    """Add a command, described by the first line of its function's docstring."""
     summary = (run.__doc__ or "").split("\n", maxsplit=1)[0]
     parser = verbs.add_parser(name, help=summary, description=summary)
     parser.add_argument("--debug", action="store_true", help="show a traceback with an error")
@@ -25,8 +26,44 @@ def command(verbs: argparse._SubParsersAction, name: str, run: Callable) -> argp
     return parser
 
 
+def add_variant_options(parser: argparse.ArgumentParser) -> None:
+    """Add what `composed` reads: whose pixels, and how variants are made."""
+    parser.add_argument("--published", action="store_true", help="use the release's own pixels")
+    parser.add_argument(
+        "--resolution",
+        choices=("prepared", "full"),
+        help="make variants on images of --size pixels, or on the photograph before the model's own resize and crop "
+        "(default: full for the variants of Time for a Background Check! on imagenet:, voc: and caltech101:)",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of donors, textures and noise")
+    parser.add_argument("--size", type=positive, default=224, help="side of prepared images in pixels")
+
+
+def composed(scenes: SceneSet, variants: Sequence[str], options: argparse.Namespace) -> tuple[Dataset, ...]:
+    """Compose variants, or open a release's own images of them, as the variant options say."""
+    from bglab.errors import BadInput
+    from bglab.variants import compose_all, find_variant, open_published
+
+    if not options.published:
+        datasets = compose_all(
+            scenes,
+            variants,
+            seed=options.seed,
+            size=options.size,
+            resolution=options.resolution,
+            progress=watched(),
+        )
+        for full in {id(d.full): d.full for d in datasets if d.full is not None}.values():
+            say_error(f"notice: at full resolution, {full.census.text}")
+        return datasets
+    if options.resolution == "full":
+        raise BadInput("expected --published or --resolution full, got both; a release's own images have one size")
+    names = [find_variant(name).name for name in variants]
+    return tuple(open_published(scenes, name, size=options.size, progress=watched()) for name in names)
+
+
 def add_engine_options(parser: argparse.ArgumentParser) -> None:
-    """Add what `load` reads: where the arithmetic runs, in timm's names."""
+    """Add the options that `load` reads, named as in timm."""
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     parser.add_argument("--engine", default="auto", choices=("auto", "torch", "openvino"))
     parser.add_argument("--amp-dtype", default="none", choices=("none", "bfloat16", "float16"))
@@ -34,7 +71,7 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
 
 
 def load(model: str, options: argparse.Namespace) -> Classifier:
-    """Load a classifier as the engine options say."""
+    """Load a classifier with the engine options of the command line."""
     from bglab.models import load_classifier
 
     return load_classifier(
@@ -47,7 +84,7 @@ def load(model: str, options: argparse.Namespace) -> Classifier:
 
 
 def positive(text: str) -> int:
-    """Read a whole number of at least 1."""
+    """Parse an integer of at least 1."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text}")
@@ -55,7 +92,7 @@ def positive(text: str) -> int:
 
 
 def watched() -> bool:
-    """Say whether a person watches: a progress bar in a log file is only noise."""
+    """Check whether stderr is a terminal, since progress bars do not belong in log files."""
     return sys.stderr.isatty()
 
 
@@ -65,19 +102,24 @@ def say_error(sentence: str) -> None:
 
 
 def report_notices(scenes: SceneSet) -> None:
-    """Pass on what a source noticed while it was opened."""
+    """Write the notices of a source to stderr, such as files it skipped while it was opened."""
     for notice in scenes.notices:
         say_error(f"notice: {notice}")
 
 
 def report_rejections(rejected: Sequence[Rejection], at_most: int | None = _LISTED_REJECTIONS) -> None:
-    """Name and count what takes no part."""
+    """Write to stderr how many scenes were skipped, with the first reasons.
+
+    Args:
+        rejected: Scenes that were skipped.
+        at_most: Largest number of reasons; None writes all.
+    """
     if not rejected:
         return
-    say_error(f"notice: {len(rejected)} scenes take no part:")
+    say_error(f"notice: {len(rejected)} scenes skipped:")
     for rejection in rejected[:at_most]:
         named = rejection.file or rejection.scene
         reason = rejection.reason if named in rejection.reason else f"{named}: {rejection.reason}"
         print(f"  {reason}", file=sys.stderr)
     if at_most is not None and len(rejected) > at_most:
-        print(f"  … and {len(rejected) - at_most} more; bglab data check lists all", file=sys.stderr)
+        print(f"  … and {len(rejected) - at_most} more; list all with bglab data check", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""`bglab accuracy`: the accuracy of everything in a results folder."""
+"""`bglab accuracy`: accuracies of the predictions in a results folder."""
 
 from __future__ import annotations
 
@@ -10,21 +10,23 @@ from bglab.commands._options import command
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Columns of the written table, which scripts rely on.
+#: Columns of the CSV file, always present and in this order.
 ACCURACY_COLUMNS = ("model", "dataset", "variant", "space", "n", "top1", "top1_low", "top1_high", "top5")
 
 
 def add(verbs: argparse._SubParsersAction) -> None:
     """Add `accuracy`."""
     accuracy = command(verbs, "accuracy", run_accuracy)
-    accuracy.add_argument("--results", required=True, help="folder given to bglab predict")
+    accuracy.add_argument("--results", required=True, help="results folder of bglab predict")
     accuracy.add_argument("--by", default="model,dataset,variant", help="columns to group by (default: %(default)s)")
-    accuracy.add_argument("--space", choices=("in9", "native"), help="default: the scenes' own")
-    accuracy.add_argument("--csv", help="write here instead of printing")
+    accuracy.add_argument(
+        "--space", choices=("in9", "native"), help="label space to evaluate in (default: that of the scenes)"
+    )
+    accuracy.add_argument("--csv", metavar="FILE", help="write a CSV file instead of printing")
 
 
 def run_accuracy(options: argparse.Namespace) -> int:
-    """Print the accuracy of everything in a results folder, or write it as csv."""
+    """Print the accuracies of the predictions in a results folder, or write them as CSV."""
     from bglab.analysis import accuracy, to_markdown
     from bglab.results import read_predictions
 
@@ -39,7 +41,7 @@ def run_accuracy(options: argparse.Namespace) -> int:
 
 
 def _contract_columns(table: pd.DataFrame, by: list[str]) -> pd.DataFrame:
-    """Bring an accuracy table into the promised columns; one that was pooled over says so."""
+    """Reorder an accuracy table to `ACCURACY_COLUMNS`; columns pooled over are filled with "(all)"."""
     filled = table.copy()
     for name in ACCURACY_COLUMNS:
         if name not in filled:

@@ -1,4 +1,4 @@
-"""`bglab bench`: how fast is it here, beside what it replaces?"""
+"""`bglab bench`: time search and saliency against the code they replace."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from bglab.commands._options import add_engine_options, command, load, positive,
 if TYPE_CHECKING:
     from bglab.bench import Measurement, Ratio, Report
 
-#: Taken in this order where no scenes are named; none needs a download, and the last is drawn by ourselves.
+#: Default scenes, the first that is available: none needs a download, and the last one is generated.
 _SCENES = ("cutouts", "sample", "synthetic9?n=108")
 
 
 def add(verbs: argparse._SubParsersAction) -> None:
     """Add `bench`."""
     bench = command(verbs, "bench", run_bench)
+    bench.add_argument("--scenes", help=f"for example in9:PATH (default: the first available of {', '.join(_SCENES)})")
     bench.add_argument(
-        "--scenes", help=f"for example in9:PATH (default: the first that is here of {', '.join(_SCENES)})"
+        "-m", "--model", default="lite:efficientnet_lite0", help="classifier to time (default: %(default)s)"
     )
-    bench.add_argument("-m", "--model", default="lite:efficientnet_lite0", help="default: %(default)s")
-    bench.add_argument("--rounds", type=positive, default=3, help="times each is measured (default: %(default)s)")
-    bench.add_argument("--json", help="write everything that was measured here, too")
+    bench.add_argument("--rounds", type=positive, default=3, help="number of rounds (default: %(default)s)")
+    bench.add_argument("--json", metavar="FILE", help="also write all measurements to this file")
     add_engine_options(bench)
 
 
 def run_bench(options: argparse.Namespace) -> int:
-    """Time search and saliency beside the reference's loop, captum and the bare forward pass, side by side."""
+    """Time search and saliency against the reference loop, captum and the bare forward pass."""
     from bglab.bench import measure, plan_for
     from bglab.scenes import available, open_scenes
 
@@ -45,32 +45,32 @@ def run_bench(options: argparse.Namespace) -> int:
 
 
 def _lines(report: Report) -> list[str]:
-    """Write the report as people read it."""
+    """Format the report as lines of text."""
     about = report.about
     width = max(len(row.title) for row in (*report.measurements, *report.ratios))
     where = f"{about['engine']}, {about['precision']}, on {about['device']} ({about['cores']} cores)"
     return [
         f"{about['model']} · {where}",
-        f"{about['foregrounds']} foregrounds on {about['backgrounds']} backgrounds of {about['scenes']}, "
-        f"{about['size']} px · {about['plan']['rounds']} rounds, all in turn",
+        f"{about['foregrounds']} foregrounds × {about['backgrounds']} backgrounds of {about['scenes']}, "
+        f"{about['size']} px · {about['plan']['rounds']} rounds, interleaved",
         "",
-        f"{'':{width}}  images/s   lowest – highest round",
-        *(_measured(row, width) for row in report.measurements),
+        f"{'':{width}}  images/s   min – max",
+        *(_measurement_line(row, width) for row in report.measurements),
         "",
-        f"{'':{width}}       ratio   aim",
-        *(_held(row, width) for row in report.ratios),
+        f"{'':{width}}       ratio   target",
+        *(_ratio_line(row, width) for row in report.ratios),
         "",
         *report.checks,
     ]
 
 
-def _measured(row: Measurement, width: int) -> str:
+def _measurement_line(row: Measurement, width: int) -> str:
     if row.rate is None:
         return f"{row.title:{width}}  {'–':>10}   {row.note}"
     return f"{row.title:{width}}  {_number(row.rate):>10}   {_number(min(row.rates))} – {_number(max(row.rates))}"
 
 
-def _held(row: Ratio, width: int) -> str:
+def _ratio_line(row: Ratio, width: int) -> str:
     aim = "" if row.aim is None else _value(row, row.aim)
     return f"{row.title:{width}}  {_value(row, row.value):>10}   {aim}".rstrip()
 
@@ -80,7 +80,7 @@ def _value(row: Ratio, value: float) -> str:
 
 
 def _number(rate: float) -> str:
-    """Write a speed with three digits or more.
+    """Format a rate with at least three significant digits.
 
     Example:
         >>> _number(6.283), _number(12345.6)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from bglab.commands._options import command, say_error
 
@@ -10,6 +11,14 @@ from bglab.commands._options import command, say_error
 def add(verbs: argparse._SubParsersAction) -> None:
     """Add `lab` and `doctor`."""
     lab = command(verbs, "lab", run_lab)
+    lab.add_argument(
+        "folder",
+        nargs="?",
+        type=Path,
+        metavar="FOLDER",
+        help="put the notebooks here, except over changed ones, and open them (default: the checkout's notebooks, or "
+        "bglab-notebooks without a checkout)",
+    )
     lab.add_argument("--port", type=int, help="default: the first free one from 8888 on")
     lab.add_argument("--no-browser", action="store_true", help="only print the address")
     command(verbs, "doctor", run_doctor)
@@ -19,7 +28,7 @@ def run_lab(options: argparse.Namespace) -> int:
     """Open JupyterLab on the notebooks."""
     from bglab.lab import run_lab as start
 
-    return start(options.port, open_browser=not options.no_browser)
+    return start(options.folder, port=options.port, open_browser=not options.no_browser)
 
 
 def run_doctor(options: argparse.Namespace) -> int:

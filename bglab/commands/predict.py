@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 from bglab.commands._options import (
     MODELS_HELP,
     add_engine_options,
+    add_variant_options,
     command,
+    composed,
     load,
     positive,
     report_notices,
@@ -20,8 +22,10 @@ from bglab.commands._options import (
 from bglab.errors import BadInput, MissingData, UnknownName
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from bglab.models import Classifier
-    from bglab.scenes import PreparedScenes, SceneSet
+    from bglab.variants import Dataset
 
 
 def add(verbs: argparse._SubParsersAction) -> None:
@@ -31,27 +35,24 @@ def add(verbs: argparse._SubParsersAction) -> None:
     predict.add_argument("-m", "--models", required=True, nargs="+", help=MODELS_HELP)
     predict.add_argument("--variants", required=True, nargs="+", help="for example original mixed_same mixed_rand")
     predict.add_argument("--results", required=True, help="folder for result files; finished ones are kept")
-    predict.add_argument("--published", action="store_true", help="use the release's own pixels")
     predict.add_argument("-b", "--batch-size", type=positive, default=64)
     add_engine_options(predict)
     predict.add_argument("--decision-rule", default="argmax", choices=("argmax", "restricted", "summed"))
-    predict.add_argument("--seed", type=int, default=0, help="of donors, textures and noise")
-    predict.add_argument("--size", type=positive, default=224, help="side of the images in pixels")
+    add_variant_options(predict)
 
 
 def run_predict(options: argparse.Namespace) -> int:
-    """Classify variants with models; every finished pair is a file, and one bad model does not stop the others."""
+    """Classify variants with models; every finished table is a file, and one bad model does not stop the others."""
+    from bglab.evaluation import predict_all
     from bglab.files import writable_folder
     from bglab.models import expand
-    from bglab.scenes import open_scenes, prepare
-    from bglab.variants import find_variant
+    from bglab.scenes import open_scenes
 
-    variants = [find_variant(name).name for name in options.variants]
     writable_folder(Path(options.results))
     scenes = open_scenes(options.scenes)
     report_notices(scenes)
-    # composed variants of every model share one reading of the set; a release's own images need none
-    source = scenes if options.published else prepare(scenes, options.size, progress=watched())
+    # the variants of every model share one reading of the set
+    datasets = composed(scenes, options.variants, options)
     models, failures = expand(options.models), 0
     for model in models:
         try:
@@ -62,31 +63,28 @@ def run_predict(options: argparse.Namespace) -> int:
             say_error(f"going on without {model}: {problem}")
             failures += 1
             continue
-        for variant in variants:
-            _predict_one(classifier, source, variant, options)
+        tables = predict_all(
+            classifier,
+            datasets,
+            results=options.results,
+            batch_size=options.batch_size,
+            decision_rule=options.decision_rule,
+            progress=watched(),
+        )
+        for dataset, table in zip(datasets, tables, strict=True):
+            _report(classifier, dataset, table)
     return 2 if failures else 0
 
 
-def _predict_one(
-    classifier: Classifier, scenes: SceneSet | PreparedScenes, variant: str, options: argparse.Namespace
-) -> None:
-    from bglab.evaluation import predict
-    from bglab.scenes import SceneSet
-    from bglab.variants import compose, open_published
+def _report(classifier: Classifier, dataset: Dataset, table: pd.DataFrame) -> None:
+    """Print accuracy and speed of one variant, and what was skipped."""
+    from bglab.scenes import Rejection
 
-    if isinstance(scenes, SceneSet):
-        dataset = open_published(scenes, variant, size=options.size, progress=watched())
-    else:
-        dataset = compose(scenes, variant, seed=options.seed)
-    table = predict(
-        classifier,
-        dataset,
-        results=options.results,
-        batch_size=options.batch_size,
-        decision_rule=options.decision_rule,
-        progress=watched(),
-    )
-    right = (table["label"].to_numpy() == table["prediction"].to_numpy()).mean()
+    correct = (table["label"].to_numpy() == table["prediction"].to_numpy()).mean()
+    where = " at full resolution" if dataset.full else ""
     speed = table.attrs["images_per_s"]
-    print(f"{classifier.spec.id} {variant}: {len(table)} images, {100 * right:.1f} % right, {speed:.0f} images/s")
-    report_rejections(dataset.rejected)
+    print(
+        f"{classifier.spec.id} {dataset.variant.name}{where}: {len(table)} images, {100 * correct:.1f} % correct, "
+        f"{speed:.0f} images/s"
+    )
+    report_rejections([Rejection(*entry) for entry in table.attrs["rejected"]])

@@ -1,4 +1,4 @@
-"""`bglab data build` and `bglab data repair`: the lost sets rebuilt, and the release's wrong names put right."""
+"""`bglab data build` and `bglab data repair`: rebuild unpublished sets, and find the true donors of mixed images."""
 
 from __future__ import annotations
 
@@ -13,25 +13,31 @@ from bglab.commands._options import command, positive, report_notices, report_re
 def add(kinds: argparse._SubParsersAction) -> None:
     """Add `build` and `repair` to the kinds of `bglab data`."""
     build = command(kinds, "build", run_build)
-    build.add_argument("set", choices=("in9", "in9l", "in9lb"), help="in9 needs the box annotations; the others do not")
-    build.add_argument("--imagenet", required=True, help="folder laid out as torchvision or Kaggle do")
-    build.add_argument("--out", required=True, help="folder for the set; the same command goes on where it stopped")
+    build.add_argument("set", choices=("in9", "in9l", "in9lb"), help="in9 needs box annotations; the others do not")
+    build.add_argument("--imagenet", required=True, help="folder in the layout of torchvision or Kaggle")
+    build.add_argument("--out", required=True, help="folder for the set; run again to continue an interrupted build")
     build.add_argument("--split", choices=("train", "val"), default="val", help="default: %(default)s, the test set")
-    build.add_argument("--per-class", type=positive, help="images a class; default: all that the smallest class has")
-    build.add_argument("--seed", type=int, default=0, help="of GrabCut, balance and donors (default: %(default)s)")
-    build.add_argument("-j", "--workers", type=positive, default=os.cpu_count() or 1, help="default: %(default)s")
-    build.add_argument("--what", choices=("variants", "masks"), default="variants", help="masks need little space")
     build.add_argument(
-        "--fidelity", choices=("paper", "clean"), default="clean", help="paper: the authors' generator to the letter"
+        "--per-class", type=positive, help="images per class; default: as many as the smallest class has"
     )
-    build.add_argument("--test-release", default="", help="in9:PATH, or a file of names: images to leave out")
+    build.add_argument(
+        "--seed", type=int, default=0, help="seed for GrabCut, selection and donors (default: %(default)s)"
+    )
+    build.add_argument(
+        "-j", "--workers", type=positive, default=os.cpu_count() or 1, help="processes; default: %(default)s"
+    )
+    build.add_argument("--what", choices=("variants", "masks"), default="variants", help="masks take little space")
+    build.add_argument(
+        "--fidelity", choices=("paper", "clean"), default="clean", help="paper: exactly as the authors' generator"
+    )
+    build.add_argument("--test-release", default="", help="in9:PATH, or a text file of names: images to exclude")
     repair = command(kinds, "repair", run_repair)
-    repair.add_argument("scenes", metavar="SCENES", help="the release, as in9:PATH")
+    repair.add_argument("scenes", metavar="SCENES", help="a release, as in9:PATH")
     repair.add_argument("--out", required=True, metavar="CSV", help="variant,file,fg,bg,bg_class,distance,margin")
 
 
 def run_build(options: argparse.Namespace) -> int:
-    """Rebuild a lost set of ImageNet-9 from ImageNet."""
+    """Rebuild an unpublished set of ImageNet-9 from ImageNet."""
     from bglab.rebuild import Construction, build
 
     construction = Construction(
@@ -47,16 +53,16 @@ def run_build(options: argparse.Namespace) -> int:
     built = build(options.imagenet, options.out, construction, workers=options.workers, progress=watched())
     for notice in built.notices:
         say_error(f"notice: {notice}")
-    print(f"{options.set} {options.split}: {built.accepted} images, {built.per_class} a class, {built.files} files")
+    print(f"{options.set} {options.split}: {built.accepted} images, {built.per_class} per class, {built.files} files")
     for code, count in built.rejected.items():
-        print(f"  left out, {code}: {count}")
+        print(f"  rejected, {code}: {count}")
     print(f"recipe {built.recipe_sha256}\noutputs {built.outputs_sha256}")
     print(f"{built.folder}, {time.perf_counter() - start:.1f} s")
     return 0
 
 
 def run_repair(options: argparse.Namespace) -> int:
-    """Tell whose background every mixed image of a release shows."""
+    """Find the donor of every mixed image of a release."""
     from bglab.rebuild import repair, write_repair
     from bglab.scenes import open_scenes
 
@@ -67,7 +73,7 @@ def run_repair(options: argparse.Namespace) -> int:
     for notice in found.notices:
         say_error(f"notice: {notice}")
     report_rejections(found.unmatched)
-    for variant, (right, matched) in found.agreement.items():
-        print(f"{variant}: {matched} backgrounds found, {right} as their file names say")
+    for variant, (agreeing, matched) in found.agreement.items():
+        print(f"{variant}: {matched} backgrounds found, {agreeing} of them as stated by the file name")
     print(f"{write_repair(found, Path(options.out))}, {time.perf_counter() - start:.1f} s")
     return 0

@@ -1,4 +1,4 @@
-"""`bglab reproduce`: make the papers' tables and figures, and a report that sets ours beside theirs."""
+"""`bglab reproduce`: make the papers' tables and figures, and a report that compares them with the published ones."""
 
 from __future__ import annotations
 
@@ -18,33 +18,50 @@ def add(verbs: argparse._SubParsersAction) -> None:
     """Add `reproduce`."""
     reproduce = command(verbs, "reproduce", run_reproduce)
     reproduce.add_argument("ids", nargs="*", metavar="ID", help="for example nos-table-2 nos-figure-3; see --list")
-    reproduce.add_argument("--paper", choices=("nos", "tbc"), help="everything of one paper")
-    reproduce.add_argument("--list", action="store_true", help="show ids, titles, and with --scenes what can be made")
-    reproduce.add_argument("--scenes", help="for example synthetic9, in9:PATH")
+    reproduce.add_argument("--paper", choices=("nos", "tbc"), help="all tables and figures of one paper")
     reproduce.add_argument(
-        "-m", "--models", nargs="+", help=MODELS_HELP + "; default: the three networks that come with pip"
+        "--list", action="store_true", help="list ids and titles, and with --scenes whether each can be made"
     )
-    reproduce.add_argument("--out", help="folder for the report; results lie in its folder results")
-    trainings = reproduce.add_argument_group("trained networks")
-    trainings.add_argument("--trained", type=Path, metavar="DIR", help="folder with networks, for example original.pt")
-    trainings.add_argument("--train", default="auto", choices=("auto", "none", "toy", "paper"),
-                           help="preset for what is missing; auto is toy for synthetic9, none elsewhere")  # fmt: skip
-    trainings.add_argument("--train-scenes", default="", metavar="URI", help="training scenes (default: drawn)")
-    trainings.add_argument("--large-scenes", default="", metavar="URI", help="those that stand for IN-9L")
-    trainings.add_argument("--train-minutes", type=float, default=20, metavar="N", help="time box (default: 20)")
-    reproduce.add_argument("--imagenet", default="", metavar="URI", help="for the columns ImageNet and IN-9L")
-    reproduce.add_argument("--pairs-per-class", type=int, metavar="N",
-                           help="scenes a class in the search, 0 = all (default: 0 on a GPU, else 10)")  # fmt: skip
-    reproduce.add_argument("-b", "--batch-size", type=positive, default=64)
+    reproduce.add_argument("--scenes", help="test scenes, for example synthetic9, in9:PATH")
+    reproduce.add_argument(
+        "-m", "--models", nargs="+", help=MODELS_HELP + "; default: the three networks installed with pip"
+    )
+    reproduce.add_argument("--out", help="folder for the report; predictions are stored in its folder results")
+    reproduce.add_argument(
+        "--imagenet", default="", metavar="URI", help="ImageNet's validation set, for the columns ImageNet and IN-9L"
+    )
+    reproduce.add_argument(
+        "--pairs-per-class", type=int, metavar="N",
+        help="scenes per class in the background search, 0 = all (default: 0 on a GPU, else 10)",
+    )  # fmt: skip
+    reproduce.add_argument("-b", "--batch-size", type=positive, default=64, help="images per forward pass")
     reproduce.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     reproduce.add_argument("--engine", default="auto", choices=("auto", "torch", "openvino"))
     reproduce.add_argument("--amp-dtype", default="none", choices=("none", "bfloat16", "float16"))
-    reproduce.add_argument("--seed", type=int, default=0, help="of donors, and of which images are shown")
+    reproduce.add_argument("--seed", type=int, default=0, help="seed for donors and example images")
     reproduce.add_argument("--size", type=positive, default=224, help="side of the images in pixels")
+    _add_training_options(reproduce.add_argument_group("trained networks"))
+
+
+def _add_training_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--trained", type=Path, metavar="DIR", help="folder with trained networks, for example original.pt"
+    )
+    group.add_argument(
+        "--train", default="auto", choices=("auto", "none", "toy", "paper"),
+        help="preset for training missing networks; auto: toy if there are training scenes, else none",
+    )  # fmt: skip
+    group.add_argument(
+        "--train-scenes", default="", metavar="URI", help="training scenes (default: generated for synthetic9)"
+    )
+    group.add_argument("--large-scenes", default="", metavar="URI", help="training scenes that stand in for IN-9L")
+    group.add_argument(
+        "--train-minutes", type=float, default=20, metavar="N", help="training time limit in minutes (default: 20)"
+    )
 
 
 def run_reproduce(options: argparse.Namespace) -> int:
-    """Make tables and figures of the papers, each with its files, and one report of all."""
+    """Make tables and figures of the papers, and a report that compares them with the published ones."""
     from bglab.papers import catalogue
 
     known = catalogue([options.paper] if options.paper else ())
@@ -60,10 +77,10 @@ def run_reproduce(options: argparse.Namespace) -> int:
 
 
 def _list(chosen: Sequence[Artefact], options: argparse.Namespace) -> int:
-    """Print ids, titles and, on given scenes, states."""
+    """Print ids, titles and requirements or, with scenes, whether each artefact can be made."""
     from bglab.papers import first_missing
 
-    reproduction = _bench(options) if options.scenes else None
+    reproduction = _open_reproduction(options) if options.scenes else None
     width = max(len(artefact.id) for artefact in chosen)
     for artefact in chosen:
         needed = "; ".join(need.text for need in artefact.needs) or "nothing"
@@ -77,29 +94,29 @@ def _list(chosen: Sequence[Artefact], options: argparse.Namespace) -> int:
 
 
 def _reproduce(chosen: Sequence[Artefact], options: argparse.Namespace) -> int:
-    """Make the artefacts; status 2 if one failed."""
+    """Make the artefacts; exit status 2 if any failed."""
     from bglab.files import writable_folder
     from bglab.papers import run, write_report
 
     writable_folder(Path(options.out))
-    reproduction = _bench(options)
+    reproduction = _open_reproduction(options)
     report_notices(reproduction.scenes)
     width = max(len(artefact.id) for artefact in chosen)
 
-    def tell(outcome: Outcome) -> None:
+    def print_outcome(outcome: Outcome) -> None:
         why = f": {outcome.reason}" if outcome.status in {"not run", "failed", "differs"} else ""
         print(f"{outcome.artefact.id:<{width}}  {outcome.status}{why}", flush=True)
 
-    outcomes = run(chosen, reproduction, callback=tell)
+    outcomes = run(chosen, reproduction, callback=print_outcome)
     page, _ = write_report(outcomes, reproduction)
     print(page)
     failed = [outcome.artefact.id for outcome in outcomes if outcome.status == "failed"]
     if failed:
-        say_error(f"{len(failed)} of {len(outcomes)} failed: {', '.join(failed)}; their sections in {page} say why")
+        say_error(f"{len(failed)} of {len(outcomes)} failed: {', '.join(failed)}; see their sections in {page}")
     return 2 if failed else 0
 
 
-def _bench(options: argparse.Namespace) -> Reproduction:
+def _open_reproduction(options: argparse.Namespace) -> Reproduction:
     from bglab.models import expand, pick_device
     from bglab.papers import DEFAULT_MODELS, Reproduction, Settings
 

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from bglab.commands._options import (
     add_engine_options,
+    add_variant_options,
     command,
+    composed,
     load,
     positive,
     report_notices,
@@ -18,7 +20,6 @@ from bglab.errors import BadInput
 
 if TYPE_CHECKING:
     from bglab.saliency import TargetRule
-    from bglab.variants import Dataset, Variant
 
 _RULES = ("predicted", "true", "background")
 
@@ -30,7 +31,6 @@ def add(verbs: argparse._SubParsersAction) -> None:
     saliency.add_argument("-m", "--model", required=True, help="for example lite:efficientnet_lite0")
     saliency.add_argument("--results", required=True, help="folder for result files; finished ones are kept")
     saliency.add_argument("--variants", nargs="+", default=["original", "mixed_same", "mixed_rand"])
-    saliency.add_argument("--published", action="store_true", help="use the release's own pixels")
     saliency.add_argument("--method", default="grad_cam", help="for example grad_cam, input_gradient, occlusion")
     saliency.add_argument(
         "--target",
@@ -40,8 +40,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
     saliency.add_argument("--csv", help="write one row per image here, too")
     saliency.add_argument("-b", "--batch-size", type=positive, default=32)
     add_engine_options(saliency)
-    saliency.add_argument("--seed", type=int, default=0, help="of donors, textures and noise")
-    saliency.add_argument("--size", type=positive, default=224, help="side of the images in pixels")
+    add_variant_options(saliency)
 
 
 def run_saliency(options: argparse.Namespace) -> int:
@@ -52,21 +51,21 @@ def run_saliency(options: argparse.Namespace) -> int:
     from bglab.files import writable_folder
     from bglab.saliency import saliency_table
     from bglab.scenes import open_scenes, prepare
-    from bglab.variants import find_variant, open_published
 
     target = read_target(options.target)
-    variants: list[str | Variant | Dataset] = [find_variant(name) for name in options.variants]
     writable_folder(Path(options.results))
     scenes = open_scenes(options.scenes)
     report_notices(scenes)
     classifier = load(options.model, options)
-    prepared = prepare(scenes, options.size, progress=watched())
-    if options.published:
-        variants = [open_published(scenes, v, size=options.size, progress=watched()) for v in options.variants]
+    datasets = composed(scenes, options.variants, options)
+    prepared = None
+    if any(dataset.full is None for dataset in datasets):
+        prepared = prepare(scenes, options.size, progress=watched())
+        report_rejections(prepared.rejected)
     rows = saliency_table(
         classifier,
-        prepared,
-        variants,
+        prepared or scenes,
+        datasets,
         method=options.method,
         target=target,
         seed=options.seed,
@@ -74,9 +73,8 @@ def run_saliency(options: argparse.Namespace) -> int:
         batch_size=options.batch_size,
         progress=watched(),
     )
-    report_rejections(prepared.rejected)
     summary = localisation_summary(rows, by=["variant"])
-    print(f"{classifier.spec.id} on {prepared.scenes.name}: {options.method} of the class '{options.target}', in %,")
+    print(f"{classifier.spec.id} on {scenes.name}: {options.method} of the class '{options.target}', in %,")
     print("with 95 % intervals over scenes; chance is what a map that knows nothing would score (auc: 50),")
     print("drift a rank correlation × 100 with the map of the same class on Original")
     left_out = [name for name in summary.columns if name.startswith("iou")]  # the csv has it

@@ -14,7 +14,7 @@ from bglab.training import PAPER_ARCHITECTURES, PRESETS
 if TYPE_CHECKING:
     from bglab.training import Recipe
 
-#: Options that go into the recipe as they are, under the recipe's names.
+#: Options that set the field of the recipe with the same name.
 _CHANGES = ("architecture", "epochs", "batch_size", "lr", "weight_decay", "seed", "size", "fraction", "amp_dtype",
             "decay_epochs", "decay_rate", "warmup_epochs", "donors", "subclasses", "native_classes")  # fmt: skip
 
@@ -24,66 +24,66 @@ def add(verbs: argparse._SubParsersAction) -> None:
     train = command(verbs, "train", run_train)
     train.add_argument("--scenes", required=True, help="for example synthetic9?n=4500, imagenet:PATH?split=train")
     train.add_argument(
-        "--variant", required=True, nargs="+", metavar="V", help="what to train on, for example original"
+        "--variant", required=True, nargs="+", metavar="V", help="variants to train on, for example original"
     )
-    train.add_argument("--out", required=True, help="the checkpoint; file:OUT loads it, also after each epoch")
+    train.add_argument("--out", required=True, help="checkpoint to write after each epoch; load it as file:OUT")
     train.add_argument(
         "--preset", choices=tuple(PRESETS), default="toy", help="recipe to start from (default: %(default)s)"
     )
     train.add_argument(
         "--arch", dest="architecture", metavar="A",
-        help=f"timm's name, or tv_ and torchvision's; the paper's are {', '.join(PAPER_ARCHITECTURES.values())}",
+        help=f"name in timm, or tv_ and torchvision's name; the paper's: {', '.join(PAPER_ARCHITECTURES.values())}",
     )  # fmt: skip
-    train.add_argument("--epochs", type=positive)
-    train.add_argument("-b", "--batch-size", type=positive, help="over all processes")
-    train.add_argument("--lr", type=float)
-    train.add_argument("--weight-decay", type=float)
+    train.add_argument("--epochs", type=positive, help="number of epochs")
+    train.add_argument("-b", "--batch-size", type=positive, help="images per step, over all processes")
+    train.add_argument("--lr", type=float, help="maximum learning rate")
+    train.add_argument("--weight-decay", type=float, help="weight decay of all parameters")
     train.add_argument(
-        "--decay-epochs", type=positive, help="of the preset paper: epochs between two drops of the rate"
+        "--decay-epochs", type=positive, help="with the preset paper: epochs between two drops of the learning rate"
     )
-    train.add_argument("--decay-rate", type=float, help="of the preset paper: factor of a drop")
-    train.add_argument("--warmup-epochs", type=float)
-    train.add_argument("--seed", type=int, help="of weights, order, augmentation, dropout and donors")
+    train.add_argument("--decay-rate", type=float, help="with the preset paper: factor of a drop")
+    train.add_argument("--warmup-epochs", type=float, help="epochs of linear warm-up")
+    train.add_argument("--seed", type=int, help="seed for initialisation, order, augmentation, dropout and donors")
     train.add_argument("--size", type=positive, help="side of the images in pixels")
-    train.add_argument("--fraction", type=float, help="part of each class's images to train on")
-    train.add_argument("--subclasses", type=positive, help="train on so many groups of ImageNet classes a label")
-    train.add_argument("--native-classes", type=positive, help="use so many ImageNet classes of each label")
-    train.add_argument("--donors", choices=("fixed", "each_epoch"), help="draw borrowed backgrounds once or each epoch")
+    train.add_argument("--fraction", type=float, help="fraction of each class's images to train on")
+    train.add_argument("--subclasses", type=positive, help="train on this many groups of ImageNet classes per label")
+    train.add_argument("--native-classes", type=positive, help="use only this many ImageNet classes of each label")
+    train.add_argument("--donors", choices=("fixed", "each_epoch"), help="draw donors once or in each epoch")
     train.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps; torchrun uses all GPUs")
-    train.add_argument("--amp-dtype", choices=("none", "bfloat16", "float16"))
+    train.add_argument("--amp-dtype", choices=("none", "bfloat16", "float16"), help="precision of training")
     train.add_argument(
         "--resume", action=argparse.BooleanOptionalAction, default=True,
-        help="go on from OUT if it is there (the default), or overwrite it",
+        help="resume from OUT if it exists (the default), or overwrite it",
     )  # fmt: skip
 
 
 def run_train(options: argparse.Namespace) -> int:
-    """Train a network on a variant; a run that was stopped goes on, a finished one is not repeated."""
+    """Train a network on a variant; an interrupted run is resumed, a finished one is not repeated."""
     recipe = _recipe(options)
 
     from bglab.scenes import open_scenes
     from bglab.training import fit, read_checkpoint
 
-    first = int(os.environ.get("RANK", "0")) == 0
+    is_main = int(os.environ.get("RANK", "0")) == 0
     path = Path(options.out)
     before = path.stat().st_mtime_ns if path.is_file() else None
     scenes = open_scenes(options.scenes)
-    if first:
+    if is_main:
         report_notices(scenes)
     fit(recipe, scenes, out=path, device=options.device, resume=options.resume, progress=watched())
-    if first:
-        made = read_checkpoint(path)
-        last = made.history.iloc[-1]
-        how = "was already trained" if path.stat().st_mtime_ns == before else "is trained"
+    if is_main:
+        checkpoint = read_checkpoint(path)
+        recipe, history = checkpoint.recipe, checkpoint.history
+        how = "was already trained" if path.stat().st_mtime_ns == before else "was trained"
         print(
-            f"{made.recipe.architecture} {how} on {', '.join(made.recipe.variants)}: {made.recipe.epochs} epochs of "
-            f"{made.about['pictures']} images in {made.history['seconds'].sum():.0f} s, "
-            f"{100 * last['accuracy']:.1f} % right while training; load it as file:{path}"
+            f"{recipe.architecture} {how} on {', '.join(recipe.variants)}: {recipe.epochs} epochs of "
+            f"{checkpoint.about['pictures']} images in {history['seconds'].sum():.0f} s, "
+            f"{100 * history['accuracy'].iloc[-1]:.1f} % training accuracy; load it as file:{path}"
         )
     return 0
 
 
 def _recipe(options: argparse.Namespace) -> Recipe:
-    """Change a preset as the options say."""
+    """Apply the options to the preset."""
     changes: dict[str, Any] = {name: getattr(options, name) for name in _CHANGES if getattr(options, name) is not None}
     return replace(PRESETS[options.preset], variants=tuple(options.variant), **changes)

@@ -3,21 +3,24 @@
 What is computed here is stored by `bglab.results` and summarised by `bglab.analysis`.
 """
 
-from bglab.evaluation.full_resolution import evaluate, template
-from bglab.evaluation.predict import all_logits, check_spaces, describe, predict, run_key, tabulate
+from bglab.evaluation.full_resolution import StreamSpeed, finished, measure_speed
+from bglab.evaluation.predict import all_logits, predict, predict_all
+from bglab.evaluation.prediction_table import check_spaces, describe, run_key, tabulate
 from bglab.evaluation.sensitivity import ablation_predictions, noise_predictions
 from bglab.evaluation.sweep import run_grid
 
 __all__ = [
+    "StreamSpeed",
     "ablation_predictions",
     "all_logits",
     "check_spaces",
     "describe",
-    "evaluate",
+    "finished",
+    "measure_speed",
     "noise_predictions",
     "predict",
+    "predict_all",
     "run_grid",
     "run_key",
     "tabulate",
-    "template",
 ]

@@ -20,7 +20,7 @@ from bglab.errors import BadInput
 from bglab.evaluation.predict import predict
 from bglab.images import add_noise
 from bglab.models import Classifier
-from bglab.scenes import PreparedScenes, SceneSet, open_scenes, prepare
+from bglab.scenes import PreparedScenes, SceneSet, as_prepared
 from bglab.variants import (
     VARIANTS,
     Background,
@@ -160,7 +160,7 @@ def noise_predictions(
     Raises:
         BadInput: If classifier and scenes have no classes in common.
     """
-    prepared = _prepared(scenes, size, progress=progress)
+    prepared = as_prepared(scenes, size, progress=progress)
     parts = []
     for strength in grid.strengths:
         for region, variant in noise_variants(grid.norm, strength).items():
@@ -199,18 +199,12 @@ def ablation_predictions(
     Raises:
         BadInput: If classifier and scenes have no classes in common.
     """
-    prepared = _prepared(scenes, size, progress=progress)
+    prepared = as_prepared(scenes, size, progress=progress)
     parts = []
     for variant in (VARIANTS["original"], *ablations):
         dataset = compose(prepared, variant)
         parts.append(predict(classifier, dataset, results=results, batch_size=batch_size, progress=progress))
     return pd.concat(parts, ignore_index=True)
-
-
-def _prepared(scenes: SceneSet | PreparedScenes | str, size: int, *, progress: bool) -> PreparedScenes:
-    if isinstance(scenes, PreparedScenes):
-        return scenes
-    return prepare(open_scenes(scenes) if isinstance(scenes, str) else scenes, size, progress=progress)
 
 
 def _noise_of_norm(

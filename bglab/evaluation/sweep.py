@@ -12,10 +12,11 @@ import pandas as pd
 import torch
 
 from bglab.errors import BadInput, MissingData, UnknownName
-from bglab.evaluation.full_resolution import evaluate, finished
+from bglab.evaluation.full_resolution import finished
+from bglab.evaluation.predict import predict_all
 from bglab.files import writable_folder
 from bglab.models import Classifier, load_classifier
-from bglab.variants import FullScenes, Variant, expand
+from bglab.variants import FullScenes, Variant, expand, full_dataset
 
 _LOG = logging.getLogger(__name__)
 
@@ -33,7 +34,7 @@ class Grid(NamedTuple):
 
 
 class _Options(TypedDict):
-    """What `evaluate` is called with for every model."""
+    """What `predict_all` is called with for every model."""
 
     batch_size: int
     progress: bool
@@ -71,7 +72,8 @@ def run_grid(
     """
     writable_folder(Path(results))
     options: _Options = {"batch_size": batch_size, "progress": progress}
-    names = [variant.name for variant in expand(variants, full.settings)]
+    datasets = [full_dataset(full, variant) for variant in expand(variants, full.settings)]
+    names = [dataset.variant.name for dataset in datasets]
     done: list[tuple[str, str, str]] = []
     missing: list[tuple[str, str, str]] = []
     for model in dict.fromkeys(models):
@@ -79,7 +81,7 @@ def run_grid(
         if before >= set(names):
             done += [(model, name, "kept") for name in names]
             continue
-        reason = _attempt(model, load, lambda c: evaluate(c, full, variants, results=results, **options))
+        reason = _attempt(model, load, lambda c: predict_all(c, datasets, results=results, **options))
         there = finished(results, model, full, variants, precision=precision) if reason else set(names)
         done += [(model, name, "kept" if name in before else "new") for name in names if name in there]
         missing += [(model, name, reason) for name in names if name not in there]

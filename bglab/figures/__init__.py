@@ -1,17 +1,16 @@
-"""Plots: a table goes in, matplotlib axes come out.
+"""Plots of the tables that `bglab.analysis` computes, and the theme they share: a table in, matplotlib axes out.
 
-Nothing here loads data or computes a metric, and torch is never imported.
+Nothing here loads data or computes a metric, and neither torch nor pyplot is imported.
 """
 
 from bglab.figures.accuracy import (
-    ShownFigure,
     plot_accuracy,
     plot_background_gap,
     plot_categories,
     plot_images,
     plot_published,
 )
-from bglab.figures.axes import ShownAxes, one_line_names
+from bglab.figures.axes import ShownAxes, ShownFigure, one_line_names
 from bglab.figures.invariance import Measure, plot_influence, plot_invariance, plot_ticks
 from bglab.figures.papers import (
     plot_curves,
@@ -20,8 +19,10 @@ from bglab.figures.papers import (
     plot_table,
     plot_train_test,
     plot_trends,
+    set_name,
 )
 from bglab.figures.saliency import (
+    Normalisation,
     plot_fooled,
     plot_foreground_sensitivity,
     plot_localisation,
@@ -35,16 +36,20 @@ from bglab.figures.search import (
     plot_transfer,
     plot_vulnerability_curve,
 )
-from bglab.figures.theme import VENUES, color_of, save, theme
-from bglab.figures.training import LiveCurves
+from bglab.figures.theme import COLORS, VENUES, color_of, figure_of, save, theme
+from bglab.figures.training import LiveCurves, draw_curves, plot_learning, plot_loss
 
 __all__ = [
+    "COLORS",
     "LiveCurves",
     "Measure",
+    "Normalisation",
     "ShownAxes",
     "ShownFigure",
     "VENUES",
     "color_of",
+    "draw_curves",
+    "figure_of",
     "one_line_names",
     "plot_accuracy",
     "plot_background_gap",
@@ -54,12 +59,14 @@ __all__ = [
     "plot_fooled",
     "plot_fooling_rates",
     "plot_foreground_sensitivity",
+    "plot_images",
     "plot_influence",
     "plot_invariance",
+    "plot_learning",
     "plot_localisation",
+    "plot_loss",
     "plot_own_and_original",
     "plot_paired_shares",
-    "plot_images",
     "plot_published",
     "plot_rate_histogram",
     "plot_saliency",
@@ -71,5 +78,6 @@ __all__ = [
     "plot_trends",
     "plot_vulnerability_curve",
     "save",
+    "set_name",
     "theme",
 ]

@@ -1,8 +1,9 @@
-"""Draw small tables: one function a figure, ``(table, *, ax=None) -> Axes``.
+"""Plots of accuracy, background gap, categories and published numbers, and grids of images.
 
-Nothing here loads, computes a metric or keeps state: pyplot is not used, so figures may be drawn in any thread. A new
-figure shows itself when a notebook cell ends in it or in its axes. Sizes and fonts follow the `theme` that is active
-while drawing; colours belong to names, the same in every figure and widget. Whiskers say what they are.
+Each function takes a small table and returns axes, ``(table, *, ax=None) -> Axes``; nothing here loads data, computes
+a metric or keeps state. pyplot is not used, so figures can be drawn in any thread; a new figure is displayed when it
+or its axes are the last value of a notebook cell. Sizes and fonts follow the active `theme`; colours belong to names
+and are the same in every figure and widget. Captions say what the error bars are.
 """
 
 from __future__ import annotations
@@ -17,15 +18,13 @@ from matplotlib.axes import Axes
 
 from bglab.errors import BadInput
 from bglab.figures.axes import (
-    GREY,
     MARKER,
-    ShownAxes,
-    ShownFigure,
-    draw_whiskers,
+    correctness_mark,
+    count_text,
+    draw_error_bars,
     group_width,
-    images_text,
+    height_of_lines,
     legend_above,
-    lines_high,
     model_name,
     name_groups,
     new_axes,
@@ -36,24 +35,19 @@ from bglab.figures.axes import (
     require,
     tidy,
 )
-from bglab.figures.theme import COLORS, VENUES, color_of, save, theme
+from bglab.figures.theme import COLORS, color_of
 from bglab.names import display_name
-
-__all__ = [
-    "COLORS", "VENUES", "ShownAxes", "ShownFigure", "color_of", "plot_accuracy", "plot_background_gap",
-    "plot_categories", "plot_images", "plot_published", "save", "theme",
-]  # fmt: skip
 
 
 def plot_accuracy(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw accuracy as bars: one group a model, one bar a variant, whiskers for the interval.
+    """Plot accuracy as grouped bars: one group per model, one bar per variant, with error bars.
 
     Args:
-        table: From `bglab.analysis.accuracy`, one row a model and variant.
-        ax: Where to draw; None makes a figure.
+        table: From `bglab.analysis.accuracy`, one row per model and variant.
+        ax: Axes to plot on; None creates a figure.
 
     Raises:
-        BadInput: If a column is missing or two rows share a bar.
+        BadInput: If a column is missing, or a model and variant have several rows.
     """
     require(table, ("model", "variant", "n", "top1", "top1_low", "top1_high"), once=["model", "variant"])
     models, variants = list(dict.fromkeys(table["model"])), list(dict.fromkeys(table["variant"]))
@@ -63,7 +57,7 @@ def plot_accuracy(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         bars = table.loc[table["variant"] == variant]
         x = np.array([models.index(m) for m in bars["model"]]) + (place - (len(variants) - 1) / 2) * width
         ax.bar(x, bars["top1"], 0.92 * width, color=color_of(variant), label=display_name(variant), zorder=2)
-        draw_whiskers(ax, x, bars, "top1", vertical=True, color="#111111", room=width * group_width(ax, models))
+        draw_error_bars(ax, x, bars, "top1", vertical=True, color="#111111", room=width * group_width(ax, models))
     nine = "space" in table.columns and set(table["space"]) == {"in9"}
     if nine:
         ax.axhline(
@@ -73,26 +67,26 @@ def plot_accuracy(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.set_xlim(-0.5, len(models) - 0.5)
     ax.set_ylim(0, 1)
     ax.set_ylabel("Accuracy (%)")
-    note(ax, f"Whiskers: 95 % Wilson intervals{images_text(table)}")
+    note(ax, f"Error bars: 95 % Wilson intervals{count_text(table)}")
     tidy(ax, "y")
     legend_above(ax)
     return ax
 
 
 def plot_background_gap(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw each model's background gap as a point with its interval, and the two accuracies it is made of.
+    """Plot the background gap of each model as a point with its interval, annotated with the two accuracies.
 
     Args:
-        table: From `bglab.analysis.background_gap`, one row a model.
-        ax: Where to draw; None makes a figure.
+        table: From `bglab.analysis.background_gap`, one row per model.
+        ax: Axes to plot on; None creates a figure.
 
     Raises:
-        BadInput: If a column is missing or a model has two rows.
+        BadInput: If a column is missing, or a model has several rows.
     """
     require(table, ("model", "n", "same", "rand", "gap", "gap_low", "gap_high"), once=["model"])
-    ax = ax or new_axes(lines_high(4 + 2.6 * len(table)))
+    ax = ax or new_axes(height_of_lines(4 + 2.6 * len(table)))
     y = np.arange(len(table))
-    draw_whiskers(ax, y, table, "gap", vertical=False, color=COLORS["ours"])
+    draw_error_bars(ax, y, table, "gap", vertical=False, color=COLORS["ours"])
     ax.plot(table["gap"], y, "o", color=COLORS["ours"], markersize=MARKER * points("medium"), zorder=3)
     for place, row in zip(y, table.to_dict("records"), strict=True):
         text = f"{100 * row['gap']:.1f}  ({100 * row['same']:.1f} − {100 * row['rand']:.1f})".replace("-", "−")
@@ -110,26 +104,26 @@ def plot_background_gap(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.set_yticks(y, [model_name(m) for m in table["model"]])
     ax.set_ylim(len(table) - 0.5, -0.7)
     ax.set_xlabel("BG-Gap (percentage points)")
-    note(ax, f"Mixed-Same − Mixed-Rand; whiskers: 95 % Newcombe intervals, paired{images_text(table)}")
+    note(ax, f"Mixed-Same − Mixed-Rand; error bars: 95 % Newcombe intervals, paired{count_text(table)}")
     tidy(ax, "x")
     ax.margins(x=0.12)
     return ax
 
 
 def plot_categories(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw the five categories as one stacked bar a model (Noise or Signal, Figure 7).
+    """Plot the five categories as one stacked bar per model (Noise or Signal, Figure 7).
 
     Args:
-        table: From `bglab.analysis.categories`, one row a model and category.
-        ax: Where to draw; None makes a figure.
+        table: From `bglab.analysis.categories`, one row per model and category.
+        ax: Axes to plot on; None creates a figure.
 
     Raises:
-        BadInput: If a column is missing or two rows share a segment.
+        BadInput: If a column is missing, or a model and category have several rows.
     """
     require(table, ("model", "category", "n", "share"), once=["model", "category"])
-    segments = table.loc[table["category"] != "bg_fools_strict"]  # part of bg_fools
+    segments = table.loc[table["category"] != "bg_fools_strict"]  # contained in bg_fools
     shares = segments.pivot_table(index="model", columns="category", values="share", sort=False)
-    ax = ax or new_axes(lines_high(6 + 2.4 * len(shares)))
+    ax = ax or new_axes(height_of_lines(6 + 2.4 * len(shares)))
     start = np.zeros(len(shares))
     for category in shares.columns:
         share = shares[category].to_numpy()
@@ -141,31 +135,31 @@ def plot_categories(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.set_yticks(range(len(shares)), [model_name(str(m)) for m in shares.index])
     ax.invert_yaxis()
     ax.set_xlim(0, 1)
-    ax.set_xlabel(f"Share of scenes (%){images_text(table)}")
+    ax.set_xlabel(f"Share of scenes (%){count_text(table)}")
     tidy(ax, "x")
     legend_above(ax)
     return ax
 
 
 def plot_published(table: pd.DataFrame, *, quantity: str = "Accuracy", ax: Axes | None = None) -> Axes:
-    """Draw our numbers and the printed ones on one line each.
+    """Plot our numbers and the published ones as two points per row.
 
     Args:
-        table: From `bglab.analysis.beside`; rows without a printed number are left out.
-        quantity: What the numbers are, for the axis.
-        ax: Where to draw; None makes a figure.
+        table: From `bglab.analysis.with_published`; rows without a published number are left out.
+        quantity: Name of the quantity, for the axis label.
+        ax: Axes to plot on; None creates a figure.
 
     Raises:
-        BadInput: If a column is missing or no row has a printed number.
+        BadInput: If a column is missing, or no row has a published number.
     """
     require(table, ("ours", "ours_low", "ours_high", "published"))
     table = table.loc[table["published"].notna()]
     if table.empty:
-        raise BadInput("expected rows with a printed number, got none; match more with bglab.analysis.beside")
-    ax = ax or new_axes(lines_high(7 + 1.6 * len(table)))
+        raise BadInput("expected rows with a published number, got none; match more with bglab.analysis.with_published")
+    ax = ax or new_axes(height_of_lines(7 + 1.6 * len(table)))
     y = np.arange(len(table))
     ax.hlines(y, table["ours"], table["published"], color="#AAAAAA", linewidth=1.5, zorder=1)
-    draw_whiskers(ax, y, table, "ours", vertical=False, color=COLORS["ours"])
+    draw_error_bars(ax, y, table, "ours", vertical=False, color=COLORS["ours"])
     ax.plot(table["ours"], y, "o", color=COLORS["ours"], markersize=MARKER * points("medium"), zorder=3, label="Ours")
     ax.plot(
         table["published"], y, "D", markerfacecolor="none", markeredgecolor=COLORS["published"], markeredgewidth=1.2,
@@ -174,7 +168,7 @@ def plot_published(table: pd.DataFrame, *, quantity: str = "Accuracy", ax: Axes 
     ax.set_yticks(y, _row_names(table))
     ax.set_ylim(len(table) - 0.5, -0.5)
     ax.set_xlabel(f"{quantity} (%)")
-    note(ax, f"Whiskers: 95 % intervals of ours{images_text(table)}; the papers print none")
+    note(ax, f"Error bars: our 95 % intervals{count_text(table)}; the papers report none")
     tidy(ax, "x")
     legend_above(ax)
     return ax
@@ -189,21 +183,21 @@ def plot_images(
     columns: int = 4,
     ax: Axes | None = None,
 ) -> Axes:
-    """Lay images out in a grid, each with its title and, as in Noise or Signal's Figure 1, the answer below.
+    """Plot images in a grid, with titles above and predictions below as in Noise or Signal, Figure 1.
 
-    A right answer is green and ticked, a wrong one red and crossed, so that the mark alone tells. Where the true
-    classes differ from image to image, a wrong answer also names the true one.
+    A correct prediction is green with a check mark, an incorrect one red with a cross, so that colour is not needed to
+    tell them apart. Where the true classes differ between images, an incorrect prediction also names the true class.
 
     Args:
-        images: RGB, 0-255, of any size.
-        titles: One an image.
-        labels: The true class of each; leave empty to show no answers.
-        predictions: The model's answer to each.
-        columns: Images in a row.
-        ax: Where to draw; None makes a figure.
+        images: RGB images of any size, values 0-255.
+        titles: One title per image.
+        labels: True class of each image; leave empty to show predictions without marks.
+        predictions: Predicted class of each image; leave empty to show none.
+        columns: Images per row.
+        ax: Axes to plot on; None creates a figure.
 
     Raises:
-        BadInput: If the lengths differ or there is no image.
+        BadInput: If there is no image, or the lengths differ.
     """
     if not len(images) or {len(titles), len(labels) or len(images), len(predictions)} - {0} != {len(images)}:
         raise BadInput(
@@ -212,8 +206,8 @@ def plot_images(
         )
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
-    size = matplotlib.rcParams["figure.figsize"][0] / columns  # inches of a cell
-    line = 1.35 * points("small") / 72 / size  # height of a line of text in cells
+    size = matplotlib.rcParams["figure.figsize"][0] / columns  # cell size in inches
+    line = 1.35 * points("small") / 72 / size  # line height in cells
     several = len(set(labels)) > 1
     step = 0.94 + line * (1.4 + bool(predictions) + several)
     ax = ax or new_axes(rows * step * size)
@@ -224,23 +218,24 @@ def plot_images(
         ax.imshow(image.transpose(1, 2, 0), extent=(left, left + width, top + height, top), interpolation="lanczos")
         ax.text(x + 0.5, y + line * 0.9, titles[place], ha="center", va="bottom", fontsize="small")
         if predictions:
-            right = labels[place] == predictions[place] if labels else None
-            truth = f"\ntrue: {labels[place]}" if several and not right else ""
-            _answer(ax, x + 0.5, y + line * 1.15 + 0.94, predictions[place] + truth, right=right)
+            is_correct = labels[place] == predictions[place] if labels else None
+            truth = f"\ntrue: {labels[place]}" if several and not is_correct else ""
+            _write_prediction(ax, x + 0.5, y + line * 1.15 + 0.94, predictions[place] + truth, is_correct=is_correct)
     ax.set(xlim=(0, columns), ylim=(rows * step, 0), aspect="equal")
     ax.set_axis_off()
     return ax
 
 
 def _row_names(table: pd.DataFrame) -> list[str]:
-    """Name each row by what tells it apart: variant, model, or both."""
+    """Name each row by what distinguishes it: variant, model, or both."""
     models = table["model"].tolist() if "model" in table.columns else [""] * len(table)
     names = one_line_names(models) if len(set(models)) > 1 or "variant" not in table.columns else [""] * len(table)
     variants = table["variant"].map(display_name) if "variant" in table.columns else [""] * len(table)
     return [" · ".join(part for part in parts if part) for parts in zip(variants, names, strict=True)]
 
 
-def _answer(ax: Axes, x: float, y: float, answer: str, *, right: bool | None) -> None:
-    mark, color = {True: ("✓ ", COLORS["right"]), False: ("✗ ", COLORS["wrong"]), None: ("", GREY)}[right]
+def _write_prediction(ax: Axes, x: float, y: float, text: str, *, is_correct: bool | None) -> None:
+    mark, color = correctness_mark(is_correct=is_correct)
     families = [*matplotlib.rcParams["font.family"], "DejaVu Sans"]  # the last one has the marks
-    ax.text(x, y, mark + answer, ha="center", va="top", fontsize="small", color=color, fontfamily=families)
+    marked = f"{mark} {text}" if mark else text
+    ax.text(x, y, marked, ha="center", va="top", fontsize="small", color=color, fontfamily=families)

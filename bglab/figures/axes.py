@@ -1,7 +1,7 @@
-"""What every figure shares: figures that notebooks show, whiskers, notes, legends, and checks of the table.
+"""What all figures share: figures that notebooks display, error bars, notes, legends, and validation of tables.
 
-Figures are made without pyplot, so they may be drawn in any thread, and take sizes and fonts from the `themes.theme`
-that is active.
+Figures are created without pyplot, so they can be drawn in any thread; sizes and fonts follow the active
+`bglab.figures.theme`.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
 from bglab.errors import BadInput
-from bglab.figures.theme import figure_of
+from bglab.figures.theme import COLORS, figure_of
 
-#: Colour of remarks.
+#: Colour of notes and annotations.
 GREY = "#444444"
-#: Size of a marker, as part of the text size.
+#: Marker size as a fraction of the text size.
 MARKER = 0.5
 
 
 class ShownFigure(Figure):
-    """A figure without pyplot that a notebook displays: photographs as JPEG, which takes a tenth, drawings as PNG."""
+    """A figure without pyplot that notebooks display: as JPEG if it has images, at a tenth of the size, else as PNG."""
 
     def _repr_png_(self) -> bytes | None:
         if self._shows_images():
@@ -52,7 +52,7 @@ class ShownFigure(Figure):
 
 
 class ShownAxes(Axes):
-    """Axes that a notebook displays as their figure."""
+    """Axes that notebooks display as their figure."""
 
     def _repr_png_(self) -> bytes | None:
         shown = self.figure
@@ -64,12 +64,12 @@ class ShownAxes(Axes):
 
 
 def new_axes(height: float) -> Axes:
-    """Make a figure as wide as the theme says and as high as told (inches), with one plot in it."""
+    """Create a figure with a single plot, as wide as the theme says and with the given height in inches."""
     figure = ShownFigure(figsize=(matplotlib.rcParams["figure.figsize"][0], height), layout="constrained")
     return figure.add_subplot(axes_class=ShownAxes)
 
 
-def draw_whiskers(
+def draw_error_bars(
     ax: Axes,
     at: Num[np.ndarray, " k"],
     table: pd.DataFrame,
@@ -79,16 +79,26 @@ def draw_whiskers(
     color: str,
     room: float = 12,
 ) -> None:
-    """Draw intervals from ``<name>_low`` to ``<name>_high``, thinner where the room across them (points) is scarce."""
+    """Draw intervals from ``<name>_low`` to ``<name>_high``.
+
+    Args:
+        ax: Axes to draw on.
+        at: Position of each interval on the other axis.
+        table: Has the two columns of limits, one row per interval.
+        name: Stem of these columns.
+        vertical: Whether the intervals are vertical.
+        color: Colour of the lines.
+        room: Space across the lines in points; they become thinner where it is scarce.
+    """
     thickness = min(matplotlib.rcParams["lines.linewidth"], 0.22 * room)
     draw = ax.vlines if vertical else ax.hlines
-    halo = withStroke(linewidth=1.7 * thickness, foreground="white")  # shows a dark whisker on a dark bar
+    halo = withStroke(linewidth=1.7 * thickness, foreground="white")  # makes a dark line visible on a dark bar
     lines = draw(at, table[f"{name}_low"], table[f"{name}_high"], color=color, linewidth=thickness, zorder=2.5)
     lines.set_path_effects([halo])
 
 
 def tidy(ax: Axes, along: Literal["x", "y"]) -> None:
-    """Show fractions as percent, a light grid along the numbers, no frame."""
+    """Format an axis of fractions as percent, with a light grid, and remove the frame."""
     axis = ax.xaxis if along == "x" else ax.yaxis
     axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     axis.set_major_formatter(lambda fraction, _: f"{100 * fraction:.4g}".replace("-", "−"))
@@ -99,7 +109,7 @@ def tidy(ax: Axes, along: Literal["x", "y"]) -> None:
 
 
 def legend_above(ax: Axes) -> None:
-    """Put the legend over the plot, in as many columns as fit, to be read row by row."""
+    """Place the legend above the plot, with as many columns as fit, in row-major order."""
     handles, texts = ax.get_legend_handles_labels()
     entries = sorted(zip(texts, handles, strict=True), key=lambda entry: entry[0].startswith("Chance"))
     width = figure_of(ax).get_size_inches()[0] * 72
@@ -114,24 +124,29 @@ def legend_above(ax: Axes) -> None:
 
 
 def note(ax: Axes, text: str) -> None:
-    """Write a remark under the axis label, flush right so that it may run under the names of the rows."""
+    """Write a note below the axis label, right-aligned, so that it may extend below the names of the rows."""
     ax.annotate(
         text, (1, 0), (0, -2), xycoords=("axes fraction", ax.xaxis.label), textcoords="offset points", ha="right",
         va="top", fontsize="small", color=GREY, annotation_clip=False,
     )  # fmt: skip
 
 
-def images_text(table: pd.DataFrame) -> str:
-    """Say how many images stand behind each number, or nothing where the table does not."""
+def count_text(table: pd.DataFrame) -> str:
+    """Format the number of images behind each value, e.g. ``; n = 4,050``; empty if the table has no column ``n``."""
     if "n" not in table.columns:
         return ""
+    return f"; n = {count_range(table)}"
+
+
+def count_range(table: pd.DataFrame) -> str:
+    """Format the column ``n`` as one number, or as the range ``low to high`` if it varies."""
     counts = table["n"].to_numpy(np.int64)
     low, high = counts.min(), counts.max()
-    return f"; n = {low:,}" if low == high else f"; n = {low:,} to {high:,}"
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
 def model_name(model: str) -> str:
-    """Break a long identifier of weights into two lines; the part before the colon says where they come from."""
+    """Break the long identifier of a model into two lines, without the part before the colon, its source."""
     name = model.partition(":")[2] or model
     for mark in ("/", "."):
         if mark in name and len(name) > 14:
@@ -140,7 +155,7 @@ def model_name(model: str) -> str:
 
 
 def one_line_names(models: Sequence[str]) -> list[str]:
-    """Name models in one line each, without the tag of the weights where the rest tells them apart."""
+    """Shorten the identifiers of models to one line, without the tag of the weights if the rest is unique."""
     names = [model_name(model) for model in models]
     short = [name.split("\n")[0] for name in names]
     return short if len(set(short)) == len(set(models)) else [name.replace("\n", " ") for name in names]
@@ -152,7 +167,7 @@ def group_width(ax: Axes, models: Sequence[str]) -> float:
 
 
 def name_groups(ax: Axes, models: Sequence[str]) -> None:
-    """Name groups of bars, aslant where the names would run into each other."""
+    """Label groups of bars, slanted where horizontal labels would overlap."""
     names = [model_name(model) for model in models]
     widest = max(len(line) for name in names for line in name.split("\n"))
     if widest * 0.56 * points(matplotlib.rcParams["xtick.labelsize"]) <= group_width(ax, models):
@@ -161,24 +176,29 @@ def name_groups(ax: Axes, models: Sequence[str]) -> None:
         ax.set_xticks(range(len(models)), one_line_names(models), rotation=30, ha="right", rotation_mode="anchor")
 
 
+def correctness_mark(*, is_correct: bool | None) -> tuple[str, str]:
+    """Return the mark and colour of a correct or incorrect prediction; no mark and grey if that is unknown."""
+    return {True: ("✓", COLORS["correct"]), False: ("✗", COLORS["incorrect"]), None: ("", GREY)}[is_correct]
+
+
 def readable_on(color: str) -> str:
-    """Choose black or white text for a coloured ground."""
+    """Return black or white, whichever contrasts with a background colour."""
     red, green, blue = to_rgb(color)
     return "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 0.55 else "white"
 
 
 def points(size: str | float) -> float:
-    """Turn a text size such as ``small`` into points."""
+    """Convert a font size such as ``small`` to points."""
     return font_manager.FontProperties(size=size).get_size_in_points()
 
 
-def lines_high(count: float) -> float:
-    """Give the height of so many lines of text in inches."""
+def height_of_lines(count: float) -> float:
+    """Return the height of ``count`` lines of text in inches."""
     return count * 1.2 * points("medium") / 72
 
 
 def require(table: pd.DataFrame, columns: Sequence[str], *, once: Sequence[str] = ()) -> None:
-    """Refuse a table that lacks a column, is empty, or has two rows for one mark."""
+    """Raise if a table lacks a column, is empty, or has several rows with the same values in ``once``."""
     missing = [c for c in columns if c not in table.columns]
     if missing or table.empty:
         what = f"no column '{missing[0]}'" if missing else "no rows"

@@ -1,8 +1,7 @@
-"""Draw the papers' own kinds of figures: ``(table, *, ax=None) -> Axes``, as in `bglab.figures.accuracy`.
+"""Figures of Noise or Signal: ``(table, *, ax=None) -> Axes``, as in `bglab.figures.accuracy`.
 
-Bars by training set (Noise or Signal, Figure 2), the histogram of single backgrounds (Figure 4), trends over models
-(Figure 8), curves over labels or data (Figures 10 and 11), the matrix of training and test sets (Table 5), and any
-table set in type.
+Bars per training set (Figure 2), histogram of fooling rates (Figure 4), trends over models (Figure 8), curves over
+the number of classes or images (Figures 10 and 11), matrix of training and test sets (Table 5), and typeset tables.
 """
 
 from __future__ import annotations
@@ -23,10 +22,11 @@ from bglab.errors import BadInput
 from bglab.figures.axes import (
     GREY,
     MARKER,
-    draw_whiskers,
-    images_text,
+    count_range,
+    count_text,
+    draw_error_bars,
+    height_of_lines,
     legend_above,
-    lines_high,
     new_axes,
     note,
     one_line_names,
@@ -38,16 +38,16 @@ from bglab.figures.axes import (
 from bglab.figures.theme import COLORS, color_of, figure_of
 from bglab.names import display_name
 
-#: Identifiers of test and training sets that are no variants, as printed.
+#: Printed names of training and test sets that are not variants.
 _PRINTED: Mapping[str, str] = MappingProxyType({"in9l": "IN-9L", "imagenet": "ImageNet"})
-# what is set to the right in a table: numbers, with an interval or not, and dashes
+# cells that are right-aligned: numbers, with an interval or not, and dashes
 _NUMBER = re.compile(r"^(–|(< )?[−\d][\d,.]*( \[.*\])?)$")
-# the palette's blue from white, so that a cell's number can always be read
+# from white to the palette's blue, on which the number of a cell is always legible
 _BLUES = LinearSegmentedColormap.from_list("bglab-blues", ["#FFFFFF", "#9CC9E6", "#0072B2", "#003A5C"])
 
 
 def set_name(identifier: str) -> str:
-    """Write a training or test set as the papers print it.
+    """Name a training or test set as the papers print it.
 
     Example:
         >>> set_name("in9l"), set_name("mixed_rand")
@@ -57,15 +57,14 @@ def set_name(identifier: str) -> str:
 
 
 def plot_own_and_original(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw for each training set the accuracy on its own test set and on Original (Noise or Signal, Figure 2).
+    """Plot for each training set the accuracy on its own test set and on Original (Noise or Signal, Figure 2).
 
     Args:
-        table: Columns ``[train, test, n, top1, top1_low, top1_high]``, one row a bar; rows of other test sets are
-            left out.
-        ax: Where to draw; None makes a figure.
+        table: One row per bar: ``[train, test, n, top1, top1_low, top1_high]``; rows of other test sets are left out.
+        ax: Axes to plot on; None creates a figure.
 
     Raises:
-        BadInput: If a column is missing, two rows share a bar or none is left.
+        BadInput: If a column is missing, a bar has several rows, or no row is left.
     """
     columns = ("train", "test", "n", "top1", "top1_low", "top1_high")
     require(table, columns, once=["train", "test"])
@@ -80,7 +79,7 @@ def plot_own_and_original(table: pd.DataFrame, *, ax: Axes | None = None) -> Axe
         legend = color_of("original") if label == "Original" else "#BBBBBB"
         ax.bar(x, bars["top1"], 0.37, color=colors, hatch=hatch, edgecolor="white", linewidth=0, zorder=2)
         ax.bar([0], [0], 0, color=legend, hatch=hatch, edgecolor="white", linewidth=0, label=label)
-        draw_whiskers(ax, x, bars, "top1", vertical=True, color="#111111")
+        draw_error_bars(ax, x, bars, "top1", vertical=True, color="#111111")
         for place, row in zip(x, bars.to_dict("records"), strict=True):
             ax.annotate(
                 f"{100 * row['top1']:.1f}", (place, row["top1_high"]), (0, 2), textcoords="offset points",
@@ -90,22 +89,22 @@ def plot_own_and_original(table: pd.DataFrame, *, ax: Axes | None = None) -> Axe
     ax.axhline(1 / 9, **chance, zorder=2.2, label="Chance (1/9)")
     ax.set_xticks(range(len(trains)), [set_name(train) for train in trains])
     ax.set(xlim=(-0.6, len(trains) - 0.4), ylim=(0, 1), xlabel="Trained on", ylabel="Accuracy (%)")
-    note(ax, f"Whiskers: 95 % Wilson intervals{images_text(table.loc[own | other])}")
+    note(ax, f"Error bars: 95 % Wilson intervals{count_text(table.loc[own | other])}")
     tidy(ax, "y")
     legend_above(ax)
     return ax
 
 
 def plot_fooling_rates(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw how many backgrounds of a class fool how large a share of foregrounds (Noise or Signal, Figure 4).
+    """Plot a histogram of the fooling rates of one class's backgrounds (Noise or Signal, Figure 4).
 
     Args:
-        table: From `bglab.analysis.fooling_rates`, the backgrounds of one class: columns ``[class, n, rate]`` hold the
-            class's name, how many foregrounds of other classes it was tried under, the share turned into its class.
-        ax: Where to draw; None makes a figure.
+        table: From `bglab.analysis.fooling_rates`, one row per background of a single class: ``[class, n, rate]``, with
+            the number of foregrounds of other classes and the share of these predicted as the class.
+        ax: Axes to plot on; None creates a figure.
 
     Raises:
-        BadInput: If a column is missing or the backgrounds are of several classes.
+        BadInput: If a column is missing, or the backgrounds are of several classes.
     """
     require(table, ("class", "n", "rate"))
     targets = list(dict.fromkeys(table["class"]))
@@ -113,7 +112,7 @@ def plot_fooling_rates(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         raise BadInput(f"expected backgrounds of one class, got {', '.join(targets)}; select one")
     ax = ax or new_axes(matplotlib.rcParams["figure.figsize"][1])
     rates = table["rate"].to_numpy(float)
-    # fine enough to show the tail, coarse enough that a bar holds several backgrounds
+    # narrow enough to show the tail, wide enough for several backgrounds per bar
     step = 0.01 if len(rates) >= 200 else 0.025 if len(rates) >= 60 else 0.05
     edges = np.arange(0, max(rates.max(), 0.45) + 2 * step, step).tolist()
     ax.hist(rates, edges, color=color_of(targets[0]), edgecolor="white", linewidth=0.4, zorder=2)
@@ -122,12 +121,12 @@ def plot_fooling_rates(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         f"median {100 * np.median(rates):.1f}", (float(np.median(rates)), 1), (4, -2),
         xycoords=("data", "axes fraction"), textcoords="offset points", va="top", fontsize="small", color=GREY,
     )  # fmt: skip
-    ax.set_xlabel(f"Foregrounds of other classes taken for {targets[0]} (%)")
+    ax.set_xlabel(f"Foregrounds of other classes predicted as {targets[0]} (%)")
     tidy(ax, "x")
     ax.set_ylabel(f"{targets[0].capitalize()} backgrounds")
     ax.yaxis.set_major_locator(MaxNLocator(4, integer=True))
     ax.set_xlim(0, edges[-1])
-    note(ax, f"{len(rates):,} backgrounds, each under {_range(table)} foregrounds")
+    note(ax, f"{len(rates):,} backgrounds, {count_range(table)} foregrounds each")
     return ax
 
 
@@ -138,22 +137,24 @@ def plot_trends(
     reference: str = "Accuracy on Original",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw accuracy on the variants against a reference accuracy, each model a column (Noise or Signal, Figure 8).
+    """Plot accuracy on variants against a reference accuracy (Noise or Signal, Figure 8).
+
+    Each model is a column of points.
 
     Args:
-        table: Columns ``[model, variant, n, reference, top1, top1_low, top1_high]``, one row a point.
-        bands: From `bglab.analysis.trend_bands`; None draws points only.
-        reference: What the horizontal axis shows.
-        ax: Where to draw; None makes a figure.
+        table: One row per point: ``[model, variant, n, reference, top1, top1_low, top1_high]``.
+        bands: Lines from `bglab.analysis.trend_bands`; None plots points only.
+        reference: Label of the horizontal axis.
+        ax: Axes to plot on; None creates a figure.
 
     Raises:
-        BadInput: If a column is missing or two rows share a point.
+        BadInput: If a column is missing, or a model and variant have several rows.
     """
     require(table, ("model", "variant", "n", "reference", "top1", "top1_low", "top1_high"), once=["model", "variant"])
     ax = ax or new_axes(1.35 * matplotlib.rcParams["figure.figsize"][1])
     for variant, rows in table.groupby("variant", sort=False):
         color = color_of(str(variant))
-        draw_whiskers(ax, rows["reference"].to_numpy(float), rows, "top1", vertical=True, color=color)
+        draw_error_bars(ax, rows["reference"].to_numpy(float), rows, "top1", vertical=True, color=color)
         ax.plot(
             rows["reference"], rows["top1"], "o", color=color, markersize=1.2 * MARKER * points("medium"),
             markeredgecolor="white", markeredgewidth=0.5, label=display_name(str(variant)), zorder=3,
@@ -161,7 +162,7 @@ def plot_trends(
         line = bands.loc[bands["variant"] == variant] if bands is not None else table.iloc[:0]
         if len(line):
             ax.plot(line["reference"], line["top1"], color=color, linewidth=1, zorder=2)
-            # a straight line knows no bounds, an accuracy does
+            # an accuracy is bounded, a straight line is not
             low, high = (line[end].to_numpy(float).clip(0, 1) for end in ("top1_low", "top1_high"))
             ax.fill_between(line["reference"], low, high, color=color, alpha=0.12, linewidth=0, zorder=1)
     ax.set_ylim(0, 1)
@@ -175,30 +176,30 @@ def plot_trends(
     banded = bands is not None and bool(np.isfinite(bands["top1_low"].to_numpy(float)).any())
     fitted = "; lines: least squares with 95 % bands" if banded else "; lines: least squares"
     lines = fitted if bands is not None and len(bands) else ""
-    note(ax, f"Whiskers: 95 % Wilson intervals{lines}{images_text(table)}")
+    note(ax, f"Error bars: 95 % Wilson intervals{lines}{count_text(table)}")
     legend_above(ax)
     return ax
 
 
 def plot_curves(
-    table: pd.DataFrame, *, x: str = "classes", label: str = "Classes in training", ax: Axes | None = None
+    table: pd.DataFrame, *, x: str = "classes", label: str = "Number of training classes", ax: Axes | None = None
 ) -> Axes:
-    """Draw accuracy on several variants as curves over labels or data (Noise or Signal, Figures 10 and 11).
+    """Plot accuracy on several variants over the number of classes or images (Noise or Signal, Figures 10 and 11).
 
     Args:
-        table: Columns ``[<x>, variant, n, top1, top1_low, top1_high]``, one row a point.
-        x: Column of the horizontal values, positive; they stand on a logarithmic axis.
-        label: What that column is.
-        ax: Where to draw; None makes a figure.
+        table: One row per point: ``[<x>, variant, n, top1, top1_low, top1_high]``.
+        x: Column of the horizontal axis, positive numbers on a logarithmic scale.
+        label: Label of the horizontal axis.
+        ax: Axes to plot on; None creates a figure.
 
     Raises:
-        BadInput: If a column is missing or two rows share a point.
+        BadInput: If a column is missing, or a point has several rows.
     """
     require(table, (x, "variant", "n", "top1", "top1_low", "top1_high"), once=[x, "variant"])
     ax = ax or new_axes(1.1 * matplotlib.rcParams["figure.figsize"][1])
     for variant, rows in table.sort_values(x, kind="stable").groupby("variant", sort=False):
         color = color_of(str(variant))
-        draw_whiskers(ax, rows[x].to_numpy(float), rows, "top1", vertical=True, color=color)
+        draw_error_bars(ax, rows[x].to_numpy(float), rows, "top1", vertical=True, color=color)
         ax.plot(
             rows[x], rows["top1"], "o-", color=color, markersize=1.2 * MARKER * points("medium"), linewidth=1.2,
             markeredgecolor="white", markeredgewidth=0.5, label=display_name(str(variant)), zorder=3,
@@ -210,25 +211,25 @@ def plot_curves(
     ax.xaxis.set_major_locator(FixedLocator(steps))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    note(ax, f"Whiskers: 95 % Wilson intervals{images_text(table)}")
+    note(ax, f"Error bars: 95 % Wilson intervals{count_text(table)}")
     legend_above(ax)
     return ax
 
 
 def plot_train_test(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw the accuracy of each training set on each test set as a matrix (Noise or Signal, Table 5).
+    """Plot accuracy for each pair of training and test set as a matrix (Noise or Signal, Table 5).
 
     Args:
-        table: Columns ``[train, test, top1]``, one row a cell; a pair that is missing stays empty.
-        ax: Where to draw; None makes a figure.
+        table: One row per cell: ``[train, test, top1]``; missing pairs are shown as a dash.
+        ax: Axes to plot on; None creates a figure.
 
     Raises:
-        BadInput: If a column is missing or two rows share a cell.
+        BadInput: If a column is missing, or a cell has several rows.
     """
     require(table, ("train", "test", "top1"), once=["train", "test"])
     wide = table.pivot_table(index="train", columns="test", values="top1", sort=False)
     wide = wide.reindex(index=list(dict.fromkeys(table["train"])), columns=list(dict.fromkeys(table["test"])))
-    ax = ax or new_axes(lines_high(6 + 1.9 * len(wide)))
+    ax = ax or new_axes(height_of_lines(6 + 1.9 * len(wide)))
     values = wide.to_numpy(float)
     ax.imshow(np.ma.masked_invalid(values), cmap=_BLUES, vmin=0, vmax=1, aspect="auto", zorder=1)
     for (row, column), value in np.ndenumerate(values):
@@ -242,16 +243,16 @@ def plot_train_test(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.set(xlabel="Tested on", ylabel="Trained on")
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
-    note(ax, f"Accuracy (%); bold: tested on what it was trained on{images_text(table)}")
+    note(ax, f"Accuracy (%); bold: same training and test set{count_text(table)}")
     return ax
 
 
 def plot_table(text: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Set a table in type, with the three rules of the booktabs package.
+    """Typeset a table, with the three rules of the booktabs package.
 
     Args:
-        text: Finished text, e.g. from `bglab.analysis.as_percent`; columns are headings, a named index is a column.
-        ax: Where to draw; None makes a figure.
+        text: Table of text, e.g. from `bglab.analysis.as_percent`; a named index becomes the first column.
+        ax: Axes to plot on; None creates a figure.
 
     Raises:
         BadInput: If the table is empty.
@@ -264,7 +265,7 @@ def plot_table(text: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     numbers = [all(_NUMBER.match(row[k]) for row in cells[1:]) for k in range(len(whole.columns))]
     heights = [max(cell.count("\n") + 1 for cell in row) + 0.45 for row in wrapped]
     widths, share = _column_widths(wrapped)
-    ax = ax or new_axes(lines_high(sum(heights) + 1))
+    ax = ax or new_axes(height_of_lines(sum(heights) + 1))
     top = 0.0
     for place, (row, height) in enumerate(zip(wrapped, heights, strict=True)):
         for left, width, cell, right in zip(np.cumsum([0, *widths[:-1]]), widths, row, numbers, strict=True):
@@ -276,15 +277,15 @@ def plot_table(text: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         if place == 0:
             ax.hlines(top, 0, 1, color="black", linewidth=0.6)
     ax.hlines([0, top], 0, 1, color="black", linewidth=1.2)
-    # a narrow table keeps its width and stands in the middle
+    # center a narrow table at its own width
     ax.set(xlim=(0.5 - 0.5 / share, 0.5 + 0.5 / share), ylim=(top + 0.1, -0.1))
     ax.set_axis_off()
     return ax
 
 
 def _column_widths(wrapped: list[list[str]]) -> tuple[list[float], float]:
-    """Share the width among columns by their longest lines; the second value is the part of the theme's width used."""
-    # the heading is bold, which is wider
+    """Return column widths in proportion to the longest lines, and the share of the theme's width that is needed."""
+    # headings are bold and therefore wider
     widest = [[1.15 * len(wrapped[0][k]), *(len(n) for row in wrapped for n in row[k].split("\n"))]
               for k in range(len(wrapped[0]))]  # fmt: skip
     longest = [max(lengths) + 3 for lengths in widest]
@@ -292,12 +293,12 @@ def _column_widths(wrapped: list[list[str]]) -> tuple[list[float], float]:
 
 
 def _room() -> float:
-    """Estimate how many letters fit in the width of the theme."""
+    """Estimate how many characters fit in the width of the theme."""
     return matplotlib.rcParams["figure.figsize"][0] * 72 / (0.53 * points("small"))
 
 
 def _wrap(cells: list[list[str]]) -> list[list[str]]:
-    """Break long cells so that the columns fit side by side in the width of the theme."""
+    """Wrap long cells so that all columns fit in the width of the theme."""
     room = _room()
     longest = [max(len(row[k]) for row in cells) for k in range(len(cells[0]))]
     limits = list(longest)
@@ -308,7 +309,7 @@ def _wrap(cells: list[list[str]]) -> list[list[str]]:
 
 
 def _name_columns(ax: Axes, table: pd.DataFrame) -> None:
-    """Write each model's name upright above its column of points, where there is room for it."""
+    """Write the name of each model vertically above its column of points, for up to twelve models."""
     models = table.drop_duplicates("model")
     if len(models) > 12:
         return
@@ -324,14 +325,8 @@ def _name_columns(ax: Axes, table: pd.DataFrame) -> None:
     for name, x in zip(one_line_names(models["model"].tolist()), at, strict=True):
         ax.vlines(x, 0, 1.02, color="#D0D0D0", linewidth=0.6, zorder=0.5)
         place = (x - left) / (right - left) * width
-        end = max(end + line, place)  # names of models that are alike stand side by side
+        end = max(end + line, place)  # keep the names of similar models apart
         ax.annotate(
             name, (x, 1.03), (end - place, 0), xycoords="data", textcoords="offset points", rotation=90,
             ha="center", va="bottom", fontsize="x-small", color=GREY,
         )  # fmt: skip
-
-
-def _range(table: pd.DataFrame) -> str:
-    counts = table["n"].to_numpy(np.int64)
-    low, high = counts.min(), counts.max()
-    return f"{low:,}" if low == high else f"{low:,} to {high:,}"

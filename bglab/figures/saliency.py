@@ -1,8 +1,8 @@
-"""Draw saliency: maps over images, models side by side, and what is true of the whole set.
+"""Plots of saliency: maps over images, localisation per model and variant, and saliency of fooled scenes.
 
-Maps are drawn over a grey image in a colour map that is even to the eye and to colour-blind readers, with the
-object's outline and a colour bar that says what the colours were divided by. Functions that draw tables follow
-`bglab.figures.accuracy`: ``(table, *, ax=None) -> Axes``.
+Maps are overlaid on greyscale images in a perceptually uniform colour map, with the outline of the object and a colour
+bar that says how they were normalised. Functions of tables follow `bglab.figures.accuracy`:
+``(table, *, ax=None) -> Axes``.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from bglab.errors import BadInput
 from bglab.figures.axes import (
     GREY,
     MARKER,
-    draw_whiskers,
-    images_text,
+    count_text,
+    draw_error_bars,
+    height_of_lines,
     legend_above,
-    lines_high,
     new_axes,
     note,
     one_line_names,
@@ -48,9 +48,9 @@ _DIVIDED_BY: Mapping[Normalisation, str] = {
 _SHAPES = "oDs^vP"
 _MEASURES = {
     "share_on_object": "Saliency on the object (%)",
-    "pointing": "Maximum on the object (% of scenes)",
-    "iou": "Overlap of the most salient fifth with the object (%)",
-    "auc": "Object pixel above background pixel (%)",
+    "pointing": "Pointing game (% of scenes)",
+    "iou": "IoU of the most salient fifth with the object (%)",
+    "auc": "AUC of object pixels against background pixels (%)",
 }
 
 
@@ -64,30 +64,31 @@ def plot_saliency(
     normalisation: Normalisation = "each",
     ax: Axes | None = None,
 ) -> Axes:
-    """Show each image and, beside it, what one or several models look at (Noise or Signal, Figure 6).
+    """Plot images and, in further columns, saliency maps of one or several models (Noise or Signal, Figure 6).
 
     Args:
-        images: RGB, 0-255.
-        maps: Column title (a model, say) to its maps, one an image, at the images' size; raw, non-negative.
+        images: RGB images of one size, values 0-255.
+        maps: Column title, e.g. a model, to raw non-negative maps, one per image, at the resolution of the images.
         masks: True on the object; drawn as an outline.
-        names: What stands under each image.
-        captions: Column title to what stands under each map, e.g. the answer and the share on the object.
-        normalisation: ``each`` shows where a map is highest; ``common`` also shows which of a column's maps is
-            higher, which is meaningful between images of one model and never between models.
-        ax: Where to draw; None makes a figure.
+        names: Text below each image.
+        captions: Column title to the text below each map, e.g. the prediction and the share on the object.
+        normalisation: ``each`` divides every map by its own maximum and shows where it is highest; ``common`` divides
+            by the maximum of the column, which also compares maps of one model with each other, but never of two
+            models.
+        ax: Axes to plot on; None creates a figure.
 
     Raises:
-        BadInput: If there is no map, or images, maps, masks, names and captions do not fit together.
+        BadInput: If there is no map, or images, maps, masks, names and captions differ in number or size.
     """
     captions = captions or {}
     _check_grid(images, maps, masks, {"names": names, **captions})
     columns = len(maps) + 1
-    size = min(1.9, matplotlib.rcParams["figure.figsize"][0] / columns)  # inches of a cell
+    size = min(1.9, matplotlib.rcParams["figure.figsize"][0] / columns)  # cell size in inches
     line = 1.3 * points("small") / 72 / size
     written = max(text.count("\n") + 1 for texts in ([""], names, *captions.values()) for text in texts)
     step = 0.96 + line * (0.3 + written * bool(names or captions))
     height = len(images) * step + 1.4 * line
-    ax = ax or new_axes(height * size + lines_high(3))
+    ax = ax or new_axes(height * size + height_of_lines(3))
     for column, (title, values) in enumerate(({"": None} | dict(maps)).items()):
         ax.text(column + 0.5, 1.2 * line, title, ha="center", va="bottom", fontsize="medium")
         texts = captions.get(title, ()) if column else names
@@ -109,25 +110,25 @@ def plot_saliency(
 
 
 def plot_localisation(table: pd.DataFrame, *, measure: str = "share_on_object", ax: Axes | None = None) -> Axes:
-    """Draw a measure of each variant and model with its interval, and what a blind map would score.
+    """Plot a localisation metric per variant and model with its interval and chance level.
 
     Args:
-        table: From `bglab.analysis.localisation_summary`, one row a model and variant.
-        measure: One of `bglab.analysis.localisation.MEASURES`.
-        ax: Where to draw; None makes a figure.
+        table: From `bglab.analysis.localisation_summary`, one row per model and variant.
+        measure: One of `bglab.analysis.MEASURES`.
+        ax: Axes to plot on; None creates a figure.
 
     Raises:
-        BadInput: If a column is missing or two rows share a mark.
+        BadInput: If a column is missing, or a model and variant have several rows.
     """
     require(table, ("model", "variant", "n", measure, f"{measure}_low", f"{measure}_high", f"{measure}_chance"),
             once=["model", "variant"])  # fmt: skip
     models, variants = list(dict.fromkeys(table["model"])), list(dict.fromkeys(table["variant"]))
-    ax = ax or new_axes(lines_high(5 + len(variants) * (1.2 + 0.5 * len(models))))
+    ax = ax or new_axes(height_of_lines(5 + len(variants) * (1.2 + 0.5 * len(models))))
     gap = 0.66 / len(models)
     for place, (model, name) in enumerate(zip(models, one_line_names(models), strict=True)):
         marks = table.loc[table["model"] == model]
         y = np.array([variants.index(v) for v in marks["variant"]]) + (place - (len(models) - 1) / 2) * gap
-        draw_whiskers(ax, y, marks, measure, vertical=False, color=color_of(model))
+        draw_error_bars(ax, y, marks, measure, vertical=False, color=color_of(model))
         style = {"color": color_of(model), "markersize": MARKER * points("medium"), "zorder": 3}
         ax.plot(marks[measure], y, _SHAPES[place % 6], **style, label=name)
     chance = [float(np.mean(table.loc[table["variant"] == v, f"{measure}_chance"])) for v in variants]
@@ -138,7 +139,7 @@ def plot_localisation(table: pd.DataFrame, *, measure: str = "share_on_object", 
     ax.set_ylim(len(variants) - 0.45, -0.55)
     ax.set_xlabel(_MEASURES.get(measure, display_name(measure)))
     kind = "Wilson" if measure == "pointing" else "bootstrap"
-    note(ax, f"Whiskers: 95 % {kind} intervals over scenes{images_text(table)}")
+    note(ax, f"Error bars: 95 % {kind} intervals over scenes{count_text(table)}")
     tidy(ax, "x")
     legend_above(ax)
     return ax
@@ -147,16 +148,16 @@ def plot_localisation(table: pd.DataFrame, *, measure: str = "share_on_object", 
 def plot_paired_shares(
     rows: pd.DataFrame, comparison: pd.DataFrame, *, measure: str = "share_on_object", ax: Axes | None = None
 ) -> Axes:
-    """Draw each scene's measure under two models: the set-level companion of the two-model figure.
+    """Plot a localisation metric of each scene under two models as a scatter plot, with their mean difference.
 
     Args:
         rows: Saliency rows of one data set, variant, method and target rule.
-        comparison: From `bglab.analysis.compare_localisation`, the one row of the two models.
-        measure: One of `bglab.analysis.localisation.MEASURES`.
-        ax: Where to draw; None makes a figure.
+        comparison: From `bglab.analysis.compare_localisation`, the single row of the two models.
+        measure: One of `bglab.analysis.MEASURES`.
+        ax: Axes to plot on; None creates a figure.
 
     Raises:
-        BadInput: If a column is missing, there is not one row of comparison, or a scene occurs twice.
+        BadInput: If a column is missing, a scene occurs twice, or ``comparison`` has not exactly one row.
     """
     require(comparison, ("model_a", "model_b", "n", "difference", "difference_low", "difference_high"))
     if len(comparison) != 1:
@@ -184,18 +185,17 @@ def plot_paired_shares(
     numbers = [f"{100 * pair[f'difference{end}']:.1f}".replace("-", "−") for end in ("", "_low", "_high")]
     note(
         ax,
-        f"One point a scene; {first} − {second}: {numbers[0]} points [{numbers[1]}, {numbers[2]}], n = {pair['n']:,}",
+        f"One point per scene; {first} − {second}: {numbers[0]} points [{numbers[1]}, {numbers[2]}], n = {pair['n']:,}",
     )
     return ax
 
 
 def plot_fooled(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw how many scenes a new background fools, from those looked at least to those looked at most.
+    """Plot the share of fooled scenes over the share of saliency on the object.
 
     Args:
-        table: From `bglab.analysis.saliency.fooled_by_bin`; several of them, of other ``swapped`` variants, may be
-            stacked.
-        ax: Where to draw; None makes a figure.
+        table: From `bglab.analysis.fooled_by_bin`; tables of several ``swapped`` variants can be concatenated.
+        ax: Axes to plot on; None creates a figure.
 
     Raises:
         BadInput: If a column is missing.
@@ -203,34 +203,34 @@ def plot_fooled(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     require(table, ("swapped", "share_on_object", "n", "fooled", "fooled_low", "fooled_high"))
     ax = ax or new_axes(matplotlib.rcParams["figure.figsize"][1])
     swaps = list(dict.fromkeys(table["swapped"]))
-    shift = 0.014 * float(np.ptp(np.asarray(table["share_on_object"])))  # keeps whiskers of equal groups apart
+    shift = 0.014 * float(np.ptp(np.asarray(table["share_on_object"])))  # keeps error bars of equal bins apart
     for place, swapped in enumerate(swaps):
         group = table.loc[table["swapped"] == swapped]
         color = color_of(str(swapped))
         x = np.asarray(group["share_on_object"], dtype=np.float64) + (place - (len(swaps) - 1) / 2) * shift
-        draw_whiskers(ax, x, group, "fooled", vertical=True, color=color)
+        draw_error_bars(ax, x, group, "fooled", vertical=True, color=color)
         style = {"color": color, "markersize": MARKER * points("medium"), "zorder": 3}
-        label = f"Wrong on {display_name(str(swapped))}"
+        label = f"Incorrect on {display_name(str(swapped))}"
         ax.plot(x, group["fooled"], f"{_SHAPES[place % 6]}-", **style, label=label)
     tidy(ax, "x")
     tidy(ax, "y")
-    ax.set_xlabel("Saliency on the object, as photographed (%)")
-    ax.set_ylabel("Fooled (%)")
+    ax.set_xlabel("Saliency on the object in Original (%)")
+    ax.set_ylabel("Fooled scenes (%)")
     ax.set_ylim(0, min(1.0, 1.15 * float(np.max(table["fooled_high"]))) or 1)
-    note(ax, f"Scenes right as photographed, in groups; whiskers: 95 % Wilson intervals{images_text(table)}")
+    note(ax, f"Scenes correct on Original, binned; error bars: 95 % Wilson intervals{count_text(table)}")
     legend_above(ax)
     return ax
 
 
 def plot_foreground_sensitivity(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw relative foreground sensitivity over the strength of the noise, one line a model.
+    """Plot relative foreground sensitivity over the strength of the noise, with one line per model.
 
     Args:
-        table: From `bglab.analysis.foreground_sensitivity`, of one data set and norm.
-        ax: Where to draw; None makes a figure.
+        table: From `bglab.analysis.foreground_sensitivity`, rows of one data set and norm.
+        ax: Axes to plot on; None creates a figure.
 
     Raises:
-        BadInput: If a column is missing, the norms are several, or two rows share a mark.
+        BadInput: If a column is missing, there are several norms, or a model and strength have several rows.
     """
     require(table, ("model", "norm", "strength", "n", "rfs", "rfs_low", "rfs_high"), once=["model", "strength"])
     norms = list(dict.fromkeys(table["norm"]))
@@ -248,14 +248,14 @@ def plot_foreground_sensitivity(table: pd.DataFrame, *, ax: Axes | None = None) 
     tidy(ax, "y")
     ax.yaxis.set_major_formatter(lambda value, _: f"{value:+.1f}".replace("-", "−") if value else "0")
     extent = float(np.nanmax(np.abs(table[["rfs", "rfs_low", "rfs_high"]].to_numpy())))
-    highest = 1.25 * extent + 0.02  # leaves room for what the two ends mean
+    highest = 1.25 * extent + 0.02  # leaves room for the two labels
     ax.set_ylim(-highest, highest)
     ax.set_xticks(sorted(set(table["strength"])))
     ax.set_xlabel({"linf": "Standard deviation of the noise (images in [0, 1])"}.get(norms[0], "Norm of the noise"))
     ax.set_ylabel("Relative foreground sensitivity")
-    for y, text, va in ((0.98, "reads the object", "top"), (0.02, "reads the background", "bottom")):
+    for y, text, va in ((0.98, "relies on the object", "top"), (0.02, "relies on the background", "bottom")):
         ax.text(0.01, y, text, transform=ax.transAxes, va=va, fontsize="small", color=GREY, style="italic")
-    note(ax, f"Bands: 95 % bootstrap intervals over scenes{images_text(table)}")
+    note(ax, f"Bands: 95 % bootstrap intervals over scenes{count_text(table)}")
     legend_above(ax)
     return ax
 
@@ -263,7 +263,7 @@ def plot_foreground_sensitivity(table: pd.DataFrame, *, ax: Axes | None = None) 
 def _overlay(
     image: UInt8[np.ndarray, "3 h w"], maps: Float[np.ndarray, "n h w"], row: int, normalisation: Normalisation
 ) -> Float[np.ndarray, "h w 3"]:
-    """Lay one map over its image in grey; a map without saliency leaves the image grey."""
+    """Blend one map with its greyscale image; an all-zero map leaves the image grey."""
     highest = float(maps[row].max() if normalisation == "each" else maps.max())
     grey = (image.astype(np.float64).mean(axis=0) / 255)[..., None].repeat(3, axis=-1)
     if not highest > 0:
@@ -296,13 +296,13 @@ def _check_grid(
     texts: Mapping[str, Sequence[str]],
 ) -> None:
     if not maps or not len(images):
-        raise BadInput("expected images and at least one model's maps, got none; give maps by the model's name")
+        raise BadInput("expected images and the maps of at least one model, got none; map model names to maps")
     count, shape = len(images), images[0].shape[1:]
     for title, values in {"the masks": masks, **maps}.items():
         if values.shape != (count, *shape):
             raise BadInput(
-                f"expected {count} maps of {shape[0]} × {shape[1]} pixels for {title}, got {values.shape}; bring maps "
-                "of a layer to the images' size with bglab.saliency.upsample"
+                f"expected {count} maps of {shape[0]} × {shape[1]} pixels for {title}, got {values.shape}; resize maps "
+                "of a layer with bglab.saliency.upsample"
             )
     for title, lines in texts.items():
         if len(lines) not in {0, count}:

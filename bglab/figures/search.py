@@ -1,7 +1,7 @@
-"""Draw what the adversarial-background search finds: ``(table, *, ax=None) -> Axes``, as in `bglab.figures.accuracy`.
+"""Plots of the adversarial-background search: ``(table, *, ax=None) -> Axes``, as in `bglab.figures.accuracy`.
 
-The worst backgrounds of each class (Noise or Signal, Figures 3 and 22-29), how strong single backgrounds are
-(Figure 4), which class turns into which, how many candidates it takes, and whether other networks fall for the same.
+The most adversarial backgrounds of each class (Noise or Signal, Figures 3 and 22-29), fooling rates (Figure 4), pairs
+of classes, vulnerability over the number of candidates, and transfer between models.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from bglab.errors import BadInput, UnknownName
 from bglab.figures.axes import (
     GREY,
     MARKER,
+    height_of_lines,
     legend_above,
-    lines_high,
     new_axes,
     note,
     one_line_names,
@@ -34,8 +34,8 @@ from bglab.figures.theme import COLORS, color_of
 from bglab.labels import IN9_NAMES
 
 _CRITERIA: Mapping[str, tuple[str, str, str]] = {
-    "any": ("Any error", COLORS["wrong"], "o-"),
-    "targeted": ("Taken for the background's class", COLORS["ours"], "s--"),
+    "any": ("Any misclassification", COLORS["incorrect"], "o-"),
+    "targeted": ("Predicted as the background's class", COLORS["ours"], "s--"),
 }
 
 
@@ -46,25 +46,27 @@ def plot_top_backgrounds(
     totals: pd.DataFrame | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Show the worst backgrounds of each class with their fooling rates (Noise or Signal, Figures 3 and 22-29).
+    """Plot the most adversarial backgrounds of each class with their fooling rates.
+
+    The layout is that of Noise or Signal, Figures 3 and 22-29.
 
     Args:
-        table: From `bglab.analysis.top_backgrounds`: ``[background, class, rank, rate]``, one row per image.
-        plates: Images of the backgrounds, by id.
+        table: From `bglab.analysis.top_backgrounds`, one row per image: ``[background, class, rank, rate]``.
+        plates: Images of the backgrounds, by id; RGB, values 0-255.
         totals: From `bglab.analysis.per_class_totals`: ``[class, total]``, the share of foregrounds of other classes
-            that any background of the class captures, which belongs to the criterion ``targeted``; None leaves it out.
-        ax: Where to draw; None makes a figure.
+            that any background of the class captures (criterion ``targeted``); None leaves it out.
+        ax: Axes to plot on; None creates a figure.
 
     Raises:
-        BadInput: If a column is missing or two rows share a place.
+        BadInput: If a column is missing, or a class and rank have several rows.
         UnknownName: If a background has no image.
     """
     require(table, ("background", "class", "rank", "rate"), once=["class", "rank"])
     missing = [name for name in table["background"] if name not in plates]
     if missing:
-        raise UnknownName(f"no image of background '{missing[0]}' among the {len(plates)} given; give the searched set")
+        raise UnknownName(f"no image of background '{missing[0]}' among the {len(plates)} given; pass all images")
     classes, columns = list(dict.fromkeys(table["class"])), int(np.max(table["rank"]))
-    margin = 1.15  # for the names, in cells
+    margin = 1.15  # width of the names, in cells
     cell = matplotlib.rcParams["figure.figsize"][0] / (columns + margin)
     line = 1.3 * points("small") / 72 / cell
     step = 0.96 + 1.3 * line
@@ -85,14 +87,14 @@ def plot_top_backgrounds(
 
 
 def plot_rate_histogram(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw how many backgrounds fool how large a share of foregrounds, classes stacked (Noise or Signal, Figure 4).
+    """Plot the histogram of fooling rates, stacked by the class of the background (Noise or Signal, Figure 4).
 
     Args:
         table: From `bglab.analysis.rate_histogram`: ``[class, low, high, count]``.
-        ax: Where to draw; None makes a figure.
+        ax: Axes to plot on; None creates a figure.
 
     Raises:
-        BadInput: If a column is missing, two rows share a bin, or there is no background.
+        BadInput: If a column is missing, a class and bin have several rows, or all counts are 0.
     """
     require(table, ("class", "low", "high", "count"), once=["class", "low"])
     filled = table.loc[table["count"] > 0]
@@ -116,20 +118,21 @@ def plot_rate_histogram(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 
 
 def plot_class_heat_map(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw for each class of foregrounds on each class of backgrounds the share of pairs that fool.
+    """Plot the share of fooled pairs for each class of foregrounds on each class of backgrounds.
 
     Args:
-        table: From `bglab.analysis.class_heat_map`: ``[foreground_class, background_class, n, rate]``; NaN stays empty.
-        ax: Where to draw; None makes a figure.
+        table: From `bglab.analysis.class_heat_map`: ``[foreground_class, background_class, n, rate]``; cells with NaN
+            stay empty.
+        ax: Axes to plot on; None creates a figure.
 
     Raises:
-        BadInput: If a column is missing or two rows share a cell.
+        BadInput: If a column is missing, or a cell has several rows.
     """
     keys = ["foreground_class", "background_class"]
     require(table, (*keys, "n", "rate"), once=keys)
     rows, columns = (list(dict.fromkeys(table[key])) for key in keys)
     wide = table.pivot(index=keys[0], columns=keys[1], values="rate").reindex(index=rows, columns=columns)
-    ax = ax or new_axes(lines_high(7 + 1.9 * len(rows)))
+    ax = ax or new_axes(height_of_lines(7 + 1.9 * len(rows)))
     values, colours = wide.to_numpy(float), matplotlib.colormaps["Blues"]
     highest = max(float(np.nanmax(np.append(values, 0.0))), 0.01)
     ax.imshow(np.ma.masked_invalid(values), cmap=colours, vmin=0, vmax=highest, aspect="auto", zorder=1)
@@ -144,20 +147,20 @@ def plot_class_heat_map(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
     counts = table.loc[table["n"] > 0, "n"]
-    note(ax, f"Pairs that fool (%); {int(counts.min()):,} to {int(counts.max()):,} pairs a cell")
+    note(ax, f"Fooled pairs (%); {int(counts.min()):,} to {int(counts.max()):,} pairs per cell")
     return ax
 
 
 def plot_vulnerability_curve(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw the share of vulnerable foregrounds over the number of candidate backgrounds.
+    """Plot the share of vulnerable foregrounds over the number of candidate backgrounds.
 
     Args:
-        table: From `bglab.analysis.vulnerability_curve`, with a column ``criterion`` where both notions are stacked:
-            ``[criterion, candidates, n, vulnerable, vulnerable_low, vulnerable_high]``.
-        ax: Where to draw; None makes a figure.
+        table: From `bglab.analysis.vulnerability_curve`, with a column ``criterion`` added, so that curves of both
+            criteria can be concatenated: ``[criterion, candidates, n, vulnerable, vulnerable_low, vulnerable_high]``.
+        ax: Axes to plot on; None creates a figure.
 
     Raises:
-        BadInput: If a column is missing or two rows share a mark.
+        BadInput: If a column is missing, or a criterion and count have several rows.
     """
     columns = ("criterion", "candidates", "n", "vulnerable", "vulnerable_low", "vulnerable_high")
     require(table, columns, once=["criterion", "candidates"])
@@ -168,12 +171,12 @@ def plot_vulnerability_curve(table: pd.DataFrame, *, ax: Axes | None = None) -> 
         ax.fill_between(x, line["vulnerable_low"], line["vulnerable_high"], color=color, alpha=0.15, linewidth=0)
         ax.plot(x, line["vulnerable"], style, color=color, markersize=MARKER * points("medium"), label=label, zorder=3)
     ax.set_xscale("log")
-    ax.set(xlabel="Backgrounds tried, drawn at random", ylabel="Vulnerable foregrounds (%)", ylim=(0, 1))
+    ax.set(xlabel="Number of random candidate backgrounds", ylabel="Vulnerable foregrounds (%)", ylim=(0, 1))
     tidy(ax, "y")
     ax.xaxis.set_major_locator(FixedLocator(_readable_ticks(sorted(set(table["candidates"])))))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    note(ax, f"Expected over all draws; bands: 95 % intervals over {int(np.max(table['n'])):,} foregrounds")
+    note(ax, f"Expectation over random draws; bands: 95 % intervals over {int(np.max(table['n'])):,} foregrounds")
     legend_above(ax)
     return ax
 
@@ -181,22 +184,22 @@ def plot_vulnerability_curve(table: pd.DataFrame, *, ax: Axes | None = None) -> 
 def plot_transfer(
     source: pd.DataFrame, target: pd.DataFrame, names: tuple[str, str], *, ax: Axes | None = None
 ) -> Axes:
-    """Draw each background's fooling rate under two models.
+    """Plot the fooling rate of each background under two models as a scatter plot.
 
     Args:
         source: From `bglab.analysis.fooling_rates` of one model: ``[background, class, rate]``.
-        target: The same of the other, of the same backgrounds.
-        names: Of the two models, as their URIs.
-        ax: Where to draw; None makes a figure.
+        target: The same of the other model, for the same backgrounds.
+        names: URIs of the two models.
+        ax: Axes to plot on; None creates a figure.
 
     Raises:
-        BadInput: If a column is missing or the two share no background.
+        BadInput: If a column is missing, or the two tables have no background in common.
     """
     for table in (source, target):
         require(table, ("background", "class", "rate"), once=["background"])
     both = source.merge(target, on=["background", "class"], suffixes=("_source", "_target"))
     if both.empty:
-        raise BadInput("expected two models' rates of the same backgrounds, got none in common; search one set")
+        raise BadInput("expected rates of the same backgrounds for both models, got none in common; search one set")
     ax = ax or new_axes(1.3 * matplotlib.rcParams["figure.figsize"][1])
     highest = 1.06 * float(both[["rate_source", "rate_target"]].to_numpy().max()) or 1.0
     ax.plot([0, highest], [0, highest], color=COLORS["chance"], linewidth=0.8, zorder=1)
@@ -213,7 +216,7 @@ def plot_transfer(
     limits = (-0.01 * highest, highest)
     ax.set(xlim=limits, ylim=limits, aspect="equal")
     ax.set(xlabel=f"{first}: foregrounds fooled (%)", ylabel=f"{second}: foregrounds fooled (%)")
-    note(ax, f"One point a background; {len(both):,} backgrounds")
+    note(ax, f"One point per background; {len(both):,} backgrounds")
     ax.legend(loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)
     return ax
 
@@ -223,9 +226,9 @@ def _percent(fraction: float) -> str:
 
 
 def _readable_ticks(counts: list[int]) -> list[int]:
-    """Leave out a count that stands too close to its right neighbour to be read beside it on a logarithmic axis."""
-    kept = counts[-1:]
+    """Drop counts whose labels would overlap their right neighbour on a logarithmic axis."""
+    shown = counts[-1:]
     for count in reversed(counts[:-1]):
-        if kept[0] >= 1.35 * count:
-            kept.insert(0, count)
-    return kept
+        if shown[0] >= 1.35 * count:
+            shown.insert(0, count)
+    return shown

@@ -1,4 +1,4 @@
-"""How figures look: one colour a name, venues with widths and text sizes, files with the same bytes each time."""
+"""Style of all figures: one colour per name, sizes and fonts per venue, and reproducible files."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from bglab.catalogue import Catalogue
 from bglab.errors import BadInput
 from bglab.seeding import keyed_seed
 
-#: One colour a name. Variants use the palette of Okabe and Ito, classes the muted one of Tol; both are made to be told
-#: apart by colour-blind readers. Plates look like what they are.
+#: One colour per name. Variants use the palette of Okabe and Ito, classes the muted palette of Tol, both of which
+#: colour-blind readers can tell apart. Plates have the colour that they show.
 COLORS: Mapping[str, str] = MappingProxyType({
     "original": "#606060", "mixed_same": "#0072B2", "mixed_rand": "#D55E00", "mixed_next": "#CC79A7",
     "only_fg": "#009E73", "no_fg": "#56B4E9", "only_bg_b": "#E69F00", "only_bg_t": "#5A3B00",
@@ -33,10 +33,10 @@ COLORS: Mapping[str, str] = MappingProxyType({
     "insect": "#DDCC77", "instrument": "#CC6677", "primate": "#882255", "fish": "#AA4499",
     "bg_irrelevant": "#BBBBBB", "bg_required": "#0072B2", "bg_fools": "#D55E00", "bg_fg_required": "#56B4E9",
     "bg_fg_fools": "#E69F00",
-    "right": "#007A5A", "wrong": "#C0392B", "ours": "#0072B2", "published": "#D55E00", "chance": "#666666",
+    "correct": "#007A5A", "incorrect": "#C0392B", "ours": "#0072B2", "published": "#D55E00", "chance": "#666666",
 })  # fmt: skip
 
-#: Where a figure goes: a notebook, or the column width and text size of a conference's style.
+#: Settings per venue: a notebook, or the column width and font sizes of a conference style.
 VENUES: Catalogue[Mapping[str, Any]] = Catalogue("venue", {
     "notebook": {"figure.figsize": (7.2, 3.6), "font.size": 10, "axes.labelsize": 10, "legend.fontsize": 9,
                  "xtick.labelsize": 9, "ytick.labelsize": 9, "axes.titlesize": 10},
@@ -52,15 +52,15 @@ VENUES: Catalogue[Mapping[str, Any]] = Catalogue("venue", {
 
 _SIZES = ("figure.figsize", "font.size", "axes.labelsize", "legend.fontsize", "xtick.labelsize", "ytick.labelsize",
           "axes.titlesize")  # fmt: skip
-# the styles ask for Times; STIX looks like it and comes with matplotlib
+# the styles ask for Times; STIX is similar and is part of matplotlib
 _SERIF = ("Times New Roman", "Times", "Nimbus Roman", "TeX Gyre Termes", "STIXGeneral")
 
 
 @contextlib.contextmanager
 def theme(venue: str = "notebook") -> Iterator[None]:
-    """Draw for a venue: its column width, its text sizes, a serif like its own.
+    """Set figure width, font sizes and fonts for a venue inside a ``with`` block.
 
-    Changes matplotlib's settings inside the ``with`` block only; enter it from one thread at a time.
+    Changes matplotlib's rcParams, which all threads share; enter it from one thread at a time.
 
     Args:
         venue: One of `VENUES`.
@@ -71,7 +71,7 @@ def theme(venue: str = "notebook") -> Iterator[None]:
     sizes = {key: value for key, value in VENUES[venue].items() if key in _SIZES}
     fonts: dict[str, Any] = {"font.family": ["DejaVu Sans"], "lines.linewidth": 1.2}
     if venue != "notebook":
-        # the second family lends the signs that the first lacks
+        # the second family has the symbols that the first lacks
         fonts = {
             "font.family": [_first_installed(_SERIF), "DejaVu Sans"],
             "mathtext.fontset": "stix",
@@ -83,7 +83,7 @@ def theme(venue: str = "notebook") -> Iterator[None]:
 
 
 def color_of(name: str) -> str:
-    """Give the colour of a variant, class or category; an unknown name gets a colour of its own, always the same.
+    """Return the hex colour of a variant, class or category; unknown names get a colour that is derived from the name.
 
     Example:
         >>> color_of("mixed_rand"), color_of("my_variant") == color_of("my_variant")
@@ -96,27 +96,31 @@ def color_of(name: str) -> str:
 
 
 def figure_of(ax: Axes) -> Figure:
-    """Give the figure that the axes are part of, also through sub-figures."""
+    """Return the figure of some axes, also if these belong to a sub-figure.
+
+    Raises:
+        BadInput: If the axes were removed from their figure.
+    """
     whole = ax.get_figure(root=True)
     if whole is None:
-        raise BadInput("expected axes in a figure, got axes that were removed; draw again")
+        raise BadInput("expected axes in a figure, got axes that were removed; plot again")
     return whole
 
 
 def save(figure: Figure | Axes, path: Path | str) -> Path:
-    """Write a figure as PDF, SVG or PNG; the same figure gives the same bytes.
+    """Write a figure as PDF, SVG or PNG (300 dpi); equal figures give equal bytes.
 
-    Fonts are embedded as TrueType in PDF (as conferences ask) and stay text in SVG.
+    Fonts are embedded as TrueType in PDF, as conferences require; text stays text in SVG.
 
     Args:
-        figure: The figure, or axes in it.
-        path: Where to; the ending chooses the format. Missing folders are made.
+        figure: Figure, or axes in it.
+        path: File to write; the extension selects the format. Missing folders are created.
 
     Returns:
         The path.
 
     Raises:
-        BadInput: If the ending is none of the three.
+        BadInput: If the extension is not one of the three.
     """
     path = Path(path)
     undated = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}, ".png": {"Software": None}}

@@ -1,4 +1,4 @@
-"""Learning curves: how loss and accuracy went while a network was trained, also live in a notebook."""
+"""Learning curves: loss and accuracy over the epochs of a training run, also live in a notebook."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from bglab.figures.axes import ShownFigure, legend_above, new_axes, tidy
 from bglab.figures.theme import color_of
 from bglab.names import display_name
 
-_WATCHED = "accuracy_"
+_MONITORED = "accuracy_"
 
 
 def plot_loss(history: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw the training loss over the epochs.
+    """Plot the training loss over the epochs.
 
     Args:
-        history: From `checkpoints.history`.
-        ax: Where to draw; a new figure if left out.
+        history: From `bglab.training.history`.
+        ax: Axes to plot on; None creates a figure.
 
     Raises:
-        BadInput: If no epoch is done yet.
+        BadInput: If the history has no epoch.
     """
     ax = _over_epochs(history, ax)
     ax.plot(history["epoch"], history["loss"], color=color_of("original"), marker=".")
@@ -38,21 +38,21 @@ def plot_loss(history: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 
 
 def plot_learning(history: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw the accuracy over the epochs: on the training images, and on each data set that was watched.
+    """Plot the accuracy over the epochs, on the training images and on each monitored data set.
 
     Training accuracy is measured on augmented images while the weights still change.
 
     Args:
-        history: From `checkpoints.history`.
-        ax: Where to draw; a new figure if left out.
+        history: From `bglab.training.history`.
+        ax: Axes to plot on; None creates a figure.
 
     Raises:
-        BadInput: If no epoch is done yet.
+        BadInput: If the history has no epoch.
     """
     ax = _over_epochs(history, ax)
     ax.plot(history["epoch"], history["accuracy"], color=color_of("chance"), linestyle="--", label="Training")
-    for column in (str(c) for c in history.columns if str(c).startswith(_WATCHED)):
-        name = column.removeprefix(_WATCHED)
+    for column in (str(c) for c in history.columns if str(c).startswith(_MONITORED)):
+        name = column.removeprefix(_MONITORED)
         ax.plot(history["epoch"], history[column], color=color_of(name), marker=".", label=display_name(name))
     ax.set_ylim(0, 1)
     ax.set_ylabel("Accuracy (%)")
@@ -62,10 +62,13 @@ def plot_learning(history: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 
 
 def draw_curves(history: pd.DataFrame) -> Figure:
-    """Draw loss and accuracy side by side.
+    """Plot loss and accuracy side by side in a new figure.
+
+    Args:
+        history: From `bglab.training.history`.
 
     Raises:
-        BadInput: If no epoch is done yet.
+        BadInput: If the history has no epoch.
     """
     figure = ShownFigure(figsize=(matplotlib.rcParams["figure.figsize"][0], 2.6), layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -75,12 +78,12 @@ def draw_curves(history: pd.DataFrame) -> Figure:
 
 
 class LiveCurves:
-    """A callback for `training.fit` that draws the curves anew after each epoch, in place, in a notebook.
+    """Callback for `bglab.training.fit` that redraws the learning curves in a notebook after each epoch.
 
-    Outside a notebook it shows nothing. The last drawing stays in the saved notebook.
+    Outside a notebook it displays nothing. The last plot remains in the saved notebook.
 
     Attributes:
-        figure: The latest drawing; None before the first epoch is done.
+        figure: The latest figure; None before the first epoch has ended.
     """
 
     def __init__(self) -> None:
@@ -88,7 +91,7 @@ class LiveCurves:
         self._shown: DisplayHandle | None = None
 
     def __call__(self, history: pd.DataFrame) -> None:
-        """Draw the history so far."""
+        """Redraw the curves from the history so far."""
         self.figure = draw_curves(history)
         if get_ipython() is None:
             return

@@ -6,8 +6,10 @@ from .compositing import add_noise as add_noise
 from .compositing import background_strip as background_strip
 from .compositing import blur as blur
 from .compositing import box_mask as box_mask
+from .compositing import brighten as brighten
 from .compositing import composite as composite
 from .compositing import fill_box as fill_box
+from .compositing import grow as grow
 from .compositing import plain as plain
 from .compositing import soften as soften
 from .compositing import tile as tile
@@ -25,6 +27,7 @@ from .masks import LEAST_BOX_SHARE as LEAST_BOX_SHARE
 from .masks import LEAST_CONNECTED_SHARE as LEAST_CONNECTED_SHARE
 from .masks import LEAST_KEPT_SHARE as LEAST_KEPT_SHARE
 from .masks import MOST_CROP_SHARE as MOST_CROP_SHARE
+from .masks import MaskQuality as MaskQuality
 from .masks import automatic_cleaning as automatic_cleaning
 from .masks import grab_cut as grab_cut
 from .masks import mask_quality as mask_quality
@@ -35,8 +38,8 @@ from .placement import Placement as Placement
 from .placement import place as place
 from .textures import FAMILIES as FAMILIES
 from .textures import Plates as Plates
+from .textures import draw_texture as draw_texture
 from .textures import open_plates as open_plates
-from .textures import texture as texture
 from .transforms import CropMode as CropMode
 from .transforms import EvaluationTransform as EvaluationTransform
 from .transforms import Interpolation as Interpolation

@@ -1,4 +1,4 @@
-"""Boxes: half-open corners in pixels, around masks and joined."""
+"""Bounding boxes ``(x0, y0, x1, y1)`` in pixels, half-open: columns ``x0`` to ``x1 - 1``, rows ``y0`` to ``y1 - 1``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ Box = tuple[int, int, int, int]
 
 
 def box_of(mask: Bool[np.ndarray, "h w"]) -> Box:
-    """Give the smallest half-open box around a mask; ``(0, 0, 0, 0)`` if the mask is empty.
+    """Compute the bounding box of a mask.
+
+    Returns:
+        The smallest half-open box that contains every True pixel; ``(0, 0, 0, 0)`` for an empty mask.
 
     Example:
         >>> box_of(np.array([[False, False, False], [False, True, True]]))
@@ -22,7 +25,7 @@ def box_of(mask: Bool[np.ndarray, "h w"]) -> Box:
 
 
 def joined_box(*boxes: Box) -> Box:
-    """Give the smallest box around all of these.
+    """Compute the smallest box that contains all the given boxes.
 
     Example:
         >>> joined_box((1, 2, 3, 4), (0, 3, 2, 9))

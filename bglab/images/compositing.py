@@ -1,7 +1,7 @@
-"""Pure arithmetic on images: tensors in, tensors out, on whatever device they come from.
+"""Compositing, tiling, blurring and dilating on tensors, on the device of the input.
 
-Images are uint8 in [0, 255] or float in [0, 255], shaped ``... 3 h w``; masks are bool, True = foreground;
-boxes are ``(x0, y0, x1, y1)`` in pixels, half-open.
+Images have shape (..., 3, h, w) and values in [0, 255], uint8 or float. Masks are boolean, True for the foreground.
+Boxes are ``(x0, y0, x1, y1)`` in pixels, half-open. No function changes its input in place.
 """
 
 from __future__ import annotations
@@ -21,11 +21,16 @@ def composite(
     background: Shaped[Tensor, "*#batch 3 h w"],
     alpha: Shaped[Tensor, "*#batch h w"],
 ) -> Shaped[Tensor, "*batch 3 h w"]:
-    """Lay the foreground over the background: the only compositing formula of the project.
+    """Composite a foreground over a background: ``alpha * foreground + (1 - alpha) * background``.
 
-    A bool alpha selects, so masked pixels are exactly those of the inputs; a float alpha in [0, 1] mixes
-    linearly and, for uint8 images, rounds to the nearest level. Leading dimensions broadcast, so one
-    foreground meets a million backgrounds by the same line that serves a widget's single image.
+    Every composed image of the package is made by this function. Leading dimensions broadcast, so one foreground can
+    be pasted on many backgrounds in one call.
+
+    Args:
+        foreground: Images with values in [0, 255].
+        background: Images of the same size and dtype.
+        alpha: A boolean mask, which copies pixels exactly, or a float matte in [0, 1], which blends linearly;
+            blended uint8 images are rounded to the nearest integer.
 
     Example:
         >>> white, black = torch.full((3, 1, 2), 255.0), torch.zeros(3, 1, 2)
@@ -42,7 +47,7 @@ def composite(
 
 
 def box_mask(boxes: Int[Tensor, "*batch 4"], height: int, width: int) -> Bool[Tensor, "*batch h w"]:
-    """Mark the pixels inside each box.
+    """Rasterise boxes into boolean masks that are True inside each box.
 
     Example:
         >>> box_mask(torch.tensor([1, 0, 3, 1]), 2, 3).int().tolist()
@@ -56,7 +61,7 @@ def box_mask(boxes: Int[Tensor, "*batch 4"], height: int, width: int) -> Bool[Te
 
 
 def plain(color: Color, like: Shaped[Tensor, "*batch 3 h w"]) -> Shaped[Tensor, "3 h w"]:
-    """Make a one-coloured plate with the size, type and device of another image."""
+    """Create a single-colour image with the height, width, dtype and device of ``like``."""
     height, width = like.shape[-2:]
     return torch.tensor(color, dtype=like.dtype, device=like.device).view(3, 1, 1).expand(3, height, width)
 
@@ -64,24 +69,28 @@ def plain(color: Color, like: Shaped[Tensor, "*batch 3 h w"]) -> Shaped[Tensor, 
 def fill_box(
     images: Shaped[Tensor, "*batch 3 h w"], boxes: Int[Tensor, "*batch 4"], color: Color
 ) -> Shaped[Tensor, "*batch 3 h w"]:
-    """Paint each image's box in one colour (black: Only-BG-B; white: Time for a Background Check!, §3)."""
+    """Fill each image's box with one colour.
+
+    Black gives Only-BG-B of Noise or Signal (Table 1), white the removed foreground of Time for a Background Check!
+    (section 3).
+    """
     return composite(plain(color, images), images, box_mask(boxes, *images.shape[-2:]))
 
 
 def background_strip(box: tuple[int, int, int, int], height: int, width: int) -> tuple[int, int, int, int]:
-    """Choose the strip of background that Only-BG-T tiles (Noise or Signal, Figure 9 and Appendix A).
+    """Select the background strip that Only-BG-T tiles (Noise or Signal, Figure 9 and Appendix A).
 
-    Of the vertical bands left and right of the box and the horizontal bands above and below it, take the
-    direction with the larger area (a tie goes to the horizontal bands), then its wider side (a tie goes to
-    right or bottom), as the authors' generator does.
+    The candidates are the full-height strips left and right of the box and the full-width strips above and below it.
+    As in the authors' generator, the direction with the strip of larger area is chosen (full-width strips on a tie),
+    then the wider strip of that direction (right or bottom on a tie).
 
     Args:
         box: Half-open box in pixels.
-        height: Of the image.
-        width: Of the image.
+        height: Height of the image in pixels.
+        width: Width of the image in pixels.
 
     Returns:
-        The strip as a half-open box that spans the full height or width.
+        The strip as a half-open box.
 
     Raises:
         BadInput: If the box covers the whole image, so that there is no background to tile.
@@ -96,16 +105,17 @@ def background_strip(box: tuple[int, int, int, int], height: int, width: int) ->
 
 
 def tile(strip: Shaped[Tensor, "3 sh sw"], height: int, width: int) -> Shaped[Tensor, "3 {height} {width}"]:
-    """Repeat a strip from the top-left corner until it fills a canvas."""
+    """Repeat a strip from the top-left corner until it fills ``height × width`` pixels."""
     strip_height, strip_width = strip.shape[-2:]
     repeats = (1, -(-height // strip_height), -(-width // strip_width))
     return strip.repeat(repeats)[:, :height, :width]
 
 
 def tile_box(image: Shaped[Tensor, "3 h w"], box: tuple[int, int, int, int]) -> Shaped[Tensor, "3 h w"]:
-    """Cover the box with tiled background: the construction of Only-BG-T.
+    """Replace the inside of the box with tiled background: Only-BG-T (Noise or Signal, Appendix A).
 
-    The strip is tiled over the whole canvas from the top-left corner, then copied inside the box only.
+    The strip from `background_strip` is tiled over the whole image from the top-left corner; the result is copied
+    inside the box only.
 
     Raises:
         BadInput: If the box leaves no background to tile.
@@ -122,38 +132,46 @@ def tile_box(image: Shaped[Tensor, "3 h w"], box: tuple[int, int, int, int]) -> 
 
 
 def blur(images: Shaped[Tensor, "*batch c h w"], sigma: float) -> Shaped[Tensor, "*batch c h w"]:
-    """Blur with a Gaussian of the given standard deviation in pixels; 0 returns the images unchanged."""
+    """Blur with a Gaussian of standard deviation ``sigma`` pixels, cut off at three standard deviations.
+
+    Args:
+        images: Images of any number of channels; uint8 results are rounded.
+        sigma: Standard deviation in pixels; 0 or less returns the images unchanged.
+    """
     if sigma <= 0:
         return images
     reach, spread = 2 * min(round(3 * sigma), min(images.shape[-2:]) - 1) + 1, [float(sigma)] * 2
-    # one direction after the other is the same Gaussian at a fraction of the price
+    # the Gaussian is separable: two one-dimensional passes cost a fraction of a two-dimensional one
     rows = vision.gaussian_blur(images.float(), kernel_size=[reach, 1], sigma=spread)
     blurred = vision.gaussian_blur(rows, kernel_size=[1, reach], sigma=spread)
     return blurred.round_().to(torch.uint8) if images.dtype == torch.uint8 else blurred
 
 
 def soften(masks: Bool[Tensor, "*batch h w"], feather: float) -> Float[Tensor, "*batch h w"]:
-    """Turn masks into alpha mattes in [0, 1] whose edge is a Gaussian ramp of ``feather`` pixels."""
+    """Feather masks: convert them to float mattes in [0, 1], blurred with a Gaussian of ``feather`` pixels."""
     return blur(masks.to(torch.float32).unsqueeze(-3), feather).squeeze(-3)
 
 
 def add_noise(
     images: UInt8[Tensor, "*#batch 3 h w"], noise: Float[Tensor, "*#batch 3 h w"]
 ) -> UInt8[Tensor, "*batch 3 h w"]:
-    """Add noise, in grey levels, and clip to [0, 255] (RFS: Moayeri et al. 2022, noise in pixel space)."""
+    """Add noise in units of grey levels, round, and clip to [0, 255].
+
+    Used for relative foreground sensitivity, which adds Gaussian noise in pixel space (Moayeri et al., 2022).
+    """
     return (images + noise).round_().clamp_(0, 255).to(torch.uint8)
 
 
 def brighten(images: UInt8[Tensor, "*batch 3 h w"], factor: float) -> UInt8[Tensor, "*batch 3 h w"]:
-    """Multiply every level by a factor and clip to [0, 255]; 1 returns the images unchanged."""
+    """Multiply all values by ``factor``, round, and clip to [0, 255]; 1 returns the images unchanged."""
     return images if factor == 1 else (images * factor).round_().clamp_(0, 255).to(torch.uint8)
 
 
 def grow(masks: Bool[Tensor, "*batch h w"], radius: int) -> Bool[Tensor, "*batch h w"]:
-    """Dilate masks by a disc of ``radius`` pixels, or erode them if it is negative.
+    """Dilate masks with a disc of ``radius`` pixels, or erode them if ``radius`` is negative.
 
-    The disc holds the pixels whose centres lie at most ``radius`` away. What the image's edge cuts off stays
-    cut off there: nothing is eroded from outside the image.
+    The disc contains the pixels whose centres are at most ``radius`` away. Pixels beyond the image border are ignored,
+    so a foreground that the border cuts off is not eroded there.
 
     Example:
         >>> grow(torch.tensor([[False, True, False, False]]), 1).int().tolist()

@@ -1,4 +1,4 @@
-"""Read image files as they come from the wild, or say by name why one cannot be used."""
+"""Reading images, cut-outs and masks from files of any common format; unreadable files raise `BadInput` by name."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from PIL import Image, UnidentifiedImageError
 
 from bglab.errors import BadInput
 
-#: File name endings that count as images, in lower case.
+#: File extensions that are treated as images, in lower case.
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff"})
 
-# warnings' filters belong to the whole process: two threads must not swap them at the same time
+# the warning filters are global to the process: two threads must not replace them at the same time
 _FILTERS = threading.Lock()
 
 _ORIENTATION = 0x0112
 
-# what turns an image of each EXIF orientation upright
+# the transposition that turns an image of each EXIF orientation upright
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -37,16 +37,16 @@ _TURNS = {
 
 
 def open_image(source: Path | bytes) -> Image.Image:
-    """Open an image of any common mode as upright 8-bit RGB.
+    """Open an image of any mode as upright 8-bit RGB.
 
-    Grey, palette, CMYK and 16-bit images are converted, transparency is laid on white, and EXIF rotation is
-    applied, so that what the classifier sees is what a viewer shows.
+    Grey, palette, CMYK, 16-bit and float images are converted, transparent images are composited on white, and the
+    EXIF orientation is applied, so the classifier sees what an image viewer shows.
 
     Args:
-        source: A file, or the bytes of one (an upload).
+        source: Path of a file, or the contents of one (an upload).
 
     Raises:
-        BadInput: If the file is missing, empty, truncated or no image; the message names it.
+        BadInput: If the file is missing, empty, truncated or not an image; the message names the file.
     """
     name = f"{source}" if isinstance(source, Path) else "the uploaded image"
     try:
@@ -67,18 +67,21 @@ def open_image(source: Path | bytes) -> Image.Image:
 
 
 def turn_upright(file: Path) -> Image.Transpose | None:
-    """Tell how `open_image` turns a readable file upright, by its EXIF orientation; None if it leaves it as it is."""
+    """Return the transposition that `open_image` applies for a file's EXIF orientation; None if it applies none."""
     with _open_quietly(file) as image:
         return _turn(image)
 
 
 def read_image(source: Path | bytes) -> UInt8[np.ndarray, "3 h w"]:
-    """Read an image as an RGB array; see `open_image` for what is accepted."""
+    """Read an image as a contiguous RGB array with values in [0, 255]; see `open_image` for formats and errors."""
     return np.ascontiguousarray(np.asarray(open_image(source)).transpose(2, 0, 1))
 
 
 def read_cutout(path: Path) -> tuple[UInt8[np.ndarray, "3 h w"], Float[np.ndarray, "h w"]]:
-    """Read an image with transparency as colours and an alpha matte in [0, 1].
+    """Read an image with an alpha channel.
+
+    Returns:
+        The RGB values in [0, 255], not multiplied by alpha, and the alpha matte in [0, 1].
 
     Raises:
         BadInput: If the file cannot be read or has no transparency.
@@ -97,7 +100,11 @@ def read_cutout(path: Path) -> tuple[UInt8[np.ndarray, "3 h w"], Float[np.ndarra
 
 
 def read_matte(source: Path | bytes) -> Float[np.ndarray, "h w"] | None:
-    """Read only the transparency of an image that `open_image` can open, upright; None if it cuts nothing out."""
+    """Read the alpha channel of an image that `open_image` can open, as an upright matte in [0, 1].
+
+    Returns:
+        The matte; None if the image has no transparency, or if alpha is nowhere or everywhere at least 0.5.
+    """
     with _open_quietly(source if isinstance(source, Path) else BytesIO(source)) as image:
         if "A" not in image.getbands() and "transparency" not in image.info:
             return None
@@ -108,9 +115,9 @@ def read_matte(source: Path | bytes) -> Float[np.ndarray, "h w"] | None:
 
 
 def read_mask(path: Path) -> Bool[np.ndarray, "h w"]:
-    """Read a foreground mask from ``.npy`` (non-zero means foreground) or an image (bright means foreground).
+    """Read a foreground mask from an ``.npy`` file or an image.
 
-    In an image everything above half of its brightest level is foreground.
+    In an array every non-zero value is foreground. In an image every pixel brighter than half of the maximum is.
 
     Raises:
         BadInput: If the file cannot be read or does not hold one two-dimensional mask.
@@ -122,7 +129,7 @@ def read_mask(path: Path) -> Bool[np.ndarray, "h w"]:
             raise BadInput(f"expected a mask in {path}, but reading it failed ({problem}); rebuild it") from None
     else:
         levels = np.asarray(open_image(path).convert("L"))
-        mask = levels > levels.max() / 2  # 0/1 and 0/255 files alike; a soft edge is cut in the middle
+        mask = levels > levels.max() / 2  # for files of 0/1 and of 0/255; a soft edge is cut in the middle
     mask = np.squeeze(mask)
     if mask.ndim != 2:
         raise BadInput(f"expected a mask of two dimensions in {path}, got shape {mask.shape}; rebuild it")
@@ -130,15 +137,15 @@ def read_mask(path: Path) -> Bool[np.ndarray, "h w"]:
 
 
 def resize_crop(image: Image.Image, size: int, crop_fraction: float = 0.875, *, smooth: bool = True) -> Image.Image:
-    """Resize the short side to ``size / crop_fraction`` and cut out the centre, as ImageNet evaluation does.
+    """Resize the short side to ``size / crop_fraction`` and crop the centre, as in the usual ImageNet evaluation.
 
-    An image that is already ``size × size`` is returned untouched if nothing is to be cropped.
+    An image of ``size × size`` is returned unchanged if ``crop_fraction`` is 1.
 
     Args:
-        image: Any size.
+        image: Image of any size.
         size: Side of the result in pixels.
-        crop_fraction: Part of the short side that is kept; 0.875 is resize 256, crop 224; 1 only resizes.
-        smooth: Antialiased bilinear for images; False takes the nearest pixel, for masks.
+        crop_fraction: Fraction of the resized short side that the crop keeps; with size 224, 0.875 resizes to 256.
+        smooth: Whether to resize with an antialiased bilinear filter; False takes the nearest pixel, for masks.
     """
     resized, (x0, y0) = _geometry(*image.size, size, crop_fraction)
     if resized != image.size:
@@ -149,10 +156,17 @@ def resize_crop(image: Image.Image, size: int, crop_fraction: float = 0.875, *, 
 def crop_box(
     box: tuple[int, int, int, int], width: int, height: int, size: int, crop_fraction: float = 0.875
 ) -> tuple[int, int, int, int]:
-    """Follow a box through `resize_crop`; the part outside the crop is cut off.
+    """Transform a box as `resize_crop` transforms the image, clipped to the crop.
+
+    Args:
+        box: Half-open box in pixels of the image.
+        width: Width of the image in pixels.
+        height: Height of the image in pixels.
+        size: Side of the crop in pixels.
+        crop_fraction: Fraction of the resized short side that the crop keeps.
 
     Returns:
-        A half-open box within ``size × size``; ``(0, 0, 0, 0)`` if the crop loses it all.
+        A half-open box within ``size × size``; ``(0, 0, 0, 0)`` if the box lies outside the crop.
     """
     (new_width, new_height), (left, top) = _geometry(width, height, size, crop_fraction)
     x0, x1 = (min(max(round(x * new_width / width) - left, 0), size) for x in (box[0], box[2]))
@@ -161,7 +175,7 @@ def crop_box(
 
 
 def _geometry(width: int, height: int, size: int, crop_fraction: float) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Give the size after resizing and the crop's left and top, rounded as torchvision rounds them."""
+    """Compute the resized ``(width, height)`` and the crop's ``(left, top)``, rounded as torchvision does."""
     short = int(size / crop_fraction)
     if width <= height:
         new_width, new_height = short, int(short * height / width)
@@ -180,22 +194,22 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
         with _quietly():
             return _TURNS.get(image.getexif().get(_ORIENTATION, 1))
     except (OSError, SyntaxError, ValueError, TypeError, struct.error):
-        return None  # broken EXIF says nothing, and the pixels are sound
+        return None  # broken EXIF does not affect the pixels
 
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Keep Pillow's warnings about EXIF oddities and sizes to itself; safe in threads."""
+    """Suppress Pillow's warnings about EXIF data and image sizes; thread-safe."""
     with _FILTERS, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    """Convert any mode to RGB; 16-bit and float images are scaled, transparency is laid on white."""
+    """Convert any mode to RGB; 16-bit and float images are rescaled, transparent images are composited on white."""
     if image.mode.startswith("I;16") or image.mode in {"I", "F"}:
         levels = np.nan_to_num(np.asarray(image, dtype=np.float64))
-        # a 16-bit file keeps its meaning by dividing by 257; Pillow's own conversion would clip at 255
+        # 16-bit values are divided by 257; Pillow's own conversion would clip them at 255
         top = 65535.0 if levels.max() > 255 else 255.0
         if image.mode == "F" and levels.max() <= 1:
             top = 1.0

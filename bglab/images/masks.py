@@ -1,4 +1,4 @@
-"""Masks: from a box to a cut-out (seeded GrabCut), how good a cut-out is, and which ones the papers kept."""
+"""Foreground masks: seeded GrabCut, polygons, quality measures, refinement, and the filters of Noise or Signal."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from bglab.errors import BadInput
 from bglab.images.boxes import Box
 from bglab.images.io import resize_crop
 
-#: Least share of the box that GrabCut's foreground must fill; less counts as a failure (Noise or Signal, App. A).
+#: Smallest fraction of the box that GrabCut's foreground must fill (Noise or Signal, Appendix A).
 LEAST_BOX_SHARE = 0.1
-#: Largest share of the centre crop that the box may cover, or no background is left (App. A).
+#: Largest fraction of the centre crop that the box may cover, so that some background is left (Appendix A).
 MOST_CROP_SHARE = 0.9
-#: Least share of the box that the centre crop must keep (App. A).
+#: Smallest fraction of the box that the centre crop must keep (Appendix A).
 LEAST_KEPT_SHARE = 0.5
-#: Least share of the foreground in one piece; ours, in place of the authors' eyes.
+#: Smallest fraction of the foreground in its largest component. Not from the paper, whose authors inspected masks.
 LEAST_CONNECTED_SHARE = 0.5
 
 
 class MaskQuality(NamedTuple):
-    """What can be said of a cut-out without looking at it; shares lie in [0, 1].
+    """Quality measures of a mask; shares are in [0, 1].
 
     Attributes:
-        image_share: Foreground, as a share of the image.
-        box_share: Foreground inside the box, as a share of the box.
-        components: Number of separate pieces (pixels that touch at a corner hang together).
-        largest_share: Share of the foreground that lies in the largest piece; 0 for an empty mask.
-        hole_share: Enclosed background, as a share of the foreground with its holes filled.
+        image_share: Fraction of the image that is foreground.
+        box_share: Fraction of the box that is foreground.
+        components: Number of 8-connected components.
+        largest_share: Fraction of the foreground in the largest component; 0 for an empty mask.
+        hole_share: Area of enclosed background, as a fraction of the foreground with its holes filled.
         touches_box_centre: Whether any foreground lies in the central fifth of the box's width and height.
     """
 
@@ -55,28 +55,27 @@ def grab_cut(
     foreground_hint: Bool[np.ndarray, "h w"] | None = None,
     background_hint: Bool[np.ndarray, "h w"] | None = None,
 ) -> Bool[np.ndarray, "h w"]:
-    """Cut the foreground out of its box, as Noise or Signal does (Appendix A), but reproducibly.
+    """Segment the foreground in a box by GrabCut, as Noise or Signal does (Appendix A), but reproducibly.
 
-    OpenCV's GrabCut runs at full resolution on the RGB image as it is: everything outside the box is
-    background, everything inside may be foreground, and the result is neither cleaned nor feathered. The
-    authors did not seed it, so their masks differ by tens of pixels from run to run; here the same seed gives
-    the same mask, on any number of threads.
+    OpenCV's GrabCut runs at full resolution, with everything outside the box as background and everything inside as
+    probable foreground; the result is neither cleaned nor feathered. The authors did not seed it, so their masks
+    differ by tens of pixels from run to run. Here equal seeds give equal masks, on any number of threads.
 
     The rectangle is exactly the half-open box. The authors passed ``(xmin, ymin, xmax - xmin, ymax - ymin)``
-    of boxes whose corners are both inside, which leaves out the last column and row; whoever reads such boxes
-    decides whether ``x1`` is ``xmax`` (theirs) or ``xmax + 1``.
+    for annotations that include both corners, which omits the last row and column. The caller decides whether ``x1``
+    is ``xmax``, as in their code, or ``xmax + 1``.
 
     Args:
-        image: RGB, full resolution.
-        box: Half-open, in pixels; some of the image must lie outside it, or be in ``background_hint``.
-        seed: Of the first attempt, at least 0; every further attempt takes the next one.
-        iterations: Rounds of GrabCut.
-        retries: Further attempts after a failure: OpenCV gives up, or less than 10 % of the box is foreground.
-        foreground_hint: Pixels that surely are foreground.
-        background_hint: Pixels that surely are background; they win over ``foreground_hint``.
+        image: RGB image at full resolution.
+        box: Half-open box in pixels. It must leave some background, unless ``background_hint`` marks some.
+        seed: Seed of the first attempt, at least 0; it increases by 1 with each further attempt.
+        iterations: Number of GrabCut iterations.
+        retries: Number of further attempts if OpenCV raises an error or the foreground fills less than 10 % of the box.
+        foreground_hint: Pixels that are certainly foreground.
+        background_hint: Pixels that are certainly background; takes precedence over ``foreground_hint``.
 
     Raises:
-        BadInput: If the box is unusable, or every attempt fails.
+        BadInput: If the box is unusable, or all attempts fail.
     """
     height, width = image.shape[-2:]
     _check_box(box, width, height, background_hint)
@@ -89,7 +88,7 @@ def grab_cut(
         try:
             mask = _cut(image, start, (seed + attempt) % 2**31, iterations)
         except cv2.error as problem:
-            failure = f"OpenCV gave up ({str(problem.err).strip() or problem.func})"
+            failure = f"OpenCV failed ({str(problem.err).strip() or problem.func})"
             continue
         if mask.sum() >= least:
             return mask
@@ -97,15 +96,15 @@ def grab_cut(
         failure = f"only {share:.1%} of the box came out as foreground"
     raise BadInput(
         f"expected GrabCut to find a foreground in at least {LEAST_BOX_SHARE:.0%} of the box {box}, but after "
-        f"{retries + 1} attempts {failure}; mend the box, give a foreground hint, or leave the image out"
+        f"{retries + 1} attempts {failure}; correct the box, give a foreground hint, or exclude the image"
     )
 
 
 def _check_box(box: Box, width: int, height: int, background_hint: Bool[np.ndarray, "h w"] | None) -> None:
-    """Refuse a box that GrabCut cannot start from."""
+    """Raise `BadInput` for a box that GrabCut cannot start from."""
     x0, y0, x1, y1 = box
     if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
-        raise BadInput(f"expected a box within {width} × {height} pixels, got {box}; mend its annotation")
+        raise BadInput(f"expected a box within {width} × {height} pixels, got {box}; correct its annotation")
     hinted = background_hint is not None and bool(background_hint.any())
     if box == (0, 0, width, height) and not hinted:
         raise BadInput(
@@ -121,9 +120,9 @@ def _starting_labels(
     foreground_hint: Bool[np.ndarray, "h w"] | None,
     background_hint: Bool[np.ndarray, "h w"] | None,
 ) -> UInt8[np.ndarray, "h w"]:
-    """Label the pixels as GC_INIT_WITH_RECT would, then write the hints over them.
+    """Label the pixels as GC_INIT_WITH_RECT would, then apply the hints.
 
-    Starting from labels is the same as starting from the rectangle, to the last pixel, and lets hints in.
+    GrabCut gives exactly the same mask from these labels as from the rectangle.
     """
     x0, y0, x1, y1 = box
     labels = np.full((height, width), cv2.GC_BGD, dtype=np.uint8)
@@ -139,7 +138,7 @@ def _cut(
     image: UInt8[np.ndarray, "h w 3"], start: UInt8[np.ndarray, "h w"], seed: int, iterations: int
 ) -> Bool[np.ndarray, "h w"]:
     """Run GrabCut once."""
-    # the generator that seeds its colour clusters belongs to this thread, so other threads cannot disturb it
+    # OpenCV's random generator, which initialises the colour clusters, is local to the thread
     cv2.setRNGSeed(seed)
     labels, no_rectangle = start.copy(), (0, 0, 0, 0)
     models = np.zeros((1, 65)), np.zeros((1, 65))
@@ -148,15 +147,15 @@ def _cut(
 
 
 def polygon_mask(points: Sequence[tuple[float, float]], height: int, width: int) -> Bool[np.ndarray, "h w"]:
-    """Mark the pixels whose centre lies inside a polygon (even-odd rule).
+    """Rasterise a polygon: mark the pixels whose centre lies inside it (even-odd rule).
 
     Args:
-        points: Corners ``(x, y)`` in pixels; like a half-open box, ``(0, 0)`` to ``(width, height)`` is all.
-        height: Of the image.
-        width: Of the image.
+        points: Vertices ``(x, y)`` in pixels; the image spans ``(0, 0)`` to ``(width, height)``.
+        height: Height of the image in pixels.
+        width: Width of the image in pixels.
 
     Raises:
-        BadInput: If there are fewer than three corners.
+        BadInput: If there are fewer than three vertices.
 
     Example:
         >>> polygon_mask([(1, 0), (3, 0), (3, 2), (1, 2)], 2, 4).astype(int).tolist()
@@ -174,11 +173,11 @@ def polygon_mask(points: Sequence[tuple[float, float]], height: int, width: int)
 
 
 def mask_quality(mask: Bool[np.ndarray, "h w"], box: Box) -> MaskQuality:
-    """Measure a cut-out: how much there is of it, in how many pieces, with how many holes.
+    """Measure the area, components and holes of a mask.
 
     Args:
-        mask: True on the foreground.
-        box: The box it was cut from, half-open, not empty.
+        mask: Boolean mask, True for the foreground.
+        box: The box that the mask was segmented from, half-open and not empty.
 
     Example:
         >>> mask = polygon_mask([(1, 1), (4, 1), (4, 4), (1, 4)], 5, 10)
@@ -204,13 +203,13 @@ def mask_quality(mask: Bool[np.ndarray, "h w"], box: Box) -> MaskQuality:
 
 
 def _central_fifth(length: int) -> slice:
-    """Give the middle fifth of a side, at least one pixel."""
+    """Compute the middle fifth of a side, at least one pixel."""
     low = (2 * length) // 5
     return slice(low, max(-(-3 * length // 5), low + 1))
 
 
 def _component_sizes(mask: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, " n"]:
-    """Count the pixels of each separate piece."""
+    """Count the pixels of each 8-connected component."""
     _, _, statistics, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     return statistics[1:, cv2.CC_STAT_AREA].astype(np.float64)
 
@@ -223,19 +222,20 @@ def refine(
     largest_only: bool = False,
     fill_holes: bool = False,
 ) -> Bool[np.ndarray, "h w"]:
-    """Clean a mask, in the order of the options; erode and dilate by the same radius to remove thin bits.
+    """Clean a mask by erosion, dilation, selection of the largest component and hole filling, in this order.
 
-    An object that the image's edge cuts off stays cut off there. To feather the edge, see `pixels.soften`.
+    Erosion and dilation by the same radius are an opening, which removes thin parts. Nothing is eroded at the image
+    border. To feather a mask, see `bglab.images.soften`.
 
     Args:
-        mask: True on the foreground.
-        erode: Radius in pixels of the disc that is taken off the edge.
-        dilate: Radius in pixels of the disc that is put on the edge.
-        largest_only: Keep only the largest piece.
-        fill_holes: Make background that the foreground encloses part of it.
+        mask: Boolean mask, True for the foreground.
+        erode: Radius in pixels of the disc that the mask is eroded with.
+        dilate: Radius in pixels of the disc that the mask is dilated with.
+        largest_only: Whether to keep only the largest component.
+        fill_holes: Whether to add enclosed background to the foreground.
 
     Raises:
-        BadInput: If a radius is negative, or nothing is left.
+        BadInput: If a radius is negative, or no foreground is left.
 
     Example:
         >>> specks = np.array([[True, False, True, True, False]])
@@ -243,7 +243,10 @@ def refine(
         [[0, 0, 1, 1, 0]]
     """
     if erode < 0 or dilate < 0:
-        raise BadInput(f"expected radii of at least 0 pixels, got erode={erode} and dilate={dilate}; swap them")
+        raise BadInput(
+            f"expected radii of at least 0 pixels, got erode={erode} and dilate={dilate}; dilate grows a mask, erode "
+            "shrinks it"
+        )
     levels = mask.astype(np.uint8)
     levels = cv2.dilate(cv2.erode(levels, _disc(erode)), _disc(dilate))
     if largest_only:
@@ -260,12 +263,12 @@ def refine(
 
 
 def _without_holes(mask: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
-    """Fill background that cannot reach the image's edge without stepping diagonally."""
+    """Fill the background that is not 4-connected to the image border."""
     return np.asarray(ndimage.binary_fill_holes(mask), dtype=bool)
 
 
 def _disc(radius: int) -> UInt8[np.ndarray, "d d"]:
-    """Give a disc to erode or dilate with."""
+    """Create an elliptical structuring element."""
     return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
 
 
@@ -278,21 +281,22 @@ def paper_filter(
     size: int = 224,
     crop_fraction: float = 0.875,
 ) -> str:
-    """Say why Noise or Signal would leave an image out (Appendix A), or nothing if it would keep it.
+    """Check an image against the filters of Noise or Signal (Appendix A).
 
-    The box may cover at most 90 % of the centre crop, and the crop must keep at least half of it; what lies in
-    the crop is counted in pixels after a nearest-pixel resize, as the authors' generator does.
+    The box may cover at most 90 % of the centre crop, the crop must keep at least half of the box, and the mask must
+    fill at least 10 % of the box. The box within the crop is counted in pixels after a nearest-pixel resize, as in
+    the authors' generator.
 
     Args:
-        box: Half-open, in pixels of the full image.
-        width: Of the full image.
-        height: Of the full image.
-        mask: The cut-out at full size; without it only the box is judged.
-        size: Side of the centre crop.
-        crop_fraction: Part of the resized short side that the crop keeps.
+        box: Half-open box in pixels of the full image.
+        width: Width of the full image in pixels.
+        height: Height of the full image in pixels.
+        mask: Mask at full resolution; None checks the box only.
+        size: Side of the centre crop in pixels.
+        crop_fraction: Fraction of the resized short side that the crop keeps.
 
     Returns:
-        One sentence, or an empty string.
+        One sentence on why the image is excluded; an empty string if it passes.
 
     Example:
         >>> paper_filter((0, 0, 500, 370), 500, 375)
@@ -317,7 +321,7 @@ def paper_filter(
 
 
 def _too_little(mask: Bool[np.ndarray, "h w"], box: Box) -> str:
-    """Say so if the mask fills too little of its box."""
+    """Explain that the mask fills too little of its box; empty if it fills enough."""
     share = mask_quality(mask, box).box_share
     if share < LEAST_BOX_SHARE:
         return f"the mask fills {share:.1%} of the box (at least {LEAST_BOX_SHARE:.0%} is needed)"
@@ -327,18 +331,18 @@ def _too_little(mask: Bool[np.ndarray, "h w"], box: Box) -> str:
 def automatic_cleaning(
     mask: Bool[np.ndarray, "h w"], box: Box, *, least_connected_share: float = LEAST_CONNECTED_SHARE
 ) -> str:
-    """Say why a cut-out looks bad, in place of the authors' cleaning by hand, which cannot be repeated.
+    """Check a mask automatically, as a substitute for the authors' manual cleaning, which cannot be reproduced.
 
-    The authors removed segmentations that keep much background or miss the object. Here a mask must fill 10 %
-    to 100 % of its box without leaving it, touch the centre of the box, and hang together.
+    The authors removed segmentations that contain much background or miss the object (Noise or Signal, Appendix A).
+    Here a mask must fill at least 10 % of its box, lie within it, touch its centre, and be mostly connected.
 
     Args:
-        mask: True on the foreground.
-        box: The box it was cut from, half-open.
-        least_connected_share: Share of the foreground that must lie in one piece, in [0, 1].
+        mask: Boolean mask, True for the foreground.
+        box: The box that the mask was segmented from, half-open.
+        least_connected_share: Smallest fraction of the foreground in the largest component, in [0, 1].
 
     Returns:
-        One sentence, or an empty string for a mask to keep.
+        One sentence on what is wrong with the mask; an empty string if it passes.
     """
     quality = mask_quality(mask, box)
     x0, y0, x1, y1 = box
@@ -346,12 +350,12 @@ def automatic_cleaning(
     if reason := _too_little(mask, box):
         return reason
     if outside:
-        return f"the mask leaves the box by {outside} pixels (a cut-out lies within its box)"
+        return f"{outside} pixels of the mask lie outside the box (all must lie within it)"
     if not quality.touches_box_centre:
         return "the mask misses the centre of the box (an object usually covers it)"
     if quality.largest_share < least_connected_share:
         return (
-            f"the largest of {quality.components} pieces holds {quality.largest_share:.1%} of the mask "
+            f"the largest of {quality.components} components holds {quality.largest_share:.1%} of the mask "
             f"(at least {least_connected_share:.0%} is needed)"
         )
     return ""

@@ -1,8 +1,8 @@
-"""Texture plates of our own: seeded, tileable, from several families of spectra and structures.
+"""Texture backgrounds: procedural and tileable, or images from a folder.
 
-Time for a Background Check! pastes objects on textures without naming their source; these families are the
-default here, keyed so that a plate depends on (seed, key) alone. The Describable Textures Dataset, which the paper
-cites, or any folder of images can take their place.
+Time for a Background Check! pastes objects on textures without naming their source (section 3). The default here are
+procedural textures, each determined by its seed and its name. The Describable Textures Dataset, which the paper
+cites, or any folder of images can be used instead.
 """
 
 from __future__ import annotations
@@ -21,22 +21,25 @@ from bglab.errors import BadInput, MissingData, UnknownName
 from bglab.images.io import IMAGE_SUFFIXES, open_image
 from bglab.seeding import digest, keyed_generator
 
-#: Plates in a procedural stock, and their side: enough that a set sees variety, few enough to stay in memory.
+# number of procedural plates, and their side in pixels: enough for variety, few enough to stay in memory
 _STOCK, _STOCK_SIZE = 128, 512
 
 Field = Float[np.ndarray, "s s"]
 
 
-def texture(size: int, rng: np.random.Generator, family: str | None = None) -> UInt8[np.ndarray, "3 s s"]:
-    """Draw one texture plate.
+def draw_texture(size: int, rng: np.random.Generator, family: str | None = None) -> UInt8[np.ndarray, "3 s s"]:
+    """Generate one procedural texture, tileable, with values in [0, 255].
 
     Args:
-        size: Side in pixels; the plate's opposite edges match.
-        rng: Where its randomness comes from (see `bglab.seeding.keyed_generator`).
-        family: One of `FAMILIES`; None draws one.
+        size: Side in pixels.
+        rng: Random generator (see `bglab.seeding.keyed_generator`).
+        family: One of `FAMILIES`; None draws one at random.
+
+    Raises:
+        UnknownName: If there is no such family.
 
     Example:
-        >>> texture(32, np.random.default_rng(0), "cloudy").shape
+        >>> draw_texture(32, np.random.default_rng(0), "cloudy").shape
         (3, 32, 32)
     """
     name = family or str(rng.choice(list(FAMILIES)))
@@ -45,11 +48,11 @@ def texture(size: int, rng: np.random.Generator, family: str | None = None) -> U
 
 
 def _spectral(size: int, rng: np.random.Generator, falloff: float, stretch: float = 1.0) -> Field:
-    """Filter white noise to a power law of frequency; ``stretch`` lengthens it along one direction."""
+    """Generate noise with a power-law spectrum; ``stretch`` above 1 elongates it horizontally."""
     fy = np.fft.fftfreq(size)[:, None] * size
     fx = np.fft.rfftfreq(size)[None, :] * size
     radius = np.hypot(fx * stretch, fy)
-    radius[0, 0] = np.inf  # no constant part: the colour map sets the mean
+    radius[0, 0] = np.inf  # no constant component: the colours set the mean
     spectrum = np.fft.rfft2(rng.standard_normal((size, size))) * radius**-falloff
     return _unit(np.fft.irfft2(spectrum, s=(size, size)))
 
@@ -68,7 +71,7 @@ def _brushed(size: int, rng: np.random.Generator) -> Field:
 
 
 def _striped(size: int, rng: np.random.Generator) -> Field:
-    """Draw sine bands, a whole number of periods each way so that they tile, bent by soft noise."""
+    """Generate sine stripes, with whole numbers of periods so that they tile, distorted by smooth noise."""
     waves = rng.integers(-9, 10, size=2)
     waves[rng.integers(2)] = rng.integers(4, 15)
     y, x = np.mgrid[:size, :size] / size
@@ -77,7 +80,7 @@ def _striped(size: int, rng: np.random.Generator) -> Field:
 
 
 def _woven(size: int, rng: np.random.Generator) -> Field:
-    """Draw warp and weft that pass over each other alternately."""
+    """Generate a plain weave: warp and weft threads that alternate on top."""
     threads = int(rng.integers(8, 24)) * 2
     y, x = np.mgrid[:size, :size] * threads / size
     warp, weft = np.sin(np.pi * x) ** 2, np.sin(np.pi * y) ** 2
@@ -86,7 +89,7 @@ def _woven(size: int, rng: np.random.Generator) -> Field:
 
 
 def _cellular(size: int, rng: np.random.Generator) -> Field:
-    """Measure the distance to the nearest of some scattered points, on a torus: pebbles, scales, crackle."""
+    """Generate Worley noise: the distance to the nearest of some random points, on a torus so that it tiles."""
     points = rng.uniform(0, 1, size=(int(rng.integers(20, 70)), 2))
     axis = (np.arange(size) + 0.5) / size
     nearest = np.full((size, size), np.inf)
@@ -111,7 +114,7 @@ FAMILIES: Catalogue[Callable[[int, np.random.Generator], Field]] = Catalogue(
 
 
 def _colour(relief: Field, size: int, rng: np.random.Generator) -> UInt8[np.ndarray, "3 s s"]:
-    """Shade a relief between two random colours, with a little grain so that no area is flat."""
+    """Map a field in [0, 1] to a gradient between two random colours, plus fine noise so that no area is flat."""
     dark, light = np.sort(rng.uniform(20, 235, size=(2, 3)), axis=0)
     plate = dark[:, None, None] + (light - dark)[:, None, None] * relief
     plate += 6 * rng.standard_normal((1, size, size))
@@ -119,21 +122,21 @@ def _colour(relief: Field, size: int, rng: np.random.Generator) -> UInt8[np.ndar
 
 
 def _unit(field: Field) -> Field:
-    """Stretch to [0, 1]."""
+    """Rescale to [0, 1]."""
     low, high = field.min(), field.max()
     return (field - low) / max(high - low, 1e-12)
 
 
 @dataclass(frozen=True, eq=False)
 class Plates:
-    """A stock of plates for photographs of any size.
+    """A collection of background plates from which one can be drawn for an image of any size.
 
     Attributes:
-        source: What it was opened as, without a machine's paths.
-        names: One a plate; result tables name it as the donor.
-        stamp: Digest of what the plates are made from.
-        is_tileable: Whether opposite edges match, so that a larger photograph is tiled; others are enlarged.
-        read: Gives a plate by its position.
+        source: The source it was opened from, without absolute paths.
+        names: Name of each plate, as result tables list it in the column ``donor``.
+        stamp: Hexadecimal digest of what defines the plates.
+        is_tileable: Whether opposite edges match. Tileable plates are tiled to cover larger images, others enlarged.
+        read: Function that returns a plate by its index.
     """
 
     source: str
@@ -143,7 +146,11 @@ class Plates:
     read: Callable[[int], UInt8[np.ndarray, "3 _ _"]] = field(repr=False)
 
     def draw(self, rng: np.random.Generator, height: int, width: int) -> tuple[str, UInt8[np.ndarray, "3 h w"]]:
-        """Draw a plate and a place in it that covers a photograph; give its name and its pixels."""
+        """Draw a random plate and a random crop of ``height × width`` pixels from it.
+
+        Returns:
+            The name of the plate and the crop, with values in [0, 255].
+        """
         position = int(rng.integers(len(self.names)))
         plate = self.read(position)
         if plate.shape[1] < height or plate.shape[2] < width:
@@ -153,17 +160,18 @@ class Plates:
 
 
 def open_plates(source: str = "procedural", *, seed: int = 0) -> Plates:
-    """Open a stock of texture plates.
+    """Open a collection of texture plates.
 
     Args:
-        source: ``procedural`` (`FAMILIES`, made here), ``dtd:PATH`` (the Describable Textures Dataset, the folder that
-            holds ``images/``), or ``folder:PATH`` (every image below a folder).
-        seed: Of procedural plates.
+        source: ``procedural`` for generated textures of all `FAMILIES`; ``dtd:PATH`` for the Describable Textures
+            Dataset, with the path of the folder that contains ``images/``; ``folder:PATH`` for all images below a
+            folder.
+        seed: Seed of the procedural textures.
 
     Raises:
-        UnknownName: If there is no such source.
-        MissingData: If the folder is not there.
-        BadInput: If it holds no image.
+        UnknownName: If the source is none of these.
+        MissingData: If the folder does not exist.
+        BadInput: If the folder contains no images.
 
     Example:
         >>> name, plate = open_plates().draw(np.random.default_rng(0), 24, 40)
@@ -185,7 +193,7 @@ def open_plates(source: str = "procedural", *, seed: int = 0) -> Plates:
     names = tuple(file.relative_to(folder).as_posix() for file in files)
     sizes = [f"{name} {file.stat().st_size}" for name, file in zip(names, files, strict=True)]
     return Plates(
-        f"{scheme}:{root.name}", names, digest(sizes), is_tileable=False, read=lambda i: _photograph(files[i])
+        f"{scheme}:{root.name}", names, digest(sizes), is_tileable=False, read=lambda i: _plate_from_file(files[i])
     )
 
 
@@ -196,27 +204,27 @@ def _procedural(seed: int) -> Plates:
         names,
         digest([str(seed), str(_STOCK_SIZE), *names]),
         is_tileable=True,
-        read=lambda i: _plate_of_stock(seed, names[i]),
+        read=lambda i: _procedural_plate(seed, names[i]),
     )
 
 
 @functools.lru_cache(maxsize=_STOCK)
-def _plate_of_stock(seed: int, name: str) -> UInt8[np.ndarray, "3 s s"]:
-    return texture(_STOCK_SIZE, keyed_generator(seed, "texture", name), name.partition("-")[0])
+def _procedural_plate(seed: int, name: str) -> UInt8[np.ndarray, "3 s s"]:
+    return draw_texture(_STOCK_SIZE, keyed_generator(seed, "texture", name), name.partition("-")[0])
 
 
 @functools.lru_cache(maxsize=_STOCK)
-def _photograph(file: Path) -> UInt8[np.ndarray, "3 h w"]:
+def _plate_from_file(file: Path) -> UInt8[np.ndarray, "3 h w"]:
     return np.asarray(open_image(file)).transpose(2, 0, 1)
 
 
 def _tiled(plate: UInt8[np.ndarray, "3 ph pw"], height: int, width: int) -> UInt8[np.ndarray, "3 h w"]:
-    """Repeat a plate until it covers the size."""
+    """Repeat a plate until it is at least ``height × width`` pixels."""
     return np.tile(plate, (1, -(-height // plate.shape[1]), -(-width // plate.shape[2])))
 
 
 def _enlarged(plate: UInt8[np.ndarray, "3 ph pw"], height: int, width: int) -> UInt8[np.ndarray, "3 h w"]:
-    """Enlarge a plate, keeping its proportions, until it covers the size."""
+    """Enlarge a plate to at least ``height × width`` pixels, preserving its aspect ratio."""
     factor = max(height / plate.shape[1], width / plate.shape[2])
     size = (max(width, round(plate.shape[2] * factor)), max(height, round(plate.shape[1] * factor)))
     image = Image.fromarray(np.ascontiguousarray(plate.transpose(1, 2, 0)))

@@ -1,14 +1,14 @@
-"""What a network's weights ask of a photograph before it is normalised: resize and crop, as timm evaluates."""
+"""Evaluation transforms: resize and crop exactly as timm does for a given set of weights, without normalisation."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from typing import Literal
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Bool, UInt8
 from PIL import Image
 from torch import Tensor
 
@@ -18,15 +18,17 @@ CropMode = Literal["center", "squash", "border"]
 
 @dataclass(frozen=True)
 class EvaluationTransform:
-    """How a photograph of any size becomes the square that a network was evaluated on.
+    """Resize and crop an image of any size to the square input of a network.
+
+    The attributes have timm's names and meanings.
 
     Attributes:
-        size: Side of the square in pixels.
-        crop_pct: Part of the resized short side that the crop keeps, in (0, 1].
-        interpolation: Filter of the resize; both are antialiased.
-        crop_mode: timm's word: ``center`` keeps the aspect ratio and crops, ``squash`` does not keep it,
-            ``border`` pads instead of cropping.
-        mean: Of the weights; the colour of a ``border``.
+        size: Side of the result in pixels.
+        crop_pct: Fraction of the resized short side that the crop keeps, in (0, 1].
+        interpolation: Resize filter; both are antialiased.
+        crop_mode: ``center`` preserves the aspect ratio and crops the centre, ``squash`` resizes both sides to
+            the same length and crops, ``border`` fits the long side and pads the short one.
+        mean: Channel means of the weights in [0, 1], which ``border`` pads with.
     """
 
     size: int = 224
@@ -37,7 +39,7 @@ class EvaluationTransform:
 
     @property
     def key(self) -> str:
-        """Name what decides about the pixels, the same for all weights that share it.
+        """Identify the transform: equal keys give equal pixels.
 
         Example:
             >>> EvaluationTransform(interpolation="bicubic").key
@@ -47,16 +49,22 @@ class EvaluationTransform:
         return "-".join(parts if self.crop_mode != "border" else [*parts, *(f"{value:g}" for value in self.mean)])
 
     def __call__(self, image: Image.Image) -> UInt8[np.ndarray, "3 s s"]:
-        """Resize and crop an RGB image; levels stay 0 to 255."""
+        """Resize and crop an RGB image; the values of the result are in [0, 255]."""
         return _timm_transform(*astuple(self))(image).numpy()
+
+    def mask(self, mask: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "s s"]:
+        """Resize and crop a mask like its image; a pixel counts if at least half of it is covered."""
+        levels = np.repeat(mask[..., None], 3, axis=-1).astype(np.uint8) * 255
+        padding = replace(self, mean=(0.0, 0.0, 0.0))  # what a ``border`` adds is no foreground
+        return padding(Image.fromarray(levels))[0] >= 128
 
 
 @functools.lru_cache(maxsize=64)
 def _timm_transform(
     size: int, crop_pct: float, interpolation: str, crop_mode: str, mean: tuple[float, ...]
 ) -> Callable[[Image.Image], Tensor]:
-    """Build timm's own transform, without its normalisation: rounding must be theirs to the pixel."""
-    from timm.data.transforms_factory import transforms_imagenet_eval  # here, because timm imports for seconds
+    """Build timm's own transform without normalisation, so that results are identical to the pixel."""
+    from timm.data.transforms_factory import transforms_imagenet_eval  # imported here because it takes seconds
 
     return transforms_imagenet_eval(
         size, crop_pct=crop_pct, crop_mode=crop_mode, interpolation=interpolation, mean=mean, normalize=False
@@ -64,7 +72,14 @@ def _timm_transform(
 
 
 def crop_pct(size: int, resized: int) -> float:
-    """Give the crop fraction from which timm finds this size again (torchvision names both sizes).
+    """Convert torchvision's crop and resize sizes to timm's ``crop_pct``.
+
+    Args:
+        size: Side of the crop in pixels.
+        resized: Short side after resizing, in pixels.
+
+    Returns:
+        The fraction from which timm computes exactly ``resized``, in spite of rounding.
 
     Example:
         >>> int(224 / crop_pct(224, 232))

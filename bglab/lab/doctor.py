@@ -21,10 +21,10 @@ class Finding(NamedTuple):
     """One line of the report.
 
     Attributes:
-        what: What was looked at.
+        what: What was examined.
         state: What was found.
         remedy: What to do about it; "" if nothing.
-        needed: True if the lab cannot run without.
+        needed: Whether the lab cannot run without it.
     """
 
     what: str
@@ -34,7 +34,7 @@ class Finding(NamedTuple):
 
 
 def examine() -> list[Finding]:
-    """Look at this machine, without starting anything.
+    """Examine this machine, without starting anything.
 
     Example:
         >>> examine()[0].what
@@ -105,15 +105,11 @@ def _space() -> Finding:
 
 
 def _data() -> list[Finding]:
-    try:
-        known = archives()
-    except MissingData as problem:
-        return [Finding("data", "not described", str(problem))]
     return [
         Finding(
             f"data: {a.name}",
             str(a.path) if a.is_here else "not here",
             "" if a.is_here else f"bglab data fetch {a.name}",
         )
-        for a in known.values()
+        for a in archives().values()
     ]

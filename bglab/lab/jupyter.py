@@ -17,30 +17,55 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bglab.errors import BadInput, MissingData
+from bglab.files import checkout, update_copies
 
-#: Class path that `bglab lab` gives the server; it lives apart so that this module needs no Jupyter.
+#: Class path that `bglab lab` gives the server, since not every installation puts the extension's configuration where
+#: Jupyter looks for it; the class lives apart so that this module needs no Jupyter.
 NO_DELAY = "bglab.lab.websocket.NoDelayConnection"
 _FIRST_NOTEBOOK = "00_start_here.ipynb"
 _PATIENCE_S = 60
 
 
 def notebooks_folder() -> Path:
-    """Give the checkout's notebooks.
+    """Return the folder with the notebooks that come with bglab: the checkout's, or the one inside the package.
 
     Raises:
-        MissingData: If the package was installed without its repository.
+        MissingData: If they are not there.
     """
-    folder = Path(__file__).resolve().parents[2] / "notebooks"
+    folder = (checkout() or Path(__file__).resolve().parents[1]) / "notebooks"
     if not (folder / _FIRST_NOTEBOOK).is_file():
         raise MissingData(
-            f"expected the notebooks in {folder}, but bglab was installed without them; clone the repository "
-            "and run make lab in it"
+            f"expected the notebooks in {folder}, but {_FIRST_NOTEBOOK} is not there; install bglab again"
+        )
+    return folder
+
+
+def open_folder(named: Path | None = None) -> Path:
+    """Return the folder to open, with the notebooks in it.
+
+    Args:
+        named: Folder for copies of the notebooks. None opens the checkout's own notebooks; without a checkout it
+            stands for ``bglab-notebooks`` in the current folder. Notebooks there that were changed are left alone.
+
+    Raises:
+        MissingData: If the notebooks are not here.
+        BadInput: If they cannot be copied.
+    """
+    shipped = notebooks_folder()
+    if named is None and checkout():
+        return shipped
+    folder = (named or Path("bglab-notebooks")).expanduser().absolute()
+    changed = update_copies(shipped, folder, "*.ipynb")
+    if changed:
+        sys.stderr.write(
+            f"bglab: notice: left {', '.join(changed)} in {folder} as changed there; remove or rename a notebook to "
+            "get bglab's own again\n"
         )
     return folder
 
 
 def lab_command(folder: Path, port: int) -> list[str]:
-    """Write the command that starts the server: localhost only, token on, no delay on widget messages."""
+    """Compose the command that starts the server: localhost only, token on, no delay on widget messages."""
     return [
         sys.executable,
         "-m",
@@ -61,17 +86,17 @@ def lab_command(folder: Path, port: int) -> list[str]:
 
 
 def is_root() -> bool:
-    """Say whether this process has every right on the machine, as in most containers."""
+    """Check whether this process has every right on the machine, as in most containers."""
     return hasattr(os, "geteuid") and os.geteuid() == 0
 
 
 def has_display() -> bool:
-    """Say whether a browser window could open."""
+    """Check whether a browser window could open."""
     return sys.platform in {"darwin", "win32"} or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 def free_port(wanted: int | None) -> int:
-    """Give the wanted port, or the first free one from 8888 on if none is wanted.
+    """Return the wanted port, or the first free one from 8888 on if none is wanted.
 
     Raises:
         BadInput: If the wanted port is taken.
@@ -89,10 +114,13 @@ def free_port(wanted: int | None) -> int:
     raise BadInput("expected a free port between 8888 and 8987, but all are taken; choose one with PORT=…")
 
 
-def run_lab(port: int | None = None, *, open_browser: bool = True, extra: Sequence[str] = ()) -> int:
-    """Start JupyterLab, print its address once it answers, and stay until it ends.
+def run_lab(
+    folder: Path | None = None, *, port: int | None = None, open_browser: bool = True, extra: Sequence[str] = ()
+) -> int:
+    """Start JupyterLab on the notebooks, print its address once it answers, and stay until it ends.
 
     Args:
+        folder: Where the notebooks go; see `open_folder`.
         port: Wanted port; None takes the first free one from 8888 on.
         open_browser: Open a browser where there is a display.
         extra: Further arguments for JupyterLab.
@@ -102,16 +130,16 @@ def run_lab(port: int | None = None, *, open_browser: bool = True, extra: Sequen
 
     Raises:
         MissingData: If JupyterLab or the notebooks are not here.
-        BadInput: If the port is taken, or the server does not start.
+        BadInput: If the port is taken, the notebooks cannot be copied, or the server does not start.
     """
     if not importlib.util.find_spec("jupyterlab"):
         raise MissingData('JupyterLab is not installed; run make lab, or pip install "bglab[lab]"')
-    folder = notebooks_folder()
+    opened = open_folder(folder)
     chosen = free_port(port)
     token = secrets.token_hex(24)
     if is_root():
-        sys.stderr.write("warning: JupyterLab runs as root; whoever has the token below can do anything here\n")
-    server = subprocess.Popen([*lab_command(folder, chosen), *extra], env=os.environ | {"JUPYTER_TOKEN": token})
+        sys.stderr.write("warning: JupyterLab runs as root; anyone with the token below can do anything here\n")
+    server = subprocess.Popen([*lab_command(opened, chosen), *extra], env=os.environ | {"JUPYTER_TOKEN": token})
     try:
         _wait_until_ready(server, chosen)
         address = f"http://127.0.0.1:{chosen}/lab/tree/{_FIRST_NOTEBOOK}?token={token}"

@@ -1,6 +1,6 @@
 """Classifiers with their preprocessing, the engines that run them, and the lists of models of both papers."""
 
-from bglab.models.answers import ask
+from bglab.models.answers import Batching, Classification, ask, classify, classify_batches, from_logits
 from bglab.models.architectures import check_architecture, create_network
 from bglab.models.backward_graph import write_out
 from bglab.models.classifier import IMAGENET_MEAN, IMAGENET_STD, IN9_MEAN, IN9_STD, Classifier, load_classifier
@@ -8,6 +8,11 @@ from bglab.models.engines import AmpDtype, Engine, EngineName, Normalised, OpenV
 from bglab.models.model_lists import BASELINE, TABLE_1, expand
 
 __all__ = [
+    "Batching",
+    "Classification",
+    "classify",
+    "classify_batches",
+    "from_logits",
     "AmpDtype",
     "BASELINE",
     "Classifier",

@@ -1,26 +1,151 @@
-"""Answers of a classifier: logits in batches that fit, probabilities, and one image's answer."""
+"""Predictions of a classifier: logits in batches that fit its device, and classes and probabilities from logits."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, UInt8
+import torch
+from jaxtyping import Float, Int, UInt8
+from scipy.special import softmax
 from torch import Tensor
 
+from bglab.errors import BadInput
 from bglab.labels import in9_probabilities, to_in9
 from bglab.models.classifier import Classifier
+from bglab.parallel import prefetch
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass
+class Batching:
+    """Number of images per forward pass, the one thing that may change during a run.
+
+    Attributes:
+        size: Images per forward pass.
+        forwards: Images classified so far.
+    """
+
+    size: int
+    forwards: int = 0
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise BadInput(f"expected a batch size of at least 1, got {self.size}")
+
+    def halve(self, classifier: Classifier) -> None:
+        """Halve the batch after a device ran out of memory.
+
+        Raises:
+            BadInput: If a single image does not fit.
+        """
+        device = classifier.engine.device
+        if self.size == 1:
+            raise BadInput(
+                f"expected {classifier.spec.id} to fit on {device}, but a single image runs out of its memory; "
+                "use --device cpu"
+            ) from None
+        self.size //= 2
+        _LOG.warning("out of memory on %s: going on with batches of %d", device, self.size)
+        torch.cuda.empty_cache()
+
+
+def classify_batches(
+    classifier: Classifier,
+    render: Callable[[slice], UInt8[Tensor, "n 3 h w"]],
+    count: int,
+    batching: Batching,
+) -> Iterator[Float[Tensor, "n c"]]:
+    """Classify ``count`` images, batch by batch; the next batch is rendered while the engine works on this one.
+
+    A batch that does not fit on the device is tried again in halves.
+
+    Args:
+        classifier: From `load_classifier`.
+        render: Returns the images of some consecutive positions on the classifier's device.
+        count: Number of images.
+        batching: Images per forward pass; its size is halved when the device runs out of memory.
+
+    Yields:
+        The logits of one batch, on the processor.
+
+    Raises:
+        BadInput: If not even a single image fits.
+    """
+    position = 0
+    while position < count:
+        try:
+            with closing(prefetch(_rendered(render, position, count, batching.size), name="bglab-render")) as ready:
+                for images in ready:
+                    logits = classifier(images).cpu()
+                    position += len(images)
+                    batching.forwards += len(images)
+                    yield logits
+        except torch.cuda.OutOfMemoryError:
+            batching.halve(classifier)
+
+
+def _rendered(
+    render: Callable[[slice], UInt8[Tensor, "n 3 h w"]], start: int, count: int, size: int
+) -> Iterator[UInt8[Tensor, "n 3 h w"]]:
+    for first in range(start, count, size):
+        yield render(slice(first, min(first + size, count)))
+
+
+class Classification(NamedTuple):
+    """Classes and probabilities of some images.
+
+    Attributes:
+        native: Arg-max among the classifier's own classes.
+        predictions: The decision in the scenes' label space, OUTSIDE if none of its classes was predicted.
+        probabilities: Softmax probability of each class of that space, in [0, 1]; the last column holds all that is
+            outside, so that OUTSIDE = -1 is a valid index.
+    """
+
+    native: Int[np.ndarray, " n"]
+    predictions: Int[np.ndarray, " n"]
+    probabilities: Float[np.ndarray, "n k"]
+
+
+def classify(classifier: Classifier, images: UInt8[Tensor, "n 3 h w"], space: str) -> Classification:
+    """Classify images in a label space.
+
+    Args:
+        classifier: From `load_classifier`.
+        images: RGB, 0-255, on any device.
+        space: Label space of the scenes: the classifier's own, or ``in9`` for an ImageNet classifier.
+    """
+    return from_logits(classifier(images).cpu().numpy().astype(np.float64), classifier.spec.space, space)
+
+
+def from_logits(logits: Float[np.ndarray, "n c"], native_space: str, space: str) -> Classification:
+    """Turn logits into classes and probabilities; under ``in9``, arg-max decides first and is mapped then.
+
+    Args:
+        logits: In float64, so that probabilities add up.
+        native_space: Label space of the logits.
+        space: Label space of the result: the same, or ``in9`` for ``imagenet``.
+    """
+    native = logits.argmax(axis=1)
+    if native_space != space:
+        return Classification(native, to_in9(native), in9_probabilities(logits))
+    return Classification(native, native, np.pad(softmax(logits, axis=1), ((0, 0), (0, 1))))
 
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What a classifier says of one image.
+    """Prediction for one image, in the nine classes of ImageNet-9.
 
     Attributes:
         image: The image as classified.
-        probabilities: Of the nine classes, and of everything outside them as the tenth.
-        native: Name of the best of the model's own classes.
-        confidence: Its probability.
+        probabilities: Softmax probabilities of the nine classes, and of everything outside them as the tenth.
+        native: Name of the predicted class among the classifier's own.
+        confidence: Its softmax probability.
         prediction: The nine-class decision (arg-max, then mapped), or OUTSIDE.
     """
 
@@ -32,12 +157,9 @@ class Answer:
 
 
 def ask(classifier: Classifier, image: UInt8[Tensor, "3 h w"]) -> Answer:
-    """Ask a classifier about one image."""
+    """Classify one image."""
     logits = classifier(image.unsqueeze(0)).cpu().numpy().astype(np.float64)
-    best = int(logits[0].argmax())
-    shares = np.exp(logits[0] - logits[0].max())
-    shares /= shares.sum()
-    if classifier.spec.space == "in9":
-        return Answer(image, np.append(shares, 0.0), classifier.classes[best], float(shares[best]), best)
-    decided = int(to_in9(np.array([best]))[0])
-    return Answer(image, in9_probabilities(logits)[0], classifier.classes[best], float(shares[best]), decided)
+    found = from_logits(logits, classifier.spec.space, "in9")
+    best = int(found.native[0])
+    confidence = float(softmax(logits[0])[best])
+    return Answer(image, found.probabilities[0], classifier.classes[best], confidence, int(found.predictions[0]))

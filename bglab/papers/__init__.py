@@ -1,7 +1,7 @@
-"""Both papers as catalogues of tables and figures, and a report that shows our numbers next to theirs.
+"""Reproductions of the two papers: a catalogue of their tables and figures, and a report that compares the numbers.
 
 `artefact` defines a table or figure, one package per paper lists them, `runner` makes them, `report` writes the page.
-Names load when they are first used, since listing the catalogue does not need torch.
+Names are imported on first use, since listing the catalogue does not need torch.
 """
 
 import lazy_loader

@@ -1,7 +1,7 @@
-"""What a reproduction consists of: artefacts, what each needs, what it gives, and the status on it.
+"""The parts of a reproduction: artefacts, their requirements, their products, and the status of each.
 
-An artefact is a table or figure of a paper. It makes a `Product` from a workbench (`bglab.papers.reproduction`) and
-never judges itself: `status_of` holds the product against the printed numbers, in one place and by one rule.
+An artefact is a table or figure of a paper. It computes a `Product` from a `bglab.papers.Reproduction`; whether the
+product agrees with the published numbers is decided by `status_of`, by the same rule for all artefacts.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ from bglab.papers.missing import Missing
 State = Literal["ready", "needs training", "needs data"]
 Status = Literal["reproduced", "differs", "other data", "other models", "not compared", "not run", "failed"]
 
-#: What each status means, for the report.
+#: Meaning of each status, as shown in the report.
 STATUSES: dict[Status, str] = {
-    "reproduced": "every printed number that was compared lies in our 95 % interval",
-    "differs": "at least one printed number lies outside our 95 % interval",
-    "other data": "made from other data than the paper's: numbers stand side by side and are not judged",
-    "other models": "the paper's data, but none of its models was given: numbers are not judged",
-    "not compared": "made; the paper prints no number to hold it against",
-    "not run": "what it needs is not here",
-    "failed": "something went wrong; the others were made all the same",
+    "reproduced": "every published number that was compared lies in our 95 % interval",
+    "differs": "at least one published number lies outside our 95 % interval",
+    "other data": "computed on other data than the paper's, so agreement with the published numbers is not assessed",
+    "other models": "computed on the paper's data, but with none of its models, so agreement is not assessed",
+    "not compared": "computed; the paper prints no number to compare with",
+    "not run": "a requirement is missing",
+    "failed": "an error occurred; the other artefacts are not affected",
 }
 
 
 @dataclass(frozen=True)
 class Requirement:
-    """Something that must be there before an artefact can be made.
+    """A condition that must hold before an artefact can be made.
 
     Attributes:
-        text: What it is, as a list shows it.
-        missing: Says what of it is missing on a workbench; None if it is all there.
+        text: Short description, shown by ``bglab reproduce --list``.
+        missing: Function that returns what a reproduction lacks, or None if the requirement is met.
     """
 
     text: str
@@ -51,28 +51,35 @@ class Requirement:
 
 
 class Test(NamedTuple):
-    """A table of tests that belongs to a product, e.g. McNemar's between models."""
+    """A table of significance tests that belongs to a product, e.g. McNemar's test between models.
+
+    Attributes:
+        title: Key of the table in ``report.json``, and its heading on the page unless there is a ``heading``.
+        table: One row per test.
+        heading: Heading on the page; "" shows the title.
+    """
 
     title: str
     table: pd.DataFrame
+    heading: str = ""
 
 
 @dataclass(frozen=True, eq=False)
 class Product:
-    """What an artefact gives. Numbers are fractions in [0, 1].
+    """The result of making an artefact. Accuracies and other rates are fractions in [0, 1].
 
     Attributes:
-        table: What the csv holds, with ``n`` and ``*_low``, ``*_high`` where a number has an interval.
-        figure: What the pdf and png show; None if there is nothing to draw.
-        figure_is_table: Whether the figure is the table set in type, which a page need not show twice.
-        shown: The table as the paper lays it out, for the page and LaTeX (cells may be `tables.Estimate`); None
+        table: Table written to the CSV file, with ``n``, and ``*_low`` and ``*_high`` for each confidence interval.
+        figure: Figure written to the PDF and PNG files; None if there is nothing to draw.
+        figure_is_table: Whether the figure is only the typeset table, which the report does not show twice.
+        shown: Table in the paper's layout, for the report and LaTeX (cells may be `bglab.analysis.Estimate`); None
             shows ``table``.
-        bold: Which cells of ``shown`` are set in bold (`tables.significant_best`); None for none.
-        compared: Ours beside the printed numbers, from `tables.beside`; None if nothing was compared.
-        published: The paper's own numbers in a layout like ``shown``; None lays them out as the artefact says.
-        tests: Tests that belong to it.
-        notes: What stands in for what, what was left out and why; one sentence each.
-        models: What answered, by the names used in ``table``.
+        bold: Mask of the cells of ``shown`` to set in bold (`bglab.analysis.significant_best`); None for none.
+        compared: Our numbers next to the published ones, from `bglab.analysis.with_published`; None if nothing was compared.
+        published: The published numbers in the layout of ``shown``; None uses the artefact's ``layout``.
+        tests: Significance tests shown with the product.
+        notes: Substitutions and omissions, and the reason for each; one sentence each.
+        models: Names of the evaluated models, as used in ``table``.
     """
 
     table: pd.DataFrame
@@ -88,7 +95,7 @@ class Product:
 
     @property
     def n(self) -> tuple[int, int] | None:
-        """Fewest and most images behind a number; None if the table counts none."""
+        """Smallest and largest number of images behind a row; None if the table has no column ``n``."""
         counts = self.table["n"].to_numpy(float, na_value=np.nan) if "n" in self.table.columns else np.empty(0)
         known = counts[np.isfinite(counts)]
         return (int(known.min()), int(known.max())) if known.size else None
@@ -99,17 +106,17 @@ class Artefact:
     """A table or figure of a paper.
 
     Attributes:
-        id: Names its files, e.g. ``nos-table-2``; the part before the first hyphen is the paper.
+        id: Identifier and stem of its files, e.g. ``nos-table-2``; the part before the first hyphen is the paper.
         title: One line, without a full stop.
-        place: Where the paper has it, e.g. "Table 2".
+        place: Location in the paper, e.g. "Table 2".
         about: What it shows, and how it is computed and drawn here; one to three sentences.
-        make: Gives the product; runs inside one `figures.theme`.
-        needs: What must be there.
-        printed: Places of `bglab.analysis.published` whose numbers it is held against.
-        label: Only the printed numbers of this class; "" takes all.
-        layout: Lays the printed rows out like the product's table; None shows them as they are.
-        contradictions: Where the paper contradicts itself, one sentence each; always shown.
-        uses_data: False if it is made from our own tables alone, which are the same on any data.
+        make: Function that computes the product; called inside `bglab.figures.theme`.
+        needs: Requirements that must be met.
+        printed: Places in `bglab.analysis.published` whose numbers the product is compared with.
+        label: Class whose published numbers are used; "" uses all rows.
+        layout: Function that arranges the published rows like the product's table; None shows them as a list.
+        contradictions: Contradictions within the paper, one sentence each; always shown.
+        uses_data: False if it depends on no images, so that it is the same for all data.
     """
 
     id: str
@@ -126,11 +133,11 @@ class Artefact:
 
     @property
     def paper(self) -> str:
-        """Short name of the paper."""
+        """Short name of the paper, a key of `bglab.papers.PAPERS`."""
         return self.id.partition("-")[0]
 
     def printed_rows(self) -> pd.DataFrame:
-        """Give the numbers that the paper prints for it; see `bglab.analysis.published`."""
+        """Return the published numbers, one row each; see `bglab.analysis.published`."""
         if not self.printed:
             return published().iloc[:0]
         rows = pd.concat([published(place) for place in self.printed], ignore_index=True)
@@ -139,16 +146,16 @@ class Artefact:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What became of an artefact in a run.
+    """The outcome of one artefact in a run.
 
     Attributes:
-        artefact: Which one.
+        artefact: The artefact.
         status: See `STATUSES`.
         reason: Why it was not run, why it failed, or how many numbers agree; one sentence.
-        command: What gets what is missing; "" if nothing is.
-        product: What was made; None if nothing was.
-        data: The data it was made from, one phrase.
-        files: Names of the files written, in the output folder.
+        command: Command that provides what is missing; "" if nothing is missing.
+        product: The product; None if it was not made.
+        data: Description of the data, one phrase.
+        files: Names of the files written to the output folder.
     """
 
     artefact: Artefact
@@ -161,37 +168,37 @@ class Outcome:
 
 
 def first_missing(artefact: Artefact, reproduction: Reproduction) -> Missing | None:
-    """Give the first thing the artefact needs and the workbench does not have."""
+    """Return what the first unmet requirement of an artefact lacks; None if all requirements are met."""
     return next((missing for need in artefact.needs if (missing := need.missing(reproduction)) is not None), None)
 
 
 def state_of(artefact: Artefact, reproduction: Reproduction) -> State:
-    """Say whether an artefact can be made now, from what is there or may be trained."""
+    """Check whether an artefact can be made from the data and networks that are available or can be trained."""
     missing = first_missing(artefact, reproduction)
     return missing.state if missing else "ready"
 
 
 def status_of(artefact: Artefact, product: Product, *, papers_data: bool) -> tuple[Status, str]:
-    """Hold a product against the printed numbers.
+    """Compare a product with the published numbers.
 
     Args:
-        artefact: What was made.
-        product: The result.
-        papers_data: Whether it was made from the data that the paper used.
+        artefact: The artefact.
+        product: What it made.
+        papers_data: Whether it was computed on the data that the paper used.
 
     Returns:
-        The status, and a sentence on it.
+        The status, and a sentence that explains it.
     """
     printed = len(artefact.printed_rows())
     if artefact.uses_data and not papers_data:
-        return "other data", "made from other data than the paper's, so nothing is judged"
+        return "other data", "computed on other data than the paper's, so agreement is not assessed"
     if not printed:
         return "not compared", "the paper prints no number for it"
     compared = product.compared
-    judged = compared.dropna(subset=["published", "ours"]) if compared is not None else pd.DataFrame()
-    if judged.empty:
-        return "other models", "none of the models is one whose numbers the paper prints"
-    inside = int(judged["inside"].to_numpy(dtype=bool, na_value=False).sum())
+    matched = compared.dropna(subset=["published", "ours"]) if compared is not None else pd.DataFrame()
+    if matched.empty:
+        return "other models", "the paper prints no numbers for any of these models"
+    inside = int(matched["inside"].to_numpy(dtype=bool, na_value=False).sum())
     agree = "lie in our 95 % interval" if artefact.uses_data else "are the same"
-    counted = f"{inside} of {len(judged)} compared numbers {agree}; the paper prints {printed} here"
-    return ("reproduced" if inside == len(judged) else "differs"), counted
+    counted = f"{inside} of {len(matched)} compared numbers {agree}; the paper prints {printed} here"
+    return ("reproduced" if inside == len(matched) else "differs"), counted

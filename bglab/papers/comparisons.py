@@ -1,4 +1,4 @@
-"""What every artefact with numbers does with them: long tables, tests between models, printed numbers beside ours."""
+"""Tables that the artefacts share: scores, tests between models, and comparisons with the published numbers."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 from statsmodels.stats.multitest import multipletests
 
-from bglab.analysis import accuracy, background_gap, beside, compare_models, detectable_difference, spread
+from bglab.analysis import accuracy, background_gap, compare_models, detectable_difference, spread, with_published
 from bglab.papers.artefact import Test
 
 _SCORE = ["n", "top1", "top1_low", "top1_high"]
 
 
 def score_table(predictions: pd.DataFrame, *, keys: Sequence[str] = ("model",), gap: bool = True) -> pd.DataFrame:
-    """Give accuracies and the background gap in one long table, as the papers' tables list them.
+    """Compute accuracies and the background gap of each model as one long table.
 
     Args:
-        predictions: One row per image seen by one model.
-        keys: Columns that tell the models apart.
-        gap: Whether to add the gap, which needs Mixed-Same and Mixed-Rand.
+        predictions: Prediction table, one row per model, variant and image.
+        keys: Columns that identify a model.
+        gap: Whether to add the background gap, which needs Mixed-Same and Mixed-Rand.
 
     Returns:
         Columns ``[*keys, test, n, top1, top1_low, top1_high]``; ``test`` is a variant or ``background_gap``.
@@ -35,15 +35,15 @@ def score_table(predictions: pd.DataFrame, *, keys: Sequence[str] = ("model",), 
 
 
 def model_tests(predictions: pd.DataFrame, variants: Sequence[str]) -> tuple[Test, ...]:
-    """Test each pair of models on each variant: McNemar's exact test, Holm's correction over all of them.
+    """Compare each pair of models on each variant: McNemar's exact test with Holm's correction over all tests.
 
     Args:
-        predictions: One row per image seen by one model.
-        variants: What to compare on.
+        predictions: Prediction table, one row per model, variant and image.
+        variants: Names of the variants to compare on.
 
     Returns:
-        One test with the smallest difference that its n can show (80 % power, at the discordance seen); none if there
-        is one model only.
+        One table of tests; its column ``detectable`` is the smallest difference in accuracy that is detected with 80 %
+        power at the observed discordance. Empty if there is only one model.
     """
     if len(set(predictions["model"])) < 2:
         return ()
@@ -67,15 +67,15 @@ def _detectable(n: int, discordant: int) -> float:
 def compare_with_published(
     ours: pd.DataFrame, printed: pd.DataFrame, names: Mapping[str, tuple[str, str]]
 ) -> pd.DataFrame | None:
-    """Put the printed numbers next to those of the models that the paper has too.
+    """Match our scores with the published scores of the same models.
 
     Args:
-        ours: From `score_table`.
-        printed: From `published`, accuracies and background gaps.
-        names: For each of our models the printed name, and what the printed one was trained on.
+        ours: Scores from `score_table`.
+        printed: Published accuracies and background gaps, from `bglab.analysis.published`.
+        names: Our model name → the model's name in the paper, and its training set.
 
     Returns:
-        From `tables.beside`; None if no model is in ``names``.
+        Table from `bglab.analysis.with_published`; None if no model is in ``names``.
     """
     known = ours.loc[ours["model"].isin(list(names))]
     if known.empty:
@@ -84,22 +84,29 @@ def compare_with_published(
         printed=[names[model][0] for model in known["model"]], train=[names[model][1] for model in known["model"]]
     )
     right = as_tests(printed)
-    return beside(left, right, on={"printed": "model", "train": "train", "test": "test"})
+    return with_published(left, right, on={"printed": "model", "train": "train", "test": "test"})
 
 
 def as_tests(printed: pd.DataFrame) -> pd.DataFrame:
-    """Call a printed background gap a test like any other, so that it can be matched and laid out with them."""
+    """Set ``test`` to ``background_gap`` for published background gaps, as in `score_table`."""
     return printed.assign(test=printed["test"].where(printed["quantity"] != "background_gap", "background_gap"))
 
 
 def laid_out(table: pd.DataFrame, *, rows: str, columns: str, value: str = "top1") -> pd.DataFrame:
-    """Lay a long table out with its intervals folded in; only the columns that are needed take part."""
-    kept = [c for c in (rows, columns, value, f"{value}_low", f"{value}_high") if c in table.columns]
-    return spread(table.reindex(columns=kept), rows=rows, columns=columns, value=value)
+    """Spread a long table into rows and columns of `bglab.analysis.Estimate`; other columns are dropped.
+
+    Args:
+        table: Long table, e.g. from `score_table`.
+        rows: Column whose values become the rows.
+        columns: Column whose values become the columns.
+        value: Column of the cells, with ``<value>_low`` and ``<value>_high`` if there are intervals.
+    """
+    needed = [c for c in (rows, columns, value, f"{value}_low", f"{value}_high") if c in table.columns]
+    return spread(table.reindex(columns=needed), rows=rows, columns=columns, value=value)
 
 
 def printed_layout(printed: pd.DataFrame, *, rows: str, columns: str) -> pd.DataFrame:
-    """Lay printed numbers out like ours."""
+    """Spread published accuracies and background gaps into rows and columns, as `laid_out` does for ours."""
     chosen = as_tests(printed)
     chosen = chosen.loc[chosen["quantity"].isin(["accuracy", "background_gap"])]
     starred = {"imagenet": "", "in9l": "*", "mixed_rand": "**"}

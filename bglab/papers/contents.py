@@ -11,18 +11,18 @@ from bglab.catalogue import Catalogue
 if TYPE_CHECKING:
     from bglab.papers.artefact import Artefact
 
-#: Short names of the papers, and the module that lists the artefacts of each.
+#: Short name of each paper → the package in `bglab.papers` that lists its artefacts.
 PAPERS: Catalogue[str] = Catalogue("paper", {"nos": "noise_or_signal", "tbc": "background_check"})
 
 
 def catalogue(papers: Sequence[str] = ()) -> Catalogue[Artefact]:
-    """Give the artefacts of papers by their ids, in the papers' order.
+    """List the artefacts of papers by id, in the papers' order.
 
     Args:
-        papers: Short names; () takes all.
+        papers: Short names out of `PAPERS`; () lists all papers.
 
     Raises:
-        UnknownName: If there is no such paper.
+        UnknownName: If a paper is not in `PAPERS`.
 
     Example:
         >>> catalogue(["nos"])["nos-table-2"].title

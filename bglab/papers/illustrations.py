@@ -1,4 +1,4 @@
-"""Images of the variants: what each does to a scene, and what a classifier makes of it."""
+"""Figures of example images: a scene in several variants, the tiling of Only-BG-T, foreground masks."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from bglab.models import Classifier, ask
 from bglab.scenes import PreparedScenes
 from bglab.variants import IN9_VARIANTS, VARIANTS, Dataset, compose
 
-#: What is shown where the answer is none of the nine classes.
+#: Name shown for predictions that belong to none of the nine classes.
 OUTSIDE_NAME = "outside"
 _OUTLINE = (230, 159, 0)
 
 
-def plot_versions(
+def plot_variants(
     classifier: Classifier,
     sets: Sequence[PreparedScenes],
     class_name: str,
@@ -34,42 +34,45 @@ def plot_versions(
     columns: int = 4,
     ax: Axes | None = None,
 ) -> Axes:
-    """Show one image in several variants with the classifier's answer (Noise or Signal, Figures 1 and 14-21).
+    """Plot one scene in several variants with the classifier's predictions (Noise or Signal, Figures 1 and 14-21).
 
     Args:
-        classifier: Whose answers stand below the images.
-        sets: Where to look for the image; the first set that has one is used.
-        class_name: Class of the image.
-        variants: Which versions to show, in order.
-        scene: Id of the image; "" takes the first of the class that can show all versions.
-        columns: Images a row.
-        ax: Where to draw; None makes a figure.
+        classifier: Classifier whose predictions are shown below the images.
+        sets: Prepared scenes, searched in order for a suitable scene.
+        class_name: Class of the scene.
+        variants: Names of the variants, in plotting order.
+        scene: Id of the scene; "" takes the first one of the class that exists in all variants.
+        columns: Images per row.
+        ax: Axes to draw on; None makes a new figure.
 
     Raises:
-        UnknownName: If no set has such an image.
+        UnknownName: If no set has such a scene.
     """
     datasets, shown = _find(sets, class_name, variants, scene)
     names = (*datasets[0].classes, OUTSIDE_NAME)
     images = [dataset[shown] for dataset in datasets]
-    answers = [names[ask(classifier, image).prediction] for image in images]
+    predictions = [names[ask(classifier, image).prediction] for image in images]
     with _own_theme(ax):
         return plot_images(
             [image.numpy() for image in images],
             [VARIANTS[name].title for name in variants],
-            labels=[class_name] * len(answers),
-            predictions=answers,
+            labels=[class_name] * len(predictions),
+            predictions=predictions,
             columns=columns,
             ax=ax,
         )
 
 
 def plot_tiling(prepared: PreparedScenes, scene: str, *, ax: Axes | None = None) -> Axes:
-    """Show how Only-BG-T is made: box, chosen strip, strip tiled, copied into the box (Noise or Signal, Figure 9).
+    """Plot the four steps from an image to its Only-BG-T variant (Noise or Signal, Figure 9).
+
+    The steps are the bounding box, the largest background strip next to it, the strip tiled over the image, and the
+    tiles pasted into the box.
 
     Args:
-        prepared: The set the scene is in.
-        scene: Its id.
-        ax: Where to draw; None makes a figure.
+        prepared: Prepared scenes.
+        scene: Id of the scene.
+        ax: Axes to draw on; None makes a new figure.
 
     Raises:
         BadInput: If the scene's box leaves no background to tile.
@@ -85,18 +88,18 @@ def plot_tiling(prepared: PreparedScenes, scene: str, *, ax: Axes | None = None)
         canvas,
         _outlined(tile_box(image, whole.box), whole.box),
     ]
-    titles = ["The object's box", "Largest strip beside it", "The strip, tiled", "Tiles copied into the box"]
+    titles = ["Bounding box", "Largest strip outside it", "Strip, tiled", "Tiles pasted into the box"]
     with _own_theme(ax):
         return plot_images([step.numpy() for step in steps], titles, columns=4, ax=ax)
 
 
 def plot_masks(prepared: PreparedScenes, *, columns: int = 6, ax: Axes | None = None) -> Axes:
-    """Show every scene with its surroundings greyed out and its object in colour.
+    """Plot every scene with its background greyed out and its foreground in colour.
 
     Args:
-        prepared: The scenes.
-        columns: Images a row.
-        ax: Where to draw; None makes a figure.
+        prepared: Prepared scenes.
+        columns: Images per row.
+        ax: Axes to draw on; None makes a new figure.
     """
     images = torch.from_numpy(np.asarray(prepared.images))
     masks = torch.from_numpy(np.asarray(prepared.masks))
@@ -108,12 +111,12 @@ def plot_masks(prepared: PreparedScenes, *, columns: int = 6, ax: Axes | None = 
 
 
 def _own_theme(ax: Axes | None) -> AbstractContextManager[None]:
-    """Draw new figures in the notebook's theme, and leave axes that came from outside to theirs."""
+    """Return the theme for new figures, and no theme for axes that the caller made."""
     return theme() if ax is None else nullcontext()
 
 
 def _outlined(image: UInt8[Tensor, "3 h w"], box: tuple[int, int, int, int]) -> UInt8[Tensor, "3 h w"]:
-    """Draw the outline of a box into an image, as wide as a hundredth of it."""
+    """Draw the outline of a box into an image; the line is one hundredth of the image's longer side wide."""
     height, width = image.shape[-2:]
     line = max(1, round(max(height, width) / 100))
     x0, y0, x1, y1 = box
@@ -125,14 +128,14 @@ def _outlined(image: UInt8[Tensor, "3 h w"], box: tuple[int, int, int, int]) -> 
 def _find(
     sets: Sequence[PreparedScenes], class_name: str, variants: Sequence[str], scene: str
 ) -> tuple[list[Dataset], str]:
-    """Find an image of the class that every variant can show, and give the variants' data sets."""
+    """Find a scene of the class that exists in every variant; return the variants' data sets and the scene's id."""
     for prepared in sets:
         datasets = [compose(prepared, variant) for variant in variants]
-        able = set.intersection(*({row.scene for row in dataset.rows} for dataset in datasets))
+        shared = set.intersection(*({row.scene for row in dataset.rows} for dataset in datasets))
         for record in prepared.scenes.records:
-            named = record.label != OUTSIDE and prepared.scenes.classes[record.label] == class_name
-            if named and record.id in able and scene in {"", record.id}:
+            matches = record.label != OUTSIDE and prepared.scenes.classes[record.label] == class_name
+            if matches and record.id in shared and scene in {"", record.id}:
                 return datasets, record.id
-    wanted = f"scene '{scene}'" if scene else "image"
+    wanted = f"scene '{scene}'" if scene else "scene"
     where = ", ".join(prepared.scenes.name for prepared in sets)
-    raise UnknownName(f"no {wanted} of class '{class_name}' that can show {', '.join(variants)} in {where}")
+    raise UnknownName(f"no {wanted} of class '{class_name}' with all of {', '.join(variants)} in {where}")

@@ -1,4 +1,4 @@
-"""What an artefact may missing, and the end of the time set aside for training."""
+"""What an artefact lacks, and the error raised when the time limit for training is reached."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from bglab.errors import MissingData
 
 
 class Missing(NamedTuple):
-    """What an artefact needs and is not there.
+    """A requirement of an artefact that is not met.
 
     Attributes:
-        state: Whether a training or data would mend it.
-        reason: One sentence.
-        command: What gets it; "" if no command does.
+        state: What would meet it: a trained network, or data.
+        reason: Explanation in one sentence.
+        command: Command that provides it; "" if there is none.
     """
 
     state: Literal["needs training", "needs data"]
@@ -21,5 +21,5 @@ class Missing(NamedTuple):
     command: str = ""
 
 
-class TimeBoxUsed(MissingData):
-    """A training was stopped by the time box; the next run goes on with it."""
+class TimeLimitReached(MissingData):
+    """Raised when training exceeds the time limit of a run; the next run resumes from the last checkpoint."""

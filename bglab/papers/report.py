@@ -1,4 +1,4 @@
-"""The report of a reproduction: one page that needs nothing else, and the same as json for scripts."""
+"""The report of a reproduction: a self-contained HTML page, and the same results as JSON for scripts."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ PAPERS = {
     "tbc": "Time for a Background Check! Uncovering the Impact of Background Features (arXiv 2006.14077)",
 }
 _WIDTH_PX = 1400
-# columns of a comparison, in the order of the page
+# columns of a comparison, in the order shown
 _COMPARED = ("ours", "ours_low", "ours_high", "published", "difference", "inside")
 
 
 def write_report(outcomes: Sequence[Outcome], reproduction: Reproduction) -> tuple[Path, Path]:
-    """Write ``report.html`` and ``report.json`` into the workbench's folder.
+    """Write ``report.html`` and ``report.json`` into the output folder.
 
     Args:
-        outcomes: What became of each artefact, in order.
-        reproduction: What they were made on.
+        outcomes: The outcomes, in the order of the report.
+        reproduction: The reproduction that made them.
 
     Returns:
         Paths of the two files.
@@ -52,7 +52,7 @@ def write_report(outcomes: Sequence[Outcome], reproduction: Reproduction) -> tup
 
 
 def entry_of(outcome: Outcome) -> dict[str, Any]:
-    """Give an outcome as plain values: status, ours, published and where they come from."""
+    """Return an outcome as JSON-serialisable values: status, our numbers, the published numbers, and their origin."""
     artefact, product = outcome.artefact, outcome.product
     return {
         "status": outcome.status,
@@ -74,7 +74,7 @@ def entry_of(outcome: Outcome) -> dict[str, Any]:
 
 
 def render(outcomes: Sequence[Outcome], reproduction: Reproduction) -> str:
-    """Write the page as HTML that loads nothing from anywhere."""
+    """Render the report as one HTML page without external resources."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("bglab.papers", "."), autoescape=True, undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
@@ -91,7 +91,7 @@ def render(outcomes: Sequence[Outcome], reproduction: Reproduction) -> str:
         models=reproduction.settings.models,
         preset=reproduction.trained.preset,
         is_release=reproduction.is_release,
-        shows=_what_n_shows(len(reproduction.scenes)),
+        detectable=_detectable_differences(len(reproduction.scenes)),
         n=len(reproduction.scenes),
         versions=versions(),
         commit=commit(),
@@ -99,7 +99,7 @@ def render(outcomes: Sequence[Outcome], reproduction: Reproduction) -> str:
 
 
 def _section(outcome: Outcome, folder: Path) -> dict[str, Any]:
-    """Gather what the page shows of one artefact."""
+    """Collect what the page shows for one artefact."""
     artefact, product = outcome.artefact, outcome.product
     compared = product.compared if product else None
     return {
@@ -117,7 +117,7 @@ def _section(outcome: Outcome, folder: Path) -> dict[str, Any]:
         "table": _table(product.table if product.shown is None else product.shown, product.bold) if product else "",
         "published": "" if artefact.printed and not artefact.uses_data and product else _published(artefact, outcome),
         "compared": _table(_comparison(compared)) if compared is not None else "",
-        "tests": [(test.title, _table(test.table)) for test in product.tests] if product else [],
+        "tests": [(test.heading or test.title, _table(test.table)) for test in product.tests] if product else [],
         "notes": product.notes if product else (),
         "contradictions": artefact.contradictions,
         "models": product.models if product else (),
@@ -131,7 +131,7 @@ def _is_drawn(product: Product) -> bool:
 
 
 def _published(artefact: Artefact, outcome: Outcome) -> str:
-    """Show the paper's numbers: laid out like ours if the product says how, else as rows with their notes."""
+    """Write the published numbers as HTML: laid out like ours if the product or artefact says how, else as a list."""
     if outcome.product is not None and outcome.product.published is not None:
         return _table(outcome.product.published)
     rows = artefact.printed_rows()
@@ -139,7 +139,7 @@ def _published(artefact: Artefact, outcome: Outcome) -> str:
         return ""
     if artefact.layout is not None:
         return _table(artefact.layout(rows))
-    rows = rows.assign(quantity=rows["quantity"].str.replace("_", " "))
+    rows = rows.assign(quantity=rows["quantity"].str.replace("_", " ").replace("pictures", "images"))
     fractions = rows["unit"] == "fraction"
     rows = rows.assign(value=[v if f else int(v) for v, f in zip(rows["value"], fractions, strict=True)])
     shown = [c for c in ("label", "model", "train", "test", "quantity", "value", "note") if set(rows[c]) != {""}]
@@ -150,16 +150,17 @@ def _comparison(compared: pd.DataFrame) -> pd.DataFrame:
     identity = [c for c in compared.columns if c not in {*_COMPARED, "place", "note", "n", "dataset"}]
     known = compared.dropna(subset=["published"])
     chosen = known.reindex(columns=[*identity, *(c for c in (*_COMPARED, "note") if c in compared.columns)])
-    # headings of shares speak of percent
-    counts = {"ours": "Our count", "published": "Printed count", "difference": "More"}
-    return chosen if "ours_low" in compared.columns else chosen.rename(columns=counts)
+    # the default headings of these columns say percent
+    counts = {"ours": "Our count", "published": "Published count", "difference": "Difference", "inside": "Equal"}
+    return chosen.rename(columns={"inside": "inside our interval"} if "ours_low" in compared.columns else counts)
 
 
 def _table(table: pd.DataFrame, bold: pd.DataFrame | None = None) -> str:
-    """Write a table as HTML with intervals in small type, wide ones scrolling by themselves."""
+    """Write a table as HTML that scrolls horizontally if it is too wide."""
     if table.empty:
         return ""
-    return f'<div class="wide">{to_html(table, bold=bold)}</div>'
+    # the files keep the column name of earlier versions
+    return f'<div class="wide">{to_html(table.rename(columns={"pictures": "images"}), bold=bold)}</div>'
 
 
 def _count(n: tuple[int, int] | None) -> str:
@@ -168,29 +169,31 @@ def _count(n: tuple[int, int] | None) -> str:
     return f"{n[0]:,}" if n[0] == n[1] else f"{n[0]:,} to {n[1]:,}"
 
 
-def _what_n_shows(n: int) -> list[tuple[str, str]]:
-    """Say what difference between two models so many scenes can show, for a few shares of disagreement."""
+def _detectable_differences(n: int) -> list[tuple[str, str]]:
+    """Compute the difference in accuracy detectable with n scenes, for a few shares of disagreement."""
     found = [(share, detectable_difference(n, share)) for share in (0.05, 0.1, 0.2)]
     return [(f"{100 * s:.0f} %", f"{100 * d:.1f} points") for s, d in found if not math.isnan(d)]
 
 
 def _embedded(path: Path) -> str:
-    """Put a figure into the page: drawings as PNG of a reading size, photographs as JPEG where that is smaller."""
+    """Encode a figure as a data URI: plots as PNG, figures with photographs as JPEG, both at screen resolution."""
     with Image.open(path) as image:
         plain = image.convert("RGB")
     if plain.width > _WIDTH_PX:
         plain = plain.resize((_WIDTH_PX, round(plain.height * _WIDTH_PX / plain.width)), Image.Resampling.LANCZOS)
-    drawn, photographed = io.BytesIO(), io.BytesIO()
-    plain.quantize(256, dither=Image.Dither.NONE).save(drawn, "PNG", optimize=True)
-    plain.save(photographed, "JPEG", quality=86)
-    # drawings have few colours; an image with many of them is a photograph
-    colors = plain.getcolors(maxcolors=40_000)
-    kind, buffer = ("png", drawn) if colors is not None else ("jpeg", photographed)
+    buffer = io.BytesIO()
+    # plots have few colours, photographs many
+    if plain.getcolors(maxcolors=40_000) is None:
+        kind = "jpeg"
+        plain.save(buffer, "JPEG", quality=86)
+    else:
+        kind = "png"
+        plain.quantize(256, dither=Image.Dither.NONE).save(buffer, "PNG", optimize=True)
     return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Give rows as plain values; NaN becomes null."""
+    """Convert rows to JSON-serialisable values; NaN becomes null."""
     return [{str(name): _plain(cell) for name, cell in row.items()} for row in table.to_dict("records")]
 
 

@@ -1,4 +1,4 @@
-"""What artefacts may need, as ready-made `artefacts.Requirement`."""
+"""The requirements that artefacts share: test scenes, scenes of one class, trained networks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _GET_IN9 = "bglab data fetch in9"
 
 
 def scenes() -> Requirement:
-    """Requirement scenes labelled with the nine classes."""
+    """Require test scenes labelled with the nine classes of ImageNet-9."""
 
     def missing(reproduction: Reproduction) -> Missing | None:
         try:
@@ -32,10 +32,10 @@ def scenes() -> Requirement:
 
 
 def scene_of(name: str) -> Requirement:
-    """Requirement a scene of one class.
+    """Require at least one test scene of a class.
 
     Args:
-        name: The class.
+        name: Name of the class, one of the nine.
     """
 
     def missing(reproduction: Reproduction) -> Missing | None:
@@ -48,21 +48,21 @@ def scene_of(name: str) -> Requirement:
 
 
 def trained(*ids: str, at_least: int = 0) -> Requirement:
-    """Requirement trained networks.
+    """Require trained networks that are available or can be trained.
 
     Args:
-        *ids: Which ones, see `bglab.papers.training_runs`.
-        at_least: How many of them suffice; 0 asks for all.
+        *ids: Names of the networks in `bglab.papers.training_runs`.
+        at_least: Number of networks that suffices; 0 requires all.
     """
     enough = at_least or len(ids)
     text = ", ".join(ids)
 
     def missing(reproduction: Reproduction) -> Missing | None:
-        there = [name for name in ids if reproduction.trained.why_missing(name) is None]
-        if len(there) >= enough:
+        available = [name for name in ids if reproduction.trained.why_missing(name) is None]
+        if len(available) >= enough:
             return None
-        missing = next(name for name in ids if name not in there)
-        return reproduction.trained.why_missing(missing)
+        first = next(name for name in ids if name not in available)
+        return reproduction.trained.why_missing(first)
 
     return Requirement(
         f"networks trained on {text}" if enough == len(ids) else f"{enough} networks out of {text}", missing

@@ -1,4 +1,4 @@
-"""Make artefacts one after the other; one that fails says why and does not stop the others."""
+"""Make artefacts one after the other; a failure is recorded and does not stop the others."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bglab.analysis import to_csv, to_latex
 from bglab.errors import BadInput, MissingData, UnknownName
 from bglab.figures import save, theme
 from bglab.papers.artefact import Artefact, Outcome, Product, first_missing, status_of
-from bglab.papers.missing import TimeBoxUsed
+from bglab.papers.missing import TimeLimitReached
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,12 +28,15 @@ _AGAIN = "bglab reproduce with the same arguments"
 def run(
     artefacts: Sequence[Artefact], reproduction: Reproduction, *, callback: Callable[[Outcome], None] | None = None
 ) -> list[Outcome]:
-    """Make artefacts and write their files into the workbench's folder.
+    """Make artefacts and write their files into the output folder.
 
     Args:
-        artefacts: Which ones.
-        reproduction: What they are made from.
-        callback: Called with each outcome as it comes.
+        artefacts: The artefacts, made in this order.
+        reproduction: Scenes, models and settings.
+        callback: Called with each outcome as soon as it is known.
+
+    Returns:
+        One outcome per artefact, in order.
     """
     outcomes = []
     for artefact in artefacts:
@@ -45,7 +48,7 @@ def run(
 
 
 def run_one(artefact: Artefact, reproduction: Reproduction) -> Outcome:
-    """Make one artefact, whatever happens; files of an earlier run that no longer hold are removed."""
+    """Make one artefact and record errors in its outcome; files of an earlier run are removed first."""
     for ending in _ENDINGS:
         (reproduction.settings.out / f"{artefact.id}{ending}").unlink(missing_ok=True)
     try:
@@ -57,19 +60,19 @@ def run_one(artefact: Artefact, reproduction: Reproduction) -> Outcome:
             files = _write_files(artefact, product, reproduction.settings.out)
         papers_data = reproduction.is_papers_data(artefact.paper)
         status, reason = status_of(artefact, product, papers_data=papers_data)
-    except TimeBoxUsed as problem:
+    except TimeLimitReached as problem:
         return Outcome(artefact, "not run", str(problem), _AGAIN)
     except (BadInput, MissingData, UnknownName) as problem:
         return Outcome(artefact, "failed", str(problem))
-    except Exception as problem:  # noqa: BLE001 - the other artefacts go on, and the page says what happened
+    except Exception as problem:  # noqa: BLE001 - the other artefacts are still made, and the report shows the error
         _LOG.debug("%s failed:\n%s", artefact.id, traceback.format_exc())
         return Outcome(artefact, "failed", f"{type(problem).__name__}: {problem}")
-    data = reproduction.data if artefact.uses_data else "tables of bglab; no image is used"
+    data = reproduction.data if artefact.uses_data else "no images are used"
     return Outcome(artefact, status, reason, product=product, data=data, files=files)
 
 
 def _write_files(artefact: Artefact, product: Product, folder: Path) -> tuple[str, ...]:
-    """Write figure, table as csv, and table as LaTeX."""
+    """Write the figure as PDF and PNG, and the table as CSV and LaTeX; return the file names."""
     folder.mkdir(parents=True, exist_ok=True)
     names = []
     if product.figure is not None:
@@ -92,5 +95,5 @@ def _latex(artefact: Artefact, product: Product) -> str:
 
 
 def _flat(table: pd.DataFrame) -> pd.DataFrame:
-    """Leave out an index that only counts rows."""
+    """Drop an unnamed index, which only numbers the rows."""
     return table if table.index.name else table.reset_index(drop=True)

@@ -1,4 +1,4 @@
-"""What a reproduction is made from, as one value."""
+"""Settings of a reproduction: data, models, training and inference options."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from bglab.models import AmpDtype, EngineName
 
 Training = Literal["auto", "none", "toy", "paper"]
 
-#: Networks whose ImageNet weights come with pip.
+#: Models whose ImageNet weights are installed with pip.
 DEFAULT_MODELS = ("lite:efficientnet_lite0", "lite:efficientnet_lite1", "lite:efficientnet_lite2")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a reproduction is made from.
+    """Settings of a reproduction.
 
     Attributes:
         scenes: URI of the test scenes.
-        out: Folder of the report; results lie in ``out/results``.
+        out: Folder of the report; predictions, pair matrices and checkpoints are stored in ``out/results``.
         models: URIs of pre-trained classifiers.
-        trained: Folder with networks that are trained already, ``<name>.pt`` (`bglab.papers.training_runs`).
-        train: Which preset trains what is missing; ``auto`` is ``toy`` where training scenes can be drawn,
-            ``none`` elsewhere.
-        train_scenes: URI of the training scenes; "" draws them for ``synthetic9`` and has none otherwise.
-        large_scenes: URI of the larger training set that stands for IN-9L; "" likewise.
+        trained: Folder with trained networks, ``<name>.pt`` (`bglab.papers.training_runs`); None for none.
+        train: Preset for training the networks that are missing, or ``none``; ``auto`` is ``toy`` if training scenes
+            are given or can be generated (``synthetic9``), otherwise ``none``.
+        train_scenes: URI of the training scenes; "" generates them for ``synthetic9`` and has none otherwise.
+        large_scenes: URI of the larger training set that stands in for IN-9L; "" as for ``train_scenes``.
         imagenet: URI of ImageNet's validation set, for the columns ImageNet and IN-9L; "" leaves them empty.
-        train_minutes: Time box of all trainings of a run; the next run goes on.
-        pairs_per_class: Scenes a class in the background search; 0 takes all.
-        size: Side of the images in pixels for given models; trained networks see their own.
-        seed: Of donors and of which images are shown.
-        batch_size: Images a forward pass.
-        engine: See `load_classifier`; likewise the next two.
-        device: Where the arithmetic runs.
-        amp_dtype: Its precision.
-        progress: Show bars.
+        train_minutes: Limit on the total training time of a run in minutes; the next run resumes.
+        pairs_per_class: Scenes per class in the background search; 0 uses all.
+        size: Side of the input images of pre-trained models in pixels; trained networks use their own.
+        seed: Seed for the donor draw and for the choice of example images.
+        batch_size: Images per forward pass.
+        engine: Inference engine, see `bglab.models.load_classifier`.
+        device: Device of the engine, e.g. ``auto``, ``cpu``, ``cuda:0``.
+        amp_dtype: Precision of inference; ``none`` is float32.
+        progress: Show progress bars.
     """
 
     scenes: str

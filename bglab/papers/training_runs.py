@@ -1,4 +1,4 @@
-"""The networks that Noise or Signal trains, by short names: what each learns from, and how its recipe departs."""
+"""The training runs of Noise or Signal by short name: the training set of each network and its recipe's changes."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from bglab.variants import IN9_VARIANTS
 TABLE_5 = (
     "mixed_next", "mixed_rand", "mixed_same", "no_fg", "only_bg_b", "only_bg_t", "only_fg", "original", "in9l",
 )  # fmt: skip
-#: Numbers of training classes in Figure 10, and sizes of the training set relative to IN-9 in Figure 11.
+#: Numbers of training classes (Figure 10), and training set sizes as multiples of IN-9 (Figure 11).
 GRANULARITIES, SIZES = (9, 18, 36, 72, 144), (0.25, 0.5, 1.0, 2.0, 4.0)
-_NATIVE_CLASSES = 16  # ImageNet classes of each class in IN-9LB
+_NATIVE_CLASSES = 16  # ImageNet classes per class in IN-9LB
 
 
 @dataclass(frozen=True)
-class Network:
+class TrainingRun:
     """A network to train.
 
     Attributes:
-        title: What it is trained on, as printed.
-        data: ``in9`` or the larger ``in9l``, which has four times the images.
-        changes: How its recipe departs from the preset.
-        needs_natives: Whether the scenes must know their ImageNet class.
-        trainable: False if `training.fit` cannot make it.
+        title: Display name of its training set.
+        data: Source of the training images: ``in9``, or ``in9l`` with four times as many.
+        changes: Fields of the recipe that differ from the preset, with their values.
+        needs_natives: Whether the training scenes need ImageNet class labels.
+        trainable: False if `training.fit` cannot train it, e.g. adversarially.
     """
 
     title: str
@@ -40,24 +40,29 @@ class Network:
     trainable: bool = True
 
     def recipe(self, preset: Recipe, *, natives: bool) -> Recipe:
-        """Give the recipe.
+        """Return the recipe of the run.
 
         Args:
-            preset: What the changes are made to.
-            natives: Whether the scenes know their ImageNet class; without it the subsets of Figure 11 are drawn
-                from all classes.
+            preset: Recipe that the changes apply to.
+            natives: Whether the scenes have ImageNet class labels; without them the subsets of Figure 11 are drawn
+                from all images.
         """
         changes = {k: v for k, v in self.changes.items() if natives or k != "native_classes"}
         return replace(preset, **changes)
 
 
 def granularity_id(classes: int) -> str:
-    """Name the network of Figure 10 with so many training classes."""
+    """Return the name of the network trained with a number of classes (Figure 10).
+
+    Example:
+        >>> granularity_id(144)
+        'in9lb-144'
+    """
     return f"in9lb-{classes}"
 
 
 def size_id(size: float) -> str:
-    """Name the network of Figure 11 with so many times the images of IN-9.
+    """Return the name of the network trained on a multiple of IN-9's number of images (Figure 11).
 
     Example:
         >>> size_id(0.25), size_id(4.0)
@@ -66,9 +71,9 @@ def size_id(size: float) -> str:
     return f"size-{size:g}"
 
 
-_ON_VARIANTS = {name: Network(display_name(name), changes={"variants": (name,)}) for name in IN9_VARIANTS}
+_ON_VARIANTS = {name: TrainingRun(display_name(name), changes={"variants": (name,)}) for name in IN9_VARIANTS}
 _FINE = {
-    granularity_id(classes): Network(
+    granularity_id(classes): TrainingRun(
         f"IN-9LB, {classes} classes",
         "in9l",
         MappingProxyType({"subclasses": classes // 9, "native_classes": _NATIVE_CLASSES}),
@@ -78,7 +83,7 @@ _FINE = {
 }
 _SIZED = {
     # §B.2: all sizes are trained with a learning rate of 0.01
-    size_id(size): Network(
+    size_id(size): TrainingRun(
         f"{size:g} × IN-9",
         "in9l",
         MappingProxyType({"fraction": size / max(SIZES), "native_classes": _NATIVE_CLASSES, "lr": 0.01}),
@@ -86,11 +91,11 @@ _SIZED = {
     for size in SIZES
 }
 _ROBUST = {
-    "in9-l2": Network("IN-9, L2-robust", trainable=False),
-    "in9-linf": Network("IN-9, L∞-robust", trainable=False),
+    "in9-l2": TrainingRun("IN-9, L2-robust", trainable=False),
+    "in9-linf": TrainingRun("IN-9, L∞-robust", trainable=False),
 }
 
-#: Every network by name; a file ``<name>.pt`` in the folder of ``--trained`` stands for it.
-NETWORKS: Catalogue[Network] = Catalogue(
-    "network", {**_ON_VARIANTS, "in9l": Network("IN-9L", "in9l"), **_FINE, **_SIZED, **_ROBUST}
+#: Every training run by name; a file ``<name>.pt`` in the folder of ``--trained`` is used instead of training.
+TRAINING_RUNS: Catalogue[TrainingRun] = Catalogue(
+    "network", {**_ON_VARIANTS, "in9l": TrainingRun("IN-9L", "in9l"), **_FINE, **_SIZED, **_ROBUST}
 )

@@ -1,8 +1,8 @@
-"""Rebuild the lost sets of ImageNet-9 from ImageNet: IN-9, IN-9L and IN-9LB, with a manifest and a recipe.
+"""Rebuild the unpublished sets IN-9, IN-9L and IN-9LB of Noise or Signal from ImageNet, with a manifest and a recipe.
 
-The same images and options give the same bytes, on any number of processes, in one run or after interruptions:
-every draw is keyed by the image, and every verdict and every finished scene is kept in ``.work`` in the output
-folder. The set itself appears at the end, whole.
+The same images and options give identical files with any number of processes, and also after interruptions: every
+random draw is keyed by the image, and filter results and finished scenes are cached in ``.work`` in the output folder.
+The set is moved to its place when it is complete.
 """
 
 from __future__ import annotations
@@ -34,34 +34,41 @@ from bglab.rebuild.filters import (
     SIZE,
     Candidate,
     Fidelity,
-    Rules,
-    Verdict,
-    judge_kept,
-    write_whole,
+    FilterResult,
+    FilterSettings,
+    filter_cached,
+    write_atomically,
 )
-from bglab.rebuild.render import MIXED, QUALITY, SUBSAMPLING, Places, RenderTask, output_names, render_kept
+from bglab.rebuild.render import MIXED, QUALITY, SUBSAMPLING, BuildPaths, RenderTask, output_names, render_cached
 from bglab.results import versions
 from bglab.scenes import choose
 from bglab.variants import VARIANTS, pair_donors
 
 What = Literal["variants", "masks"]
 
-#: Columns of the manifest after those of a verdict: where an image's files are, below the variant's folder.
+#: Columns of the manifest after those of `FilterResult`: file names relative to the folder of variant and split.
 _OUTPUTS = ("output", *MIXED)
 
 
 @dataclass(frozen=True)
 class Construction:
-    """What is built.
+    """Options of a build.
 
     Attributes:
-        kind: ``in9``; ``in9l`` (every image of the 370 classes, originals only); ``in9lb`` (16 sub-classes each).
-        split: ``val`` is the authors' test set, ``train`` their training set.
-        per_class: Images a class; None takes as many as the smallest class has.
-        seed: Of GrabCut, of the balance and of the donors.
-        what: All variants as images, or only masks at full size.
-        fidelity: ``clean``, or ``paper`` for the authors' generator to the letter.
-        test_release: A release whose images are kept out: ``in9:PATH``, or a file with one name a line; "" for none.
+        kind: ``in9``; ``in9l``, with all images of the 370 classes as originals only; or ``in9lb``, with 16 subclasses
+            per class (Noise or Signal, Appendix B.1).
+        split: Split of ImageNet: ``val`` for the test set, ``train`` for the training set.
+        per_class: Number of images per class; None for the number in the smallest class.
+        seed: Seed for GrabCut, the selection of images, and the donors; at least 0.
+        what: ``variants`` writes all variants as images, ``masks`` only the masks at full resolution.
+        fidelity: ``paper`` reproduces the authors' generator exactly; ``clean`` corrects its known defects (see
+            `bglab.rebuild.render`).
+        test_release: A release whose images are excluded: ``in9:PATH``, or a text file with one name per line; ""
+            for none.
+
+    Raises:
+        UnknownName: If an option has an unknown value.
+        BadInput: If the options contradict each other, or a number is too small.
     """
 
     kind: Kind
@@ -80,26 +87,28 @@ class Construction:
         if self.what == "masks" and self.kind != "in9":
             raise BadInput(f"expected variants of {self.kind}, which has no masks; leave out --what, or build in9")
         if self.seed < 0 or (self.per_class is not None and self.per_class < 1):
-            raise BadInput(f"expected a seed of at least 0 and 1 a class or more, got {self.seed} and {self.per_class}")
+            raise BadInput(
+                f"expected a seed of at least 0 and at least 1 per class, got {self.seed} and {self.per_class}"
+            )
 
     @property
-    def cleans(self) -> bool:
-        """Whether masks are cleaned: the authors cleaned their test set only."""
+    def cleans_masks(self) -> bool:
+        """Whether masks are cleaned; the authors cleaned only the test set (Appendix A)."""
         return self.kind == "in9" and (self.split == "val" or self.fidelity == "clean")
 
 
 class Built(NamedTuple):
-    """What was built.
+    """Summary of a built set.
 
     Attributes:
-        folder: Where it lies.
-        per_class: Images of each class that has any.
-        accepted: Images in the set.
-        rejected: Code → number of images that take no part.
-        files: Files of the set.
-        recipe_sha256: Of options and inputs; equal recipes give equal outputs.
-        outputs_sha256: Of all files of the set.
-        notices: What was unusual, one sentence each.
+        folder: Output folder.
+        per_class: Number of images per class.
+        accepted: Number of images in the set.
+        rejected: Number of rejected images by code (see `bglab.rebuild.filters.CODES`).
+        files: Number of files in the set.
+        recipe_sha256: SHA-256 of options and inputs; equal recipes give equal outputs.
+        outputs_sha256: SHA-256 of the digests of all files (see `outputs_sha256`).
+        notices: Anything unusual about the set, one sentence each.
     """
 
     folder: Path
@@ -115,33 +124,37 @@ class Built(NamedTuple):
 def build(
     imagenet: str | Path, out: str | Path, construction: Construction, *, workers: int = 1, progress: bool = True
 ) -> Built:
-    """Build a set from ImageNet.
+    """Build a set from ImageNet, or continue an interrupted build.
 
     Args:
-        imagenet: ImageNet's folder, as torchvision or as Kaggle lays it out.
-        out: Where the set goes: images or masks, ``manifest.csv`` with every image of the split, ``recipe.json``.
-        construction: What to build.
-        workers: Processes; the result does not depend on it.
-        progress: Show bars.
+        imagenet: Root folder of ImageNet, in the layout of torchvision or of Kaggle.
+        out: Output folder for images or masks, ``manifest.csv`` with one row per image of the split, and
+            ``recipe.json``.
+        construction: Options of the build.
+        workers: Number of processes; the output does not depend on it.
+        progress: Whether to show progress bars.
 
     Raises:
-        MissingData: If ImageNet's images or annotations are not there.
-        BadInput: If the output folder holds something else, or no image can be accepted.
+        MissingData: If the images or annotations of ImageNet are not there.
+        BadInput: If the output folder contains another set, or no image is accepted.
     """
     folder = _open_folder(Path(out))
     listing = list_candidates(
         imagenet, construction.kind, construction.split, seed=construction.seed, test_release=construction.test_release
     )
     recipe = _describe(construction, listing)
-    _refuse_other(folder, recipe)
+    _check_recipe(folder, recipe)
     boxes = construction.kind == "in9"
-    rules = Rules(str(listing.root), boxes, construction.fidelity, construction.cleans, construction.seed)
-    judged = folder / ".work" / f"judged-{rules.key}"
-    judging = functools.partial(judge_kept, rules=rules, folder=judged)
+    settings = FilterSettings(
+        str(listing.root), boxes, construction.fidelity, construction.cleans_masks, construction.seed
+    )
+    # the name of this folder is part of unfinished builds on disk: another name would repeat their filtering
+    filtered = folder / ".work" / f"judged-{settings.key}"
+    filtering = functools.partial(filter_cached, settings=settings, folder=filtered)
     with WorkerPool(workers, progress=progress) as pool:
         selection = select(
             listing,
-            lambda items: pool.in_order(judging, items, "judging images"),
+            lambda items: pool.in_order(filtering, items, "filtering images"),
             per_class=construction.per_class,
             seed=construction.seed,
         )
@@ -149,18 +162,20 @@ def build(
         selection.notices.extend(_donor_notices(tasks, construction))
         recipe_sha256 = _recipe_sha256(recipe, listing, selection)
         staging = folder / ".work" / recipe_sha256[:16]
-        places = Places(judged, staging / "set", staging / "done", construction.split, construction.what == "masks")
-        if not (places.out / "recipe.json").is_file() and not (folder / "recipe.json").is_file():
-            rendering = functools.partial(render_kept, rules=rules, places=places)
+        paths = BuildPaths(
+            filtered, staging / "set", staging / "done", construction.split, construction.what == "masks"
+        )
+        if not (paths.out / "recipe.json").is_file() and not (folder / "recipe.json").is_file():
+            rendering = functools.partial(render_cached, settings=settings, paths=paths)
             done = pool.in_order(rendering, tasks, "writing scenes")
             digests = {name: sha256 for scene in done for name, sha256 in scene.items()}
-            _write_tables(places, listing, selection, tasks, construction)
-            _write_recipe(places.out, recipe, recipe_sha256, selection, digests)
+            _write_tables(paths, listing, selection, tasks, construction)
+            _write_recipe(paths.out, recipe, recipe_sha256, selection, digests)
     return _finish(folder, staging, recipe_sha256)
 
 
 def _open_folder(folder: Path) -> Path:
-    """Create the output folder before any work is done for it."""
+    """Create the output folder before any work is done."""
     try:
         (folder / ".work").mkdir(parents=True, exist_ok=True)
     except OSError as problem:
@@ -171,9 +186,9 @@ def _open_folder(folder: Path) -> Path:
 
 
 def _describe(construction: Construction, listing: Listing) -> dict[str, Any]:
-    """Write down everything that defines a set besides the images it is made from."""
+    """Describe everything that defines a set except for the input images."""
     options = {name: value for name, value in asdict(construction).items() if name != "test_release"}
-    tested = sorted(verdict.id for verdict in listing.refused.values() if verdict.code == "test_release")
+    tested = sorted(result.id for result in listing.rejected.values() if result.code == "test_release")
     described: dict[str, Any] = {
         "format": 1,
         **options,
@@ -193,7 +208,7 @@ def _describe(construction: Construction, listing: Listing) -> dict[str, Any]:
             },
             "cleaning": f"automatic, in place of the authors' cleaning by hand, which cannot be repeated: the mask "
             f"touches the centre of its box and has {LEAST_CONNECTED_SHARE:.0%} in one piece"
-            if construction.cleans
+            if construction.cleans_masks
             else "none: the authors cleaned their test set only",
         }
     if construction.kind == "in9lb":
@@ -201,10 +216,10 @@ def _describe(construction: Construction, listing: Listing) -> dict[str, Any]:
     return described
 
 
-def _refuse_other(folder: Path, recipe: dict[str, Any]) -> None:
-    """Refuse a folder that holds a set of another recipe, or one that was not built here."""
+def _check_recipe(folder: Path, recipe: dict[str, Any]) -> None:
+    """Raise `BadInput` if the folder contains a set with another recipe, or a set without one."""
     results = [name for name in ("bg_challenge", "masks") if (folder / name).exists()]
-    remedy = "choose another folder, or move its files away (what is kept in .work is used again)"
+    remedy = "choose another folder, or move its files away (the results cached in .work are reused)"
     try:
         there = json.loads((folder / "recipe.json").read_bytes())["recipe"]
     except FileNotFoundError:
@@ -220,13 +235,13 @@ def _refuse_other(folder: Path, recipe: dict[str, Any]) -> None:
     differing = [name for name in sorted({*there, *recipe}) if there.get(name) != recipe.get(name)]
     if differing:
         raise BadInput(
-            f"expected {folder} to hold the set that was asked for, but its recipe differs in {', '.join(differing)}; "
+            f"expected {folder} to contain the requested set, but its recipe differs in {', '.join(differing)}; "
             f"{remedy}"
         )
 
 
 def _pair(chosen: Sequence[Candidate], construction: Construction) -> list[RenderTask]:
-    """Draw whose background each mixed image shows; donors are scenes of the set itself."""
+    """Draw the donors of the mixed variants, which are scenes of the set itself."""
     if construction.kind != "in9" or construction.what == "masks":
         return [RenderTask(scene, {}) for scene in chosen]
     ids = [scene.id for scene in chosen]
@@ -239,52 +254,54 @@ def _pair(chosen: Sequence[Candidate], construction: Construction) -> list[Rende
 
 
 def _donor_notices(tasks: Sequence[RenderTask], construction: Construction) -> Iterator[str]:
-    """Say how many mixed images there cannot be, because nobody can lend a background."""
+    """Report how many mixed images cannot be made because no other image can be the donor."""
     if construction.kind == "in9" and construction.what == "variants":
         for variant in MIXED:
-            lacking = sum(variant not in task.donors for task in tasks)
-            if lacking:
-                yield f"{lacking} of {len(tasks)} scenes have no {variant}: no other image can lend a background"
+            missing = sum(variant not in task.donors for task in tasks)
+            if missing:
+                yield f"{missing} of {len(tasks)} scenes have no {variant}: no other image can be the donor"
 
 
 def _recipe_sha256(recipe: dict[str, Any], listing: Listing, selection: Selection) -> str:
-    """Digest the options and the names, verdicts and contents of all inputs."""
+    """Hash the options and the names, filter codes and contents of all inputs."""
     hashed = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode())
     for candidate in listing.candidates:
-        verdict = selection.verdicts[candidate.file]
-        hashed.update(f"\n{candidate.file} {verdict.code} {verdict.sha256}".encode())
+        result = selection.results[candidate.file]
+        hashed.update(f"\n{candidate.file} {result.code} {result.sha256}".encode())
     return hashed.hexdigest()
 
 
 def _write_tables(
-    places: Places,
+    paths: BuildPaths,
     listing: Listing,
     selection: Selection,
     tasks: Sequence[RenderTask],
     construction: Construction,
 ) -> None:
-    """Write the manifest, and the labels of IN-9LB at every granularity."""
+    """Write the manifest, and for IN-9LB the labels at every granularity."""
     boxes = construction.kind == "in9"
-    outputs = {r.scene.file: output_names(r, places.split, boxes=boxes, masks_only=places.masks_only) for r in tasks}
-    header = ("id", "file", "synset", "class", "status", *Verdict._fields[1:], *_OUTPUTS)
-    rows = (_manifest_row(c, selection.verdicts[c.file], outputs.get(c.file, {})) for c in listing.candidates)
-    write_whole(places.out / "manifest.csv", _csv(header, rows))
+    outputs = {r.scene.file: output_names(r, paths.split, boxes=boxes, masks_only=paths.masks_only) for r in tasks}
+    header = ("id", "file", "synset", "class", "status", *FilterResult._fields[1:], *_OUTPUTS)
+    rows = (_manifest_row(c, selection.results[c.file], outputs.get(c.file, {})) for c in listing.candidates)
+    write_atomically(paths.out / "manifest.csv", _csv(header, rows))
     if listing.subclasses:
         labels = [labels_at(listing.subclasses, n) for n in GRANULARITIES]
         lines = (
             (outputs[scene.file]["original"], scene.synset, *(table[synset_index()[scene.synset]] for table in labels))
             for scene in selection.chosen
         )
-        write_whole(places.out / "labels.csv", _csv(("file", "synset", *(f"label_{n}" for n in GRANULARITIES)), lines))
+        write_atomically(
+            paths.out / "labels.csv", _csv(("file", "synset", *(f"label_{n}" for n in GRANULARITIES)), lines)
+        )
 
 
-def _manifest_row(candidate: Candidate, verdict: Verdict, outputs: dict[str, str]) -> tuple[object, ...]:
-    """Give one image's row; names of outputs are those below the folder of variant and split."""
+def _manifest_row(candidate: Candidate, result: FilterResult, outputs: dict[str, str]) -> tuple[object, ...]:
+    """Make one row of the manifest; file names are relative to the folder of variant and split."""
     short = {variant: "/".join(name.split("/")[-2:]) for variant, name in outputs.items()}
     own = short.get("original", short.get("mask", ""))
-    values = (f"{v:.6f}" if isinstance(v, float) else v for v in verdict[1:])
+    values = (f"{v:.6f}" if isinstance(v, float) else v for v in result[1:])
     name = IN9[candidate.label].name if candidate.label >= 0 else ""
-    status = "rejected" if verdict.code else "accepted"
+    status = "rejected" if result.code else "accepted"
     mixed = (short.get(variant, "") for variant in MIXED)
     return (candidate.id, candidate.file, candidate.synset, name, status, *values, own, *mixed)
 
@@ -300,12 +317,12 @@ def _csv(header: Sequence[str], rows: Iterator[tuple[object, ...]]) -> bytes:
 def _write_recipe(
     out: Path, recipe: dict[str, Any], recipe_sha256: str, selection: Selection, digests: dict[str, str]
 ) -> None:
-    """Write the recipe last: a folder that has it is whole."""
-    rejected = Counter(verdict.code for verdict in selection.verdicts.values() if verdict.code)
+    """Write the recipe last, so that a folder that contains it is complete."""
+    rejected = Counter(result.code for result in selection.results.values() if result.code)
     content = {
         "recipe": recipe,
         "recipe_sha256": recipe_sha256,
-        "inputs": len(selection.verdicts),
+        "inputs": len(selection.results),
         "accepted": len(selection.chosen),
         "per_class": selection.per_class,
         "rejected": {code: rejected[code] for code in CODES if rejected[code]},
@@ -316,20 +333,20 @@ def _write_recipe(
         "versions": versions(),
         "credit": "Made from images of ImageNet: for non-commercial research, not to be passed on.",
     }
-    write_whole(out / "recipe.json", json.dumps(content, indent=1, sort_keys=False).encode() + b"\n")
+    write_atomically(out / "recipe.json", json.dumps(content, indent=1, sort_keys=False).encode() + b"\n")
 
 
 def outputs_sha256(digests: dict[str, str]) -> str:
-    """Digest all files of a set, given name → sha256.
+    """Compute the SHA-256 of a set from the SHA-256 of each file by name.
 
-    It is what ``find bg_challenge -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum`` prints.
+    It is the output of ``find bg_challenge -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum``.
     """
     lines = (f"{digests[name]}  {name}\n" for name in sorted(digests, key=os.fsencode))
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def _finish(folder: Path, staging: Path, recipe_sha256: str) -> Built:
-    """Bring a whole set to its place, the recipe last, and say what it is."""
+    """Move a complete set to the output folder, the recipe last, and summarise it."""
     ready = staging / "set"
     if (ready / "recipe.json").is_file():
         names = sorted((entry.name for entry in ready.iterdir()), key=lambda name: name == "recipe.json")
@@ -345,8 +362,8 @@ def _finish(folder: Path, staging: Path, recipe_sha256: str) -> Built:
     there = json.loads((folder / "recipe.json").read_bytes())
     if there["recipe_sha256"] != recipe_sha256:
         raise BadInput(
-            f"expected {folder} to hold a set of these images, but it was built from others; choose another folder, "
-            "or move its files away (what is kept in .work is used again)"
+            f"expected {folder} to contain a set of these images, but it was built from others; choose another folder, "
+            "or move its files away (the results cached in .work are reused)"
         )
     return Built(
         folder=folder,

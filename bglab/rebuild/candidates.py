@@ -1,4 +1,4 @@
-"""Which images of ImageNet are asked whether they can become scenes of ImageNet-9, and which are not."""
+"""Candidate images of ImageNet for the sets of ImageNet-9, and the selection of equally many per class."""
 
 from __future__ import annotations
 
@@ -10,67 +10,68 @@ from typing import Literal, NamedTuple
 
 from bglab.errors import BadInput
 from bglab.labels import IMAGENET_TO_IN9, IN9, OUTSIDE, imagenet_synsets, synset_index
-from bglab.rebuild.filters import CODES, Candidate, Verdict
+from bglab.rebuild.filters import CODES, Candidate, FilterResult
 from bglab.scenes import Layout, choose, find_layout, list_images, open_scenes
 from bglab.seeding import keyed_seed
 
 Kind = Literal["in9", "in9l", "in9lb"]
 
-#: Sub-classes of each class in IN-9LB; the smallest class, fish, has no more.
+#: Number of subclasses per class in IN-9LB, which is what the smallest class, fish, has.
 SUBCLASSES = 16
-#: How many of them are merged into one label (Noise or Signal, Appendix B.1): 144, 72, 36, 18, 9 classes.
+#: Numbers of subclasses merged into one label, for 144, 72, 36, 18 and 9 classes (Noise or Signal, Appendix B.1).
 GRANULARITIES = (1, 2, 4, 8, 16)
 
 _VALIDATION = re.compile(r"ILSVRC2012_(?:val|test)_\d*(?P<number>\d{5})")
 
 
 class Listing(NamedTuple):
-    """All images of a split: what is left to judge, and what is known to take no part without opening it.
+    """All images of a split, with those that are rejected without being opened.
 
     Attributes:
-        root: ImageNet's folder.
-        candidates: Every image, in the order of the folders.
-        refused: Verdicts on those that take no part, by the candidate's file.
-        subclasses: The ImageNet indices of each class that IN-9LB takes, sorted; empty for the others.
-        test_images: How many images the test release has; 0 where none was given.
+        root: Root folder of ImageNet.
+        candidates: All images, in the order of the folders.
+        rejected: Filter results of the images that are rejected already, by the candidate's file.
+        subclasses: For IN-9LB, the sorted ImageNet class indices of the subclasses of each class; otherwise empty.
+        test_images: Number of images in the test release; 0 if none was given.
     """
 
     root: Path
     candidates: tuple[Candidate, ...]
-    refused: dict[str, Verdict]
+    rejected: dict[str, FilterResult]
     subclasses: tuple[tuple[int, ...], ...]
     test_images: int
 
 
 class Selection(NamedTuple):
-    """The scenes of a set.
+    """The images selected for a set.
 
     Attributes:
-        chosen: Class by class, in the drawn order.
-        verdicts: On every image, by its file.
-        per_class: How many images each class that has any has.
-        notices: Which classes are missing, or decide the size of the set.
+        chosen: Selected images by class, in random order within a class.
+        results: Filter results of all images, by the candidate's file.
+        per_class: Number of images per class.
+        notices: Which classes are missing or limit the size of the set, one sentence each.
     """
 
     chosen: list[Candidate]
-    verdicts: dict[str, Verdict]
+    results: dict[str, FilterResult]
     per_class: int
     notices: list[str]
 
 
 def list_candidates(root: str | Path, kind: Kind, split: str, *, seed: int, test_release: str = "") -> Listing:
-    """List a split of ImageNet in either of its layouts; see `bglab.scenes.sources.imagenet`.
+    """List a split of ImageNet, in either layout of `bglab.scenes.sources.imagenet`.
 
     Args:
-        root: ImageNet's folder.
-        kind: Which set is built; only ``in9`` needs boxes.
+        root: Root folder of ImageNet.
+        kind: The set to build; only ``in9`` needs box annotations.
         split: ``train`` or ``val``.
-        seed: Draws the sub-classes of IN-9LB.
-        test_release: A release (``in9:PATH``), or a file with one name a line, whose images must not be in the set.
+        seed: Seed for the draw of subclasses of IN-9LB.
+        test_release: A release (``in9:PATH``), or a text file with one name per line, whose images are excluded; ""
+            for none.
 
     Raises:
         MissingData: If the images, the annotations or the test release are not there.
-        BadInput: If there is no image of the nine classes, or IN-9LB lacks sub-classes.
+        BadInput: If there are no images of ImageNet-9, or a class has too few subclasses for IN-9LB.
     """
     choose("split", split, ("train", "val"))
     layout = find_layout(str(root), split, boxes=kind == "in9")
@@ -78,20 +79,20 @@ def list_candidates(root: str | Path, kind: Kind, split: str, *, seed: int, test
     candidates = tuple(_candidates(layout))
     subclasses = _draw_subclasses(candidates, seed) if kind == "in9lb" else ()
     drawn = {index for group in subclasses for index in group}
-    refused: dict[str, Verdict] = {}
+    rejected: dict[str, FilterResult] = {}
     seen: dict[str, str] = {}
     for candidate in candidates:
-        code, detail = _refuse(candidate, seen, tested, drawn, boxes=kind == "in9")
+        code, detail = _rejection(candidate, seen, tested, drawn, boxes=kind == "in9")
         if code:
-            refused[candidate.file] = Verdict(candidate.id, code, f"{CODES[code]}: {detail}")
+            rejected[candidate.file] = FilterResult(candidate.id, code, f"{CODES[code]}: {detail}")
         else:
             seen[candidate.id] = candidate.file
-    if len(refused) == len(candidates):
+    if len(rejected) == len(candidates):
         raise BadInput(
-            f"expected images of the nine classes in {layout.images}, got none among {len(refused)}"
-            f"{_commonest(refused)}"
+            f"expected images of the nine classes in {layout.images}, got none among {len(rejected)}"
+            f"{_most_common_reason(rejected)}"
         )
-    return Listing(layout.root, candidates, refused, subclasses, len(tested))
+    return Listing(layout.root, candidates, rejected, subclasses, len(tested))
 
 
 def _candidates(layout: Layout) -> Iterator[Candidate]:
@@ -107,7 +108,7 @@ def _candidates(layout: Layout) -> Iterator[Candidate]:
 
 
 def scene_id(stem: str, synset: str) -> str:
-    """Name a scene as the release does: WordNet id and, for validation images, the last five digits.
+    """Name a scene as the release does: by WordNet id and, for validation images, the last five digits.
 
     Example:
         >>> scene_id("ILSVRC2012_val_00000293", "n01440764"), scene_id("n01440764_10026", "n01440764")
@@ -119,10 +120,10 @@ def scene_id(stem: str, synset: str) -> str:
     return stem if stem.startswith(f"{synset}_") else f"{synset}_{stem}"
 
 
-def _refuse(
+def _rejection(
     candidate: Candidate, seen: dict[str, str], tested: frozenset[str], drawn: set[int], *, boxes: bool
 ) -> tuple[str, str]:
-    """Say why an image is not even opened: a code and a detail; empty strings if it is."""
+    """Return the code and a detail if an image is rejected without being opened, or else two empty strings."""
     if candidate.label == OUTSIDE:
         return "outside", candidate.synset or "no class"
     if drawn and synset_index()[candidate.synset] not in drawn:
@@ -137,13 +138,13 @@ def _refuse(
 
 
 def names_in(source: str) -> frozenset[str]:
-    """Collect the names of a test release's images, usable or not.
+    """Collect the ids of all images of a test release, including unusable ones.
 
     Args:
-        source: ``in9:PATH``, or a text file with one image's name or path a line.
+        source: ``in9:PATH``, or a text file with the name or path of one image per line.
 
     Raises:
-        BadInput: If there is none.
+        BadInput: If there are none.
     """
     if Path(source).is_file():
         lines = Path(source).read_text(encoding="utf-8").split("\n")
@@ -157,15 +158,15 @@ def names_in(source: str) -> frozenset[str]:
 
 
 def _draw_subclasses(candidates: Sequence[Candidate], seed: int) -> tuple[tuple[int, ...], ...]:
-    """Draw sixteen sub-classes of each class out of those with images (the authors' choice is unknown)."""
+    """Draw 16 subclasses per class among those with images; the authors' choice is unknown."""
     present = {candidate.synset for candidate in candidates}
     groups: list[tuple[int, ...]] = []
     for coarse in IN9:
         there = [index for index in coarse.imagenet if imagenet_synsets()[index] in present]
         if len(there) < SUBCLASSES:
             raise BadInput(
-                f"expected at least {SUBCLASSES} sub-classes of {coarse.name} for in9lb, got {len(there)}; "
-                "give the whole of ImageNet, or build in9l"
+                f"expected at least {SUBCLASSES} subclasses of {coarse.name} for in9lb, got {len(there)}; "
+                "give the complete ImageNet, or build in9l"
             )
         ranked = sorted(there, key=lambda index: keyed_seed(seed, "subclass", imagenet_synsets()[index]))
         groups.append(tuple(sorted(ranked[:SUBCLASSES])))
@@ -173,13 +174,16 @@ def _draw_subclasses(candidates: Sequence[Candidate], seed: int) -> tuple[tuple[
 
 
 def labels_at(subclasses: Sequence[Sequence[int]], granularity: int) -> dict[int, int]:
-    """Map ImageNet indices to labels when neighbouring sub-classes are merged, so many at a time.
+    """Map ImageNet class indices to labels, merging ``granularity`` neighbouring subclasses into one label.
 
-    Neighbours in ImageNet's order are neighbours in WordNet; which ones the authors merged is unknown.
+    Neighbours in ImageNet's order are mostly neighbours in WordNet; which subclasses the authors merged is unknown.
 
     Args:
-        subclasses: Of each class, the ImageNet indices, sorted.
-        granularity: How many make one label; 1 keeps them apart, 16 gives the nine classes.
+        subclasses: Sorted ImageNet class indices of the subclasses of each class.
+        granularity: Number of subclasses per label; 1 keeps all apart, 16 gives the nine classes.
+
+    Returns:
+        The label by ImageNet class index.
 
     Example:
         >>> labels_at([[151, 153, 160, 170], [7, 8, 9, 10]], 2)
@@ -194,52 +198,54 @@ def labels_at(subclasses: Sequence[Sequence[int]], granularity: int) -> dict[int
 
 def select(
     listed: Listing,
-    judge_all: Callable[[Sequence[Candidate]], Iterator[Verdict]],
+    filter_all: Callable[[Sequence[Candidate]], Iterator[FilterResult]],
     *,
     per_class: int | None,
     seed: int,
 ) -> Selection:
-    """Judge images until every class has what it needs, in a drawn order, and cut all classes to one size.
+    """Filter images in random order until every class has enough, and reduce all classes to the same size.
 
-    Each image has a rank of its own; a class consists of the accepted images of the lowest ranks. So where a
-    number a class is given, later ones need not be judged at all, and the set is the same as if they had been.
+    Each image has a random rank that depends on its id only, and a class consists of its accepted images of the lowest
+    ranks. If ``per_class`` is given, images of higher ranks are not filtered at all, without changing the selection.
 
     Args:
         listed: All images of the split.
-        judge_all: Gives the verdicts on some images, in order.
-        per_class: How many images a class may have; None for as many as the smallest class has.
-        seed: Of the ranks.
+        filter_all: Function that yields the filter results of some images, in order.
+        per_class: Largest number of images per class; None for the number in the smallest class.
+        seed: Seed of the ranks.
 
     Raises:
-        BadInput: If none is accepted.
+        BadInput: If no image is accepted.
     """
     queues = _ranked(listed, seed)
-    verdicts = dict(listed.refused)
+    results = dict(listed.rejected)
     accepted: dict[int, list[Candidate]] = {label: [] for label in queues}
     heads = dict.fromkeys(queues, 0)
     while turn := _next_turn(queues, heads, accepted, per_class):
-        for candidate, verdict in zip(turn, judge_all(turn), strict=True):
-            verdicts[candidate.file] = verdict
-            if not verdict.code:
+        for candidate, result in zip(turn, filter_all(turn), strict=True):
+            results[candidate.file] = result
+            if not result.code:
                 accepted[candidate.label].append(candidate)
     counts = {label: len(found) for label, found in accepted.items() if found}
     if not counts:
-        raise BadInput(f"expected images to accept in {listed.root}, got none of {len(verdicts)}{_commonest(verdicts)}")
+        raise BadInput(
+            f"expected images to accept in {listed.root}, got none of {len(results)}{_most_common_reason(results)}"
+        )
     size = min(counts.values())
     for label, queue in queues.items():
         for candidate in accepted[label][size:]:
-            verdicts[candidate.file] = _left_out("balanced_out", verdicts[candidate.file], size)
+            results[candidate.file] = _excluded("balanced_out", results[candidate.file], size)
         for candidate in queue[heads[label] :]:
-            verdicts[candidate.file] = _left_out("not_drawn", Verdict(candidate.id), size)
+            results[candidate.file] = _excluded("not_drawn", FilterResult(candidate.id), size)
     chosen = [candidate for label in queues for candidate in accepted[label][:size]]
-    return Selection(chosen, verdicts, size, _balance_notices(counts, size, per_class))
+    return Selection(chosen, results, size, _balance_notices(counts, size, per_class))
 
 
 def _ranked(listed: Listing, seed: int) -> dict[int, list[Candidate]]:
-    """Put the images of each class into a drawn order that no other image changes."""
+    """Sort the images of each class by a random rank that does not depend on other images."""
     queues: dict[int, list[Candidate]] = {}
     for candidate in listed.candidates:
-        if candidate.file not in listed.refused:
+        if candidate.file not in listed.rejected:
             queues.setdefault(candidate.label, []).append(candidate)
     for queue in queues.values():
         queue.sort(key=lambda candidate: (keyed_seed(seed, "balance", candidate.id), candidate.id))
@@ -252,33 +258,35 @@ def _next_turn(
     accepted: dict[int, list[Candidate]],
     per_class: int | None,
 ) -> list[Candidate]:
-    """Take from every class as many images as it still lacks, and move its head on."""
+    """Take the next images of every class, as many as it still needs, and advance ``heads`` in place."""
     turn: list[Candidate] = []
     for label, queue in queues.items():
-        lacking = len(queue) if per_class is None else per_class - len(accepted[label])
-        taken = queue[heads[label] : heads[label] + lacking]
+        needed = len(queue) if per_class is None else per_class - len(accepted[label])
+        taken = queue[heads[label] : heads[label] + needed]
         heads[label] += len(taken)
         turn += taken
     return turn
 
 
-def _left_out(code: str, verdict: Verdict, size: int) -> Verdict:
-    return verdict._replace(code=code, reason=f"{CODES[code]}: {size} a class")
+def _excluded(code: str, result: FilterResult, size: int) -> FilterResult:
+    return result._replace(code=code, reason=f"{CODES[code]}: {size} per class")
 
 
-def _commonest(verdicts: dict[str, Verdict]) -> str:
-    """Name the commonest reason to leave an image out."""
-    codes = Counter(verdict.code for verdict in verdicts.values()).most_common(1)
-    return f"; the commonest reason to leave one out: {CODES[codes[0][0]]}" if codes else ""
+def _most_common_reason(results: dict[str, FilterResult]) -> str:
+    """Name the most common reason for a rejection."""
+    codes = Counter(result.code for result in results.values()).most_common(1)
+    return f"; the most common reason: {CODES[codes[0][0]]}" if codes else ""
 
 
 def _balance_notices(counts: dict[int, int], size: int, per_class: int | None) -> list[str]:
-    """Say which classes are missing or keep the others small."""
+    """Report which classes are missing or limit the size of the others."""
     notices: list[str] = []
     missing = [coarse.name for label, coarse in enumerate(IN9) if label not in counts]
     if missing:
         notices.append(f"no image of {', '.join(missing)} was accepted; the set has {len(counts)} of 9 classes")
     if per_class is not None and size < per_class:
         smallest = ", ".join(IN9[label].name for label, count in counts.items() if count == size)
-        notices.append(f"expected {per_class} images a class, but {smallest} has {size}; every class is cut to that")
+        notices.append(
+            f"expected {per_class} images per class, but {smallest} has {size}; all classes are reduced to that"
+        )
     return notices

@@ -1,9 +1,9 @@
-"""Which images of ImageNet can become scenes of ImageNet-9: the authors' filters, one image at a time.
+"""The filters that decide which images of ImageNet become scenes of ImageNet-9 (Noise or Signal, Appendix A).
 
-Noise or Signal, Appendix A, in the order of the authors' generator: exactly one box, sizes that agree, a box that
-leaves background and survives the centre crop, a GrabCut that finds something. Cleaning by hand cannot be repeated;
-an automatic one stands in its place. Every verdict is kept in a file of its own, so that a run that is killed goes
-on where it was.
+In the order of the authors' generator: the image has exactly one box and the annotated size, the box leaves background
+and is mostly within the centre crop, and GrabCut finds a foreground. The authors' manual cleaning cannot be reproduced;
+`bglab.images.automatic_cleaning` replaces it. Each result is cached in its own file, so an interrupted run continues
+where it stopped.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ from bglab.seeding import digest
 
 Fidelity = Literal["paper", "clean"]
 
-#: Attempts of GrabCut at one image: the first and ten more, as in the authors' generator.
+#: Number of GrabCut attempts per image: the first and ten retries, as in the authors' generator.
 ATTEMPTS = 11
-#: Side of the images in pixels, and the part of the resized short side that the crop keeps.
+#: Side of the images in pixels, and the fraction of the resized short side that the crop keeps.
 SIZE, CROP_FRACTION = 224, 0.875
 
-#: Why an image takes no part: code → what it means. The reason in a manifest says it of the very image.
+#: Codes of the reasons why an image is rejected, with their meanings. The reason in a manifest has the details.
 CODES = {
     "outside": "its class is none of the 370 of ImageNet-9",
     "other_subclass": "its class is none of the 16 drawn for IN-9LB",
@@ -70,14 +70,14 @@ CODES = {
 
 
 class Candidate(NamedTuple):
-    """An image before it is judged.
+    """An image before it is filtered.
 
     Attributes:
-        id: As the set's file names will say it: WordNet id and number.
-        file: Of the image, relative to ImageNet's folder.
+        id: WordNet id and number, from which the file names in the set are made.
+        file: Path of the image relative to ImageNet's root folder.
         synset: WordNet id of its class.
-        label: One of the nine, or OUTSIDE.
-        annotation: Its XML, relative to ImageNet's folder; "" if it has none.
+        label: ImageNet-9 label, or OUTSIDE.
+        annotation: Path of its annotation relative to ImageNet's root folder; "" if it has none.
     """
 
     id: str
@@ -87,15 +87,15 @@ class Candidate(NamedTuple):
     annotation: str
 
 
-class Rules(NamedTuple):
-    """How images are judged; equal rules give equal verdicts.
+class FilterSettings(NamedTuple):
+    """Settings of the filters.
 
     Attributes:
-        root: ImageNet's folder on this machine (no part of what defines a verdict).
-        boxes: Whether a box and a mask are needed; IN-9L and IN-9LB need none.
-        fidelity: ``paper`` hands GrabCut the box without its last row and column, as the generator does.
-        cleaning: Whether masks are cleaned automatically.
-        seed: Of GrabCut.
+        root: ImageNet's root folder on this machine, on which the results do not depend.
+        boxes: Whether a box and a mask are needed; IN-9L and IN-9LB do not need them.
+        fidelity: With ``paper``, GrabCut gets the box without its last row and column, as in the authors' generator.
+        cleaning: Whether masks are checked by `bglab.images.automatic_cleaning`.
+        seed: Seed for GrabCut.
     """
 
     root: str
@@ -106,23 +106,25 @@ class Rules(NamedTuple):
 
     @property
     def key(self) -> str:
-        """Digest of what defines a verdict."""
+        """Hexadecimal digest of everything that the results depend on."""
         return digest([*map(str, self[1:]), *map(str, (ATTEMPTS, SIZE, CROP_FRACTION))])
 
 
-class Verdict(NamedTuple):
-    """What came out for one image; a column of the manifest each. Shares lie in [0, 1].
+class FilterResult(NamedTuple):
+    """Result of the filters for one image; its fields are columns of the manifest.
+
+    Shares are in [0, 1]. Measurements are None if the image was rejected by an earlier filter.
 
     Attributes:
-        id: Of the candidate.
-        code: Why it was rejected, one of `CODES`; "" if it was accepted.
-        reason: The same as a sentence about this image.
-        box_share: Share of the centre crop that the box covers; None if it did not come to that, as below.
-        kept_share: Share of the box that the centre crop keeps.
-        mask_share: Share of the box that the mask fills.
-        grabcut_seed: Seed of the last attempt.
-        tries: Attempts made.
-        sha256: Of the image's file; "" if it was never opened.
+        id: Id of the candidate.
+        code: One of `CODES` if the image was rejected; "" if it was accepted.
+        reason: Why this image was rejected, in one sentence; "" if it was accepted.
+        box_share: Fraction of the centre crop that the box covers.
+        kept_share: Fraction of the box that the centre crop keeps.
+        mask_share: Fraction of the box that the mask fills.
+        grabcut_seed: Seed of the last GrabCut attempt.
+        tries: Number of GrabCut attempts.
+        sha256: SHA-256 of the image file; "" if it was not opened.
     """
 
     id: str
@@ -136,68 +138,75 @@ class Verdict(NamedTuple):
     sha256: str = ""
 
 
-class Judged(NamedTuple):
-    """A verdict, with box and mask at full size where the image was accepted and the rules need them."""
+class FilteredImage(NamedTuple):
+    """A filter result, with box and mask at full resolution if the image was accepted and the settings need them."""
 
-    verdict: Verdict
+    result: FilterResult
     box: Box | None = None
     mask: Bool[np.ndarray, "h w"] | None = None
 
 
-class _Refusal(Exception):  # noqa: N818 - named for what happened, as the project's errors are
-    """An image fails a filter."""
+class _Rejected(Exception):  # noqa: N818 - named for what went wrong, as in bglab.errors
+    """Raised when an image does not pass a filter."""
 
     def __init__(self, code: str, reason: str) -> None:
         super().__init__(reason)
         self.code = code
 
 
-def judge(candidate: Candidate, rules: Rules) -> Judged:
-    """Judge one image.
+def filter_image(candidate: Candidate, settings: FilterSettings) -> FilteredImage:
+    """Apply all filters to one image, up to the first that rejects it.
+
+    Problems of the image or its annotation are returned as a rejection, never raised.
 
     Args:
-        candidate: The image.
-        rules: How.
+        candidate: Image to filter.
+        settings: Settings of the filters.
     """
-    verdict = Verdict(candidate.id, sha256=_file_sha256(Path(rules.root, candidate.file)))
+    result = FilterResult(candidate.id, sha256=_file_sha256(Path(settings.root, candidate.file)))
     try:
-        if not rules.boxes:
-            _read(Path(rules.root, candidate.file))
-            return Judged(verdict)
-        image, box = _read_boxed(candidate, rules)
+        if not settings.boxes:
+            _read(Path(settings.root, candidate.file))
+            return FilteredImage(result)
+        image, box = _read_boxed(candidate, settings)
         height, width = image.shape[-2:]
         crop_share, kept_share = crop_shares(box, width, height)
-        verdict = verdict._replace(box_share=crop_share, kept_share=kept_share)
+        result = result._replace(box_share=crop_share, kept_share=kept_share)
         if reason := paper_filter(box, width, height, size=SIZE, crop_fraction=CROP_FRACTION):
-            raise _Refusal("box_too_large" if crop_share > MOST_CROP_SHARE else "box_cropped", reason)
-        cut_box = without_last(box) if rules.fidelity == "paper" else box
-        seed, mask = _cut(image, cut_box, rules.seed)
-        verdict = verdict._replace(grabcut_seed=seed, tries=seed - rules.seed * ATTEMPTS + 1)
+            raise _Rejected("box_too_large" if crop_share > MOST_CROP_SHARE else "box_cropped", reason)
+        cut_box = without_last(box) if settings.fidelity == "paper" else box
+        seed, mask = _cut(image, cut_box, settings.seed)
+        result = result._replace(grabcut_seed=seed, tries=seed - settings.seed * ATTEMPTS + 1)
         if mask is None:
-            raise _Refusal(
+            raise _Rejected(
                 "grabcut_failed",
-                f"GrabCut found a foreground in at least {LEAST_BOX_SHARE:.0%} of the box {cut_box} in none of "
-                f"{ATTEMPTS} attempts",
+                f"none of {ATTEMPTS} attempts of GrabCut found a foreground in at least {LEAST_BOX_SHARE:.0%} of the "
+                f"box {cut_box}",
             )
-        verdict = verdict._replace(mask_share=mask_quality(mask, cut_box).box_share)
-        _check_mask(mask, cut_box, rules)
-    except _Refusal as refusal:
-        # sentences name files; without this machine's folder they are the same everywhere
-        reason = str(refusal).replace(f"{Path(rules.root)}{os.sep}", "")
-        return Judged(verdict._replace(code=refusal.code, reason=reason))
-    return Judged(verdict, box, mask)
+        result = result._replace(mask_share=mask_quality(mask, cut_box).box_share)
+        _check_mask(mask, cut_box, settings)
+    except _Rejected as rejected:
+        # without the root folder the paths in messages, and so the manifest, are the same on every machine
+        reason = str(rejected).replace(f"{Path(settings.root)}{os.sep}", "")
+        return FilteredImage(result._replace(code=rejected.code, reason=reason))
+    return FilteredImage(result, box, mask)
 
 
 def without_last(box: Box) -> Box:
-    """Take the last row and column off a box: the generator's rectangle is ``xmax - xmin`` wide."""
+    """Remove the last row and column of a box, since the generator's rectangle is ``xmax - xmin`` wide."""
     x0, y0, x1, y1 = box
     return (x0, y0, x1 - 1, y1 - 1)
 
 
 def crop_shares(box: Box, width: int, height: int) -> tuple[float, float]:
-    """Give the share of the centre crop that a box covers, and the share of the box that the crop keeps.
+    """Compute the fraction of the centre crop that a box covers, and the fraction of the box that the crop keeps.
 
-    Both are counted in pixels after a nearest-pixel resize, as `masks.paper_filter` counts them.
+    Both are counted in pixels after a nearest-pixel resize, as in `bglab.images.paper_filter`.
+
+    Args:
+        box: Half-open box in pixels of the full image.
+        width: Width of the full image in pixels.
+        height: Height of the full image in pixels.
 
     Example:
         >>> crop_shares((0, 0, 500, 500), 500, 500)
@@ -211,36 +220,36 @@ def crop_shares(box: Box, width: int, height: int) -> tuple[float, float]:
     return kept / SIZE**2, min(1.0, kept / (area * scale**2))
 
 
-def _read_boxed(candidate: Candidate, rules: Rules) -> tuple[UInt8[np.ndarray, "3 h w"], Box]:
-    """Read an image and its one box, the right way up."""
-    annotation = _read_annotation(candidate, rules)
-    file = Path(rules.root, candidate.file)
-    _read(file)  # first, so that a broken image is not taken for one of another size
+def _read_boxed(candidate: Candidate, settings: FilterSettings) -> tuple[UInt8[np.ndarray, "3 h w"], Box]:
+    """Read an image, upright, and its only box."""
+    annotation = _read_annotation(candidate, settings)
+    file = Path(settings.root, candidate.file)
+    _read(file)  # before the annotation is applied, so that a broken image is not reported as one of another size
     try:
         image, inside = read_annotated(file, annotation, candidate.synset, first=0)
     except BadInput as problem:
-        raise _Refusal("size_mismatch", str(problem)) from None
+        raise _Rejected("size_mismatch", str(problem)) from None
     box = box_of(inside)
-    cut_box = without_last(box) if rules.fidelity == "paper" else box
+    cut_box = without_last(box) if settings.fidelity == "paper" else box
     if cut_box[0] >= cut_box[2] or cut_box[1] >= cut_box[3]:
-        raise _Refusal("bad_box", f"expected a box of some pixels in {annotation.file}, got {box}; mend it")
+        raise _Rejected("bad_box", f"expected a box of some pixels in {annotation.file}, got {box}; correct it")
     return image, box
 
 
-def _read_annotation(candidate: Candidate, rules: Rules) -> Annotation:
-    """Read an annotation that has one box of the image's class within the image."""
+def _read_annotation(candidate: Candidate, settings: FilterSettings) -> Annotation:
+    """Read an annotation and check that it has exactly one box, of the image's class and within the image."""
     try:
-        annotation = read_annotation(Path(rules.root, candidate.annotation))
+        annotation = read_annotation(Path(settings.root, candidate.annotation))
     except BadInput as problem:
-        raise _Refusal("annotation_unreadable", str(problem)) from None
+        raise _Rejected("annotation_unreadable", str(problem)) from None
     if len(annotation.objects) != 1:
-        raise _Refusal("not_one_box", f"expected exactly one box in {annotation.file}, got {len(annotation.objects)}")
+        raise _Rejected("not_one_box", f"expected exactly one box in {annotation.file}, got {len(annotation.objects)}")
     found = annotation.objects[0]
     if found.name != candidate.synset:
-        raise _Refusal("other_class", f"expected a box of {candidate.synset} in {annotation.file}, got {found.name}")
+        raise _Rejected("other_class", f"expected a box of {candidate.synset} in {annotation.file}, got {found.name}")
     x0, y0, x1, y1 = half_open(found.corners, 0, annotation.width, annotation.height)
     if x0 >= x1 or y0 >= y1:
-        raise _Refusal("bad_box", f"expected a box within the image in {annotation.file}, got {found.corners}")
+        raise _Rejected("bad_box", f"expected a box within the image in {annotation.file}, got {found.corners}")
     return annotation
 
 
@@ -248,11 +257,11 @@ def _read(file: Path) -> UInt8[np.ndarray, "3 h w"]:
     try:
         return read_image(file)
     except BadInput as problem:
-        raise _Refusal("picture_unreadable", str(problem)) from None
+        raise _Rejected("picture_unreadable", str(problem)) from None
 
 
 def _cut(image: UInt8[np.ndarray, "3 h w"], box: Box, seed: int) -> tuple[int, Bool[np.ndarray, "h w"] | None]:
-    """Cut the foreground out, one attempt a seed; give the last seed, and None if every attempt fails."""
+    """Run GrabCut with one seed after another; return the last seed, and the mask or None if all attempts fail."""
     first = seed * ATTEMPTS
     for attempt in range(first, first + ATTEMPTS):
         try:
@@ -262,74 +271,78 @@ def _cut(image: UInt8[np.ndarray, "3 h w"], box: Box, seed: int) -> tuple[int, B
     return first + ATTEMPTS - 1, None
 
 
-def _check_mask(mask: Bool[np.ndarray, "h w"], box: Box, rules: Rules) -> None:
-    """Refuse a mask that cleaning would remove, or that the centre crop loses."""
-    if rules.cleaning and (reason := automatic_cleaning(mask, box)):
+def _check_mask(mask: Bool[np.ndarray, "h w"], box: Box, settings: FilterSettings) -> None:
+    """Reject a mask that automatic cleaning removes or that lies outside the centre crop."""
+    if settings.cleaning and (reason := automatic_cleaning(mask, box)):
         off_centre = not mask_quality(mask, box).touches_box_centre
-        raise _Refusal("mask_off_centre" if off_centre else "mask_scattered", reason)
+        raise _Rejected("mask_off_centre" if off_centre else "mask_scattered", reason)
     if not crop_mask(mask).any():
-        raise _Refusal("mask_cropped", "expected some foreground within the centre crop, but it loses the whole mask")
+        raise _Rejected(
+            "mask_cropped", "expected some foreground within the centre crop, but the whole mask is outside"
+        )
 
 
 def crop_mask(mask: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "s s"]:
-    """Bring a mask to the size of the set, by nearest pixel."""
+    """Resize and crop a mask to the size of the set by nearest pixel."""
     return np.asarray(resize_crop(Image.fromarray(mask), SIZE, CROP_FRACTION, smooth=False))
 
 
-def judge_kept(candidate: Candidate, rules: Rules, folder: Path) -> Verdict:
-    """Judge an image, or read the verdict of an earlier run if its files have not changed since.
+def filter_cached(candidate: Candidate, settings: FilterSettings, folder: Path) -> FilterResult:
+    """Filter an image, or load the cached result if its files have not changed since.
 
     Args:
-        candidate: The image.
-        rules: How.
-        folder: Where verdicts under these rules are kept.
+        candidate: Image to filter.
+        settings: Settings of the filters.
+        folder: Cache folder for results with these settings.
     """
     record = _record_file(candidate, folder)
-    stamp = _stamp(candidate, rules)
-    kept = _read_record(record)
-    if kept is not None and kept["stamp"] == stamp:
-        return Verdict(**kept["verdict"])
-    judged = judge(candidate, rules)
+    stamp = _stamp(candidate, settings)
+    cached = _read_record(record)
+    if cached is not None and cached["stamp"] == stamp:
+        return FilterResult(**cached["verdict"])
+    filtered = filter_image(candidate, settings)
     content = {
         "stamp": stamp,
-        "verdict": judged.verdict._asdict(),
-        "box": judged.box,
-        "mask": None if judged.mask is None else base64.b64encode(mask_png(judged.mask)).decode(),
+        "verdict": filtered.result._asdict(),
+        "box": filtered.box,
+        "mask": None if filtered.mask is None else base64.b64encode(mask_png(filtered.mask)).decode(),
     }
-    write_whole(record, json.dumps(content).encode())
-    return judged.verdict
+    write_atomically(record, json.dumps(content).encode())
+    return filtered.result
 
 
-def read_judged(candidate: Candidate, folder: Path) -> Judged:
-    """Read what `judge_kept` kept of an accepted image.
+def read_filtered(candidate: Candidate, folder: Path) -> FilteredImage:
+    """Load what `filter_cached` has cached for an image.
 
     Raises:
-        BadInput: If it is not there any more.
+        BadInput: If the cached file is gone.
     """
     record = _record_file(candidate, folder)
-    kept = _read_record(record)
-    if kept is None:
-        raise BadInput(f"expected the verdict on {candidate.file} in {record}, but it is gone; run the command again")
-    if kept["mask"] is None:
-        return Judged(Verdict(**kept["verdict"]))
-    with Image.open(io.BytesIO(base64.b64decode(kept["mask"]))) as image:
-        return Judged(Verdict(**kept["verdict"]), tuple(kept["box"]), np.asarray(image))
+    cached = _read_record(record)
+    if cached is None:
+        raise BadInput(
+            f"expected the filter result of {candidate.file} in {record}, but it is gone; run the command again"
+        )
+    if cached["mask"] is None:
+        return FilteredImage(FilterResult(**cached["verdict"]))
+    with Image.open(io.BytesIO(base64.b64decode(cached["mask"]))) as image:
+        return FilteredImage(FilterResult(**cached["verdict"]), tuple(cached["box"]), np.asarray(image))
 
 
 def mask_png(mask: Bool[np.ndarray, "h w"]) -> bytes:
-    """Store a mask without loss in one bit a pixel."""
+    """Encode a mask losslessly as a PNG with one bit per pixel."""
     content = io.BytesIO()
     Image.fromarray(mask).save(content, "PNG", optimize=True)
     return content.getvalue()
 
 
-def write_whole(file: Path, content: bytes) -> None:
-    """Write a file that appears whole or not at all.
+def write_atomically(file: Path, content: bytes) -> None:
+    """Write a file that appears only when it is complete.
 
     Raises:
         BadInput: If it cannot be written.
     """
-    remedy = "free some space or choose another folder, and run the same command again: what is finished is kept"
+    remedy = "free some space or choose another folder, and run the same command again to continue"
     with whole_file(file, what="a part of the set", remedy=remedy) as opened:
         opened.write(content)
 
@@ -345,11 +358,11 @@ def _read_record(record: Path) -> dict | None:
         return None
 
 
-def _stamp(candidate: Candidate, rules: Rules) -> list[int]:
-    """Give sizes and modification times of an image's files: one that was changed is judged again."""
+def _stamp(candidate: Candidate, settings: FilterSettings) -> list[int]:
+    """List sizes and modification times of an image's files, so that a changed image is filtered again."""
     stamp: list[int] = []
-    for name in (candidate.file, candidate.annotation if rules.boxes else ""):
-        file = Path(rules.root, name)
+    for name in (candidate.file, candidate.annotation if settings.boxes else ""):
+        file = Path(settings.root, name)
         if name and file.exists():
             status = file.stat()
             stamp += [status.st_size, status.st_mtime_ns]
@@ -357,7 +370,7 @@ def _stamp(candidate: Candidate, rules: Rules) -> list[int]:
 
 
 def _file_sha256(file: Path) -> str:
-    """Hash a file; "" if it cannot be opened, which reading it will put into words."""
+    """Compute the SHA-256 of a file; "" if it cannot be opened, which is reported when it is read."""
     try:
         with file.open("rb") as content:
             return hashlib.file_digest(content, "sha256").hexdigest()

@@ -1,8 +1,9 @@
-"""One accepted image in all variants of Noise or Signal, as files in the release's layout.
+"""Render one accepted image in all variants of Noise or Signal, as files in the layout of the release.
 
-Everything is built at full resolution and then resized (short side to 256, centre crop 224), as the paper does
-(Appendix A). ``paper`` follows the authors' generator to the letter: nearest pixels, a foreground that is whatever
-is not exactly black, a strip that begins inside the box. ``clean`` resizes smoothly and pastes by the mask.
+Everything is composed at full resolution and then resized (short side to 256, centre crop 224), as in the paper
+(Appendix A). The fidelity ``paper`` reproduces the authors' generator exactly: it resizes by nearest pixel, takes every
+pixel that is not exactly black as foreground, and tiles a strip that begins inside the box. ``clean`` resizes with an
+antialiased filter and pastes the foreground by its mask.
 """
 
 from __future__ import annotations
@@ -27,41 +28,41 @@ from bglab.rebuild.filters import (
     SIZE,
     Candidate,
     Fidelity,
-    Rules,
+    FilterSettings,
     crop_mask,
     mask_png,
-    read_judged,
+    read_filtered,
     without_last,
-    write_whole,
+    write_atomically,
 )
 from bglab.variants import VARIANTS, SceneBatch, render
 
-#: Variants with a single image behind them, and those with a donor, in the order of Table 1.
+#: Variants made from one image, and variants with a donor, in the order of Noise or Signal, Table 1.
 SINGLE = ("original", "only_bg_b", "only_bg_t", "no_fg", "only_fg")
 MIXED = ("mixed_same", "mixed_rand", "mixed_next")
-#: How images are stored: 224 px JPEG like the release's, at a quality whose error is a fraction of a level.
+#: Quality and chroma subsampling of the JPEG files: the mean error is a fraction of a grey level.
 QUALITY, SUBSAMPLING = 95, "4:2:0"
 
 
 class RenderTask(NamedTuple):
-    """What to write for one scene: ``donors`` maps mixed variants to whose background they show."""
+    """A scene to render, and by mixed variant the donor of its background."""
 
     scene: Candidate
     donors: Mapping[str, Candidate]
 
 
-class Places(NamedTuple):
-    """Where one build reads and writes.
+class BuildPaths(NamedTuple):
+    """Folders that a build reads and writes, and which files it writes.
 
     Attributes:
-        judged: Verdicts and masks.
-        out: What is written: ``bg_challenge/`` or ``masks/``.
-        done: One file a finished scene, with the digests of its files.
+        filtered: Folder of cached filter results and masks.
+        out: Folder in which ``bg_challenge/`` or ``masks/`` is written.
+        done: Folder with one file per finished scene, which contains the digests of its files.
         split: ``train`` or ``val``.
-        masks_only: Write full-size masks and no images.
+        masks_only: Whether to write masks at full resolution and no images.
     """
 
-    judged: Path
+    filtered: Path
     out: Path
     done: Path
     split: str
@@ -69,7 +70,16 @@ class Places(NamedTuple):
 
 
 def output_names(task: RenderTask, split: str, *, boxes: bool, masks_only: bool) -> dict[str, str]:
-    """Name the files of a scene, relative to the output folder; names of mixed images tell both scenes.
+    """Name the files of a scene, relative to the output folder; names of mixed images contain the ids of both scenes.
+
+    Args:
+        task: Scene and donors.
+        split: ``train`` or ``val``.
+        boxes: Whether the set has boxes and masks, and so all variants.
+        masks_only: Whether only masks are written.
+
+    Returns:
+        The file name by variant; masks are named ``fg_mask``, or ``mask`` if only masks are written.
 
     Example:
         >>> scene = Candidate("n01440764_00293", "", "n01440764", 8, "")
@@ -86,38 +96,38 @@ def output_names(task: RenderTask, split: str, *, boxes: bool, masks_only: bool)
     return {variant: f"bg_challenge/{variant}/{split}/{folder}/{name}" for variant, name in names.items()}
 
 
-def render_kept(task: RenderTask, rules: Rules, places: Places) -> dict[str, str]:
-    """Write the files of a scene unless an earlier run finished them; give name → sha256."""
-    done = places.done / task.scene.synset / f"{task.scene.id}.json"
+def render_cached(task: RenderTask, settings: FilterSettings, paths: BuildPaths) -> dict[str, str]:
+    """Write the files of a scene unless an earlier run has; return the SHA-256 of each file by name."""
+    done = paths.done / task.scene.synset / f"{task.scene.id}.json"
     try:
         digests = json.loads(done.read_bytes())
-        if all((places.out / name).is_file() for name in digests):
+        if all((paths.out / name).is_file() for name in digests):
             return digests
     except (OSError, ValueError):
-        pass  # not finished; what there is of it is written again
+        pass  # not finished: all files of the scene are written again
     digests: dict[str, str] = {}
-    for name, content in _contents(task, rules, places).items():
-        write_whole(places.out / name, content)
+    for name, content in _contents(task, settings, paths).items():
+        write_atomically(paths.out / name, content)
         digests[name] = hashlib.sha256(content).hexdigest()
-    write_whole(done, json.dumps(digests).encode())
+    write_atomically(done, json.dumps(digests).encode())
     return digests
 
 
-def _contents(task: RenderTask, rules: Rules, places: Places) -> dict[str, bytes]:
-    """Make the bytes of every file of a scene."""
-    scene, judged = task.scene, read_judged(task.scene, places.judged)
-    names = output_names(task, places.split, boxes=rules.boxes, masks_only=places.masks_only)
-    if places.masks_only:
-        assert judged.mask is not None, "only scenes with masks are asked for"
-        return {names["mask"]: mask_png(judged.mask)}
-    image = read_image(Path(rules.root, scene.file))
-    if judged.mask is None or judged.box is None:
-        return {names["original"]: _jpeg(_square(torch.from_numpy(image), rules.fidelity))}
-    batch = _scene_batch(scene.id, image, judged.mask, judged.box, rules.fidelity)
-    singles = {v: _square(render(VARIANTS[v], batch, batch)[0], rules.fidelity) for v in SINGLE}
-    mask = crop_mask(judged.mask)
-    pasted = _pasted(singles, mask, rules.fidelity)
-    mixed = {v: _mix(v, pasted, _plate(donor, rules, places)) for v, donor in task.donors.items()}
+def _contents(task: RenderTask, settings: FilterSettings, paths: BuildPaths) -> dict[str, bytes]:
+    """Encode all files of a scene, by name."""
+    scene, filtered = task.scene, read_filtered(task.scene, paths.filtered)
+    names = output_names(task, paths.split, boxes=settings.boxes, masks_only=paths.masks_only)
+    if paths.masks_only:
+        assert filtered.mask is not None, "only sets with masks are built with masks_only"
+        return {names["mask"]: mask_png(filtered.mask)}
+    image = read_image(Path(settings.root, scene.file))
+    if filtered.mask is None or filtered.box is None:
+        return {names["original"]: _jpeg(_square(torch.from_numpy(image), settings.fidelity))}
+    batch = _scene_batch(scene.id, image, filtered.mask, filtered.box, settings.fidelity)
+    singles = {v: _square(render(VARIANTS[v], batch, batch)[0], settings.fidelity) for v in SINGLE}
+    mask = crop_mask(filtered.mask)
+    pasted = _pasted(singles, mask, settings.fidelity)
+    mixed = {v: _mix(v, pasted, _plate(donor, settings, paths)) for v, donor in task.donors.items()}
     contents = {names[variant]: _jpeg(pixels) for variant, pixels in (singles | mixed).items()}
     contents[names["fg_mask"]] = _npy(mask)
     return contents
@@ -126,7 +136,7 @@ def _contents(task: RenderTask, rules: Rules, places: Places) -> dict[str, bytes
 def _scene_batch(
     scene: str, image: UInt8[np.ndarray, "3 h w"], mask: Bool[np.ndarray, "h w"], box: Box, fidelity: Fidelity
 ) -> SceneBatch:
-    """Bring one scene at full resolution into the form that variants are rendered from."""
+    """Make a batch of one scene at full resolution, from which variants are rendered."""
     photograph = torch.from_numpy(image)
     return SceneBatch(
         ids=(scene,),
@@ -138,11 +148,11 @@ def _scene_batch(
 
 
 def _tile(image: UInt8[Tensor, "3 h w"], box: Box, fidelity: Fidelity) -> UInt8[Tensor, "3 h w"]:
-    """Cover the box with tiled background at full resolution."""
+    """Replace the box by tiled background at full resolution (Only-BG-T)."""
     if fidelity == "clean":
         return tile_box(image, box)
     height, width = image.shape[-2:]
-    # the generator measures the margins from xmax and ymax, which still lie in the box (both corners are inside)
+    # the generator measures the margins from xmax and ymax, which are the last column and row of the box
     x0, y0, x1, y1 = background_strip(without_last(box), height, width)
     canvas = tile(image[:, y0:y1, x0:x1], height, width)
     return composite(canvas, image, box_mask(torch.tensor(box), height, width))
@@ -151,7 +161,7 @@ def _tile(image: UInt8[Tensor, "3 h w"], box: Box, fidelity: Fidelity) -> UInt8[
 def _pasted(
     singles: Mapping[str, UInt8[Tensor, "3 s s"]], mask: Bool[np.ndarray, "s s"], fidelity: Fidelity
 ) -> SceneBatch:
-    """Give the foreground of the mixed variants: by its mask, or whatever is not black in Only-FG."""
+    """Make the foreground of the mixed variants: by its mask, or with ``paper``, all non-black pixels of Only-FG."""
     if fidelity == "paper":
         image = singles["only_fg"]
         alpha = (image != 0).any(dim=0)
@@ -161,7 +171,7 @@ def _pasted(
 
 
 def _square_batch(image: UInt8[Tensor, "3 s s"], alpha: Bool[Tensor, "s s"]) -> SceneBatch:
-    boxes = torch.tensor([[0, 0, SIZE, SIZE]])  # the mixed variants go by the mask
+    boxes = torch.tensor([[0, 0, SIZE, SIZE]])  # unused: the mixed variants use the mask
     return SceneBatch(("",), image[None], alpha[None], image[None], boxes)
 
 
@@ -170,16 +180,16 @@ def _mix(variant: str, pasted: SceneBatch, plate: UInt8[Tensor, "3 s s"]) -> UIn
     return render(VARIANTS[variant], pasted, donor)[0]
 
 
-def _plate(donor: Candidate, rules: Rules, places: Places) -> UInt8[Tensor, "3 s s"]:
-    """Make a donor's Only-BG-T image, without the loss of its JPEG."""
-    found = read_judged(donor, places.judged)
-    assert found.box is not None, "only accepted scenes lend their background"
-    image = torch.from_numpy(read_image(Path(rules.root, donor.file)))
-    return _square(_tile(image, found.box, rules.fidelity), rules.fidelity)
+def _plate(donor: Candidate, settings: FilterSettings, paths: BuildPaths) -> UInt8[Tensor, "3 s s"]:
+    """Make the Only-BG-T image of a donor, without JPEG compression."""
+    found = read_filtered(donor, paths.filtered)
+    assert found.box is not None, "only accepted scenes are donors"
+    image = torch.from_numpy(read_image(Path(settings.root, donor.file)))
+    return _square(_tile(image, found.box, settings.fidelity), settings.fidelity)
 
 
 def _square(image: UInt8[Tensor, "3 h w"], fidelity: Fidelity) -> UInt8[Tensor, "3 s s"]:
-    """Resize and crop to the size of the set."""
+    """Resize and crop an image to the size of the set."""
     whole = Image.fromarray(np.ascontiguousarray(image.numpy().transpose(1, 2, 0)))
     square = np.array(resize_crop(whole, SIZE, CROP_FRACTION, smooth=fidelity == "clean"))
     return torch.from_numpy(np.ascontiguousarray(square.transpose(2, 0, 1)))

@@ -20,7 +20,7 @@ from bglab.results.predictions import (
     write_predictions,
 )
 from bglab.results.protocol import CRITERIA, Criterion, Side, allowed_pairs, protocol_provenance, succeeds
-from bglab.results.provenance import commit, file_name, read_provenance, versions
+from bglab.results.provenance import commit, file_name, read_provenance, reusable, versions
 from bglab.results.saliency import SALIENCY_SCHEMA, read_saliency, read_saliency_file, saliency_file, write_saliency
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "read_predictions",
     "read_predictions_file",
     "read_provenance",
+    "reusable",
     "read_saliency",
     "read_saliency_file",
     "row_blocks",

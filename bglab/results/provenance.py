@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
+from collections.abc import Collection, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bglab.files import checkout
+
+_LOG = logging.getLogger(__name__)
+
 _PROVENANCE = b"bglab"
 
+#: How many references git follows before it gives up on a circle.
+_MAX_REFERENCES = 5
 
 _VERSIONED = ("bglab", "torch", "torchvision", "timm", "openvino", "numpy", "pillow", "opencv-python-headless")
 
@@ -36,6 +44,28 @@ def read_provenance(path: Path) -> dict[str, Any]:
         return {}
 
 
+def reusable(path: Path, wanted: Mapping[str, Any], fields: Collection[str]) -> dict[str, Any]:
+    """Return the provenance of a stored result that can stand in for a new run.
+
+    The one rule by which every computation resumes: a result is read instead of computed again if all fields that
+    decide about its content are the same. A result that was made otherwise is named in a warning.
+
+    Args:
+        path: Where the result would be stored.
+        wanted: Provenance of the run that is asked for.
+        fields: Names of the fields that must agree; those that ``wanted`` does not know yet are not compared.
+
+    Returns:
+        The stored provenance, or an empty dictionary if there is no result or it differs.
+    """
+    stored = read_provenance(path)
+    differing = [name for name in fields if name in wanted and stored.get(name) != wanted[name]]
+    if stored and differing:
+        what = ", ".join(f"{name} was {stored.get(name)}, is {wanted[name]}" for name in differing)
+        _LOG.warning("computing %s again, since it was made otherwise: %s", path, what)
+    return {} if differing else stored
+
+
 def versions() -> dict[str, str]:
     """List the versions of what a result depends on; what is not installed is left out."""
     found: dict[str, str] = {}
@@ -48,17 +78,40 @@ def versions() -> dict[str, str]:
 
 
 def commit() -> str:
-    """Give the checkout's commit, read from its files; "" outside a checkout."""
-    root = Path(__file__).resolve().parents[2] / ".git"
+    """Return the first 12 digits of the checkout's commit, read from git's files; "" outside a checkout.
+
+    Branches may be loose or packed, and the checkout may be a linked worktree or a submodule.
+    """
+    root = checkout()
     try:
-        head = (root / "HEAD").read_text().strip()
-        if not head.startswith("ref: "):
-            return head[:12]
-        ref = head.removeprefix("ref: ")
-        loose = root / ref
-        if loose.is_file():
-            return loose.read_text().strip()[:12]
-        packed = (root / "packed-refs").read_text().splitlines()
-        return next((line[:12] for line in packed if line.endswith(ref)), "")
-    except OSError:
+        return _commit_of(root)[:12] if root else ""
+    except (OSError, ValueError):  # no repository, or one of another format
         return ""
+
+
+def _commit_of(root: Path) -> str:
+    """Follow HEAD to a commit.
+
+    A linked worktree has a file ``.git`` that names its own folder (with HEAD), and there a file ``commondir`` that
+    names the folder it shares with the others (with the branches).
+    """
+    own = root / ".git"
+    if own.is_file():
+        own = root / own.read_text().strip().removeprefix("gitdir: ")
+    common = own / (own / "commondir").read_text().strip() if (own / "commondir").is_file() else own
+    value = (own / "HEAD").read_text().strip()
+    for _ in range(_MAX_REFERENCES):
+        if not value.startswith("ref: "):
+            return value
+        value = _read_reference(value.removeprefix("ref: "), (own, common))
+    return ""
+
+
+def _read_reference(name: str, folders: tuple[Path, Path]) -> str:
+    """Read a branch from its own file, else from the list of packed ones; "" if it has no commit yet."""
+    for folder in folders:
+        if (folder / name).is_file():
+            return (folder / name).read_text().strip()
+    packed = folders[1] / "packed-refs"
+    lines = packed.read_text().splitlines() if packed.is_file() else []
+    return next((line.split()[0] for line in lines if line.split()[1:] == [name]), "")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import functools
-import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,7 +23,8 @@ from bglab.evaluation import check_spaces, describe, tabulate
 from bglab.labels import OUTSIDE
 from bglab.models import Classifier
 from bglab.parallel import prefetch
-from bglab.results import SALIENCY_SCHEMA, read_provenance, read_saliency_file, saliency_file, write_saliency
+from bglab.results import SALIENCY_SCHEMA, read_saliency_file, reusable, saliency_file, write_saliency
+from bglab.saliency.batches import ImageBatch, prepared_batches, streamed_batches, with_masks
 from bglab.saliency.methods import (
     METHODS,
     GradCam,
@@ -36,10 +37,17 @@ from bglab.saliency.methods import (
     upsample,
 )
 from bglab.saliency.targets import mark_classes
-from bglab.scenes import PreparedScenes, SceneSet, open_scenes, prepare
-from bglab.variants import Dataset, DatasetRow, Variant, compose
-
-_LOG = logging.getLogger(__name__)
+from bglab.scenes import PreparedScenes, Rejection, SceneSet, as_prepared, open_scenes
+from bglab.variants import (
+    Dataset,
+    DatasetRow,
+    FullScenes,
+    Resolution,
+    Variant,
+    compose,
+    compose_all,
+    full_dataset,
+)
 
 #: Side of the images for which the pointing game's tolerance is meant.
 _USUAL_SIZE = 224
@@ -112,12 +120,13 @@ class _Question:
 
 def saliency_table(
     classifier: Classifier,
-    scenes: SceneSet | PreparedScenes | str,
+    scenes: SceneSet | PreparedScenes | FullScenes | str,
     variants: Sequence[str | Variant | Dataset] = ("original",),
     *,
     method: str = "grad_cam",
     target: Target = "predicted",
     seed: int = 0,
+    resolution: Resolution | None = None,
     results: Path | str | None = None,
     batch_size: int = 32,
     progress: bool = True,
@@ -130,13 +139,15 @@ def saliency_table(
 
     Args:
         classifier: From `load_classifier`.
-        scenes: A set, its prepared form (for images of other than 224 pixels), or a URI.
+        scenes: A set, its prepared form (for images of other than 224 pixels), its full-resolution form, or a URI.
         variants: Which to explain; a data set of the same scenes, e.g. from `open_published`, is taken as it is.
         method: One of `bglab.saliency.methods.METHODS`.
         target: The class explained: ``predicted``, ``true``, ``background`` (the donor's), an index among the
             classifier's own classes, or a pair of these, the first against the second.
         seed: Of donors, textures and noise.
-        results: Folder to keep the rows in; finished variants are read again instead of computed.
+        resolution: Where variants given by name are made, see `bglab.compose`. At full resolution a map is compared
+            with the region the variant is cut by (the boxes, or the mask), cropped like the image.
+        results: Folder to store the rows in; finished variants are read again instead of computed.
         batch_size: Images at a time.
         progress: Show a bar.
 
@@ -149,38 +160,71 @@ def saliency_table(
             variant has no donors to name the background's class.
         UnknownName: If a method or variant is unknown.
     """
-    prepared = _prepared(scenes, progress=progress)
     question = _ask(classifier, method, target, seed)
-    original = compose(prepared, "original", seed=seed)
+    if isinstance(scenes, str):
+        scenes = open_scenes(scenes)
+    given = [variant for variant in variants if isinstance(variant, Dataset)]
+    named = [variant for variant in variants if not isinstance(variant, Dataset)]
+    composed = compose_all(scenes, named, seed=seed, resolution=resolution, progress=progress) if named else ()
+    folder = None if results is None else Path(results)
     tables = []
-    for variant in variants:
-        chosen = variant if isinstance(variant, Dataset) else compose(prepared, variant, seed=seed)
-        dataset = _with_masks(chosen, prepared)
-        check_spaces(classifier, dataset)
-        provenance = _describe(question, dataset)
-        path = None
-        if results is not None:
-            path = saliency_file(
-                Path(results), provenance["dataset"], classifier.spec.id, dataset.variant.name, question.name
-            )
-            kept = _kept(path, provenance)
-            if kept is not None:
-                tables.append(kept)
-                continue
-        (question.cam or classifier.engine).get_ready(prepared.size, prepared.size)
-        started = time.perf_counter()
-        rows = _explain_all(question, dataset, original, prepared, batch_size, progress=progress)
-        elapsed_s = time.perf_counter() - started
-        if path is not None:
-            speed = {"seconds": round(elapsed_s, 3), "images_per_s": round(len(rows) / elapsed_s, 2)}
-            write_saliency(path, rows, provenance | speed)
-        tables.append(rows)
+    for dataset in (*given, *composed):
+        if dataset.full is None:
+            assert not isinstance(scenes, FullScenes), "full-resolution scenes make no prepared data sets"
+            prepared = as_prepared(scenes, progress=progress)
+            seen = with_masks(dataset, prepared)
+            original = compose(prepared, "original", seed=seed)
+            batches = functools.partial(prepared_batches, seen, original, prepared)
+        else:
+            transform = classifier.spec.transform
+            seen, prepared = dataset.seen_through(transform), None
+            batches = functools.partial(streamed_batches, seen, transform)
+        tables.append(_explained(question, seen, batches, prepared, folder, batch_size, progress=progress))
     return pd.concat(tables, ignore_index=True)
+
+
+def _explained(
+    question: _Question,
+    dataset: Dataset,
+    batches: Callable[[torch.device, int], Iterator[ImageBatch]],
+    prepared: PreparedScenes | None,
+    results: Path | None,
+    batch_size: int,
+    *,
+    progress: bool,
+) -> pd.DataFrame:
+    """Explain one data set, or read the rows of an earlier run."""
+    classifier = question.classifier
+    check_spaces(classifier, dataset)
+    provenance = _describe(question, dataset)
+    path = None
+    if results is not None:
+        path = saliency_file(results, provenance["dataset"], classifier.spec.id, dataset.variant.name, question.name)
+        if reusable(path, provenance, _IDENTITY):
+            return read_saliency_file(path)
+    (question.cam or classifier.engine).get_ready(dataset.size, dataset.size)
+    started = time.perf_counter()
+    with closing(prefetch(batches(classifier.engine.device, batch_size))) as ready:
+        rows, rejected = _explain_all(question, dataset, ready, prepared, progress=progress)
+    elapsed_s = time.perf_counter() - started
+    if path is not None:
+        write_saliency(
+            path,
+            rows,
+            provenance
+            | {
+                "rows": len(rows),
+                "rejected": [list(r) for r in (*dataset.rejected, *rejected)],
+                "seconds": round(elapsed_s, 3),
+                "images_per_s": round(len(rows) / elapsed_s, 2),
+            },
+        )
+    return rows
 
 
 def explain_scenes(
     classifier: Classifier,
-    scenes: PreparedScenes,
+    scenes: PreparedScenes | FullScenes,
     ids: Sequence[str],
     variant: str | Variant | Dataset = "original",
     *,
@@ -188,7 +232,7 @@ def explain_scenes(
     target: Target = "predicted",
     seed: int = 0,
 ) -> Explained:
-    """Explain a few scenes and keep images and maps, to be shown by `bglab.figures.saliency`.
+    """Explain a few scenes and keep images and maps, to be shown by `bglab.figures.plot_saliency`.
 
     Args:
         classifier: From `load_classifier`.
@@ -210,80 +254,72 @@ def explain_scenes(
     if absent:
         raise UnknownName(f"no scene '{absent[0]}' in {dataset.name}, {dataset.variant.name}; see dataset.rows")
     question = _ask(classifier, method, target, seed)
-    positions = [where[scene] for scene in ids]
-    rows = tuple(dataset.rows[i] for i in positions)
-    images = dataset.images(positions, classifier.engine.device)
-    batch = _explain(question, images, _classes(question, dataset, rows, scenes))
-    masks = _masks(scenes, rows)
-    maps = _at_full_size(batch, scenes.size)
-    table = _tabulate(question, replace(dataset, rows=rows), batch.logits, batch.targets, _measure(maps, masks))
+    part, known = _some_images(classifier, dataset, scenes, ids), scenes if isinstance(scenes, PreparedScenes) else None
+    batch = _explain(question, part.images, _classes(question, dataset, part.rows, known))
+    maps = _at_full_size(batch, part.masks.shape[-1])
+    chosen = replace(dataset, rows=part.rows)
+    table = _tabulate(question, chosen, batch.logits, batch.targets, _measure(maps, part.masks))
     answers = tuple((*dataset.classes, "outside")[label] for label in table["prediction"])  # -1 is the last one
-    return Explained(images.cpu().numpy(), maps, masks, answers, table)
+    return Explained(part.images.cpu().numpy(), maps, part.masks, answers, table)
+
+
+def _some_images(
+    classifier: Classifier, dataset: Dataset, scenes: PreparedScenes | FullScenes, ids: Sequence[str]
+) -> ImageBatch:
+    """Render some scenes of a data set, in the order of their ids."""
+    device, transform = classifier.engine.device, classifier.spec.transform
+    if dataset.full is None:
+        assert isinstance(scenes, PreparedScenes), "a prepared data set has prepared scenes"
+        places = {row.scene: i for i, row in enumerate(dataset.rows)}
+        positions = [places[scene] for scene in ids]
+        rows = tuple(dataset.rows[i] for i in positions)
+        masks = np.asarray(scenes.masks[[scenes.scenes.positions[row.scene] for row in rows]])
+        return ImageBatch(rows, dataset.images(positions, device), None, masks)
+    some = full_dataset(dataset.full.select(ids), dataset.variant, transform)
+    (batch,) = streamed_batches(some, transform, device, len(ids))
+    for rejection in batch.rejected:
+        raise BadInput(rejection.reason)
+    order = [[row.scene for row in batch.rows].index(scene) for scene in ids]
+    return ImageBatch(tuple(batch.rows[i] for i in order), batch.images[order], None, batch.masks[order])
 
 
 def _explain_all(
     question: _Question,
     dataset: Dataset,
-    original: Dataset,
-    prepared: PreparedScenes,
-    batch_size: int,
+    batches: Iterator[ImageBatch],
+    prepared: PreparedScenes | None,
     *,
     progress: bool,
-) -> pd.DataFrame:
+) -> tuple[pd.DataFrame, list[Rejection]]:
     """Explain a data set batch by batch, and each image's class once more on the scene as photographed."""
-    device = question.classifier.engine.device
-    where = {row.scene: i for i, row in enumerate(original.rows)}
-    at = np.array([where[row.scene] for row in dataset.rows])
-    is_original = dataset.variant.name == "original"
+    rows: list[DatasetRow] = []
+    rejected: list[Rejection] = []
     logits, targets, measures = [], [], []
-
-    def rendered() -> Iterator[tuple[slice, UInt8[Tensor, "n 3 h w"], UInt8[Tensor, "n 3 h w"] | None]]:
-        for first in range(0, len(dataset), batch_size):
-            part = slice(first, min(first + batch_size, len(dataset)))
-            yield part, dataset.images(part, device), None if is_original else original.images(at[part], device)
-
     title = f"{question.classifier.spec.name} · {dataset.variant.name} · {question.method}"
     with tqdm(total=len(dataset), desc=title, unit="image", disable=not progress) as bar:
-        for part, images, photographs in prefetch(rendered()):
-            asked = _classes(question, dataset, dataset.rows[part], prepared)
-            batch = _explain(question, images, asked)
-            masks = _masks(prepared, dataset.rows[part])
-            maps = _at_full_size(batch, prepared.size)
-            measured = _measure(maps, masks)
-            if photographs is not None:
-                reference = _explain(question, photographs, asked._replace(targets=batch.targets))
-                drift = map_drift(maps, _at_full_size(reference, prepared.size), masks)
+        for part in batches:
+            bar.update(len(part.rows) + len(part.rejected))
+            rejected += part.rejected
+            if not part.rows:
+                continue
+            asked = _classes(question, dataset, part.rows, prepared)
+            batch = _explain(question, part.images, asked)
+            maps = _at_full_size(batch, dataset.size)
+            measured = _measure(maps, part.masks)
+            if part.photographs is not None:
+                reference = _explain(question, part.photographs, asked._replace(targets=batch.targets))
+                drift = map_drift(maps, _at_full_size(reference, dataset.size), part.masks)
                 measured = measured.assign(drift_inside=drift.inside, drift_outside=drift.outside)
+            rows += part.rows
             logits.append(batch.logits.cpu())
             targets.append(batch.targets.cpu())
             measures.append(measured)
-            bar.update(len(images))
-    return _tabulate(question, dataset, torch.cat(logits), torch.cat(targets), pd.concat(measures, ignore_index=True))
-
-
-def _prepared(scenes: SceneSet | PreparedScenes | str, *, progress: bool) -> PreparedScenes:
-    if isinstance(scenes, PreparedScenes):
-        return scenes
-    return prepare(open_scenes(scenes) if isinstance(scenes, str) else scenes, progress=progress)
-
-
-def _with_masks(dataset: Dataset, prepared: PreparedScenes) -> Dataset:
-    """Leave out published images whose scene has no usable mask, and say so."""
-    known = prepared.scenes.positions
-    kept = np.array([i for i, row in enumerate(dataset.rows) if row.scene in known], dtype=np.int64)
-    if len(kept) == len(dataset):
-        return dataset
-    if not len(kept):
-        raise BadInput(
-            f"expected images of the scenes of {prepared.scenes.name}, but none of {dataset.name}, "
-            f"{dataset.variant.name}, shows one; open both from the same set"
-        )
-    absent = next(row.scene for row in dataset.rows if row.scene not in known)
-    count = len(dataset) - len(kept)
-    _LOG.warning("%d images of %s take no part, %s first: no usable mask", count, dataset.variant.name, absent)
-    images = dataset.images
-    rows = tuple(dataset.rows[i] for i in kept)
-    return replace(dataset, rows=rows, images=lambda positions, device: images(kept[positions], device))
+    if not rows:
+        first = rejected[0].reason if rejected else "there were none"
+        raise BadInput(f"expected usable images of {dataset.variant.name}, got none; the first: {first}")
+    whole = replace(dataset, rows=tuple(rows))
+    table = pd.concat(measures, ignore_index=True)
+    return _tabulate(question, whole, torch.cat(logits), torch.cat(targets), table), rejected
 
 
 def _ask(classifier: Classifier, method: str, target: Target, seed: int) -> _Question:
@@ -298,10 +334,12 @@ def _cam(classifier: Classifier, method: str) -> GradCam | None:
     return None if combine is None else GradCam(classifier, combine=combine)
 
 
-def _classes(question: _Question, dataset: Dataset, rows: Sequence[DatasetRow], prepared: PreparedScenes) -> Targets:
-    """Say which class to explain on each image."""
+def _classes(
+    question: _Question, dataset: Dataset, rows: Sequence[DatasetRow], prepared: PreparedScenes | None
+) -> Targets:
+    """Choose the class to explain on each image; at full resolution no other scene lends its background."""
     labels = np.array([row.label for row in rows], dtype=np.int64)
-    records, places = prepared.scenes.records, prepared.scenes.positions
+    records, places = (prepared.scenes.records, prepared.scenes.positions) if prepared else ((), {})
     donors = [records[places[row.donor]].label if row.donor in places else OUTSIDE for row in rows]
     if "background" in (question.target if isinstance(question.target, tuple) else (question.target,)):
         unknown = [row.scene for row, donor in zip(rows, donors, strict=True) if donor == OUTSIDE]
@@ -331,11 +369,6 @@ def _explain(question: _Question, images: UInt8[Tensor, "n 3 h w"], asked: Targe
         question.classifier, images, targets, against=asked.against, method=question.method, seed=question.seed
     )
     return _Batch(maps, logits, targets)
-
-
-def _masks(prepared: PreparedScenes, rows: Sequence[DatasetRow]) -> Bool[np.ndarray, "n s s"]:
-    places = [prepared.scenes.positions[row.scene] for row in rows]
-    return np.asarray(prepared.masks[places])
 
 
 def _at_full_size(batch: _Batch, size: int) -> Float[np.ndarray, "n s s"]:
@@ -373,16 +406,3 @@ def _describe(question: _Question, dataset: Dataset) -> dict[str, Any]:
         "tolerance_px": _tolerance(dataset.size),
         "quantile": QUANTILE,
     }
-
-
-def _kept(path: Path, wanted: dict[str, Any]) -> pd.DataFrame | None:
-    """Give the rows kept from an earlier run if they were made from the same pixels, weights and layer."""
-    kept = read_provenance(path)
-    if not kept:
-        return None
-    differing = [name for name in _IDENTITY if kept.get(name) != wanted[name]]
-    if differing:
-        what = ", ".join(f"{name} was {kept.get(name)}, is {wanted[name]}" for name in differing)
-        _LOG.warning("explaining again, since %s was made otherwise: %s", path, what)
-        return None
-    return read_saliency_file(path)

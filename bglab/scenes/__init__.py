@@ -1,8 +1,9 @@
-"""Labelled photographs with masks and boxes: where they come from, and how they are decoded once and kept.
+"""Labelled images with foreground masks and boxes: data sources, downloads, and caches of decoded scenes.
 
-Names load when they are first used, since decoded scenes open without torch.
+`open_scenes` lists a data set as a lazy `SceneSet`; `prepare` decodes one into memory-mapped arrays.
 """
 
 import lazy_loader
 
+# submodules load on first use: cached scenes open without torch
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

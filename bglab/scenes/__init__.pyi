@@ -1,12 +1,16 @@
 from .area_filter import AreaCensus as AreaCensus
 from .area_filter import area_census as area_census
+from .area_filter import foreground_share as foreground_share
 from .area_filter import open_by_box as open_by_box
 from .area_filter import stored_scenes as stored_scenes
 from .area_filter import with_options as with_options
+from .downloads import Archive as Archive
 from .downloads import archives as archives
 from .downloads import fetch as fetch
 from .prepared import PreparedImages as PreparedImages
 from .prepared import PreparedScenes as PreparedScenes
+from .prepared import as_prepared as as_prepared
+from .prepared import as_scenes as as_scenes
 from .prepared import memory_bytes as memory_bytes
 from .prepared import prepare as prepare
 from .prepared import prepare_published as prepare_published
@@ -15,6 +19,7 @@ from .scene import Rejection as Rejection
 from .scene import Scene as Scene
 from .scene import SceneRecord as SceneRecord
 from .scene import SceneSet as SceneSet
+from .scene import file_fingerprint as file_fingerprint
 from .sources import available as available
 from .sources import open_scenes as open_scenes
 from .sources import schemes as schemes

@@ -1,4 +1,7 @@
-"""Foregrounds as Time for a Background Check! takes them: the union of the true class's boxes, 5 % to 70 % large."""
+"""The foreground-size filter of Time for a Background Check! (section 3).
+
+An image is used if the union of the boxes of its true class covers 5 % to 70 % of it.
+"""
 
 from __future__ import annotations
 
@@ -20,14 +23,16 @@ from bglab.seeding import digest
 
 
 class AreaCensus(NamedTuple):
-    """How many scenes the area rule keeps (section 3: of ImageNet's validation set 31,801 of 50,000).
+    """Result of the foreground-size filter.
+
+    The paper keeps 31,801 of the 50,000 images of ImageNet's validation set (section 3).
 
     Attributes:
-        total: Scenes of the set, those without a usable annotation included.
-        ids: Scenes kept, in the set's order.
-        smaller: Scenes whose foreground takes less than the lower limit.
-        larger: Scenes whose foreground takes more than the upper limit.
-        rejected: Scenes whose foreground could not be measured, and why.
+        total: Number of scenes in the set, including those without a usable annotation.
+        ids: Ids of the scenes that pass, in the order of the set.
+        smaller: Number of scenes whose foreground is below the lower limit.
+        larger: Number of scenes whose foreground is above the upper limit.
+        rejected: Scenes whose foreground could not be measured, with reasons.
     """
 
     total: int
@@ -38,7 +43,7 @@ class AreaCensus(NamedTuple):
 
     @property
     def text(self) -> str:
-        """Say the counts in one line.
+        """Summarise the counts in one line.
 
         Example:
             >>> AreaCensus(10, ("a", "b"), 3, 4, ()).text
@@ -53,19 +58,19 @@ class AreaCensus(NamedTuple):
 def area_census(
     scenes: SceneSet | str, smallest: float = 0.05, largest: float = 0.70, *, progress: bool = False
 ) -> AreaCensus:
-    """Measure every foreground on the original image and count those of usable size.
+    """Apply the foreground-size filter of Time for a Background Check! (section 3) to a set of scenes.
 
-    The foreground is the union of the true class's boxes. For ``imagenet:`` only annotations are read, so that
-    the fifty thousand take seconds; other sets are decoded.
+    The foreground is the union of the boxes of the true class, measured on the original image. For ``imagenet:`` only
+    the annotations are read, which takes seconds for 50,000 images; other sets are decoded.
 
     Args:
-        scenes: A URI, or scenes whose masks are their boxes (`open_by_box`).
-        smallest: Least part of the image, a fraction; the limit itself is kept.
-        largest: Greatest part, a fraction; the limit itself is kept.
-        progress: Show a bar.
+        scenes: A URI, or scenes whose masks are their boxes (see `open_by_box`).
+        smallest: Smallest fraction of the image that the foreground may cover, inclusive.
+        largest: Largest fraction of the image that the foreground may cover, inclusive.
+        progress: Whether to show a progress bar.
 
     Raises:
-        BadInput: If the limits are not fractions in order.
+        BadInput: If the limits are not fractions in increasing order.
     """
     if not 0 <= smallest < largest <= 1:
         raise BadInput(f"expected limits with 0 <= smallest < largest <= 1, got {smallest} and {largest}")
@@ -86,10 +91,10 @@ def area_census(
 
 
 def foreground_share(scenes: SceneSet, record: SceneRecord) -> float:
-    """Give the part of the original image that a scene's foreground takes, a fraction.
+    """Compute the fraction of the original image that a scene's foreground covers.
 
     Raises:
-        BadInput: If the scene's annotation, or the scene itself, cannot be used.
+        BadInput: If the scene or its annotation cannot be used.
     """
     if scenes.space == "imagenet" and len(record.files) == 2 and record.files[1].suffix == ".xml":
         return _share_of_boxes(record)
@@ -97,7 +102,7 @@ def foreground_share(scenes: SceneSet, record: SceneRecord) -> float:
 
 
 def _share_of_boxes(record: SceneRecord) -> float:
-    """Measure the union of the boxes of ImageNet's annotation without decoding the image."""
+    """Measure the union of the boxes in an ImageNet annotation without decoding the image."""
     image, file = record.files
     annotation, synset = read_annotation(file), imagenet_synsets()[record.native_label]
     inside = np.zeros((annotation.height, annotation.width), dtype=bool)
@@ -106,27 +111,28 @@ def _share_of_boxes(record: SceneRecord) -> float:
             x0, y0, x1, y1 = half_open(found.corners, 0, annotation.width, annotation.height)
             inside[y0:y1, x0:x1] = True
     if not inside.any():
-        raise BadInput(f"expected a box of {synset} within the image in {file} for {image}, got none; mend it")
+        raise BadInput(f"expected a box of {synset} within the image in {file} for {image}, got none; correct it")
     return float(inside.mean())
 
 
 def open_by_box(scenes: SceneSet | str) -> SceneSet:
-    """Open scenes whose masks are their boxes: the union of the true class's where the source knows them.
+    """Open scenes with their boxes as masks.
 
     Args:
-        scenes: A URI; or a set, whose scenes have one box each.
+        scenes: A URI, or an open set. A source with the option ``masks=box`` gives the union of the boxes of the true
+            class; otherwise the mask is the scene's one box.
     """
     if isinstance(scenes, str):
         try:
             return open_scenes(with_options(scenes, {"masks": "box"}))
         except UnknownName:
-            scenes = open_scenes(scenes)  # a source without that option, whose scenes have one box each
+            scenes = open_scenes(scenes)  # the source has no such option, and one box per scene
     read = functools.partial(_read_by_box, scenes.read)
     return replace(scenes, read=read, fingerprint=digest([scenes.fingerprint, "box"]))
 
 
 def stored_scenes(scenes: SceneSet | str) -> SceneSet:
-    """Open scenes with the masks their source gives them, also where the URI asks for boxes."""
+    """Open scenes with the default masks of their source, even if the URI contains ``masks=box``."""
     if not isinstance(scenes, str):
         return scenes
     by_box = "masks=box" in scenes.partition("?")[2].split("&")
@@ -134,7 +140,7 @@ def stored_scenes(scenes: SceneSet | str) -> SceneSet:
 
 
 def with_options(uri: str, changes: Mapping[str, str]) -> str:
-    """Change options of a URI for `open_scenes`; an empty value takes the option out.
+    """Set options of a URI for `open_scenes`; an empty value removes the option.
 
     Example:
         >>> with_options("voc:PATH?split=val&masks=box", {"masks": "", "split": "train"})

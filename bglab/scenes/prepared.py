@@ -1,7 +1,7 @@
-"""Scenes decoded once, at one size, into memory-mapped arrays that load in milliseconds.
+"""A cache of decoded scenes: memory-mapped arrays of one image size that load in milliseconds.
 
-A folder of the cache holds the raw arrays and an index; it is built in a folder of its own and renamed, so a
-run that is killed leaves nothing half-made.
+A cache entry is a folder with raw arrays and an index. It is built in a temporary folder and renamed when complete, so
+an interrupted run leaves no partial entry.
 """
 
 from __future__ import annotations
@@ -12,10 +12,9 @@ import math
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Int, UInt8
@@ -25,17 +24,17 @@ from tqdm.auto import tqdm
 from bglab.errors import BadInput
 from bglab.files import data_root, writable_folder
 from bglab.images import Box, crop_box, open_image, resize_crop
+from bglab.parallel import thread_map
 from bglab.scenes.scene import PublishedImage, Rejection, Scene, SceneSet
+from bglab.scenes.sources import open_scenes
 from bglab.seeding import digest
 
-#: Raised whenever prepared pixels would come out differently.
+# incremented whenever the pixels of prepared scenes change
 _VERSION = 1
-
-Item = TypeVar("Item")
 
 
 class _Entry(NamedTuple):
-    """One prepared item: its arrays by name, and its row of the index."""
+    """Arrays of one prepared scene or image by name, and its row of the index."""
 
     arrays: dict[str, np.ndarray]
     row: dict[str, object]
@@ -43,18 +42,19 @@ class _Entry(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class PreparedScenes:
-    """Scenes at one size; row i of every array is scene i of ``scenes``.
+    """Decoded scenes of one size; row i of every array belongs to scene i of ``scenes``.
 
     Attributes:
-        scenes: The set, without the scenes that turned out unusable.
-        size: Side of every image in pixels.
-        images: The photographs.
-        masks: True on the foreground.
-        plates: Backgrounds without their foreground (tiled as in Only-BG-T, or the source's own).
-        boxes: ``(x0, y0, x1, y1)``, half-open, at this size.
-        has_plate: False where the box leaves no background to tile; such a plate is black and never used.
-        rejected: Every scene of the set that could not be used, and why.
-        digest: Hexadecimal digest of all pixels, for provenance.
+        scenes: The scene set, without the scenes that could not be used.
+        size: Side of the images in pixels.
+        images: RGB images with values in [0, 255].
+        masks: Foreground masks, True for the foreground.
+        plates: Backgrounds without a foreground: tiled as in Only-BG-T, or provided by the source.
+        boxes: Foreground boxes ``(x0, y0, x1, y1)``, half-open, in pixels of this size.
+        has_plate: Whether the scene has a plate. If its box leaves no background to tile, the plate is black and
+            never used.
+        rejected: All scenes of the set that could not be used, with reasons.
+        digest: Hexadecimal digest of all arrays, for provenance.
     """
 
     scenes: SceneSet
@@ -73,12 +73,12 @@ class PreparedScenes:
 
 @dataclass(frozen=True, eq=False)
 class PreparedImages:
-    """A release's own images of one variant at one size.
+    """Decoded images of one variant as published with a release, of one size.
 
     Attributes:
-        published: Which image stands in which row.
-        images: The images.
-        rejected: Images that could not be read, and why.
+        published: The published image in each row of ``images``.
+        images: RGB images with values in [0, 255].
+        rejected: Images that could not be read, with reasons.
         digest: Hexadecimal digest of all pixels.
     """
 
@@ -91,17 +91,36 @@ class PreparedImages:
         return len(self.published)
 
 
-def prepare(scenes: SceneSet, size: int = 224, *, progress: bool = True) -> PreparedScenes:
-    """Decode every scene once and keep the arrays under the data folder's ``cache``.
+def as_scenes(scenes: SceneSet | str) -> SceneSet:
+    """Return a set as it is, or open it if a URI is given (see `open_scenes`)."""
+    return open_scenes(scenes) if isinstance(scenes, str) else scenes
 
-    Images are resized (short side to ``size / crop_fraction``) and centre-cropped; masks follow by nearest
-    pixel; backgrounds are tiled at full resolution before resizing (Noise or Signal, Appendix A). A scene
+
+def as_prepared(scenes: SceneSet | PreparedScenes | str, size: int = 224, *, progress: bool = True) -> PreparedScenes:
+    """Return prepared scenes as they are; open and prepare a URI or a set.
+
+    Args:
+        scenes: A set, its prepared form, or a URI for `open_scenes`.
+        size: Side of the prepared images in pixels; ignored for prepared scenes, which have one.
+        progress: Show a progress bar while scenes are decoded for the first time.
+
+    Raises:
+        BadInput: If no scene can be used, or the cache cannot be written.
+    """
+    return scenes if isinstance(scenes, PreparedScenes) else prepare(as_scenes(scenes), size, progress=progress)
+
+
+def prepare(scenes: SceneSet, size: int = 224, *, progress: bool = True) -> PreparedScenes:
+    """Decode all scenes, or load them from the ``cache`` folder of the data folder.
+
+    Images are resized so that the short side is ``size / crop_fraction``, and centre-cropped; masks are resized by
+    nearest pixel; backgrounds are tiled at full resolution and then resized (Noise or Signal, Appendix A). A scene
     that cannot be used is listed in ``rejected``, never replaced.
 
     Args:
-        scenes: What to prepare.
+        scenes: Scenes to prepare.
         size: Side of the prepared images in pixels.
-        progress: Show a progress bar while building.
+        progress: Whether to show a progress bar while decoding.
 
     Raises:
         BadInput: If no scene can be used, or the cache cannot be written.
@@ -131,11 +150,17 @@ def prepare(scenes: SceneSet, size: int = 224, *, progress: bool = True) -> Prep
 
 
 def prepare_published(scenes: SceneSet, variant: str, size: int = 224, *, progress: bool = True) -> PreparedImages:
-    """Decode a release's own images of one variant once and keep them.
+    """Decode the published images of one variant of a release, or load them from the cache.
+
+    Args:
+        scenes: Scenes of a release, from ``in9:PATH``.
+        variant: Name of a published variant, such as ``mixed_rand``.
+        size: Side of the prepared images in pixels.
+        progress: Whether to show a progress bar while decoding.
 
     Raises:
         BadInput: If the set has no published images, or none can be read.
-        MissingData: If the variant's folder is not there.
+        MissingData: If the release on disk does not contain the variant.
         UnknownName: If the release has no such variant.
     """
     if scenes.published is None:
@@ -161,15 +186,15 @@ def prepare_published(scenes: SceneSet, variant: str, size: int = 224, *, progre
 
 
 def _prepare_scene(scene: Scene, size: int, crop_fraction: float) -> dict[str, np.ndarray]:
-    """Bring one scene to its size; raise BadInput if the crop loses the foreground."""
+    """Resize and crop one scene; raise `BadInput` if the crop contains no foreground."""
     height, width = scene.mask.shape
     whole = _as_image(scene.image)
     mask = resize_crop(Image.fromarray(scene.mask), size, crop_fraction, smooth=False)
     box = crop_box(scene.box, width, height, size, crop_fraction)
     if box[0] >= box[2] or box[1] >= box[3] or not np.asarray(mask).any():
         raise BadInput(
-            f"expected the foreground of scene {scene.id} within the centre crop, but the crop loses it; "
-            "it takes no part"
+            f"expected the foreground of scene {scene.id} within the centre crop, but it lies outside; "
+            "the scene is skipped"
         )
     plate, has_plate = _plate(scene)
     return {
@@ -182,10 +207,10 @@ def _prepare_scene(scene: Scene, size: int, crop_fraction: float) -> dict[str, n
 
 
 def _plate(scene: Scene) -> tuple[UInt8[np.ndarray, "3 h w"], bool]:
-    """Give the scene's background at full resolution, or black and False if there is none to tile."""
+    """Compute the scene's background at full resolution, and whether it has one (otherwise it is black)."""
     if scene.plate is not None:
         return scene.plate, True
-    import torch  # what is in the cache already loads without the seconds that torch takes
+    import torch  # imported here because it takes seconds, and cached scenes load without it
 
     from bglab.images import tile_box
 
@@ -209,7 +234,7 @@ def _first(rejected: Sequence[Rejection]) -> str:
 
 
 def _stamp(files: Iterable[Path]) -> str:
-    """Digest sizes and modification times: a file edited in place must not be served from the cache."""
+    """Hash sizes and modification times, so that a file edited in place invalidates the cache."""
     parts: list[str] = [f"version {_VERSION}"]
     for file in files:
         status = file.stat()
@@ -219,7 +244,7 @@ def _stamp(files: Iterable[Path]) -> str:
 
 @dataclass(frozen=True)
 class _Store:
-    """One folder of the cache: raw arrays of fixed shapes, and an index."""
+    """A cache entry: a folder with raw arrays of fixed shapes per row, and an index."""
 
     name: str
     stamp: str
@@ -247,7 +272,7 @@ class _Store:
         def one(name: str, shape: tuple[int, ...], dtype: type) -> np.ndarray:
             if count == 0:
                 return np.zeros((0, *shape), dtype)
-            # copy-on-write: torch refuses read-only memory, and nothing written here reaches the file
+            # copy-on-write: torch warns about read-only memory, and writes never reach the file
             return np.memmap(folder / f"{name}.raw", dtype=dtype, mode="c", shape=(count, *shape))
 
         return {name: one(name, shape, dtype) for name, (shape, dtype) in self.shapes.items()}
@@ -267,10 +292,10 @@ class _Store:
             shutil.rmtree(folder, ignore_errors=True)
             scratch.rename(folder)
         except OSError as problem:
-            # another run may have finished the same folder first; then its arrays are as good as ours
+            # another run may have completed the same folder first; its arrays are identical
             if self._read_index(folder) is None:
                 raise BadInput(
-                    f"could not keep prepared scenes in {folder} ({problem.strerror or problem}); free some "
+                    f"could not write prepared scenes to {folder} ({problem.strerror or problem}); free some "
                     "space, or set BGLAB_DATA to a folder you can write to"
                 ) from None
         finally:
@@ -289,7 +314,7 @@ class _Store:
         hashed = hashlib.blake2b(digest_size=8)
         try:
             bar = tqdm(total=len(items), desc=title, disable=title is None, unit="scene")
-            for (_, scene, file), outcome in zip(items, _in_order(build, [i for i, _, _ in items]), strict=True):
+            for (_, scene, file), outcome in zip(items, _build_in_order(build, len(items)), strict=True):
                 bar.update()
                 if isinstance(outcome, BadInput):
                     rejected.append(Rejection(scene, file, str(outcome)))
@@ -307,8 +332,8 @@ class _Store:
         (scratch / "index.json").write_text(json.dumps(index))
 
 
-def _in_order(build: Callable[[int], _Entry], positions: Sequence[int]) -> Iterator[_Entry | BadInput]:
-    """Build with a few threads (decoding leaves Python's lock), give results in order, hold few at once."""
+def _build_in_order(build: Callable[[int], _Entry], count: int) -> Iterator[_Entry | BadInput]:
+    """Build entries with a few threads; an unusable scene yields the exception that says why."""
 
     def attempt(position: int) -> _Entry | BadInput:
         try:
@@ -317,14 +342,15 @@ def _in_order(build: Callable[[int], _Entry], positions: Sequence[int]) -> Itera
             return problem
 
     workers = min(8, os.cpu_count() or 1)
-    window = 4 * workers
-    with ThreadPoolExecutor(workers) as pool:
-        for start in range(0, len(positions), window):
-            yield from pool.map(attempt, positions[start : start + window])
+    return thread_map(attempt, range(count), workers=workers, pending=4 * workers, name="bglab-decode")
 
 
 def memory_bytes(count: int, size: int) -> int:
-    """Give how much a prepared set of so many scenes takes, on disk or on a device.
+    """Compute the size in bytes of the images, masks and plates of prepared scenes, on disk or on a device.
+
+    Args:
+        count: Number of scenes.
+        size: Side of the images in pixels.
 
     Example:
         >>> round(memory_bytes(4050, 224) / 1e9, 2)

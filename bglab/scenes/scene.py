@@ -1,4 +1,4 @@
-"""Scenes: labelled photographs with their cut-outs, and ordered, lazy sets of them."""
+"""Scenes, which are labelled images with a foreground mask and a box, and ordered, lazy sets of them."""
 
 from __future__ import annotations
 
@@ -20,24 +20,27 @@ from bglab.seeding import digest
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """One labelled photograph with its cut-out, at the resolution of its file.
+    """One labelled image with its foreground mask, at the resolution of its file.
 
     Attributes:
-        id: Unique within its set, and the same wherever the set is stored.
-        label: Index into the set's classes, or OUTSIDE.
-        native_label: ImageNet index, or OUTSIDE where it is unknown.
-        image: RGB, 0–255.
-        mask: True on the foreground.
-        box: ``(x0, y0, x1, y1)``, half-open, around the foreground.
-        plate: The scene's background without its foreground where the source has its own (the release's
-            Only-BG-T images); None to tile it from ``image`` and ``box``.
+        id: Identifier, unique within the set and independent of where the set is stored.
+        label: Index into the classes of the set, or OUTSIDE.
+        native_label: ImageNet class index, or OUTSIDE if unknown.
+        image: RGB image with values in [0, 255].
+        mask: Foreground mask, True for the foreground.
+        box: Box around the foreground: ``(x0, y0, x1, y1)`` in pixels, half-open.
+        plate: Background without the foreground if the source provides one, as the release's Only-BG-T images do;
+            None to tile it from ``image`` and ``box``.
+
+    Raises:
+        BadInput: If the mask is not of the image's size, empty or full, or the box is not within the image.
     """
 
     id: str
     label: int
     native_label: int
     image: UInt8[np.ndarray, "3 h w"]
-    mask: Bool[np.ndarray, "_ _"]  # its size is checked below, with a sentence of its own
+    mask: Bool[np.ndarray, "_ _"]  # its size is checked below, for a better message
     box: Box
     plate: UInt8[np.ndarray, "3 h w"] | None = None
 
@@ -56,18 +59,18 @@ class Scene:
         if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
             raise BadInput(
                 f"expected a box within {width} × {height} pixels for scene {self.id}, got {self.box}; "
-                "mend its annotation"
+                "correct its annotation"
             )
 
 
 class SceneRecord(NamedTuple):
-    """What is known of a scene before it is read.
+    """Metadata of a scene that is available without reading its files.
 
     Attributes:
-        id: The scene's id.
-        label: Index into the set's classes, or OUTSIDE.
-        native_label: ImageNet index, or OUTSIDE.
-        files: Every file the scene is read from; empty for generated scenes.
+        id: Identifier of the scene.
+        label: Index into the classes of the set, or OUTSIDE.
+        native_label: ImageNet class index, or OUTSIDE if unknown.
+        files: All files that the scene is read from; empty for generated scenes.
     """
 
     id: str
@@ -77,14 +80,14 @@ class SceneRecord(NamedTuple):
 
 
 class PublishedImage(NamedTuple):
-    """An image of a variant as a release published it.
+    """An image of a variant as published with a release.
 
     Attributes:
-        scene: Whose foreground it shows, or once showed.
-        donor: Whose background it shows; "" if its own, none, or unknown.
-        file: Where it lies.
-        label: Index into the set's classes.
-        native_label: ImageNet index, or OUTSIDE.
+        scene: Id of the scene that it was made from, which in mixed variants is that of the foreground.
+        donor: Id of the scene that provides the background; "" if there is none or it is unknown.
+        file: Path of the image.
+        label: Index into the classes of the set.
+        native_label: ImageNet class index, or OUTSIDE if unknown.
     """
 
     scene: str
@@ -95,7 +98,7 @@ class PublishedImage(NamedTuple):
 
 
 class Rejection(NamedTuple):
-    """A scene that cannot be used, and why."""
+    """A scene that cannot be used, its file ("" if it has none), and the reason in one sentence."""
 
     scene: str
     file: str
@@ -104,22 +107,26 @@ class Rejection(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class SceneSet:
-    """An ordered, lazy set of scenes.
+    """An ordered set of scenes, which are read from disk when they are accessed.
+
+    Iterating, or indexing by position or id, reads scenes; `len` and the attributes do not.
 
     Attributes:
-        uri: What `bglab.open_scenes` was asked for.
-        name: Short name without a machine's paths, e.g. ``in9:bg_challenge``; result folders carry it.
-        space: Label space of ``label``: ``in9``, ``imagenet``, or the set's own (``voc``, ``caltech101``).
-        classes: Names of the classes that ``label`` counts.
-        records: The scenes, in order.
-        read: Turns a record into its scene; raises `BadInput` for one that cannot be used.
+        uri: The URI given to `bglab.open_scenes`.
+        name: Short name without absolute paths, e.g. ``in9:bg_challenge``; used in the names of result folders.
+        space: Label space of ``label``: ``in9``, ``imagenet``, or one of the set's own (``voc``, ``caltech101``).
+        classes: Class names, in the order of the labels.
+        records: Records of the scenes, in order.
+        read: Function that reads the scene of a record; raises `BadInput` if it cannot be used.
         fingerprint: Hexadecimal digest of what defines the set; the same on every machine.
-        crop_fraction: Part of the short side kept when images are prepared (0.875 = resize 256, crop 224;
-            1 for sets whose images are already cropped).
-        notices: What was unusual when the set was opened, one sentence each.
-        rejected: Scenes that were found unusable when the set was opened.
-        published: Gives the release's own images of a variant; None where there are none.
-        credit: Origin and licence, one sentence.
+        crop_fraction: Fraction of the resized short side that the centre crop keeps when scenes are prepared (0.875
+            resizes to 256 and crops 224; 1 for sets whose images are already cropped).
+        notices: Anything unusual about the set, one sentence each.
+        rejected: Scenes found to be unusable when the set was opened.
+        published: Function that lists the published images of a variant; None if there are none.
+        credit: Origin and licence, in one sentence.
+        full_resolution: Whether the images are photographs at their own size, from which the variants of Time for a
+            Background Check! are made by default, before any resize.
     """
 
     uri: str
@@ -134,6 +141,7 @@ class SceneSet:
     rejected: tuple[Rejection, ...] = ()
     published: Callable[[str], list[PublishedImage]] | None = field(default=None, repr=False)
     credit: str = ""
+    full_resolution: bool = False
 
     def __len__(self) -> int:
         return len(self.records)
@@ -159,16 +167,16 @@ class SceneSet:
 
     @functools.cached_property
     def positions(self) -> dict[str, int]:
-        """Where each id stands."""
+        """Index of each scene by id."""
         return {record.id: i for i, record in enumerate(self.records)}
 
     @property
     def labels(self) -> Int[np.ndarray, " n"]:
-        """Labels of the scenes, in order."""
+        """Labels of the scenes as int64, in order."""
         return np.array([record.label for record in self.records], dtype=np.int64)
 
     def near(self, key: str, at_most: int = 8) -> list[str]:
-        """List a few ids to name in an error: those that start alike, else the first ones."""
+        """List a few ids for an error message: those that begin like ``key``, or else the first ones."""
         alike = [i for i in self.ids if i.startswith(key[:4])]
         return (alike or self.ids)[:at_most]
 
@@ -179,12 +187,15 @@ class SceneSet:
         labels: Collection[int] | None = None,
         per_class: int | None = None,
     ) -> SceneSet:
-        """Give a new set with only some of the scenes, in the same order.
+        """Select a subset of the scenes, in the same order; all given conditions must hold.
 
         Args:
-            ids: Keep these scenes.
-            labels: Keep scenes of these classes.
-            per_class: Keep at most so many of each class, the first ones.
+            ids: Ids of the scenes to keep.
+            labels: Labels of the classes to keep.
+            per_class: Number of scenes to keep per class, at most; the first ones are kept.
+
+        Returns:
+            A new set, or this one if all scenes are kept.
 
         Raises:
             UnknownName: If an id is not in the set.
@@ -209,12 +220,14 @@ class SceneSet:
 
 
 def file_fingerprint(root: Path, records: Sequence[SceneRecord], *options: str) -> str:
-    """Fingerprint scenes read from files: names relative to the root and sizes, so that it travels.
+    """Compute the fingerprint of scenes that are read from files.
+
+    It depends on file names relative to ``root`` and on file sizes, so it is the same on every machine.
 
     Args:
-        root: Folder the set was opened on.
-        records: The scenes.
-        *options: Anything else that changes what is read.
+        root: Folder that the set was opened from.
+        records: Records of the scenes.
+        *options: Everything else that affects the scenes.
     """
     parts = list(options)
     for record in records:

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 from tqdm.auto import tqdm
 
 from bglab.errors import BadInput
-from bglab.models import Classifier
+from bglab.models import Batching, Classifier
 from bglab.results import (
     NOT_EVALUATED,
     Criterion,
@@ -29,7 +29,6 @@ from bglab.results import (
 )
 from bglab.scenes import PreparedScenes, SceneSet
 from bglab.search.pair_evaluator import (
-    Batching,
     BatchSize,
     Clock,
     PairEvaluator,

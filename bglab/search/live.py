@@ -12,26 +12,12 @@ from torch import Tensor
 
 from bglab.catalogue import unknown_name
 from bglab.errors import BadInput, UnknownName
-from bglab.labels import in9_probabilities, to_in9
+from bglab.models import Classification, classify
 from bglab.results import Side, allowed_pairs, succeeds
 from bglab.search.pair_evaluator import PairEvaluator, Pairs
 from bglab.seeding import keyed_generator
 
 Order = Literal["stratified", "file"]
-
-
-class Answers(NamedTuple):
-    """What the classifier says of some images.
-
-    Attributes:
-        native: Best of its own classes.
-        predictions: The decision in the scenes' classes, OUTSIDE if none.
-        probabilities: Of each of the scenes' classes, and of everything outside them as the last column.
-    """
-
-    native: Int[np.ndarray, " n"]
-    predictions: Int[np.ndarray, " n"]
-    probabilities: Float[np.ndarray, "n c"]
 
 
 class LiveState(NamedTuple):
@@ -63,7 +49,7 @@ class LiveStep:
     """
 
     columns: Int[np.ndarray, " n"]
-    answers: Answers
+    answers: Classification
     wrong: Bool[np.ndarray, " n"]
     captured: Bool[np.ndarray, " n"]
     own_probability: Float[np.ndarray, " n"]
@@ -115,7 +101,7 @@ def search_live_steps(evaluator: PairEvaluator, state: LiveState, *, batch_size:
     while state.left.size:
         columns = state.left[:batch_size]
         pairs = Pairs(np.full(columns.size, state.foreground), columns)
-        answers = answer_images(evaluator, evaluator.images(pairs))
+        answers = classify_shown(evaluator, evaluator.images(pairs))
         own, other = evaluator.foregrounds.labels[pairs.rows], evaluator.backgrounds.labels[columns]
         every = np.arange(columns.size)
         state = LiveState(state.foreground, state.tried + columns.size, state.left[batch_size:])
@@ -130,16 +116,9 @@ def search_live_steps(evaluator: PairEvaluator, state: LiveState, *, batch_size:
         )
 
 
-def answer_images(evaluator: PairEvaluator, images: UInt8[Tensor, "n 3 h w"]) -> Answers:
-    """Ask the evaluator's classifier about images, in the classes of its scenes."""
-    logits = evaluator.classifier(images).cpu().numpy().astype(np.float64)
-    native = logits.argmax(axis=1)
-    if evaluator.classifier.spec.space != evaluator.originals.space:
-        return Answers(native, to_in9(native), in9_probabilities(logits))
-    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-    shares /= shares.sum(axis=1, keepdims=True)
-    # nothing is outside a classifier's own classes; the column keeps OUTSIDE = -1 a valid index
-    return Answers(native, native, np.pad(shares, ((0, 0), (0, 1))))
+def classify_shown(evaluator: PairEvaluator, images: UInt8[Tensor, "n 3 h w"]) -> Classification:
+    """Classify images in the label space of the evaluator's scenes."""
+    return classify(evaluator.classifier, images, evaluator.originals.space)
 
 
 def find_row(evaluator: PairEvaluator, foreground: int | str) -> int:

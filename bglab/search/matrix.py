@@ -12,11 +12,10 @@ from jaxtyping import Bool, Int
 from tqdm.auto import tqdm
 
 from bglab.errors import BadInput
-from bglab.models import Classifier
+from bglab.models import Batching, Classifier
 from bglab.results import NOT_EVALUATED, PairPredictions, PairStore, Protocol, open_pairs, pairs_folder, row_blocks
 from bglab.scenes import PreparedScenes, SceneSet
 from bglab.search.pair_evaluator import (
-    Batching,
     BatchSize,
     Clock,
     PairEvaluator,
@@ -48,7 +47,7 @@ def search_matrix(
         scenes: A set, its prepared form, or a URI for `open_scenes`.
         results: Folder to keep the matrix in; finished rows of an earlier run are never computed again. None
             keeps it in memory.
-        protocol: Which pairs to try; None tries all, and `bglab.analysis.search` narrows them afterwards.
+        protocol: Which pairs to try; None tries all, and `bglab.analysis` narrows them afterwards.
         size: Side of the images in pixels; ignored for prepared scenes.
         block_rows: Foregrounds a file while the run works; None takes about four thousand pairs.
         batch_size: Images a forward pass; ``auto`` begins with what suits the device. A device that runs out

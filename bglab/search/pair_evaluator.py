@@ -23,10 +23,10 @@ from tqdm.auto import tqdm
 from bglab.errors import BadInput
 from bglab.evaluation import all_logits, check_spaces, describe, run_key
 from bglab.images import composite
-from bglab.models import Classifier
+from bglab.models import Batching, Classifier
 from bglab.parallel import prefetch
 from bglab.results import NOT_EVALUATED, PairPredictions, Protocol, Side, protocol_provenance
-from bglab.scenes import PreparedScenes, SceneSet, memory_bytes, open_scenes, prepare
+from bglab.scenes import PreparedScenes, SceneSet, as_prepared, memory_bytes
 from bglab.seeding import digest
 from bglab.variants import Dataset, SceneTensors, compose, scene_tensors
 
@@ -193,9 +193,7 @@ def open_evaluator(
         BadInput: If classifier and scenes have no classes in common, or no scene lends a background.
     """
     chosen = protocol or Protocol()
-    if isinstance(scenes, str):
-        scenes = open_scenes(scenes)
-    prepared = scenes if isinstance(scenes, PreparedScenes) else prepare(scenes, size, progress=progress)
+    prepared = as_prepared(scenes, size, progress=progress)
     originals = compose(prepared, "original")
     check_spaces(classifier, originals)
     records = prepared.scenes.records
@@ -263,35 +261,6 @@ class Clock:
         }
 
 
-@dataclass
-class Batching:
-    """How many images go through the network at a time; the one thing that may change during a run.
-
-    Attributes:
-        size: Images a forward pass.
-        forwards: Images that went through.
-    """
-
-    size: int
-    forwards: int = 0
-
-    def halve(self, classifier: Classifier) -> None:
-        """Go on with less after a device ran out of memory.
-
-        Raises:
-            BadInput: If a single image does not fit.
-        """
-        device = classifier.engine.device
-        if self.size == 1:
-            raise BadInput(
-                f"expected {classifier.spec.id} to fit on {device}, but a single image runs out of its memory; "
-                "use --device cpu"
-            )
-        self.size //= 2
-        _LOG.warning("out of memory on %s: going on with batches of %d", device, self.size)
-        torch.cuda.empty_cache()
-
-
 def start_batching(classifier: Classifier, batch_size: BatchSize) -> Batching:
     """Choose the batch to begin with.
 
@@ -300,8 +269,6 @@ def start_batching(classifier: Classifier, batch_size: BatchSize) -> Batching:
     """
     if batch_size == "auto":
         return Batching(_BATCH_SIZES.get(classifier.engine.device.type, 32))
-    if batch_size < 1:
-        raise BadInput(f"expected a batch size of at least 1, got {batch_size}")
     return Batching(batch_size)
 
 

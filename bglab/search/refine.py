@@ -15,7 +15,7 @@ from bglab.errors import BadInput
 from bglab.images import Placement, composite, place
 from bglab.labels import OUTSIDE
 from bglab.results import Criterion, succeeds
-from bglab.search.live import answer_images, find_row
+from bglab.search.live import classify_shown, find_row
 from bglab.search.pair_evaluator import PairEvaluator
 
 #: How far a coordinate moves at first, and below which the search for a better place ends.
@@ -191,7 +191,7 @@ class _Refiner:
         return Refinement(image=image, scores=tuple(self._scores), forwards=len(self._asked), **best._asdict())
 
     def _score(self, attempts: Sequence[Attempt]) -> list[_Scored]:
-        answers = answer_images(self._evaluator, attempt_images(self._evaluator, self._row, attempts))
+        answers = classify_shown(self._evaluator, attempt_images(self._evaluator, self._row, attempts))
         other = self._evaluator.backgrounds.labels[[attempt.column for attempt in attempts]]
         own = np.full(len(attempts), self._evaluator.foregrounds.labels[self._row])
         succeeded = succeeds(self._criterion, answers.predictions, own, other)

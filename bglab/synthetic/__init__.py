@@ -1,8 +1,10 @@
-"""The renderer behind the synthetic scenes and the scenery of the cut-outs: objects and the places they stand in."""
+"""The renderer: objects of the nine classes, sceneries behind them, and the plates of cut-outs, drawn from seeds.
+
+Only the sources ``synthetic9`` and ``cutouts`` of `bglab.scenes` use it, through the names below.
+"""
 
 from bglab.synthetic.objects.painting import Cutout, Light, paint, place, shadow
 from bglab.synthetic.objects.silhouettes import SPECIES
-from bglab.synthetic.scenery.families import FAMILIES
 from bglab.synthetic.scenery.plates import (
     HABITATS_BY_CLASS,
     HOVERS,
@@ -12,10 +14,11 @@ from bglab.synthetic.scenery.plates import (
     choose_plate,
     paint_plate,
 )
+from bglab.synthetic.scenery.sceneries import SCENERIES
 
 __all__ = [
     "Cutout",
-    "FAMILIES",
+    "SCENERIES",
     "HABITATS_BY_CLASS",
     "HOVERS",
     "Light",

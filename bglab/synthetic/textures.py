@@ -1,4 +1,4 @@
-"""Textures: tileable noise and coat patterns, computed once and shared by every scene."""
+"""Textures: tileable noise, coat patterns and grey photographs, computed once and shared by every scene."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from bglab.catalogue import Catalogue
 from bglab.seeding import keyed_generator
+from bglab.synthetic.photographs import photograph
 
 #: Side of a texture tile in its own pixels.
 TILE = 512
@@ -17,13 +18,13 @@ Tile = Float[np.ndarray, "t t"]
 
 
 def _waves() -> tuple[Tile, Tile]:
-    """Give the vertical and horizontal frequency of each Fourier coefficient, in cycles a tile."""
+    """Return the vertical and the horizontal frequency of each Fourier coefficient, in cycles per tile."""
     frequency = np.fft.fftfreq(TILE, 1 / TILE)
     return frequency[:, None] + 0 * frequency, frequency + 0 * frequency[:, None]
 
 
 def _noise(name: str, amplitude: Tile) -> Tile:
-    """Shape white noise by a spectrum and spread it evenly over [0, 1]."""
+    """Shape white noise by an amplitude spectrum; two standard deviations either side of the mean fill [0, 1]."""
     white = np.fft.fft2(keyed_generator(0, "texture", name).standard_normal((TILE, TILE)))
     field = np.fft.ifft2(white * amplitude).real
     field /= field.std() * 4
@@ -31,46 +32,54 @@ def _noise(name: str, amplitude: Tile) -> Tile:
 
 
 def _fractal(name: str, slope: float, lowest: float, stretch: float = 1.0) -> Tile:
-    """Make 1/f noise; ``stretch`` above 1 draws it out along x."""
+    """Make 1/f^slope noise without frequencies below ``lowest``; ``stretch`` above 1 elongates it along x."""
     down, across = _waves()
     frequency = np.hypot(down, across * stretch)
     return _noise(name, np.where(frequency < lowest, 0.0, 1 / np.maximum(frequency, 1) ** slope))
 
 
 def _band(name: str, centre: float, width: float) -> Tile:
-    """Make noise of one grain: frequencies around ``centre`` cycles a tile."""
+    """Make band-pass noise with frequencies around ``centre`` cycles per tile."""
     frequency = np.hypot(*_waves())
     return _noise(name, np.exp(-(((frequency - centre) / width) ** 2)))
 
 
-def _smoothstep(values: Tile, low: float, high: float) -> Tile:
+def smoothstep(values: Float[np.ndarray, "*shape"], low: float, high: float) -> Float[np.ndarray, "*shape"]:
     """Rise smoothly from 0 at ``low`` to 1 at ``high``."""
-    t = np.clip((values - low) / (high - low), 0, 1)
+    t = np.clip((values - low) * (1 / (high - low)), 0, 1)
     return t * t * (3 - 2 * t)
 
 
 def _stripes() -> Tile:
-    """Wavering vertical stripes that thin out and break off, like a tiger's."""
+    """Make wavering vertical stripes that thin out and break off, like a tiger's."""
     x = np.arange(TILE) / TILE
     bend = _fractal("stripe bend", 2.6, 1) - 0.5
     wave = np.sin(2 * np.pi * (14 * x[None, :] + 1.8 * bend))
-    return _smoothstep(wave - 1.6 * (_band("stripe gap", 7, 4) - 0.4), 0.1, 0.5)
+    return smoothstep(wave - 1.6 * (_band("stripe gap", 7, 4) - 0.4), 0.1, 0.5)
 
 
 def _bands() -> Tile:
-    """Broad, nearly straight vertical bands, like a reef fish's."""
+    """Make broad, nearly straight vertical bands, like a reef fish's."""
     x = np.arange(TILE) / TILE
     bend = _fractal("band bend", 2.2, 1) - 0.5
-    return _smoothstep(np.sin(2 * np.pi * (8 * x[None, :] + 0.5 * bend)), -0.05, 0.15)
+    return smoothstep(np.sin(2 * np.pi * (8 * x[None, :] + 0.5 * bend)), -0.05, 0.15)
 
 
 def _scales() -> Tile:
-    """A net of rounded scales: dark where the nearest centre of a honeycomb is far away."""
+    """Make a net of rounded scales: high where the nearest centre of a honeycomb is far away."""
     across, down = 28, 16
     y, x = np.mgrid[0:TILE, 0:TILE] / TILE
     even = np.hypot(x * across % 1 - 0.5, (y * down % 1 - 0.5) * across / down)
     odd = np.hypot((x * across + 0.5) % 1 - 0.5, ((y * down + 0.5) % 1 - 0.5) * across / down)
-    return _smoothstep(np.minimum(even, odd), 0.34, 0.56)
+    return smoothstep(np.minimum(even, odd), 0.34, 0.56)
+
+
+#: Textures that are grey photographs from scikit-image, taken from above; their seams hardly show.
+PHOTOGRAPHED = ("grass", "gravel")
+
+
+def _photographed(name: str) -> Tile:
+    return photograph("skimage", f"data/{name}.png")[..., 0] / 255
 
 
 _MAKERS = Catalogue(
@@ -84,52 +93,57 @@ _MAKERS = Catalogue(
         "fur": lambda: _fractal("fur", 0.9, 10, 0.5),
         "stripes": _stripes,
         "bands": _bands,
-        "spots": lambda: _smoothstep(_band("spots", 26, 4), 0.62, 0.70),
-        "patches": lambda: _smoothstep(_band("patches", 6, 3), 0.50, 0.56),
+        "spots": lambda: smoothstep(_band("spots", 26, 4), 0.62, 0.70),
+        "patches": lambda: smoothstep(_band("patches", 6, 3), 0.50, 0.56),
         "scales": _scales,
+        **{name: functools.partial(_photographed, name) for name in PHOTOGRAPHED},
     },
 )
 
 
 @functools.lru_cache(maxsize=64)
-def texture(name: str, side: int) -> Float[np.ndarray, "{side} {side}"]:
-    """Give a tileable texture in [0, 1] at a resolution.
+def tile(name: str, side: int) -> Float[np.ndarray, "{side} {side}"]:
+    """Return a tileable texture in [0, 1] at a resolution.
 
     Args:
-        name: Which one.
-        side: Pixels a tile has on each side.
+        name: One of "cloud", "mottle", "grain", "streak", "ripple", "fur", "stripes", "bands", "spots", "patches",
+            "scales", or one of `PHOTOGRAPHED`.
+        side: Side of the tile in pixels.
+
+    Raises:
+        MissingData: If the texture is a photograph whose package is not installed.
 
     Example:
-        >>> texture("cloud", 32).shape
+        >>> tile("cloud", 32).shape
         (32, 32)
     """
-    tile = np.clip(_full(name), 0, 1)
+    full = np.clip(_full(name), 0, 1)
     way = cv2.INTER_AREA if side < TILE else cv2.INTER_LINEAR
-    tile = np.ascontiguousarray(cv2.resize(tile, (side, side), interpolation=way))
-    tile.setflags(write=False)
-    return tile
+    scaled = np.ascontiguousarray(cv2.resize(full, (side, side), interpolation=way))
+    scaled.setflags(write=False)
+    return scaled
 
 
 def window(rng: np.random.Generator, name: str, size: int, zoom: float = 1.0) -> Float[np.ndarray, "{size} {size}"]:
-    """Look at a random, perhaps mirrored, part of a texture.
+    """Cut out a random, perhaps mirrored, part of a texture.
 
     Args:
-        rng: Chooses the part; the same part whatever the resolution.
-        name: Which texture.
+        rng: Generator for the part, which does not depend on the resolution.
+        name: Name of the texture; see `tile`.
         size: Side of the image in pixels.
         zoom: 1 shows half the tile's side across the image, 2 a quarter of it.
     """
-    tile = texture(name, round(2 * size * zoom))
+    whole = tile(name, round(2 * size * zoom))
     u, v, flip = rng.random(3)
-    free = tile.shape[0] - size
+    free = whole.shape[0] - size
     y, x = int(u * free), int(v * free)
-    view = tile[y : y + size, x : x + size]
+    view = whole[y : y + size, x : x + size]
     return view[:, ::-1] if flip < 0.5 else view
 
 
 @functools.lru_cache(maxsize=16)
 def glow(size: int) -> Float[np.ndarray, "{size}*3 {size}*3"]:
-    """Give a soft round light in [0, 1], centred in a square of three times the image's side."""
+    """Return a soft round light in [0, 1], centred in a square of three times the image's side."""
     axis = (np.arange(3 * size) + 0.5) / size - 1.5
     light = np.exp(-(axis[:, None] ** 2 + axis[None, :] ** 2) / (2 * 0.28**2)).astype(np.float32)
     light.setflags(write=False)
@@ -137,7 +151,7 @@ def glow(size: int) -> Float[np.ndarray, "{size}*3 {size}*3"]:
 
 
 def glow_at(size: int, x: float, y: float) -> Float[np.ndarray, "{size} {size}"]:
-    """Place the soft light in an image; x and y are fractions of its side in [−0.5, 1.5]."""
+    """Return a soft round light in [0, 1] around a point, in fractions of the image's side in [−0.5, 1.5]."""
     left, top = round((1.5 - x) * size), round((1.5 - y) * size)
     left, top = min(max(left, 0), 2 * size), min(max(top, 0), 2 * size)
     return glow(size)[top : top + size, left : left + size]
@@ -145,5 +159,5 @@ def glow_at(size: int, x: float, y: float) -> Float[np.ndarray, "{size} {size}"]
 
 @functools.cache
 def _full(name: str) -> Float[np.ndarray, "t t"]:
-    """Make a texture once at full resolution."""
+    """Make a texture at full resolution."""
     return _MAKERS[name]().astype(np.float32)

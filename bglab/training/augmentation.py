@@ -1,7 +1,7 @@
-"""Augmentation on the device, a batch at a time; every image has random numbers of its own.
+"""Batched augmentation on the device, with independent random numbers per image.
 
-torchvision's and timm's transforms draw once a batch or work image by image on the processor; here one
-affine sampling makes the crops and mirror images of a whole batch, from numbers keyed by (seed, epoch, image).
+The transforms of torchvision and timm draw once per batch, or work image by image on the CPU. Here one affine sampling
+crops and flips a whole batch, with random numbers keyed by (seed, epoch, image).
 """
 
 from __future__ import annotations
@@ -14,44 +14,44 @@ from torch import Tensor, nn
 from bglab.seeding import keyed_generator
 from bglab.training.recipe import Augmentation
 
-# a crop that does not fit into the image is drawn again, at most so often (as torchvision does)
+# a crop that does not fit into the image is drawn again, at most this many times (as in torchvision)
 _TRIES = 10
 _POSITION, _FLIP, _COLOURS = slice(2 * _TRIES, 2 * _TRIES + 2), 2 * _TRIES + 2, 2 * _TRIES + 3
-#: Random numbers an image takes.
+#: Number of random numbers per image.
 DRAWS = _COLOURS + 3
 
-# ITU-R 601, as PIL and torchvision turn colours into grey
+# ITU-R 601 luma weights, as in PIL and torchvision
 _GREY = (0.299, 0.587, 0.114)
 
 
 def draw_all(seed: int, epoch: int, count: int) -> Float[np.ndarray, "n d"]:
-    """Draw an epoch's random numbers, one row per image; row i is the same for every count."""
+    """Draw an epoch's random numbers, uniform in [0, 1), one row per image; row i does not depend on the count."""
     return keyed_generator(seed, "augmentation", epoch).random((count, DRAWS))
 
 
 def augment(
     images: UInt8[Tensor, "n 3 h w"], draws: Float[np.ndarray, "n d"], rules: Augmentation, size: int
 ) -> Float[Tensor, "n 3 s s"]:
-    """Crop, mirror and recolour images.
+    """Crop, flip and colour-jitter images.
 
     Args:
-        images: As rendered.
-        draws: Their rows of `draw_all`.
-        rules: What may change, and how much.
+        images: Images as uint8.
+        draws: The images' rows of `draw_all`.
+        rules: Kinds and strengths of the changes.
         size: Side of the results in pixels.
 
     Returns:
-        Levels from 0 to 255 as float32, not rounded.
+        Pixel values from 0 to 255 as float32, not rounded.
     """
     height, width = images.shape[-2:]
     theta = torch.from_numpy(_crops(draws, rules, width / height)).to(images.device, torch.float32)
     grid = nn.functional.affine_grid(theta, [len(images), 3, size, size], align_corners=False)
     levels = nn.functional.grid_sample(images.float(), grid, padding_mode="border", align_corners=False)
-    return _recolour(levels, draws[:, _COLOURS:], rules)
+    return _color_jitter(levels, draws[:, _COLOURS:], rules)
 
 
 def _crops(draws: Float[np.ndarray, "n d"], rules: Augmentation, ratio: float) -> Float[np.ndarray, "n 2 3"]:
-    """Turn random numbers into affine maps from the result's corners to the image's, both in [−1, 1]."""
+    """Compute affine maps from output to input coordinates, both in [-1, 1], as `affine_grid` expects them."""
     wide, high = _crop_sizes(draws, rules, ratio)
     mirrored = np.where(draws[:, _FLIP] < rules.flip, -1.0, 1.0)
     at = 2 * draws[:, _POSITION] - 1
@@ -64,7 +64,7 @@ def _crops(draws: Float[np.ndarray, "n d"], rules: Augmentation, ratio: float) -
 def _crop_sizes(
     draws: Float[np.ndarray, "n d"], rules: Augmentation, ratio: float
 ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-    """Give widths and heights of the crops as parts of the image's: the first try that fits into it."""
+    """Compute widths and heights of the crops, relative to the image's: the first draw that fits, else the image."""
     low, high = rules.crop_area
     area = low + (high - low) * draws[:, :_TRIES]
     narrow, broad = np.log(rules.crop_ratio)
@@ -77,7 +77,7 @@ def _crop_sizes(
     return np.where(fitting, wide[rows, first], 1.0), np.where(fitting, tall[rows, first], 1.0)
 
 
-def _recolour(
+def _color_jitter(
     levels: Float[Tensor, "n 3 h w"], draws: Float[np.ndarray, "n 3"], rules: Augmentation
 ) -> Float[Tensor, "n 3 h w"]:
     """Change brightness, then contrast, then saturation."""

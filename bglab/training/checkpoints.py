@@ -1,7 +1,7 @@
-"""Checkpoints: a network in training or trained, with the recipe, the data and the history that made it.
+"""Checkpoints: the weights of a network during or after training, with its recipe, data and history.
 
-The file is what ``load_classifier("file:PATH")`` reads; it holds tensors and plain values only, so that reading
-one never runs code from it.
+``load_classifier("file:PATH")`` reads them. A checkpoint holds only tensors and plain values, so that loading it never
+executes code.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from bglab.files import whole_file
 from bglab.results import commit, versions
 from bglab.training.recipe import Recipe, differences, recipe_from
 
-#: Raised whenever an older checkpoint could no longer be gone on with.
+#: Version of the format, increased when older checkpoints can no longer be resumed.
 _FORMAT = "bglab training 1"
 
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """What a checkpoint holds besides weights.
+    """The contents of a checkpoint.
 
     Attributes:
-        recipe: What was, or is being, trained; ``scenes`` and ``pixels`` name the data.
-        epoch: Epochs that are done.
-        history: One row an epoch: ``epoch, lr, loss, accuracy, seconds, images_per_s`` and one
-            ``accuracy_<variant>`` for every data set that was watched.
-        classes: What the network answers.
-        about: How many images, which were rejected, versions, commit, device.
-        content: Everything, as stored.
+        recipe: Recipe of the run, with ``scenes`` and ``pixels`` filled in.
+        epoch: Number of finished epochs.
+        history: One row per epoch with ``epoch, lr, loss, accuracy, seconds, images_per_s``, and
+            ``accuracy_<name>`` for every data set passed to `fit` as ``watch``; accuracies are fractions.
+        classes: Names of the classes that the network predicts.
+        about: Number of training images and of rejected scenes, versions, commit, device.
+        content: The stored dictionary, with weights and optimiser state.
     """
 
     recipe: Recipe
@@ -46,16 +46,16 @@ class Checkpoint:
 
     @property
     def is_finished(self) -> bool:
-        """Whether every epoch is done."""
+        """Whether all epochs are finished."""
         return self.epoch >= self.recipe.epochs
 
 
 def read_checkpoint(path: Path | str) -> Checkpoint:
-    """Read a checkpoint that `training.fit` wrote, finished or not.
+    """Read a checkpoint written by `bglab.training.fit`, of a finished or unfinished run.
 
     Raises:
-        MissingData: If there is none.
-        BadInput: If it is another kind of file, or broken.
+        MissingData: If the file does not exist.
+        BadInput: If the file is no such checkpoint, or broken.
     """
     path = Path(path)
     if not path.is_file():
@@ -65,7 +65,7 @@ def read_checkpoint(path: Path | str) -> Checkpoint:
     except Exception as problem:  # noqa: BLE001 - torch raises many kinds for a file that is no checkpoint
         raise _unreadable(path, f"it cannot be read safely ({str(problem).partition('.')[0][:120]})") from None
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
-        raise _unreadable(path, f"it is no file of the format '{_FORMAT}'")
+        raise _unreadable(path, f"it is not a file of the format '{_FORMAT}'")
     return Checkpoint(
         recipe=recipe_from(content["recipe"]),
         epoch=content["epoch"],
@@ -77,10 +77,10 @@ def read_checkpoint(path: Path | str) -> Checkpoint:
 
 
 def history(path: Path | str) -> pd.DataFrame:
-    """Give the history of a training run, one row an epoch; see `Checkpoint`.
+    """Read the history of a training run, one row per epoch; see `Checkpoint`.
 
     Raises:
-        MissingData: If there is no checkpoint.
+        MissingData: If the checkpoint does not exist.
         BadInput: If it cannot be read.
     """
     read = read_checkpoint(path)
@@ -88,36 +88,40 @@ def history(path: Path | str) -> pd.DataFrame:
     return read.history
 
 
-def kept_checkpoint(path: Path, recipe: Recipe) -> Checkpoint | None:
-    """Give the checkpoint to go on from, or None if there is no file.
+def checkpoint_to_resume(path: Path, recipe: Recipe) -> Checkpoint | None:
+    """Read the checkpoint that a run resumes from; None if the file does not exist.
+
+    Args:
+        path: Path of the checkpoint.
+        recipe: Recipe of the run, with ``scenes`` and ``pixels`` filled in.
 
     Raises:
-        BadInput: If the file is no checkpoint, or one of another recipe or other data.
+        BadInput: If the file is no checkpoint, or belongs to another recipe or other data.
     """
     if not path.exists():
         return None
-    kept = read_checkpoint(path)
-    found = differences(kept.recipe, recipe)
+    checkpoint = read_checkpoint(path)
+    found = differences(checkpoint.recipe, recipe)
     if found:
         what = ", ".join(f"{name} was {was!r}, is {wanted!r}" for name, (was, wanted) in found.items())
         raise BadInput(
             f"expected a checkpoint of the same recipe and data in {path}, but {what}; choose another --out, or "
-            "train afresh with --no-resume"
+            "start over with --no-resume"
         )
-    return kept
+    return checkpoint
 
 
 def write_checkpoint(
     path: Path, recipe: Recipe, epoch: int, history: list[dict[str, float]], parts: Mapping[str, Any]
 ) -> None:
-    """Write a checkpoint, whole or not at all.
+    """Write a checkpoint atomically.
 
     Args:
-        path: Where to.
-        recipe: With ``scenes`` and ``pixels`` filled in.
-        epoch: Epochs that are done.
-        history: One entry an epoch.
-        parts: What else it holds: weights, classes, preprocessing, and the optimiser while training goes on.
+        path: Path of the file.
+        recipe: Recipe of the run, with ``scenes`` and ``pixels`` filled in.
+        epoch: Number of finished epochs.
+        history: One entry per epoch.
+        parts: Further entries: weights, classes, preprocessing, and the optimiser state of an unfinished run.
 
     Raises:
         BadInput: If the file cannot be written.
@@ -133,16 +137,16 @@ def write_checkpoint(
         **parts,
     }
     content["about"] = {**content.get("about", {}), "versions": versions(), "commit": commit()}
-    remedy = "free some space and run the same command again: it goes on from the last epoch that was kept"
+    remedy = "free some space and run the same command again to resume from the last saved epoch"
     with whole_file(path, what="a checkpoint", remedy=remedy) as file:
         try:
             torch.save(content, file)
-        except RuntimeError as problem:  # torch's words for a full disk
+        except RuntimeError as problem:  # what torch raises if the disk is full
             raise OSError(str(problem)) from None
 
 
 def _unreadable(path: Path, reason: str) -> BadInput:
     return BadInput(
         f"expected a checkpoint of bglab train in {path}, but {reason}; remove the file, choose another --out, or "
-        "train afresh with --no-resume"
+        "start over with --no-resume"
     )

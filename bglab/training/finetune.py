@@ -1,7 +1,7 @@
-"""Fine-tune networks on VOC2012 and Caltech101 and change their test images' backgrounds.
+"""Fine-tune networks on VOC2012 and Caltech101 and evaluate them on test images with replaced backgrounds.
 
-Time for a Background Check! (section 3) reports one number a background for each set and says neither how its
-networks were trained nor how Caltech101 was split; both are named options here, and every run is kept.
+Time for a Background Check! (section 3) reports one accuracy per data set and background, but neither the training
+recipe nor the split of Caltech101. Both are options here, and the checkpoint and predictions of every run are stored.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 
 from bglab.errors import BadInput
-from bglab.evaluation import evaluate
+from bglab.evaluation import predict_all
 from bglab.models import Classifier, create_network, load_classifier
 from bglab.results import file_name
 from bglab.scenes import SceneSet, open_by_box, with_options
@@ -23,9 +23,9 @@ from bglab.training.checkpoints import write_checkpoint
 from bglab.training.fit import fit
 from bglab.training.recipe import Augmentation, Recipe
 from bglab.training.training_set import training_set
-from bglab.variants import FullScenes, StreamSettings, Variant, open_full
+from bglab.variants import FullScenes, StreamSettings, Variant, expand, full_dataset, open_full
 
-#: How networks are fine-tuned unless told otherwise; the paper names the network alone.
+#: Default recipe of fine-tuning; the paper states only the architecture.
 FINE_TUNING = Recipe(
     architecture="resnet18",
     epochs=15,
@@ -35,26 +35,26 @@ FINE_TUNING = Recipe(
     augmentation=Augmentation(crop_area=(0.35, 1.0)),
 )
 
-#: The pre-trained weights that `FINE_TUNING` starts from.
+#: Pre-trained weights that `FINE_TUNING` starts from.
 WEIGHTS = "timm:resnet18.tv_in1k"
 
-#: Starts from fresh weights instead of trained ones.
+#: Value of ``weights`` for training from random initialisation.
 RANDOM = "random"
 
-#: The three backgrounds the paper prints for these sets.
+#: The variants for which the paper prints accuracies on these data sets.
 BACKGROUNDS = ("original", "on_white", "on_texture")
 
-#: Least part of a network's tensors that the weights to start from must fill; the rest is a new head.
-_LEAST_FILLED = 0.8
+#: Minimum fraction of a network's tensors that the pre-trained weights must match; the head never does.
+_MIN_MATCHED = 0.8
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """What one run learns from and is tested on.
+    """Training and test scenes of one run.
 
     Attributes:
-        train: Scenes to learn from.
-        test: Scenes to test on, at full resolution, with every foreground size.
+        train: Training scenes.
+        test: Test scenes at full resolution; by default foregrounds of any size.
     """
 
     train: SceneSet
@@ -66,34 +66,36 @@ def open_split(
 ) -> Split:
     """Open the training and test scenes of one run.
 
-    VOC2012 has its own split (train and val, the images whose objects are all of one class). Caltech101 has none:
-    ``per_class`` images of each class are drawn for training, anew in each run, and all others are tested on.
+    VOC2012 has its own split (train and val, images whose objects are all of one class). Caltech101 has none: in each
+    run, ``per_class`` images of each class are drawn for training, and all others are the test set.
 
     Args:
-        uri: ``voc:PATH``, ``caltech101:PATH``, or any other set, which is split like Caltech101. Its masks serve the
-            variants by mask (``on_white_mask``): segmentations in VOC, outlines in Caltech101.
-        run: Number of the run; keys the drawn split.
-        per_class: Training images a class where the set has no split; at most half of a class.
-        settings: Of the streamed variants; the area limits are the caller's, and 0 to 1 by default.
-        progress: Show a bar while scenes are measured.
+        uri: ``voc:PATH``, ``caltech101:PATH``, or any other data set, which is split like Caltech101. Variants by mask
+            (``on_white_mask``) use the segmentations of VOC and the outlines of Caltech101.
+        run: Number of the run, which keys the random split.
+        per_class: Training images per class for data sets without a split; at most half of a class.
+        settings: Settings of the streamed variants; None accepts foregrounds of any area.
+        progress: Show a progress bar while foregrounds are measured.
 
     Raises:
-        BadInput: If nothing is left to train or to test on.
+        BadInput: If no scenes are left to train or to test on.
     """
     chosen = settings or StreamSettings(smallest=0.0, largest=1.0)
     if uri.startswith("voc:"):
         train = open_by_box(with_options(uri, {"split": "train"}))
         return Split(train, open_full(with_options(uri, {"split": "val"}), chosen, progress=progress))
     full = open_full(uri, chosen, progress=progress)
-    learned = _drawn(full.by_box, run, per_class)
-    rest = [scene for scene in full.by_box.ids if scene not in learned]
-    if not learned or not rest:
-        raise BadInput(f"expected at least two scenes of a class in {full.by_box.name} to split, got none; add some")
-    return Split(full.by_box.select(ids=learned), full.select(rest))
+    chosen_ids = _draw_training_scenes(full.by_box, run, per_class)
+    rest = [scene for scene in full.by_box.ids if scene not in chosen_ids]
+    if not chosen_ids or not rest:
+        raise BadInput(
+            f"expected at least two scenes of a class in {full.by_box.name} to split, got fewer; add some images"
+        )
+    return Split(full.by_box.select(ids=chosen_ids), full.select(rest))
 
 
-def _drawn(scenes: SceneSet, run: int, per_class: int) -> set[str]:
-    """Draw the training scenes: of each class those that come first in an order keyed by the run."""
+def _draw_training_scenes(scenes: SceneSet, run: int, per_class: int) -> set[str]:
+    """Draw the ids of the training scenes: the first of each class in an order keyed by the run."""
     members: dict[int, list[str]] = {}
     for record in scenes.records:
         members.setdefault(record.label, []).append(record.id)
@@ -113,52 +115,56 @@ def finetune(
     device: str = "auto",
     progress: bool = True,
 ) -> Classifier:
-    """Fine-tune a network on scenes and keep it in a file; the same call goes on where it was stopped.
+    """Fine-tune a network on labelled scenes; the same call resumes an interrupted run.
+
+    The head is always newly initialised. Images are normalised with ImageNet's mean and standard deviation.
 
     Args:
-        recipe: How to train; its architecture must be that of the weights.
-        scenes: Labelled scenes; the network answers in their classes.
-        weights: What to start from, as for `load_classifier`, or ``random``. The head is always new. Images are
-            normalised with ImageNet's mean and deviation.
-        out: The checkpoint.
-        device: ``auto``, ``cpu``, ``cuda:0``, ``mps``.
-        progress: Show a bar.
+        recipe: Training recipe; its architecture must be that of the weights.
+        scenes: Labelled scenes; the network predicts their classes.
+        weights: URI of the initial weights, as for `bglab.models.load_classifier`, or ``random``.
+        out: Path of the checkpoint.
+        device: Device to train on: ``auto``, ``cpu``, ``cuda:0``, ``mps``.
+        progress: Show a progress bar.
+
+    Returns:
+        The trained classifier.
 
     Raises:
-        BadInput: If the weights are another architecture's, or ``out`` holds another run.
-        MissingData: If the weights are not on this machine.
+        BadInput: If the weights do not match the architecture, or ``out`` belongs to another run.
+        MissingData: If the weights are not available on this machine.
     """
     if weights != RANDOM and not Path(out).exists():
-        _write_start(recipe, scenes, weights, Path(out), progress=progress)
+        _write_initial_checkpoint(recipe, scenes, weights, Path(out), progress=progress)
     return fit(recipe, scenes, out=out, device=device, progress=progress)
 
 
-def _write_start(recipe: Recipe, scenes: SceneSet, weights: str, out: Path, *, progress: bool) -> None:
-    """Write the checkpoint of an epoch 0 whose network has trained weights and a new head; `fit` goes on from it."""
-    learned = training_set(recipe, scenes, progress=progress)
+def _write_initial_checkpoint(recipe: Recipe, scenes: SceneSet, weights: str, out: Path, *, progress: bool) -> None:
+    """Write a checkpoint of epoch 0 with pre-trained weights and a new head, from which `fit` resumes."""
+    data = training_set(recipe, scenes, progress=progress)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(keyed_seed(recipe.seed, "weights"))
-        network = create_network(recipe.architecture, len(learned.groups), recipe.size)
+        network = create_network(recipe.architecture, len(data.groups), recipe.size)
     trained = load_classifier(weights, engine="torch", device="cpu").network.network.state_dict()
     own = network.state_dict()
-    fitting = {name: trained[name] for name, t in own.items() if name in trained and trained[name].shape == t.shape}
-    if len(fitting) < _LEAST_FILLED * len(own):
+    matched = {name: trained[name] for name, t in own.items() if name in trained and trained[name].shape == t.shape}
+    if len(matched) < _MIN_MATCHED * len(own):
         raise BadInput(
-            f"expected weights of {recipe.architecture} in {weights}, but only {len(fitting)} of {len(own)} tensors "
-            "fit; give the recipe the architecture of the weights"
+            f"expected weights of {recipe.architecture} in {weights}, but only {len(matched)} of {len(own)} tensors "
+            "match; give the recipe the architecture of the weights"
         )
     optimizer = torch.optim.SGD(network.parameters(), lr=recipe.lr, momentum=recipe.momentum)
     parts = {
-        "state_dict": own | fitting,
+        "state_dict": own | matched,
         "optimizer": optimizer.state_dict(),
         "scaler": {},
-        "classes": learned.classes,
-        "groups": learned.groups,
-        "space": learned.space,
+        "classes": data.classes,
+        "groups": data.groups,
+        "space": data.space,
         "about": {"weights": weights},
     }
     out.parent.mkdir(parents=True, exist_ok=True)
-    write_checkpoint(out, learned.recipe, 0, [], parts)
+    write_checkpoint(out, data.recipe, 0, [], parts)
 
 
 def check_backgrounds(
@@ -175,27 +181,27 @@ def check_backgrounds(
     batch_size: int = 64,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Fine-tune on a set several times and evaluate every run on changed backgrounds.
+    """Fine-tune several networks on a data set and evaluate each on test images with replaced backgrounds.
 
     Args:
-        uri: As for `open_split`.
-        results: Folder of results; checkpoints lie in its ``networks``, and finished work is not done again.
-        weights: What to start from, or ``random``.
-        recipe: How to train; run ``i`` adds ``i`` to its seed.
-        variants: Names out of `bglab.variants.STREAMED`: by box, or by mask with the ending ``_mask``.
-        runs: How many networks to train.
-        per_class: As for `open_split`.
-        settings: As for `open_split`.
-        device: ``auto``, ``cpu``, ``cuda:0``, ``mps``.
-        batch_size: Images a forward pass of the evaluation.
-        progress: Show bars.
+        uri: URI of the data set, as for `open_split`.
+        results: Folder of predictions; checkpoints are stored in its folder ``networks``. Finished work is reused.
+        weights: URI of the initial weights, or ``random``.
+        recipe: Training recipe; run ``i`` adds ``i`` to its seed.
+        variants: Names out of `bglab.variants.STREAMED`: by box, or by mask with the suffix ``_mask``.
+        runs: Number of networks to train.
+        per_class: Training images per class, as for `open_split`.
+        settings: Settings of the streamed variants, as for `open_split`.
+        device: Device to train on: ``auto``, ``cpu``, ``cuda:0``, ``mps``.
+        batch_size: Images per forward pass of the evaluation.
+        progress: Show progress bars.
 
     Returns:
-        The predictions of all runs, each run a model of its own; `background_check_metrics.mean_of_runs` averages.
+        The predictions of all runs, with one model name per run; `bglab.analysis.mean_of_runs` averages them.
 
     Raises:
-        BadInput: If the set or the recipe cannot be used.
-        MissingData: If the set or the weights are not there.
+        BadInput: If the data set or the recipe cannot be used.
+        MissingData: If the data set or the weights are not available.
     """
     tables: list[pd.DataFrame] = []
     for run in range(runs):
@@ -204,6 +210,6 @@ def check_backgrounds(
         named = digest([repr(own), weights, split.train.fingerprint])[:8]
         out = Path(results) / "networks" / f"{file_name(split.train.name)}-{own.architecture}-run{run}-{named}.pt"
         classifier = finetune(own, split.train, weights, out=out, device=device, progress=progress)
-        tested = evaluate(classifier, split.test, variants, results=results, batch_size=batch_size, progress=progress)
-        tables += tested.values()
+        datasets = [full_dataset(split.test, variant) for variant in expand(variants, split.test.settings)]
+        tables += predict_all(classifier, datasets, results=results, batch_size=batch_size, progress=progress)
     return pd.concat(tables, ignore_index=True)

@@ -1,4 +1,4 @@
-"""Recipes: everything that defines a training run, as one value; no torch, so that commands start at once."""
+"""Recipes: everything that defines a training run; does not import torch, so that commands start fast."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from bglab.errors import BadInput
 Schedule = Literal["step", "cosine", "linear"]
 Donors = Literal["fixed", "each_epoch"]
 
-#: The five networks that Noise or Signal trains on IN-9L (Table 2), under the names that load them: timm's, and
-#: ``tv_`` for torchvision's where timm has none. Which width of ShuffleNet v2 it was is not stated; 1.0 is usual.
+#: The five architectures that Noise or Signal trains on IN-9L (Table 2) → name in timm, or ``tv_`` and the name in
+#: torchvision if timm has none. The paper does not state the width of ShuffleNet v2; 1.0 is the usual one.
 PAPER_ARCHITECTURES: Catalogue[str] = Catalogue(
     "network of Table 2",
     {
@@ -37,15 +37,15 @@ class Augmentation:
     """Random changes to training images.
 
     Attributes:
-        crop_area: Part of the image's area that a crop takes, from and to; (1, 1) takes it whole.
-        crop_ratio: Width over height of a crop, from and to.
-        flip: Probability of a mirror image.
-        brightness: Greatest change of brightness, as a fraction.
-        contrast: Greatest change of contrast, as a fraction.
-        saturation: Greatest change of saturation, as a fraction.
+        crop_area: Range of a crop's area, as a fraction of the image's; (1, 1) keeps the whole image.
+        crop_ratio: Range of a crop's aspect ratio, width over height.
+        flip: Probability of a horizontal flip.
+        brightness: Maximum relative change of brightness.
+        contrast: Maximum relative change of contrast.
+        saturation: Maximum relative change of saturation.
 
     Raises:
-        BadInput: If a strength is out of its range.
+        BadInput: If a value is out of its range.
     """
 
     crop_area: tuple[float, float] = (0.08, 1.0)
@@ -67,10 +67,10 @@ class Augmentation:
                 )
 
 
-#: Images as they are.
+#: No changes to training images.
 NO_AUGMENTATION = Augmentation((1.0, 1.0), (1.0, 1.0), 0.0, 0.0, 0.0, 0.0)
 
-# each number's least and greatest value
+# smallest and largest valid value of each number
 _RANGES: Mapping[str, tuple[float, float]] = {
     "size": (16, 4096),
     "source_scale": (1, 8),
@@ -98,38 +98,38 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
 class Recipe:
     """Everything that defines a training run; the defaults are Noise or Signal's (Appendix C).
 
-    What the paper leaves open has a name here and can be changed: ``decay_rate``, the strengths of the
-    ``augmentation``, ``source_scale``, ``donors`` and ``seed``. Its network is the last epoch's.
+    The paper does not state ``decay_rate``, the strengths of the ``augmentation``, ``source_scale``, ``donors`` and
+    ``seed``. The trained network is that of the last epoch.
 
     Attributes:
-        architecture: A name of timm, or ``tv_`` and a name of torchvision (``PAPER_ARCHITECTURES``).
-        variants: What to train on; several are put together into one set.
-        size: Side of the images the network sees, in pixels.
+        architecture: Name in timm, or ``tv_`` and the name in torchvision (``PAPER_ARCHITECTURES``).
+        variants: Variants to train on; several are concatenated.
+        size: Side of the network's input images in pixels.
         source_scale: Side of the images that crops are taken from, as a multiple of ``size``.
-        epochs: Times each image is seen.
-        batch_size: Images a step, over all processes; what is left of an epoch is seen in another one.
-        lr: Greatest learning rate.
-        schedule: ``step`` (times ``decay_rate`` every ``decay_epochs``), ``cosine`` or ``linear`` down to 0.
-        decay_epochs: See ``schedule``.
-        decay_rate: See ``schedule``; not stated, a tenth is the custom.
-        warmup_epochs: Over which the learning rate rises linearly from 0.
-        momentum: Of the gradient descent.
-        nesterov: Whether the momentum is Nesterov's.
-        weight_decay: On all weights.
-        label_smoothing: Share of the target that is spread over all classes.
-        augmentation: Random changes to images.
-        donors: ``fixed`` gives each scene one background for good, as the papers' files do; ``each_epoch``
-            draws it anew.
-        seed: Of weights, order, augmentation, dropout and donors.
-        amp_dtype: Precision of the arithmetic; ``none`` is float32.
-        subclasses: Into how many groups of ImageNet classes each label is split for training; 1 trains on the
-            labels themselves. The trained network answers in labels all the same (Figure 10: 1, 2, 4, 8, 16).
-        native_classes: How many ImageNet classes of each label take part; 0 takes all (IN-9LB: 16).
-        fraction: Part of every label's images that takes part (Figure 11); a smaller part lies in a larger.
-        balanced: Whether every label is cut to the number of the rarest one, as in IN-9L.
-        scenes: Name of the scenes; filled in by `training.fit`.
-        pixels: Digest of what the images are made from; filled in by `training.fit`. A recipe that carries one
-            is refused other data.
+        epochs: Number of epochs.
+        batch_size: Images per step, over all processes; an incomplete last batch is dropped.
+        lr: Maximum learning rate.
+        schedule: ``step`` (times ``decay_rate`` every ``decay_epochs``), or ``cosine`` or ``linear`` decay to 0.
+        decay_epochs: Epochs between two drops of the learning rate with ``step``.
+        decay_rate: Factor of a drop with ``step``; not stated in the paper, 0.1 is customary.
+        warmup_epochs: Epochs over which the learning rate rises linearly from 0.
+        momentum: Momentum of SGD.
+        nesterov: Whether to use Nesterov momentum.
+        weight_decay: Weight decay, applied to all parameters.
+        label_smoothing: Label smoothing, the fraction of the target spread over all classes.
+        augmentation: Random changes to the images.
+        donors: ``fixed`` draws the background of each scene once, as in the released data sets; ``each_epoch`` draws
+            it anew in every epoch.
+        seed: Seed for initialisation, order, augmentation, dropout and the donor draw.
+        amp_dtype: Precision of training; ``none`` is float32.
+        subclasses: Number of groups of ImageNet classes that each label is split into for training (Figure 10: 1, 2, 4,
+            8, 16); 1 trains on the labels. The trained classifier maps its predictions back to labels.
+        native_classes: Number of ImageNet classes used of each label, those with most images; 0 uses all (IN-9LB: 16).
+        fraction: Fraction of each label's images to train on (Figure 11); smaller sets are subsets of larger ones.
+        balanced: Whether to reduce every label to the number of images of the rarest one, as in IN-9L.
+        scenes: Name of the scenes; filled in by `bglab.training.fit`.
+        pixels: Digest of the training data; filled in by `bglab.training.fit`. A recipe with a digest is valid only
+            for these data.
 
     Raises:
         BadInput: If a value is out of its range.
@@ -177,11 +177,11 @@ class Recipe:
 
     @property
     def source_size(self) -> int:
-        """Side in pixels at which scenes are prepared."""
+        """Side in pixels at which scenes are prepared, before cropping."""
         return round(self.size * self.source_scale)
 
     def lr_at(self, epoch: float) -> float:
-        """Give the learning rate when so many epochs are done, a fraction of one included."""
+        """Compute the learning rate after a number of epochs, which may be fractional."""
         if epoch < self.warmup_epochs:
             return self.lr * epoch / self.warmup_epochs
         if self.schedule == "step":
@@ -190,25 +190,25 @@ class Recipe:
         return self.lr * (left if self.schedule == "linear" else 0.5 - 0.5 * math.cos(math.pi * left))
 
     def as_dict(self) -> dict[str, Any]:
-        """Give the recipe as plain values, for a checkpoint or JSON."""
+        """Return the recipe as plain values, for checkpoints and JSON."""
         return asdict(self)
 
 
 def recipe_from(values: Mapping[str, Any]) -> Recipe:
-    """Make a recipe from plain values again.
+    """Make a recipe from the values of `Recipe.as_dict`.
 
     Raises:
-        BadInput: If it has fields that no recipe has.
+        BadInput: If there are unknown fields.
 
     Example:
         >>> recipe_from(PRESETS["toy"].as_dict()) == PRESETS["toy"]
         True
     """
     known = {f.name for f in fields(Recipe)}
-    strange = sorted(set(values) - known)
-    if strange:
+    unknown = sorted(set(values) - known)
+    if unknown:
         raise BadInput(
-            f"expected a recipe with the fields {', '.join(sorted(known))}, got {', '.join(strange)} as well; "
+            f"expected a recipe with the fields {', '.join(sorted(known))}, got {', '.join(unknown)} as well; "
             "it is from another version of bglab"
         )
     augmentation = dict(values.get("augmentation", {}))
@@ -219,20 +219,20 @@ def recipe_from(values: Mapping[str, Any]) -> Recipe:
     return Recipe(**{**values, **lists, "augmentation": Augmentation(**augmentation)})
 
 
-def differences(ours: Recipe, other: Recipe) -> dict[str, tuple[Any, Any]]:
-    """List the fields in which two recipes differ, with both values.
+def differences(first: Recipe, second: Recipe) -> dict[str, tuple[Any, Any]]:
+    """Return the fields in which two recipes differ, with both values.
 
     Example:
         >>> differences(Recipe(), Recipe(lr=0.01))
         {'lr': (0.1, 0.01)}
     """
-    pairs = {f.name: (getattr(ours, f.name), getattr(other, f.name)) for f in fields(Recipe)}
+    pairs = {f.name: (getattr(first, f.name), getattr(second, f.name)) for f in fields(Recipe)}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
 _PAPER = Recipe(balanced=True)
 
-#: ``paper`` is Noise or Signal's (Appendix C); ``toy`` learns 64-pixel scenes on a laptop's processor in minutes.
+#: ``paper`` is the recipe of Noise or Signal (Appendix C); ``toy`` takes minutes on a laptop CPU (64-pixel images).
 PRESETS: Catalogue[Recipe] = Catalogue(
     "preset",
     {

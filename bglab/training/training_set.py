@@ -1,4 +1,4 @@
-"""What a network learns from: the images of one or more variants that a recipe chooses, and their targets."""
+"""Training sets: the images of one or more variants selected by a recipe, and their targets."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from bglab.variants import Dataset, compose, find_variant
 
 @dataclass(frozen=True, eq=False)
 class TrainingSet:
-    """Images to learn from; image i is row ``rows[i]`` of the parts laid end to end.
+    """Training images and their targets; image i is row ``rows[i]`` of the concatenated parts.
 
     Attributes:
-        recipe: With ``variants``, ``scenes`` and ``pixels`` filled in.
-        parts: One data set a variant.
-        rows: Which of their rows take part, rising.
-        targets: Trained class of each image.
-        groups: The label that each trained class belongs to.
-        space: Label space of these labels.
+        recipe: Recipe of the run, with ``variants``, ``scenes`` and ``pixels`` filled in.
+        parts: One data set per variant.
+        rows: Selected rows of the concatenated parts, in ascending order.
+        targets: Training target of each image, an output of the network.
+        groups: Label of each output of the network.
+        space: Label space of the labels.
         classes: Names of the labels.
-        redraw: Composes the parts with the backgrounds of an epoch; None if they are the same in every epoch.
+        redraw: Function that composes the parts with the donors of an epoch; None if they are the same in all epochs.
     """
 
     recipe: Recipe
@@ -48,19 +48,19 @@ class TrainingSet:
 
     @property
     def rejected(self) -> int:
-        """Number of scenes that could not be used."""
+        """Number of scenes rejected in the parts, because they are unusable or have no donor."""
         return sum(len(part.rejected) for part in self.parts)
 
     def of_epoch(self, epoch: int) -> TrainingSet:
-        """Give the set with the backgrounds of an epoch."""
+        """Return the training set with the donors of an epoch."""
         return self if self.redraw is None else replace(self, parts=self.redraw(epoch))
 
     def images(self, chosen: Int[np.ndarray, " n"], device: torch.device | str) -> UInt8[Tensor, "n 3 h w"]:
-        """Render images, in rising order.
+        """Render images.
 
         Args:
-            chosen: Which ones, rising.
-            device: Where to.
+            chosen: Indices of the images, in ascending order.
+            device: Device of the result.
         """
         rows, start = self.rows[chosen], 0
         batches: list[Tensor] = []
@@ -75,33 +75,33 @@ class TrainingSet:
 def training_set(
     recipe: Recipe, data: SceneSet | PreparedScenes | Dataset | str, *, progress: bool = True
 ) -> TrainingSet:
-    """Choose what a recipe trains on.
+    """Select the training images of a recipe.
 
-    Scenes of all of ImageNet are cut down to the classes that belong to one of the nine.
+    Of scenes labelled with the 1000 ImageNet classes, those that belong to one of the nine classes are used.
 
     Args:
-        recipe: The recipe.
-        data: Scenes to compose its variants from, or a data set that is taken as it is.
-        progress: Show a bar while scenes are prepared for the first time.
+        recipe: Training recipe.
+        data: Scenes to compose the recipe's variants from, or a composed data set.
+        progress: Show a progress bar while scenes are prepared for the first time.
 
     Raises:
-        BadInput: If data and recipe do not fit.
-        UnknownName: If there is no such variant.
+        BadInput: If data and recipe do not match.
+        UnknownName: If a variant does not exist.
     """
     parts, redraw = _parts(recipe, data, progress=progress)
     first = parts[0]
     space, classes = ("in9", IN9_NAMES) if first.space == "imagenet" else (first.space, first.classes)
-    labels = np.concatenate([judged_labels(part) for part in parts])
+    labels = np.concatenate([target_labels(part) for part in parts])
     natives = np.concatenate([[row.native_label for row in part.rows] for part in parts]).astype(np.int64)
     owner = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
     scenes = [row.scene for part in parts for row in part.rows]
-    kept = (labels != OUTSIDE) & _few_natives(recipe, labels, natives)
-    targets = _split(recipe, labels, natives, kept, classes)
+    selected = (labels != OUTSIDE) & _in_native_classes(recipe, labels, natives)
+    targets = _subclass_targets(recipe, labels, natives, selected, classes)
     for part in range(len(parts)):
-        _thin(recipe, kept, np.flatnonzero(kept & (owner == part)), labels, scenes)
-    rows = np.flatnonzero(kept)
+        _subsample(recipe, selected, np.flatnonzero(selected & (owner == part)), labels, scenes)
+    rows = np.flatnonzero(selected)
     if rows.size == 0:
-        raise BadInput(f"expected images of {first.name} to train on, but the recipe chooses none; raise its fraction")
+        raise BadInput(f"expected images of {first.name} to train on, but the recipe selects none; raise its fraction")
     identity = [f"{p.digest} {p.published} {p.size} {p.seed} {p.variant!r}" for p in parts]
     filled = replace(recipe, variants=tuple(p.variant.name for p in parts), scenes=first.name, pixels=digest(identity))
     _check_same_data(recipe, filled)
@@ -109,8 +109,8 @@ def training_set(
     return TrainingSet(filled, parts, rows, targets[rows], groups, space, classes, redraw)
 
 
-def judged_labels(dataset: Dataset) -> Int[np.ndarray, " n"]:
-    """Give the labels of a data set; those of all of ImageNet as labels of the nine classes, or OUTSIDE."""
+def target_labels(dataset: Dataset) -> Int[np.ndarray, " n"]:
+    """Return the labels of a data set; ImageNet labels are mapped to the nine classes or ``OUTSIDE``."""
     if dataset.space == "imagenet":
         return to_in9(np.array([row.native_label for row in dataset.rows], dtype=np.int64)).astype(np.int64)
     return np.array([row.label for row in dataset.rows], dtype=np.int64)
@@ -119,10 +119,10 @@ def judged_labels(dataset: Dataset) -> Int[np.ndarray, " n"]:
 def _parts(
     recipe: Recipe, data: SceneSet | PreparedScenes | Dataset | str, *, progress: bool
 ) -> tuple[tuple[Dataset, ...], Callable[[int], tuple[Dataset, ...]] | None]:
-    """Compose one data set a variant, and say how to compose them again for an epoch."""
-    again = recipe.donors == "each_epoch"
+    """Compose one data set per variant, and return them with a function that recomposes them for an epoch."""
+    each_epoch = recipe.donors == "each_epoch"
     if isinstance(data, Dataset):
-        if again:
+        if each_epoch:
             raise BadInput(
                 "expected scenes for a recipe that draws new backgrounds in each epoch, got a data set whose "
                 f"backgrounds are fixed ({data.variant.name}); give its scenes instead"
@@ -136,9 +136,9 @@ def _parts(
     def compose_all(seed: int) -> tuple[Dataset, ...]:
         return tuple(compose(prepared, variant, seed=seed) for variant in variants)
 
-    # only what is borrowed can be drawn anew
-    lends = any(variant.donor in {"same_class", "any_class", "next_class"} for variant in variants)
-    redraw = functools.partial(_redraw, compose_all, recipe.seed) if again and lends else None
+    # only variants with a drawn donor change between epochs
+    has_draw = any(variant.donor in {"same_class", "any_class", "next_class"} for variant in variants)
+    redraw = functools.partial(_redraw, compose_all, recipe.seed) if each_epoch and has_draw else None
     return compose_all(recipe.seed), redraw
 
 
@@ -146,10 +146,10 @@ def _redraw(compose_all: Callable[[int], tuple[Dataset, ...]], seed: int, epoch:
     return compose_all(keyed_seed(seed, "backgrounds", epoch))
 
 
-def _few_natives(
+def _in_native_classes(
     recipe: Recipe, labels: Int[np.ndarray, " n"], natives: Int[np.ndarray, " n"]
 ) -> Bool[np.ndarray, " n"]:
-    """Mark images of the ImageNet classes that take part: of each label the ones with most images."""
+    """Mark the images of the ``native_classes`` ImageNet classes with most images of each label."""
     if recipe.native_classes == 0:
         return np.ones(len(labels), dtype=bool)
     chosen: list[int] = []
@@ -160,23 +160,23 @@ def _few_natives(
     return np.isin(natives, chosen)
 
 
-def _split(
+def _subclass_targets(
     recipe: Recipe,
     labels: Int[np.ndarray, " n"],
     natives: Int[np.ndarray, " n"],
-    kept: Bool[np.ndarray, " n"],
+    selected: Bool[np.ndarray, " n"],
     classes: Sequence[str],
 ) -> Int[np.ndarray, " n"]:
-    """Give trained classes: labels, or groups of neighbouring ImageNet indices within a label, of equal number."""
-    many = recipe.subclasses
-    if many == 1:
+    """Compute the targets: labels, or ``subclasses`` groups per label of ImageNet classes with consecutive indices."""
+    count = recipe.subclasses
+    if count == 1:
         return labels
     targets = np.full(len(labels), OUTSIDE, dtype=np.int64)
     for label in range(len(classes)):
-        own = kept & (labels == label)
+        own = selected & (labels == label)
         indices, ranks = np.unique(natives[own], return_inverse=True)
-        _check_natives(indices, many, "subclasses")
-        targets[own] = label * many + ranks * many // len(indices)
+        _check_natives(indices, count, "subclasses")
+        targets[own] = label * count + ranks * count // len(indices)
     return targets
 
 
@@ -184,19 +184,19 @@ def _check_natives(indices: Int[np.ndarray, " k"], wanted: int, name: str) -> No
     known = int((indices != OUTSIDE).sum())
     if known < wanted or known < len(indices):
         raise BadInput(
-            f"expected scenes of at least {wanted} ImageNet classes a label for {name}={wanted}, got {known} in one "
-            "of them; use scenes that know their ImageNet class, or a smaller number"
+            f"expected scenes of at least {wanted} ImageNet classes per label for {name}={wanted}, got {known} for one "
+            "label; use scenes with ImageNet class labels, or a smaller number"
         )
 
 
-def _thin(
+def _subsample(
     recipe: Recipe,
-    kept: Bool[np.ndarray, " n"],
+    selected: Bool[np.ndarray, " n"],
     rows: Int[np.ndarray, " k"],
     labels: Int[np.ndarray, " n"],
     scenes: Sequence[str],
 ) -> None:
-    """Leave out images for ``fraction`` and ``balanced``: of each label those that come last in a keyed order."""
+    """Deselect, in place, the last images of each label in a keyed order, by ``fraction`` and ``balanced``."""
     counts = np.bincount(labels[rows])
     most = counts[counts > 0].min() if recipe.balanced and counts.size else len(rows)
     if recipe.fraction == 1 and (not recipe.balanced or counts[counts > 0].max() == most):
@@ -205,11 +205,11 @@ def _thin(
     for label in np.flatnonzero(counts):
         own = rows[labels[rows] == label]
         order = own[np.argsort(place[labels[rows] == label], kind="stable")]
-        kept[order[round(recipe.fraction * min(int(counts[label]), int(most))) :]] = False
+        selected[order[round(recipe.fraction * min(int(counts[label]), int(most))) :]] = False
 
 
 def _check_same_data(given: Recipe, filled: Recipe) -> None:
-    """Refuse other data than a recipe that has been used names."""
+    """Raise an error if a recipe with a digest is used on other data."""
     if given.pixels and given.pixels != filled.pixels:
         raise BadInput(
             f"expected the data that the recipe was used on ({given.scenes}, pixels {given.pixels}), got "

@@ -1,17 +1,25 @@
 """What is done to a scene: rules for foreground and background, the table of variants, and data sets made of them."""
 
 from bglab.variants.adjustments import Adjustment, adjusted, object_region
-from bglab.variants.dataset import Dataset, DatasetRow, SceneTensors, compose, open_published, scene_tensors
+from bglab.variants.dataset import (
+    Dataset,
+    DatasetRow,
+    Resolution,
+    compose,
+    compose_all,
+    default_resolution,
+    full_dataset,
+    open_published,
+)
 from bglab.variants.full_resolution import (
     INVARIANCE,
     STREAMED,
-    Block,
     FullScenes,
     StreamSettings,
     expand,
     open_full,
     region_of,
-    stream,
+    reopen_full,
 )
 from bglab.variants.rules import (
     Background,
@@ -26,6 +34,8 @@ from bglab.variants.rules import (
     SceneBatch,
     Texture,
 )
+from bglab.variants.scene_tensors import SceneTensors, scene_tensors
+from bglab.variants.streaming import Block, stream
 from bglab.variants.variant import (
     IN9_VARIANTS,
     VARIANTS,
@@ -39,6 +49,10 @@ from bglab.variants.variant import (
 )
 
 __all__ = [
+    "Resolution",
+    "default_resolution",
+    "full_dataset",
+    "reopen_full",
     "Adjustment",
     "Background",
     "Block",
@@ -65,6 +79,7 @@ __all__ = [
     "adjusted",
     "at_strength",
     "compose",
+    "compose_all",
     "expand",
     "find_variant",
     "given",

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -14,17 +13,29 @@ from jaxtyping import Int, UInt8
 from torch import Tensor
 
 from bglab.errors import BadInput, UnknownName
+from bglab.images import EvaluationTransform
 from bglab.labels import OUTSIDE
-from bglab.scenes import PreparedScenes, Rejection, SceneSet, memory_bytes, open_scenes, prepare, prepare_published
-from bglab.variants.rules import SceneBatch
-from bglab.variants.variant import Variant, find_variant, pair_donors, render
+from bglab.names import split_draw
+from bglab.scenes import (
+    PreparedScenes,
+    Rejection,
+    SceneSet,
+    as_prepared,
+    as_scenes,
+    open_scenes,
+    prepare_published,
+)
+from bglab.variants.full_resolution import STREAMED, FullScenes, StreamSettings, find_streamed, region_of, reopen_full
+from bglab.variants.scene_tensors import scene_tensors
+from bglab.variants.streaming import stream
+from bglab.variants.variant import VARIANTS, Variant, find_variant, pair_donors, render
 
 Positions = slice | Sequence[int] | Int[np.ndarray, " n"]
 
-_USUAL_SIZE = 224
+#: Where a variant is made: at one size for all scenes, or on the photograph before the network's resize and crop.
+Resolution = Literal["prepared", "full"]
 
-#: Part of a device's free memory that resident scenes may take.
-_RESIDENT_SHARE = 0.4
+_USUAL_SIZE = 224
 
 
 class DatasetRow(NamedTuple):
@@ -58,8 +69,10 @@ class Dataset:
         published: Whether the pixels are a release's own.
         fingerprint: Of the scenes' definition.
         digest: Of the pixels the images are made from.
-        rejected: Scenes that take no part, and why.
-        images: Renders rows on a device: ``images(positions, device)`` gives uint8 ``n 3 size size``.
+        rejected: Scenes that are skipped, and why.
+        images: Renders rows on a device: ``images(positions, device)`` returns uint8 ``n 3 size size``.
+        full: Scenes at full resolution if the variant is made there, before the network's own resize and crop; None
+            if it is made from prepared scenes of ``size`` pixels.
     """
 
     name: str
@@ -74,6 +87,7 @@ class Dataset:
     digest: str
     rejected: tuple[Rejection, ...]
     images: Callable[[Positions, torch.device | str], UInt8[Tensor, "n 3 h w"]] = field(repr=False)
+    full: FullScenes | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -92,10 +106,23 @@ class Dataset:
         return f"Dataset({self.name}, {self.variant.name}: {len(self)} images, {origin})"
 
     @property
+    def resolution(self) -> Resolution:
+        """Where the variant is made: on prepared scenes, or at full resolution."""
+        return "prepared" if self.full is None else "full"
+
+    def seen_through(self, transform: EvaluationTransform) -> Dataset:
+        """Return the data set as a network sees it that resizes and crops like this.
+
+        Images made at full resolution depend on the network's transform; prepared ones stay as they are.
+        """
+        return self if self.full is None else full_dataset(self.full, self.variant, transform)
+
+    @property
     def key(self) -> str:
-        """Name for result tables and folders: unlike pixels never share one."""
+        """Name for result tables and folders: different pixels never share one."""
         parts = [re.sub(r"[^A-Za-z0-9._]+", "-", self.name), self.fingerprint[:6]]
-        if self.size != _USUAL_SIZE:
+        # networks of every input size share the data set of full-resolution images, whose name says what it is
+        if self.full is None and self.size != _USUAL_SIZE:
             parts.append(f"{self.size}px")
         if self.published:
             parts.append("published")
@@ -105,20 +132,24 @@ class Dataset:
 
 
 def compose(
-    scenes: SceneSet | PreparedScenes | str,
+    scenes: SceneSet | PreparedScenes | FullScenes | str,
     variant: str | Variant,
     *,
     seed: int = 0,
     size: int = 224,
+    resolution: Resolution | None = None,
     progress: bool = True,
 ) -> Dataset:
     """Compose a variant from scenes; images are rendered batch by batch, on the classifier's device.
 
     Args:
-        scenes: A set, its prepared form, or a URI for `open_scenes`.
-        variant: A name out of `VARIANTS`, or a variant of your own.
-        seed: Of donors, textures and noise.
-        size: Side of the images in pixels; ignored for prepared scenes, which have one.
+        scenes: A set, its prepared form, its full-resolution form, or a URI for `open_scenes`.
+        variant: A name out of `VARIANTS` or `STREAMED`, or a variant of your own.
+        seed: Seed of donors, textures and noise; ignored for full-resolution scenes, whose settings have one.
+        size: Side of prepared images in pixels; ignored for prepared scenes, which have one.
+        resolution: Where the variant is made: ``prepared``, on images of ``size`` pixels (Noise or Signal), or
+            ``full``, on the photograph before the network's own resize and crop (Time for a Background Check!, with
+            its rule that a foreground takes 5 % to 70 % of the image). None is what `default_resolution` says.
         progress: Show a bar while scenes are prepared for the first time.
 
     Raises:
@@ -129,8 +160,135 @@ def compose(
         >>> len(dataset), dataset.rows[0].label
         (18, 0)
     """
-    chosen = find_variant(variant)
-    prepared = scenes if isinstance(scenes, PreparedScenes) else _prepared(scenes, size, progress)
+    if isinstance(scenes, FullScenes):
+        return full_dataset(scenes, find_streamed(variant))
+    if isinstance(scenes, str):
+        scenes = open_scenes(scenes)
+    if (resolution or default_resolution(scenes, variant)) == "full":
+        return full_dataset(_full_form(scenes, seed, progress=progress), find_streamed(variant))
+    return _compose_prepared(as_prepared(scenes, size, progress=progress), find_variant(variant), seed)
+
+
+def compose_all(
+    scenes: SceneSet | PreparedScenes | FullScenes | str,
+    variants: Sequence[str | Variant],
+    *,
+    seed: int = 0,
+    size: int = 224,
+    resolution: Resolution | None = None,
+    progress: bool = True,
+) -> tuple[Dataset, ...]:
+    """Compose several variants of one set, whose scenes are opened and prepared once.
+
+    Where the variants are made at different resolutions, ``original`` is made at each of them, so that every variant
+    has the original it is compared with.
+
+    Args:
+        scenes: As for `compose`; likewise the other options.
+        variants: Names or variants; duplicates are made once.
+        seed: Seed of donors, textures and noise.
+        size: Side of prepared images in pixels.
+        resolution: Where all variants are made; None is what `default_resolution` says of each.
+        progress: Show a bar while scenes are prepared for the first time.
+
+    Raises:
+        BadInput: If no scene of the set can show a variant.
+        UnknownName: If there is no such variant.
+    """
+    if isinstance(scenes, str):
+        scenes = open_scenes(scenes)
+    chosen = {variant if isinstance(variant, str) else variant.name: variant for variant in variants}
+    where: dict[str, list[Resolution]] = {
+        name: [resolution or default_resolution(scenes, variant)] for name, variant in chosen.items()
+    }
+    if "original" in where and resolution is None:
+        others: set[Resolution] = {at for name, (at,) in where.items() if name != "original"}
+        where["original"] = sorted(others, reverse=True) or where["original"]
+    opened: dict[Resolution, PreparedScenes | FullScenes] = {}
+
+    def source(at: Resolution) -> PreparedScenes | FullScenes:
+        if at not in opened:
+            if at == "prepared" and not isinstance(scenes, FullScenes):
+                opened[at] = as_prepared(scenes, size, progress=progress)
+            else:
+                opened[at] = _full_form(scenes, seed, progress=progress)
+        return opened[at]
+
+    return tuple(compose(source(at), chosen[name], seed=seed) for name, places in where.items() for at in places)
+
+
+def _full_form(scenes: SceneSet | PreparedScenes | FullScenes, seed: int, *, progress: bool) -> FullScenes:
+    """Return scenes at full resolution."""
+    if isinstance(scenes, FullScenes):
+        return scenes
+    source = scenes.scenes if isinstance(scenes, PreparedScenes) else scenes
+    return reopen_full(source, StreamSettings(seed=seed), progress=progress)
+
+
+def default_resolution(scenes: SceneSet | PreparedScenes | FullScenes, variant: str | Variant) -> Resolution:
+    """Return where a variant of these scenes is made unless told otherwise.
+
+    ``full`` for the variants of Time for a Background Check! on sets of photographs at their own size (``imagenet:``,
+    ``voc:``, ``caltech101:``); ``prepared`` for everything else.
+
+    Raises:
+        UnknownName: If there is no such variant.
+
+    Example:
+        >>> from bglab.scenes import open_scenes
+        >>> default_resolution(open_scenes("synthetic9?n=9"), "white_fg")
+        'prepared'
+    """
+    if isinstance(scenes, FullScenes):
+        return "full"
+    photographs = isinstance(scenes, SceneSet) and scenes.full_resolution
+    if isinstance(variant, str) and split_draw(variant)[0] in STREAMED:
+        photographs = photographs or split_draw(variant)[0] not in VARIANTS  # there is no prepared form of these
+        variant = find_streamed(variant)
+    return "full" if find_variant(variant).is_full and photographs else "prepared"
+
+
+def full_dataset(full: FullScenes, variant: Variant, transform: EvaluationTransform | None = None) -> Dataset:
+    """Describe a variant at full resolution, as a network with a transform sees it.
+
+    Args:
+        full: From `open_full`.
+        variant: From `find_streamed` or `expand`.
+        transform: Of the network; None is 224 pixels out of 256, bilinear.
+
+    Returns:
+        A data set whose rows are all scenes; one that turns out unusable raises when its image is rendered, and is
+        named and skipped when it is streamed.
+    """
+    chosen, scenes = transform or EvaluationTransform(), full.scenes(region_of(variant))
+
+    def images(positions: Positions, device: torch.device | str) -> UInt8[Tensor, "n 3 h w"]:
+        wanted = [scenes.ids[i] for i in np.arange(len(scenes))[positions]]
+        blocks = list(stream(full.select(wanted), [variant], chosen, block_size=max(1, len(wanted))))
+        found = {r.id: crop for block in blocks for r, crop in zip(block.records, block.crops[0], strict=True)}
+        for rejection in (rejection for block in blocks for rejection in block.rejected):
+            raise BadInput(rejection.reason)
+        return torch.from_numpy(np.stack([found[scene] for scene in wanted])).to(device)
+
+    return Dataset(
+        name=full.name,
+        variant=variant,
+        space=scenes.space,
+        classes=scenes.classes,
+        rows=tuple(DatasetRow(r.id, "", r.label, r.native_label) for r in scenes.records),
+        size=chosen.size,
+        seed=full.settings.seed,
+        published=False,
+        fingerprint=full.by_box.fingerprint,
+        digest=full.definition(variant, chosen),
+        rejected=full.census.rejected,
+        images=images,
+        full=full,
+    )
+
+
+def _compose_prepared(prepared: PreparedScenes, chosen: Variant, seed: int) -> Dataset:
+    """Compose a variant on prepared images."""
     source = prepared.scenes
     donors = pair_donors(chosen, source.ids, source.labels, prepared.has_plate, seed=seed)
     kept = np.flatnonzero(donors >= 0)
@@ -184,7 +342,7 @@ def open_published(scenes: SceneSet | str, variant: str, *, size: int = 224, pro
         BadInput: If the set has no published images.
         MissingData: If the variant's folder is not there.
     """
-    source = open_scenes(scenes) if isinstance(scenes, str) else scenes
+    source = as_scenes(scenes)
     chosen = find_variant(variant)
     prepared = prepare_published(source, chosen.name, size, progress=progress)
     rows = tuple(DatasetRow(p.scene, p.donor, p.label, p.native_label) for p in prepared.published)
@@ -208,10 +366,6 @@ def open_published(scenes: SceneSet | str, variant: str, *, size: int = 224, pro
     )
 
 
-def _prepared(scenes: SceneSet | str, size: int, progress: bool) -> PreparedScenes:  # noqa: FBT001 - private
-    return prepare(open_scenes(scenes) if isinstance(scenes, str) else scenes, size, progress=progress)
-
-
 def _without_donor(variant: Variant, scenes: SceneSet, position: int) -> Rejection:
     record = scenes.records[position]
     if variant.donor == "self":
@@ -227,41 +381,3 @@ def _as_slice(positions: Int[np.ndarray, " n"]) -> slice | Int[np.ndarray, " n"]
     if positions.size and np.array_equal(positions, np.arange(positions[0], positions[0] + positions.size)):
         return slice(int(positions[0]), int(positions[0]) + positions.size)
     return positions
-
-
-@functools.lru_cache(maxsize=2)
-def scene_tensors(prepared: PreparedScenes) -> SceneTensors:
-    """Give the tensors of prepared scenes; all variants of a set share one upload to a device."""
-    return SceneTensors(prepared)
-
-
-class SceneTensors:
-    """Prepared scenes as tensors: memory-mapped on the processor, uploaded once to a device with room."""
-
-    def __init__(self, prepared: PreparedScenes) -> None:
-        self._prepared = prepared
-        self._ids = np.array(prepared.scenes.ids, dtype=object)
-        self._uploaded: dict[str, dict[str, Tensor]] = {}
-
-    def batch(self, positions: slice | Int[np.ndarray, " n"], device: torch.device | str) -> SceneBatch:
-        """Give some scenes on a device."""
-        arrays = self._on(torch.device(device))
-        if isinstance(positions, slice):
-            parts = {name: array[positions] for name, array in arrays.items()}
-        else:
-            index = torch.from_numpy(np.asarray(positions))
-            parts = {name: array[index.to(array.device)] for name, array in arrays.items()}
-        moved = {name: part.to(device, non_blocking=True) for name, part in parts.items()}
-        return SceneBatch(ids=tuple(self._ids[positions]), **moved)
-
-    def _on(self, device: torch.device) -> dict[str, Tensor]:
-        """Give the whole set on the device if it fits there, else memory-mapped on the processor."""
-        if str(device) not in self._uploaded:
-            names = ("images", "masks", "plates", "boxes")
-            mapped = {name: torch.from_numpy(np.asarray(getattr(self._prepared, name))) for name in names}
-            if device.type == "cuda":
-                free, _ = torch.cuda.mem_get_info(device)
-                if memory_bytes(len(self._prepared), self._prepared.size) < _RESIDENT_SHARE * free:
-                    mapped = {name: array.to(device) for name, array in mapped.items()}
-            self._uploaded[str(device)] = mapped
-        return self._uploaded[str(device)]

@@ -1,37 +1,31 @@
-"""Stream photographs at full resolution through variants into a network's own resize and crop.
+"""Scenes at full resolution, as Time for a Background Check! uses them: settings, variants, and what both depend on.
 
-Time for a Background Check! changes backgrounds on the original image; what the network then sees is whatever its
-own evaluation transform leaves of it. Each photograph is decoded once for all variants, by a few threads, and only
-finished crops wait for the engine, so memory does not grow with the set.
+The paper changes backgrounds on the original image; what the network then sees is whatever its own evaluation
+transform leaves of it (`bglab.variants.streaming`).
 """
 
 from __future__ import annotations
 
 import functools
-import os
-from collections import deque
-from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple, final
+from typing import final
 
 import numpy as np
 import torch
 from jaxtyping import UInt8
-from PIL import Image
 from torch import Tensor
 
 from bglab.catalogue import Catalogue
-from bglab.errors import BadInput
+from bglab.errors import BadInput, MissingData, UnknownName
 from bglab.images import EvaluationTransform, Plates, open_plates
-from bglab.names import draw_name
-from bglab.scenes import AreaCensus, Rejection, Scene, SceneRecord, SceneSet, area_census, open_by_box, stored_scenes
+from bglab.names import draw_name, split_draw
+from bglab.scenes import AreaCensus, SceneRecord, SceneSet, area_census, open_by_box, open_scenes, stored_scenes
 from bglab.seeding import digest, keyed_generator
 from bglab.variants.rules import (
     Absent,
     Background,
     Draw,
-    GivenImage,
     Keep,
     Noise,
     NoisyBackground,
@@ -42,7 +36,7 @@ from bglab.variants.rules import (
     SceneBatch,
     Texture,
 )
-from bglab.variants.variant import VARIANTS, Variant, render
+from bglab.variants.variant import VARIANTS, Variant
 
 #: Raised whenever streamed pixels would come out differently.
 _VERSION = 1
@@ -95,8 +89,8 @@ class Backdrop(Background):
 
 
 _SCENES = (
-    Variant("on_scenes", Keep("box"), Backdrop(), place="ImageNet-BG's kind of background, our addition"),
-    Variant("on_scenes_mask", Keep("mask"), Backdrop(), place="by mask"),
+    Variant("on_scenes", Keep("box"), Backdrop(), place="ImageNet-BG's kind of background, our addition", is_full=True),
+    Variant("on_scenes_mask", Keep("mask"), Backdrop(), place="by mask", is_full=True),
 )
 
 #: Every variant that can be streamed: those that need no donor out of the set, and two of its own.
@@ -117,24 +111,6 @@ INVARIANCE = (
     "on_yellow",
     "on_grey",
 )
-
-
-class Block(NamedTuple):
-    """A few finished images of some variants.
-
-    Attributes:
-        variants: Names, in the order of the first axis.
-        records: The scenes, in the order of the second axis.
-        donors: For each variant, which plate each scene stands on; "" if its own, a colour or noise.
-        crops: The images, as the network takes them.
-        rejected: Scenes between those of this block and of the one before that could not be used.
-    """
-
-    variants: tuple[str, ...]
-    records: tuple[SceneRecord, ...]
-    donors: tuple[tuple[str, ...], ...]
-    crops: UInt8[np.ndarray, "v n 3 s s"]
-    rejected: tuple[Rejection, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,6 +200,51 @@ def open_full(scenes: SceneSet | str, settings: StreamSettings | None = None, *,
     return FullScenes(kept, scenes, census, chosen, textures, backdrops)
 
 
+def reopen_full(scenes: SceneSet, settings: StreamSettings | None = None, *, progress: bool = True) -> FullScenes:
+    """Open a set at full resolution as if from its URI, so that foregrounds are the union of the class's boxes.
+
+    A set of only some scenes of its URI keeps to those; one whose URI cannot be opened again, or whose labels were
+    changed, is taken as it is, with one box per scene.
+
+    Raises:
+        BadInput: If no scene has a foreground of usable size.
+    """
+    chosen = settings or StreamSettings()
+    try:
+        whole = open_scenes(scenes.uri)
+    except (UnknownName, MissingData):
+        return open_full(scenes, chosen, progress=progress)
+    known = {record.id: record.label for record in whole.records}
+    if whole.space != scenes.space or any(known.get(record.id) != record.label for record in scenes.records):
+        return open_full(scenes, chosen, progress=progress)
+    full = _open_once(scenes.uri, whole.fingerprint, chosen, progress=progress)
+    return full if whole.fingerprint == scenes.fingerprint else full.select(scenes.ids)
+
+
+@functools.lru_cache(maxsize=2)
+def _open_once(uri: str, fingerprint: str, settings: StreamSettings, *, progress: bool) -> FullScenes:
+    """Measure all foregrounds once for several variants; another fingerprint is another set."""
+    del fingerprint  # part of the key
+    return open_full(uri, settings, progress=progress)
+
+
+def find_streamed(variant: str | Variant) -> Variant:
+    """Return a variant that can be made at full resolution, by name or as it is.
+
+    Args:
+        variant: A name out of `STREAMED`, also that of a further draw (``on_texture~1``), or a variant of your own.
+
+    Raises:
+        UnknownName: If there is no such variant.
+        BadInput: If it needs a donor.
+    """
+    if isinstance(variant, str):
+        variant = replace(STREAMED[split_draw(variant)[0]], name=variant)
+    if variant.donor != "none":
+        raise BadInput(f"expected variants without donors at full resolution, got '{variant.name}'; compose it")
+    return variant
+
+
 def expand(names: Sequence[str | Variant], settings: StreamSettings) -> tuple[Variant, ...]:
     """Look up variants and repeat the random ones, each draw under a name of its own.
 
@@ -237,9 +258,7 @@ def expand(names: Sequence[str | Variant], settings: StreamSettings) -> tuple[Va
     """
     expanded: list[Variant] = []
     for name in names:
-        variant = STREAMED[name] if isinstance(name, str) else name
-        if variant.donor != "none":
-            raise BadInput(f"expected variants without donors at full resolution, got '{variant.name}'; compose it")
+        variant = find_streamed(name)
         draws = max(1, settings.draws) if is_random(variant) else 1
         expanded += [replace(variant, name=draw_name(variant.name, draw)) for draw in range(draws)]
     return tuple(expanded)
@@ -262,121 +281,6 @@ def region_of(variant: Variant) -> Region:
 def is_untouched(variant: Variant) -> bool:
     """Say whether a variant shows the photograph as it is."""
     return isinstance(variant.foreground, Keep) and isinstance(variant.background, Own)
-
-
-def stream(
-    full: FullScenes,
-    variants: Sequence[Variant],
-    transform: EvaluationTransform,
-    *,
-    block_size: int = 16,
-) -> Iterator[Block]:
-    """Decode each scene once, make its variants at full resolution, and give crops in the set's order.
-
-    Args:
-        full: From `open_full`.
-        variants: From `expand`; all of one region.
-        transform: Of the network.
-        block_size: Scenes a block.
-
-    Raises:
-        BadInput: If variants of both regions are mixed.
-    """
-    if len({region_of(variant) for variant in variants}) != 1:
-        raise BadInput("expected variants that cut out either boxes or masks, got both; stream them one after another")
-    scenes = full.scenes(region_of(variants[0]))
-    names = tuple(variant.name for variant in variants)
-    workers = full.settings.workers or os.cpu_count() or 1
-    make = functools.partial(_make, full, scenes, tuple(variants), transform)
-    made: list[_Made] = []
-    rejected: list[Rejection] = []
-    for outcome in _in_order(make, scenes.records, workers, ahead=block_size + 2 * workers):
-        if isinstance(outcome, Rejection):
-            rejected.append(outcome)
-            continue
-        made.append(outcome)
-        if len(made) == block_size:
-            yield _block(names, made, rejected)
-            made, rejected = [], []
-    if made or rejected:
-        yield _block(names, made, rejected, transform.size)
-
-
-class _Made(NamedTuple):
-    """One scene's images, one a variant, and the plates they stand on."""
-
-    record: SceneRecord
-    donors: tuple[str, ...]
-    crops: UInt8[np.ndarray, "v 3 s s"]
-
-
-def _block(names: tuple[str, ...], made: Sequence[_Made], rejected: Sequence[Rejection], size: int = 1) -> Block:
-    crops = np.stack([m.crops for m in made], axis=1) if made else np.zeros((len(names), 0, 3, size, size), np.uint8)
-    donors = tuple(zip(*(m.donors for m in made), strict=True)) or ((),) * len(names)
-    return Block(names, tuple(m.record for m in made), donors, crops, tuple(rejected))
-
-
-def _make(
-    full: FullScenes,
-    scenes: SceneSet,
-    variants: tuple[Variant, ...],
-    transform: EvaluationTransform,
-    record: SceneRecord,
-) -> _Made | Rejection:
-    """Make the images of one scene; runs in a thread of the pool."""
-    try:
-        scene = scenes.read(record)
-        images = [_image(full, variant, scene) for variant in variants]
-    except BadInput as problem:
-        return Rejection(record.id, str(record.files[0]) if record.files else "", str(problem))
-    crops = np.stack([transform(image) for _, image in images])
-    return _Made(record, tuple(donor for donor, _ in images), crops)
-
-
-def _image(full: FullScenes, variant: Variant, scene: Scene) -> tuple[str, Image.Image]:
-    """Make one variant of a scene at full resolution; give the name of the plate it stands on, and the image."""
-    if is_untouched(variant):
-        return "", _as_image(scene.image)
-    image, mask = torch.from_numpy(scene.image).unsqueeze(0), torch.from_numpy(scene.mask).unsqueeze(0)
-    batch = SceneBatch((scene.id,), image, mask, image, torch.tensor([scene.box]))
-    donor, plates = "", full.plates(variant)
-    if plates is not None:
-        rng = keyed_generator(full.settings.seed, variant.name, scene.id)
-        donor, plate = plates.draw(rng, *scene.mask.shape)
-        variant = replace(variant, background=GivenImage(torch.from_numpy(np.ascontiguousarray(plate))))
-    rendered = render(_by_its_mask(variant), batch, seed=full.settings.seed)[0]
-    return donor, _as_image(rendered.numpy())
-
-
-def _as_image(levels: UInt8[np.ndarray, "3 h w"]) -> Image.Image:
-    """Hand levels to Pillow channel by channel, which costs a tenth of turning the array around first."""
-    return Image.merge("RGB", [Image.fromarray(np.ascontiguousarray(channel)) for channel in levels])
-
-
-def _by_its_mask(variant: Variant) -> Variant:
-    """Cut by the scene's mask, which is the union of the boxes where the variant asks for boxes."""
-    foreground = variant.foreground
-    if isinstance(foreground, Keep | Patch):
-        return replace(variant, foreground=replace(foreground, region="mask"))
-    return variant
-
-
-def _in_order(
-    make: Callable[[SceneRecord], _Made | Rejection], records: Sequence[SceneRecord], workers: int, *, ahead: int
-) -> Iterator[_Made | Rejection]:
-    """Work through records with some threads, give results in order, and hold only so many at once."""
-    pending: deque[Future[_Made | Rejection]] = deque()
-    with ThreadPoolExecutor(workers, thread_name_prefix="bglab-decode") as pool:
-        try:
-            for record in records:
-                pending.append(pool.submit(make, record))
-                if len(pending) > ahead:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
-        finally:
-            for future in pending:
-                future.cancel()
 
 
 def _own_backdrops(scenes: SceneSet, seed: int) -> Plates:

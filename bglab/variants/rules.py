@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int, Shaped, UInt8
 from torch import Tensor
 
 from bglab.errors import BadInput
-from bglab.images import Color, add_noise, blur, box_mask, fill_box, plain, soften, texture
+from bglab.images import Color, add_noise, blur, box_mask, draw_texture, fill_box, plain, soften
 from bglab.seeding import keyed_generator
 
 Region = Literal["mask", "box"]
@@ -234,7 +234,7 @@ class Texture(Background):
         """Draw the textures."""
         size = max(scenes.images.shape[-2:])
         height, width = scenes.images.shape[-2:]
-        plates = key.for_each(scenes, lambda rng: texture(size, rng, self.family or None))
+        plates = key.for_each(scenes, lambda rng: draw_texture(size, rng, self.family or None))
         return plates[..., :height, :width]
 
 

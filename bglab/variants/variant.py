@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -57,6 +57,8 @@ class Variant:
         donor_scene: Id of the donor under the rule ``given``.
         drawn_as: Name that keys what is drawn at random (donors, textures, noise), so that an adjusted variant keeps
             its original's draws; "" is its own.
+        is_full: Whether its paper makes it from the photograph at full resolution, before the network's own resize
+            and crop; where scenes have photographs, that is the default.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Variant:
     place: str = ""
     donor_scene: str = ""
     drawn_as: str = ""
+    is_full: bool = field(default=False, repr=False)  # decides where, not how, pixels are made
 
     @property
     def title(self) -> str:
@@ -96,8 +99,8 @@ _NOISE_OR_SIGNAL = (
 )
 
 _WHITENED = (
-    Variant("white_fg", Patch(WHITE, "box"), _OWN, place=_tbc("Figure 1")),
-    Variant("white_fg_mask", Patch(WHITE, "mask"), _OWN, place="the same by mask"),
+    Variant("white_fg", Patch(WHITE, "box"), _OWN, place=_tbc("Figure 1"), is_full=True),
+    Variant("white_fg_mask", Patch(WHITE, "mask"), _OWN, place="the same by mask", is_full=True),
 )
 
 _PLATES: dict[str, Background] = {
@@ -114,7 +117,7 @@ _REGIONS: dict[str, Region] = {"": "box", "_mask": "mask"}
 
 _ON_PLATES = tuple(
     # the paper cuts out the annotated box; the mask is our option, named so that results cannot be confused
-    Variant(name + suffix, Keep(region), plate, place=_tbc("Figure 4") if region == "box" else "by mask")
+    Variant(name + suffix, Keep(region), plate, place=_tbc("Figure 4") if region == "box" else "by mask", is_full=True)
     for suffix, region in _REGIONS.items()
     for name, plate in _PLATES.items()
 )

@@ -1,5 +1,6 @@
-// The kernel's arithmetic again, so that a canvas follows the hand: bglab/pixels.py, placement.py and adjustments.py.
-// Every stage rounds to levels where the kernel does; a Uint8ClampedArray rounds ties to even, as torch does.
+// The kernel's compositing in the browser, so that the canvas follows a drag without delay. It mirrors compositing.py and
+// placement.py of bglab/images, and bglab/variants/adjustments.py, and rounds to grey levels wherever they do:
+// a Uint8ClampedArray rounds ties to even, as torch does.
 // Planes are stored one after the other: red, green, blue.
 
 const kernelOf = (sigma, size) => {
@@ -13,7 +14,7 @@ const kernelOf = (sigma, size) => {
   return weights.map((weight) => weight / total);
 };
 
-// Blur one line that starts at `start` and goes on in steps of `step`, reflecting at both ends.
+// Blur one line of pixels `start + i * step`, reflecting at both ends.
 const blurLine = (source, target, start, step, size, weights, line) => {
   const reach = weights.length - 1;
   for (let i = -reach; i < size + reach; i++) {
@@ -48,7 +49,7 @@ export const brightenPlanes = (planes, factor) => {
   return planes.map((level) => levels[level]);
 };
 
-// Dilate by a disc of `radius` pixels, or erode if it is negative; nothing is eroded from outside the image.
+// Dilate by a disc of `radius` pixels, or erode if it is negative; the image border does not erode.
 export const growMask = (mask, size, radius) => {
   if (!radius) return mask;
   const reach = Math.abs(radius);
@@ -68,7 +69,7 @@ export const growMask = (mask, size, radius) => {
   return grown;
 };
 
-// Where each column or row of the moved image comes from: two neighbours and the weight of the second.
+// The source of each column or row of the moved image: two neighbours and the weight of the second.
 const pointsOf = (size, shift, scale, flip) => {
   const points = [];
   for (let i = 0; i < size; i++) {
@@ -108,19 +109,19 @@ const mixPlanes = (changed, photograph, mix) => {
   return mixed;
 };
 
-// Composes states of one choice of scene and background; each stage is kept until something it depends on changes.
+// Composes states of one scene and background; each stage is cached until something that it depends on changes.
 export class Composer {
   constructor(size, { image, front, alpha, plate }) {
     Object.assign(this, { size, image, front, plate, mask: Float32Array.from(alpha) });
-    this.kept = new Map();
+    this.cache = new Map();
     this.composed = new Uint8ClampedArray(4 * size * size).fill(255);
   }
 
   stage(name, key, compute) {
-    const kept = this.kept.get(name);
-    if (kept && kept.key === key) return kept.value;
+    const cached = this.cache.get(name);
+    if (cached && cached.key === key) return cached.value;
     const value = compute();
-    this.kept.set(name, { key, value });
+    this.cache.set(name, { key, value });
     return value;
   }
 
@@ -142,7 +143,7 @@ export class Composer {
       sampled(this.front, new Uint8ClampedArray(this.front.length), this.size, ...this.points(s), true));
   }
 
-  // RGBA of the state, in an array that the next call writes over.
+  // Returns the state as RGBA, in an array that the next call overwrites.
   compose(s) {
     const { size, image, composed } = this;
     const blurred = this.stage("blurred", s.background_blur, () => blurPlanes(this.plate, size, s.background_blur));
@@ -161,12 +162,12 @@ export class Composer {
   }
 }
 
-// A saliency map as RGBA: upsampled bilinearly, scaled to its maximum, coloured by a table of 256 colours.
+// Returns a saliency map as RGBA: upsampled bilinearly, scaled to its maximum, coloured by a table of 256 colours.
 export const colourMap = (map, height, width, size, table) => {
   const top = map.reduce((most, value) => Math.max(most, value), 0) || 1;
   const colours = new Uint32Array(256);
   for (let level = 0; level < 256; level++) {
-    // where nothing is salient the image shows
+    // the less salient, the more transparent
     const alpha = Math.round(255 * Math.sqrt(level / 255));
     colours[level] = (alpha << 24) | (table[3 * level + 2] << 16) | (table[3 * level + 1] << 8) | table[3 * level];
   }

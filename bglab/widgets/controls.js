@@ -1,6 +1,6 @@
-// Elements with a label each, whose keys never reach the notebook.
+// Labelled controls, whose key presses never reach the notebook.
 
-// JupyterLab asks the focused element itself, so every control carries the mark.
+// JupyterLab looks for this attribute on the focused element only, so every control needs it.
 const QUIET = { "data-lm-suppress-shortcuts": "true" };
 
 export const make = (tag, attributes = {}, ...children) => {
@@ -14,8 +14,8 @@ export const make = (tag, attributes = {}, ...children) => {
   return element;
 };
 
-// Writes only what differs: to write the same words again would lay out and paint the page again.
-export const say = (element, words) => {
+// Writes a text only if it differs, since writing the same text again makes the browser lay out the page again.
+export const write = (element, words) => {
   if (element.textContent !== words) element.textContent = words;
 };
 
@@ -28,10 +28,10 @@ export const select = (label, options, choose, attributes = {}) => {
   return control;
 };
 
-export const spoken = (value, unit) =>
+export const formatted = (value, unit) =>
   unit === "%" ? `${Math.round(100 * value)} %` : `${Number(value.toFixed(1))}${unit ? ` ${unit}` : ""}`;
 
-// A slider tells `drag` of every movement and `settle` when it is let go.
+// A slider calls `drag` on every movement and `settle` when it is released.
 export const slider = (name, { low, high, step, label, unit }, drag, settle) => {
   const readout = make("output", { class: "bglab-readout" });
   const input = make("input", {
@@ -41,7 +41,7 @@ export const slider = (name, { low, high, step, label, unit }, drag, settle) => 
     ondblclick: () => input.dispatchEvent(new CustomEvent("reset", { bubbles: true })),
   });
   const show = () => {
-    const words = spoken(Number(input.value), unit);
+    const words = formatted(Number(input.value), unit);
     if (readout.value === words) return;
     readout.value = words;
     input.setAttribute("aria-valuetext", words);
@@ -50,8 +50,8 @@ export const slider = (name, { low, high, step, label, unit }, drag, settle) => 
   return { element, input, set: (value) => { if (Number(input.value) !== value) input.value = value; show(); } };
 };
 
-// Servers end a connection that sends more than about ten megabytes at once.
-const small = async (file) => {
+// Servers close a connection that sends more than about ten megabytes at once.
+const shrunk = async (file) => {
   if (file.size < 6e6) return file;
   const image = await createImageBitmap(file);
   const share = Math.min(1, 1600 / Math.max(image.width, image.height));
@@ -61,12 +61,12 @@ const small = async (file) => {
   return new Promise((done) => canvas.toBlob(done, "image/png"));
 };
 
-// A file that is chosen by hand: its name and bytes go to `take`.
+// A button that opens a file; its name and bytes are passed to `take`.
 export const fileButton = (text, accept, take, attributes = {}) => {
   const input = make("input", { type: "file", accept, hidden: true, "aria-hidden": "true", tabindex: -1 });
   input.addEventListener("change", async () => {
     const [file] = input.files;
-    if (file) take(file.name.replace(/\.[^.]*$/, ""), await (await small(file)).arrayBuffer());
+    if (file) take(file.name.replace(/\.[^.]*$/, ""), await (await shrunk(file)).arrayBuffer());
     input.value = "";
   });
   return make("span", {}, button(text, () => input.click(), attributes), input);
@@ -79,8 +79,8 @@ export const download = (name, mime, bytes) => {
   setTimeout(() => URL.revokeObjectURL(url), 10_000);
 };
 
-// A row of images to choose from with mouse or arrow keys. Images come in sheets that are asked for when they
-// come into view, so a set of thousands costs what is seen of it.
+// A row of thumbnails to choose from with the mouse or arrow keys. They come in sheets that are requested when they
+// scroll into view, so that a set of thousands costs no more than what is visible of it.
 export class Strip {
   constructor({ label, side, perSheet, perRow, needSheet, choose }) {
     Object.assign(this, { side, perSheet, perRow, needSheet, choose, sheets: new Map(), items: [], chosen: null });
@@ -91,12 +91,12 @@ export class Strip {
       if (item) this.choose(item.dataset.value);
     });
     this.seen = new IntersectionObserver((entries) => {
-      for (const { isIntersecting, target } of entries) if (isIntersecting) this.dress(target);
+      for (const { isIntersecting, target } of entries) if (isIntersecting) this.showThumbnail(target);
     }, { root: this.element, rootMargin: "0px 200px" });
   }
 
-  // Items: {value, label, sheet, place} for one with a thumbnail, or {value, label, text, colour} for a plain one.
-  fill(items) {
+  // Items: {value, label, sheet, place} for a thumbnail, or {value, label, text, colour} for a chip.
+  fill(items, emptyText = "No such images") {
     this.seen.disconnect();
     this.items = items.map((item) => {
       const element = make("div", {
@@ -108,12 +108,12 @@ export class Strip {
       if (item.sheet != null) Object.assign(element.dataset, { sheet: item.sheet, place: item.place });
       return element;
     });
-    this.element.replaceChildren(...(this.items.length ? this.items : [make("span", { class: "bglab-note" }, "none")]));
+    this.element.replaceChildren(...(this.items.length ? this.items : [make("span", { class: "bglab-note" }, emptyText)]));
     for (const element of this.items) if (element.dataset.sheet) this.seen.observe(element);
     this.select(this.chosen, false);
   }
 
-  dress(element) {
+  showThumbnail(element) {
     const { sheet, place } = element.dataset;
     const url = this.sheets.get(sheet);
     if (url === undefined) {
@@ -129,7 +129,7 @@ export class Strip {
   showSheet(sheet, bytes) {
     if (this.sheets.get(sheet)) URL.revokeObjectURL(this.sheets.get(sheet));
     this.sheets.set(sheet, URL.createObjectURL(new Blob([bytes], { type: "image/jpeg" })));
-    for (const element of this.items) if (element.dataset.sheet === sheet) this.dress(element);
+    for (const element of this.items) if (element.dataset.sheet === sheet) this.showThumbnail(element);
   }
 
   select(value, scroll = true) {
@@ -145,7 +145,7 @@ export class Strip {
     if (found && scroll) this.reveal(found);
   }
 
-  // `scrollIntoView` would move the notebook too
+  // `scrollIntoView` would scroll the notebook, too
   reveal(element) {
     const middle = element.offsetLeft - this.element.offsetLeft + element.offsetWidth / 2;
     this.element.scrollLeft = middle - this.element.clientWidth / 2;

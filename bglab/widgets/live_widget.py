@@ -1,4 +1,4 @@
-"""What every widget of the lab shares: messages that never wait, errors that are shown, an image that stays."""
+"""Base class of the widgets: messages that never block, errors that are shown, a snapshot for saved notebooks."""
 
 from __future__ import annotations
 
@@ -24,83 +24,83 @@ Message = Mapping[str, Any]
 
 
 def module_of(parts: Sequence[str]) -> str:
-    """Join parts into one ES module: a browser needs neither bundler nor network."""
+    """Concatenate files into one ES module, so that a browser needs neither bundler nor network."""
     return "\n".join((_FOLDER / part).read_text(encoding="utf-8") for part in parts)
 
 
 class LiveWidget(anywidget.AnyWidget):
-    """A widget that answers messages ``{type, view, seq, …}`` by its methods ``_on_TYPE(message, buffers)``.
+    """A widget whose methods ``_on_TYPE(message, buffers)`` handle messages ``{type, view, seq, …}``.
 
-    Callbacks come on any thread of the kernel and only leave a job with a worker; what a job raises is shown in the
-    view that asked and ends nothing.
+    Callbacks may run on any thread of the kernel and only queue a job for a worker. The error of a job is shown in the
+    view that sent the message, and stops nothing else.
     """
 
-    #: How soon each type of message is answered; larger is sooner.
+    #: Urgency of each type of message; larger is handled sooner.
     urgency: ClassVar[Mapping[str, int]] = {}
-    #: Types of which only the latest of a view counts.
+    #: Types of which only the latest message of a view is handled.
     latest: ClassVar[frozenset[str]] = frozenset()
-    #: Types that are answered beside the others, by a thread of their own.
-    aside: ClassVar[frozenset[str]] = frozenset({"rest"})
-    #: Types that are answered in the callback itself; their methods must take no time.
-    at_once: ClassVar[frozenset[str]] = frozenset()
+    #: Types that are handled by a second thread, in parallel with the others.
+    parallel: ClassVar[frozenset[str]] = frozenset({"idle"})
+    #: Types that are handled in the callback itself; their methods must return immediately.
+    immediate: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, **traits: Any) -> None:
         name = type(self).__name__.lower()
-        self._worker = Worker(f"bglab-{name}", self._note)
-        self._aside = Worker(f"bglab-{name}-aside", self._note)
-        self._still = ""
+        self._worker = Worker(f"bglab-{name}", self._log)
+        self._parallel_worker = Worker(f"bglab-{name}-parallel", self._log)
+        self._snapshot_id = ""
         super().__init__(**traits)
         self.on_msg(self._receive)
         if hasattr(self.comm, "_reply_subshell_for"):
             # ipykernel routes a widget's messages to the thread that wrote to it last, where a running cell would
-            # hold them up; ours may come on any thread, so they may go where the front end sends them
+            # delay them; ours may be handled on any thread, so they go where the front end sends them
             cast(Any, self.comm)._reply_subshell_for = lambda _data, subshell: subshell
 
     def close(self) -> None:
-        """End the widget: its threads, its messages, its views and their layout."""
+        """Close the widget: its threads, its comm, its views and their layout."""
         self._worker.close()
-        self._aside.close()
+        self._parallel_worker.close()
         if self.layout is not None:
             self.layout.close()
         super().close()
 
     @abstractmethod
     def retire(self) -> None:
-        """Close for good and let go of the classifiers: IPython's ``Out`` keeps the widget itself alive."""
+        """Close for good and release the classifiers, since IPython's ``Out`` keeps the widget itself alive."""
 
     def _receive(self, _widget: Any, message: Message, buffers: Sequence[Any]) -> None:
-        """Leave a message with a worker."""
+        """Queue a message for a worker."""
         kind, view = str(message.get("type")), str(message.get("view"))
-        answer = getattr(self, f"_on_{kind}", None)
-        if answer is None:
+        handle = getattr(self, f"_on_{kind}", None)
+        if handle is None:
             return
-        held = [bytes(buffer) for buffer in buffers]
+        copies = [bytes(buffer) for buffer in buffers]
 
         def job() -> None:
             try:
-                answer(message, held)
+                handle(message, copies)
             except (BadInput, MissingData, UnknownName) as problem:
                 self._reply(message, {"type": "error", "text": str(problem)})
             except Exception as problem:
                 self._reply(message, {"type": "error", "text": f"{type(problem).__name__}: {problem}"})
                 raise
 
-        if kind in self.at_once:
-            answer(message, held)
+        if kind in self.immediate:
+            handle(message, copies)
             return
         key = f"{kind} {view}" if kind in self.latest else f"{kind} {view} {time.monotonic_ns()}"
-        worker = self._aside if kind in self.aside else self._worker
+        worker = self._parallel_worker if kind in self.parallel else self._worker
         worker.post(key, job, urgency=self.urgency.get(kind, 0))
 
     def _reply(self, message: Message, content: dict[str, Any], buffers: Sequence[Any] = ()) -> None:
-        """Answer the view that asked."""
+        """Reply to the view that sent a message."""
         self.send({"view": message.get("view"), "seq": message.get("seq"), **content}, list(buffers))
 
-    def _note(self, kind: str, problem: Exception) -> None:
-        """Keep what went wrong where a developer finds it; the person has read it in the widget."""
+    def _log(self, kind: str, problem: Exception) -> None:
+        """Log the error of a job for developers; users see it in the widget."""
         self.log.warning("%s failed: %s", kind.partition(" ")[0], problem)
 
-    # ---- what a saved notebook keeps
+    # ---- snapshot for saved notebooks
 
     @abstractmethod
     def figure(self) -> ShownFigure:
@@ -108,38 +108,45 @@ class LiveWidget(anywidget.AnyWidget):
 
     @abstractmethod
     def _caption(self) -> str:
-        """Say in one line what the image shows."""
+        """Describe the current state in one line."""
 
-    def _on_rest(self, _message: Message, _buffers: Sequence[bytes]) -> None:
-        """Bring the image that a saved notebook shows up to date."""
-        if self._still:
-            publish_display_data(self._image(), transient={"display_id": self._still}, update=True)
+    def _on_idle(self, _message: Message, _buffers: Sequence[bytes]) -> None:
+        """Update the snapshot that a saved notebook shows."""
+        if self._snapshot_id:
+            publish_display_data(self._snapshot(), transient={"display_id": self._snapshot_id}, update=True)
 
-    def _image(self) -> dict[str, str]:
+    def _snapshot(self) -> dict[str, str]:
         jpeg = self.figure()._repr_jpeg_() or b""
         return {"image/jpeg": base64.b64encode(jpeg).decode(), "text/plain": self._caption()}
 
     def _ipython_display_(self, **_options: Any) -> None:
-        """Show the live widget and, for whoever reads the notebook without a kernel, an image of its last state.
+        """Show the live widget, and a snapshot of its last state for readers without a kernel.
 
-        The widget hides the image as long as it is alive.
+        The widget hides the snapshot while it is alive.
         """
         live = super()._repr_mimebundle_()
         bundle, metadata = live if isinstance(live, tuple) else (live, {})
         publish_display_data(cast(dict, bundle), cast(dict, metadata))
         if "voila" not in os.environ.get("SERVER_SOFTWARE", ""):  # a dashboard is not saved
-            self._still = f"bglab-still-{self.model_id}"
-            publish_display_data(self._image(), transient={"display_id": self._still})
+            self._snapshot_id = f"bglab-snapshot-{self.model_id}"
+            publish_display_data(self._snapshot(), transient={"display_id": self._snapshot_id})
 
 
 Widget = TypeVar("Widget", bound=LiveWidget)
 
-#: For each cell, the run that made widgets last, and what it made.
+#: For each cell, the latest run that made widgets, and these widgets.
 _BY_CELL: dict[str, tuple[str, list[LiveWidget]]] = {}
 
 
 def made_by_cell(widget: Widget) -> Widget:
-    """Retire what earlier runs of the running cell made: running it again must leave no widget and no memory behind."""
+    """Retire the widgets of earlier runs of the current cell, since rerunning a cell must not use more memory.
+
+    Args:
+        widget: Widget that the current run made.
+
+    Returns:
+        The same widget.
+    """
     shell: Any = get_ipython()
     parent = shell.get_parent() if hasattr(shell, "get_parent") else {}
     cell = str(parent.get("metadata", {}).get("cellId", ""))

@@ -1,4 +1,4 @@
-"""What the kernel tells a browser: the greeting, sheets of thumbnails, answers."""
+"""What the kernel sends to a browser: the greeting, sheets of thumbnails, inspections."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ from PIL import Image
 from bglab.catalogue import unknown_name
 from bglab.errors import UnknownName
 from bglab.figures import VENUES, color_of
-from bglab.images import FAMILIES, texture
+from bglab.images import FAMILIES, draw_texture
 from bglab.labels import OUTSIDE
 from bglab.seeding import keyed_generator
-from bglab.variants import VARIANTS, SceneBatch, variant_table
-from bglab.widgets.session import NINE_NAMES, Seen, Session
+from bglab.variants import VARIANTS, variant_table
+from bglab.widgets.collection import ImageCollection
+from bglab.widgets.inspection import NINE_NAMES, Inspection
+from bglab.widgets.session import Session
 from bglab.widgets.state import SLIDERS, State
 
-#: Side of a thumbnail, thumbnails a sheet and a row of it.
+#: Side of a thumbnail in pixels, thumbnails per sheet and per row of a sheet.
 THUMB_PX, PER_SHEET, PER_ROW = 64, 48, 8
 #: Perceptually uniform, and readable for colour-blind people (Nuñez et al., 2018).
 COLOUR_MAP = "cividis"
@@ -30,28 +32,27 @@ _JPEG_QUALITY = 82
 
 
 def greeting(session: Session, state: dict[str, Any]) -> dict[str, Any]:
-    """Give everything that a view needs once: names, colours, ranges, scenes, and the state."""
-    scenes = session.prepared.scenes
+    """Collect everything that a view needs once: names, colours, ranges, scenes, and the state."""
+    images, scenes = session.images, session.images.scenes
     colours = matplotlib.colormaps[COLOUR_MAP](np.arange(256), bytes=True)[:, :3]
     words = variant_table(list(VARIANTS)).set_index("Variant")
     defaults = asdict(State(""))
     return {
         "state": state,
         "defaults": defaults,
-        "size": session.size,
+        "size": images.size,
         "sliders": {name: slider._asdict() for name, slider in SLIDERS.items()},
         "nine": list(NINE_NAMES),
         "colours": [*map(color_of, NINE_NAMES[:9]), "#999999"],
         "colour_map": colours.ravel().tolist(),
-        "models": [classifier.spec.id for classifier in session.classifiers],
-        "truth_is_known": session.truth_is_known,
+        "models": [classifier.spec.id for classifier in session.inspector.classifiers],
+        "has_in9_labels": images.has_in9_labels,
         "class_names": list(scenes.classes) if len(scenes.classes) <= 100 else [],
         "scenes": [
             [record.id, record.label, i, bool(lends)]
-            for i, (record, lends) in enumerate(zip(scenes.records, session.prepared.has_plate, strict=True))
+            for i, (record, lends) in enumerate(zip(scenes.records, images.prepared.has_plate, strict=True))
         ],
-        "own": [[key, place, session.own[key].label] for place, key in enumerate(session.own)],
-        "images": list(session.backgrounds),
+        **uploads(images),
         "variants": [
             [v.name, v.title, f"{words.loc[v.title, 'Foreground']}; {words.loc[v.title, 'Background']}"]
             for v in VARIANTS.values()
@@ -64,67 +65,96 @@ def greeting(session: Session, state: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def answer_message(answers: Sequence[Seen], original: Sequence[Seen]) -> tuple[dict[str, Any], list[bytes]]:
-    """Put answers into a message, each with what the photograph got; maps travel as float32 buffers."""
-    content = {
-        "type": "answer",
-        "answers": [_told(seen, before) for seen, before in zip(answers, original, strict=True)],
-        "original": [_told(before, before) for before in original],
-    }
-    maps = [b"" if seen.saliency is None else seen.saliency.astype(np.float32).tobytes() for seen in answers]
-    return content, maps
-
-
-def _told(seen: Seen, before: Seen) -> dict[str, Any]:
+def uploads(images: ImageCollection) -> dict[str, Any]:
+    """List the uploaded images, each with its position and class, and the names of the uploaded backgrounds."""
     return {
-        "nine": None if seen.nine is None else [round(float(v), 5) for v in seen.nine],
+        "uploads": [[key, place, images.label(key)] for place, key in enumerate(images.uploads)],
+        "backgrounds": list(images.backgrounds),
+    }
+
+
+def result_message(
+    inspections: Sequence[Inspection], originals: Sequence[Inspection]
+) -> tuple[dict[str, Any], list[bytes]]:
+    """Put inspections into a message, next to those of the photograph.
+
+    Returns:
+        The message, and for each inspection its saliency map as bytes of float32, empty if it has none.
+    """
+    content = {
+        "type": "result",
+        "results": [_result(inspection, original) for inspection, original in zip(inspections, originals, strict=True)],
+        "originals": [_result(original, original) for original in originals],
+    }
+    return content, [map_bytes(inspection) for inspection in inspections]
+
+
+def map_bytes(inspection: Inspection) -> bytes:
+    """Return a saliency map as bytes of float32, empty if there is none."""
+    values = inspection.saliency.values
+    return b"" if values is None else values.astype(np.float32).tobytes()
+
+
+def _result(inspection: Inspection, original: Inspection) -> dict[str, Any]:
+    classification, saliency = inspection.classification, inspection.saliency
+    before = original.classification.probabilities
+    return {
+        "nine": None if classification.nine is None else [round(float(p), 5) for p in classification.nine],
         "top": [
-            [number, name, round(share, 5), round(float(before.probabilities[number]), 5)]
-            for number, name, share in seen.top
+            [index, name, round(probability, 5), round(float(before[index]), 5)]
+            for index, name, probability in classification.top
         ],
-        "prediction": seen.prediction,
-        "right": seen.right,
-        "captured": seen.captured,
-        "share": None if math.isnan(seen.share) else round(seen.share, 5),
-        "map": None if seen.saliency is None else list(seen.saliency.shape),
-        "no_map": seen.no_map,
+        "prediction": classification.prediction,
+        "correct": classification.correct,
+        "captured": classification.captured,
+        "share": None if math.isnan(saliency.share) else round(saliency.share, 5),
+        "map": None if saliency.values is None else list(saliency.values.shape),
+        "no_map": saliency.why_missing,
     }
 
 
 class Sheets:
-    """Thumbnails in sheets of 48, made when they are asked for."""
+    """Thumbnails in sheets of 48, made on request.
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    Args:
+        images: Scenes and uploads to show.
+        seed: Seed for the thumbnails of textures.
+    """
+
+    def __init__(self, images: ImageCollection, seed: int) -> None:
+        self._images = images
+        self._seed = seed
 
     def jpeg(self, kind: str, sheet: str) -> bytes:
-        """Give one sheet.
+        """Encode one sheet as JPEG.
 
         Args:
             kind: ``scene``, ``plate`` or ``texture``.
-            sheet: Its number, or ``own`` and the place of an image of one's own.
+            sheet: Number of the sheet, or ``upload`` followed by the position of an uploaded image.
 
         Raises:
-            UnknownName: If there is no such sheet.
+            UnknownName: If there is no such kind.
         """
         if kind == "texture":
-            rngs = [keyed_generator(self._session.seed, "thumbnail", name) for name in FAMILIES]
-            return sheet_of([texture(THUMB_PX, rng, name) for name, rng in zip(FAMILIES, rngs, strict=True)])
+            rngs = [keyed_generator(self._seed, "thumbnail", name) for name in FAMILIES]
+            return sheet_of([draw_texture(THUMB_PX, rng, name) for name, rng in zip(FAMILIES, rngs, strict=True)])
         if kind not in {"scene", "plate"}:
             raise UnknownName(unknown_name("kind of thumbnail", kind, ("scene", "plate", "texture")))
-        if sheet.startswith("own"):
-            name = list(self._session.own)[int(sheet[3:])]
-            return sheet_of([self._image(self._session.own[name].batch, kind)])
-        prepared, first = self._session.prepared, int(sheet) * PER_SHEET
+        if sheet.startswith("upload"):
+            name = list(self._images.uploads)[int(sheet.removeprefix("upload"))]
+            batch = self._images.uploads[name].batch
+            return sheet_of([(batch.images if kind == "scene" else batch.plates)[0].numpy()])
+        prepared, first = self._images.prepared, int(sheet) * PER_SHEET
         arrays = prepared.images if kind == "scene" else prepared.plates
         return sheet_of([np.asarray(array) for array in arrays[first : first + PER_SHEET]])
 
-    def _image(self, batch: SceneBatch, kind: str) -> np.ndarray:
-        return (batch.images if kind == "scene" else batch.plates)[0].numpy()
-
 
 def sheet_of(images: Sequence[np.ndarray]) -> bytes:
-    """Lay images out in rows of eight."""
+    """Tile thumbnails of images in rows of eight and encode them as JPEG.
+
+    Args:
+        images: RGB levels of shape (3, h, w), at most 48.
+    """
     rows = -(-len(images) // PER_ROW)
     canvas = Image.new("RGB", (PER_ROW * THUMB_PX, rows * THUMB_PX))
     for i, levels in enumerate(images):
@@ -136,6 +166,6 @@ def sheet_of(images: Sequence[np.ndarray]) -> bytes:
         return buffer.getvalue()
 
 
-def outside_or(label: int) -> str:
-    """Name one of the nine classes, or say that it is unknown."""
-    return "class not given" if label == OUTSIDE else NINE_NAMES[label]
+def class_name(label: int) -> str:
+    """Return the name of one of the nine classes, or ``unknown class``."""
+    return "unknown class" if label == OUTSIDE else NINE_NAMES[label]

@@ -1,27 +1,9 @@
-// The live search's front end: a strip of tried backgrounds that fills, the worst so far beside the original.
+// The live search's front end: a growing grid of tried backgrounds, and the worst so far next to the original.
 
-class SearchView {
+class SearchView extends View {
   constructor(model, root) {
-    Object.assign(this, { model, root, view: `${Date.now()}-${Math.random()}`, listeners: [], urls: [], items: new Map(), shown: null, seq: 0 });
-    this.listen("msg:custom", (message, buffers) => this.receive(message, buffers));
-    root.classList.add("bglab");
-    root.replaceChildren(make("div", { class: "bglab-note", role: "status" }, "loading…"));
-    this.send({ type: "hello" });
-  }
-
-  listen(event, callback) {
-    this.model.on(event, callback);
-    this.listeners.push([event, callback]);
-  }
-
-  send(message) {
-    this.model.send({ ...message, view: this.view });
-  }
-
-  receive(message, buffers) {
-    if (message.view && message.view !== this.view) return;
-    const bytes = buffers.map((buffer) => new Uint8Array(buffer.buffer ?? buffer, buffer.byteOffset ?? 0, buffer.byteLength));
-    this[`on_${message.type}`]?.(message, bytes);
+    super(model, root);
+    Object.assign(this, { urls: [], items: new Map(), shown: null });
   }
 
   on_hello(config) {
@@ -31,24 +13,23 @@ class SearchView {
       label: "Foregrounds", side: config.thumb, perSheet: config.per_sheet, perRow: config.per_row,
       choose: (scene) => this.choose({ scene }), needSheet: (sheet) => this.send({ type: "thumbs", sheet }),
     });
-    this.target = select("What counts as fooled", config.targets.map((name) => [name, name]), (target) => this.choose({ target }));
+    this.target = select("Target of the search", config.targets.map((name) => [name, name]), (target) => this.choose({ target }));
     this.target.value = config.state.target;
     this.go = button("Start", () => this.send({ type: this.running ? "cancel" : "start" }), { class: "bglab-button bglab-go" });
-    this.refine = button("Move, scale and mix the worst", () => this.refineWorst(), { title: "Another attack: a search over place, size and mix, starting from the worst backgrounds" });
+    this.refine = button("Refine the worst", () => this.refineWorst(), { title: "Search over position, scale and mix of the object, starting from the worst backgrounds" });
     this.gauge = make("div");
     this.whisker = make("span", { hidden: true });
-    this.said = make("span", { class: "bglab-note", role: "status" }, "no background tried yet");
-    this.found = make("div", { class: "bglab-found", role: "group", "aria-label": "Backgrounds tried, the worst first" });
-    this.error = make("div", { class: "bglab-error", role: "alert", hidden: true });
-    this.panels = { original: this.panel("Original"), candidate: this.panel("Worst so far"), refined: this.panel("Another attack: moved, scaled, mixed") };
+    this.status = make("span", { class: "bglab-note", role: "status" }, "No background tried yet");
+    this.found = make("div", { class: "bglab-found", role: "group", "aria-label": "Tried backgrounds, worst first" });
+    this.panels = { original: this.panel("Original"), candidate: this.panel("Worst so far"), refined: this.panel("Refined: moved, scaled, mixed") };
     this.panels.refined.element.hidden = true;
     this.root.replaceChildren(make("div", { class: "bglab-explorer bglab-search" },
-      make("div", { class: "bglab-row" }, make("h2", {}, "Foreground"), make("span", { class: "bglab-space" }), make("span", { class: "bglab-note" }, "fooled means"), this.target, this.go, this.refine),
+      make("div", { class: "bglab-row" }, make("h2", {}, "Foreground"), make("span", { class: "bglab-space" }), make("label", { class: "bglab-note" }, "Target ", this.target), this.go, this.refine),
       this.scenes.element, this.error,
-      make("div", { class: "bglab-row" }, make("h2", {}, "Fooled"), make("div", { class: "bglab-gauge" }, this.gauge, this.whisker), this.said),
+      make("div", { class: "bglab-row" }, make("h2", {}, "Fooled"), make("div", { class: "bglab-gauge" }, this.gauge, this.whisker), this.status),
       this.found,
       make("div", { class: "bglab-panels" }, ...Object.values(this.panels).map((panel) => panel.element)),
-      make("div", { class: "bglab-note" }, "Click a background to see it large, and open it in the explorer to go on by hand. Overlay: Grad-CAM of the answer, scaled to the map's maximum.")));
+      make("div", { class: "bglab-note" }, "Click a background to enlarge it; open it in the explorer to change it by hand. Overlay: Grad-CAM of the predicted class, scaled to the maximum of each map.")));
     this.scenes.fill(config.scenes.map(([id, label, place]) => ({
       value: id, label: `${config.class_names[label] ?? ""} · ${id}`, sheet: String(Math.floor(place / config.per_sheet)), place: place % config.per_sheet,
     })));
@@ -61,18 +42,18 @@ class SearchView {
     const image = make("canvas", { class: "bglab-image", width: size, height: size, role: "img", "aria-label": title });
     const heat = make("canvas", { class: "bglab-heat", width: size, height: size, "aria-hidden": "true" });
     heat.style.opacity = 0.45;
-    const said = make("div", { class: "bglab-verdict" });
+    const outcome = make("div", { class: "bglab-outcome" });
     const open = button("Open in the explorer", () => this.send({ type: "open", state: open.state }), { hidden: true });
-    const element = make("section", { class: "bglab-panel", "aria-label": title }, make("h3", {}, title), make("div", { class: "bglab-stage" }, image, heat), said, open);
-    return { element, image, heat, said, open };
+    const element = make("section", { class: "bglab-panel", "aria-label": title }, make("h3", {}, title), make("div", { class: "bglab-stage" }, image, heat), outcome, open);
+    return { element, image, heat, outcome, open };
   }
 
   choose(changes, isEcho = false) {
     if (changes.scene) {
       if (isEcho && this.scenes.chosen === changes.scene) return;
       this.scenes.select(changes.scene);
-      for (const { said, image, heat } of Object.values(this.panels)) {
-        said.textContent = "";
+      for (const { outcome, image, heat } of Object.values(this.panels)) {
+        outcome.textContent = "";
         for (const canvas of [image, heat]) canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height);
       }
     }
@@ -89,17 +70,17 @@ class SearchView {
 
   on_progress({ tried, total, running, share }) {
     this.running = running;
-    this.go.textContent = running ? "Stop" : tried === 0 ? "Start" : tried < total ? "Go on" : "Done";
+    this.go.textContent = running ? "Stop" : tried === 0 ? "Start" : tried < total ? "Continue" : "Done";
     this.go.disabled = !running && tried > 0 && tried >= total;
     const percent = (value) => `${(100 * value).toFixed(0)} %`;
     this.gauge.style.width = share ? `${100 * share[0]}%` : 0;
     this.whisker.hidden = !share;
     if (share) Object.assign(this.whisker.style, { left: `${100 * share[1]}%`, width: `${100 * (share[2] - share[1])}%` });
-    this.said.textContent = share
+    this.status.textContent = share
       ? `${percent(share[0])} of ${tried} tried (95 % interval ${percent(share[1])} to ${percent(share[2])}), ${total - tried} left`
-      : "no background tried yet";
+      : "No background tried yet";
     this.root.dataset.progress = JSON.stringify({ tried, total, running, share });
-    if (!running && tried) this.send({ type: "rest" });
+    if (!running && tried) this.send({ type: "idle" });
   }
 
   on_items({ items, scene }, [sprite]) {
@@ -107,7 +88,7 @@ class SearchView {
     const url = URL.createObjectURL(new Blob([sprite], { type: "image/jpeg" }));
     this.urls.push(url);
     items.forEach((item, i) => {
-      const label = `background of ${item.of} · ${item.id}: ${item.said}`;
+      const label = `background of ${item.class} · ${item.id}: predicted ${item.predicted}`;
       const element = make("button", { type: "button", class: "bglab-thumb", title: label, "aria-label": label, "aria-pressed": "false", "data-fooled": item.fooled ? "true" : null, ...QUIET, onclick: () => this.show(item.id, true) });
       const x = i % this.config.per_row, y = Math.floor(i / this.config.per_row);
       element.style.background = `url(${url}) ${-64 * x}px ${-64 * y}px`;
@@ -118,7 +99,7 @@ class SearchView {
     if (!this.picked && sorted.length && sorted[0].id !== this.shown) this.show(sorted[0].id);
   }
 
-  // A background that was picked by hand stays; until then the worst so far is shown.
+  // A background that the user picked stays; until then the worst so far is shown.
   show(id, byHand = false) {
     this.shown = id;
     if (byHand) this.picked = id;
@@ -127,7 +108,7 @@ class SearchView {
   }
 
   refineWorst() {
-    this.said.textContent = "trying places, sizes and mixes…";
+    this.status.textContent = "Trying positions, scales and mixes…";
     this.send({ type: "refine" });
   }
 
@@ -136,32 +117,32 @@ class SearchView {
     const { place, state, truth } = message;
     const panel = this.panels[place];
     panel.element.hidden = false;
-    if (place === "candidate") panel.element.querySelector("h3").textContent = this.picked ? "Picked background" : "Worst so far";
-    await this.draw(this.panels.original, original, message.original[0], originalMap, truth);
-    await this.draw(panel, image, message.answers[0], map, truth);
+    if (place === "candidate") panel.element.querySelector("h3").textContent = this.picked ? "Selected background" : "Worst so far";
+    await this.draw(this.panels.original, original, message.originals[0], originalMap, truth);
+    await this.draw(panel, image, message.results[0], map, truth);
     if (place === "refined") {
       const moved = `mix ${Math.round(100 * state.mix)} %, moved ${Math.round(100 * state.dx)} % right and ${Math.round(100 * state.dy)} % down, scaled to ${Math.round(100 * state.scale)} %${state.flip ? ", mirrored" : ""}`;
-      panel.said.append(make("div", { class: "bglab-note" }, `${message.hit ? "fools" : "does not fool"} after ${message.forwards} images: ${moved}`));
-      this.said.textContent = "the other attack is done";
+      panel.outcome.append(make("div", { class: "bglab-note" }, `${message.hit ? "Fooled" : "Not fooled"} after ${message.forwards} images: ${moved}`));
+      this.status.textContent = "Refinement done";
     }
     panel.open.hidden = false;
     panel.open.state = state;
     this.root.dataset.shown = JSON.stringify({ place, background: state.background });
   }
 
-  async draw({ image, heat, said }, png, answer, map, truth) {
+  async draw({ image, heat, outcome }, png, result, map, truth) {
     const bitmap = await createImageBitmap(new Blob([png], { type: "image/png" }));
     image.getContext("2d").drawImage(bitmap, 0, 0);
     bitmap.close();
-    if (answer.map && map.byteLength) {
+    if (result.map && map.byteLength) {
       const values = new Float32Array(map.slice().buffer);
-      heat.getContext("2d").putImageData(new ImageData(colourMap(values, ...answer.map, this.config.size, this.table), this.config.size, this.config.size), 0, 0);
+      heat.getContext("2d").putImageData(new ImageData(colourMap(values, ...result.map, this.config.size, this.table), this.config.size, this.config.size), 0, 0);
     }
-    const name = this.config.nine[answer.prediction < 0 ? 9 : answer.prediction];
-    const right = answer.prediction === truth;
-    said.replaceChildren(make("b", { class: right ? "bglab-right" : "bglab-wrong" }, right ? "✓ right" : answer.captured ? "✗ captured" : "✗ wrong"),
-      ` · ${name} (${answer.top[0][1]}, ${Math.round(100 * answer.top[0][2])} %)`);
-    image.setAttribute("aria-label", said.textContent);
+    const name = this.config.nine[result.prediction < 0 ? 9 : result.prediction];
+    const isCorrect = result.prediction === truth;
+    outcome.replaceChildren(make("b", { class: isCorrect ? "bglab-correct" : "bglab-incorrect" }, isCorrect ? "✓ correct" : result.captured ? "✗ the background's class" : "✗ incorrect"),
+      ` · ${name} (${result.top[0][1]}, ${Math.round(100 * result.top[0][2])} %)`);
+    image.setAttribute("aria-label", outcome.textContent);
   }
 
   on_thumbs({ sheet }, [bytes]) {
@@ -169,13 +150,7 @@ class SearchView {
   }
 
   on_opened() {
-    this.said.textContent = "opened in the explorer below";
-  }
-
-  on_error({ text }) {
-    if (!this.error) return this.root.replaceChildren(make("div", { class: "bglab-error", role: "alert" }, text));
-    this.error.replaceChildren(text, button("×", () => { this.error.hidden = true; }, { "aria-label": "Close the message" }));
-    this.error.hidden = false;
+    this.status.textContent = "Opened in the explorer below";
   }
 
   dropUrls() {
@@ -183,7 +158,7 @@ class SearchView {
   }
 
   close() {
-    for (const [event, callback] of this.listeners) this.model.off(event, callback);
+    super.close();
     this.scenes?.close();
     this.dropUrls();
   }

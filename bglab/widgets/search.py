@@ -1,4 +1,4 @@
-"""The live search: one foreground on every background, the worst so far beside the original, stopped at any moment."""
+"""The live search: one foreground on every background, with the worst so far shown next to the original."""
 
 from __future__ import annotations
 
@@ -24,54 +24,55 @@ from bglab.scenes import PreparedScenes, SceneSet, prepare
 from bglab.search import LiveState, LiveStep, Refinement, open_evaluator, refine_attack, search_live_steps, start_live
 from bglab.widgets.explorer import Explorer
 from bglab.widgets.export import draw
+from bglab.widgets.inspection import NINE_NAMES
 from bglab.widgets.live_widget import LiveWidget, Message, made_by_cell, module_of
-from bglab.widgets.messages import Sheets, answer_message, greeting, sheet_of
-from bglab.widgets.session import NINE_NAMES, Session
+from bglab.widgets.messages import PER_SHEET, Sheets, greeting, map_bytes, result_message, sheet_of
+from bglab.widgets.session import Session
 from bglab.widgets.state import State
 
-#: Candidates a step: about a tenth of a second on a laptop, so that a stop is felt at once.
+#: Candidates per step: about a tenth of a second on a laptop, so that a stop takes effect immediately.
 _STEP = 16
-#: Targets beside the nine classes.
+#: Targets other than one of the nine classes.
 _TARGETS = ("any error", "the background's class")
-#: Of how many of the worst backgrounds the other attack begins.
+#: Number of the worst backgrounds from which the refined attack starts.
 _REFINED = 5
 
 
 class LiveSearch(LiveWidget):
-    """A foreground, a target, and every background tried so far; made by `search_live`.
+    """A search for backgrounds on which a classifier fails for one foreground; made by `search_live`.
 
     Attributes:
-        explorer: Where a background that was found is opened.
+        explorer: Explorer in which a background that was found is opened.
     """
 
-    _esm = module_of(("controls.js", "composer.js", "search.js"))
+    _esm = module_of(("controls.js", "view.js", "composer.js", "search.js"))
     _css = module_of(["explorer.css", "search.css"])
 
     urgency = {"hello": 4, "show": 1, "thumbs": 2, "open": 3, "refine": 1}
-    latest = frozenset({"step", "show", "rest"})
-    aside = frozenset({"rest", "thumbs", "open", "show"})
-    # a stop waits for nothing
-    at_once = frozenset({"cancel"})
+    latest = frozenset({"step", "show", "idle"})
+    parallel = frozenset({"idle", "thumbs", "open", "show"})
+    immediate = frozenset({"cancel"})
 
     scene = traitlets.Unicode().tag(sync=True)
     target = traitlets.Unicode(_TARGETS[0]).tag(sync=True)
 
     def __init__(self, session: Session, scene: str, target: str, protocol: Protocol) -> None:
         self._session = session
-        self._evaluator = open_evaluator(session.classifiers[0], session.prepared, protocol, progress=False)
+        self._scenes, self._classifier = session.images.scenes, session.inspector.classifiers[0]
+        self._evaluator = open_evaluator(self._classifier, session.images.prepared, protocol, progress=False)
         self._running = threading.Event()
-        self._sheets = Sheets(session)
+        self._sheets = Sheets(session.images, session.seed)
         self._placeholder = ""
         self._begin(scene)
-        session.original(scene)  # what Grad-CAM prepares once must not compete with the search later
+        session.inspector.inspect_original(scene)  # prepares Grad-CAM now, when it does not slow down the search
         super().__init__(scene=scene, target=target)
         self.explorer = Explorer(session, State(scene))
 
     @traitlets.validate("scene", "target")
     def _check(self, proposal: Any) -> Any:
         name, value = proposal["trait"].name, proposal["value"]
-        if name == "scene" and value not in self._session.prepared.scenes.positions:
-            raise UnknownName(unknown_name("scene", value, self._session.prepared.scenes.near(value)))
+        if name == "scene" and value not in self._scenes.positions:
+            raise UnknownName(unknown_name("scene", value, self._scenes.near(value)))
         if name == "target" and value not in self._targets:
             raise UnknownName(unknown_name("target", value, self._targets))
         return value
@@ -84,36 +85,37 @@ class LiveSearch(LiveWidget):
 
     @property
     def _targets(self) -> list[str]:
-        return [*_TARGETS, *self._session.prepared.scenes.classes]
+        return [*_TARGETS, *self._scenes.classes]
 
     def _begin(self, scene: str) -> None:
-        """Line up the candidates for a scene, and forget what was tried before."""
+        """List the candidates for a scene, and drop what was tried before."""
         self._state: LiveState = start_live(self._evaluator, scene)
         self._state_of = scene
         self._steps: list[LiveStep] = []
         self._refined: Refinement | None = None
 
-    # ---- for the next cell
+    # ---- for code in other cells
 
     @property
     def results(self) -> pd.DataFrame:
         """Every background tried so far, the worst first.
 
         Returns:
-            ``background, label, native`` (the classifier's own class), ``prediction`` (among the scenes' classes),
-            ``fooled`` (of the target), ``score`` (larger is closer to the target), ``column`` of the evaluator.
+            One row per background, with the columns ``background, label, native`` (name of the predicted native
+            class), ``prediction`` (among the scenes' classes), ``fooled`` (whether the target is reached), ``score``
+            (probability in [0, 1] of the target; larger is closer), and ``column`` of the evaluator.
         """
         tables = [self._table(step) for step in self._steps] or [self._table(None)]
         table = pd.concat(tables, ignore_index=True)
         return table.sort_values(["fooled", "score"], ascending=False, kind="stable").reset_index(drop=True)
 
     def _table(self, step: LiveStep | None) -> pd.DataFrame:
-        """Give what one step tried, in the order in which it was tried."""
+        """Tabulate the backgrounds of one step, in the order in which they were tried."""
         columns = ["background", "label", "native", "prediction", "fooled", "score", "column"]
         if step is None:
             return pd.DataFrame(columns=columns).astype({"fooled": bool, "score": float})
-        side, classes = self._evaluator.backgrounds, self._session.classifiers[0].classes
-        fooled, score = self._judge(step)
+        side, classes = self._evaluator.backgrounds, self._classifier.classes
+        fooled, score = self._evaluate(step)
         values = (
             [side.ids[column] for column in step.columns],
             side.labels[step.columns],
@@ -127,19 +129,22 @@ class LiveSearch(LiveWidget):
 
     @property
     def share(self) -> tuple[float, float, float]:
-        """Share of the backgrounds tried so far that fool, with its 95 % interval; NaN before the first."""
+        """Share in [0, 1] of the backgrounds tried so far that fool, and its 95 % interval; NaN before the first."""
         if not self._steps:
             return float("nan"), float("nan"), float("nan")
-        fooled = np.array([sum(int(self._judge(step)[0].sum()) for step in self._steps)])
+        fooled = np.array([sum(int(self._evaluate(step)[0].sum()) for step in self._steps)])
         tried = np.array([self._state.tried])
         low, high = share_interval(fooled, tried)
         return float(fooled[0] / tried[0]), float(low[0]), float(high[0])
 
     def run(self, count: int | None = None) -> LiveSearch:
-        """Try backgrounds in this thread, as a script does.
+        """Try backgrounds in the calling thread, as in a script.
 
         Args:
-            count: How many at most; None tries all that are left.
+            count: Largest number of backgrounds; None tries all that are left.
+
+        Returns:
+            The widget itself.
         """
         end = self._state.tried + (count if count is not None else len(self._state.left))
         while self._state.left.size and self._state.tried < end:
@@ -147,56 +152,56 @@ class LiveSearch(LiveWidget):
         return self
 
     def cancel(self) -> None:
-        """Stop a search that is running; what was tried is kept."""
+        """Stop a running search; its results so far remain."""
         self._running.clear()
 
     def refine(self, budget: int = 200) -> Refinement:
-        """Try the other attack on the worst backgrounds: move, scale, mirror and mix the object within a budget.
+        """Attack with the worst backgrounds by moving, scaling, mirroring and mixing the object; see `refine_attack`.
 
         Args:
-            budget: Images to classify at most.
+            budget: Largest number of images to classify.
 
         Raises:
-            BadInput: If nothing was tried yet.
+            BadInput: If no background was tried yet.
         """
         table = self.results
         if table.empty:
-            raise BadInput("expected some backgrounds to be tried before the worst are refined; start the search")
+            raise BadInput("expected at least one tried background to refine, got none; start the search first")
         criterion: Criterion = "any" if self.target == _TARGETS[0] else "targeted"
         if self.target not in _TARGETS:
-            table = table.loc[table["label"] == self._session.prepared.scenes.classes.index(self.target)]
+            table = table.loc[table["label"] == self._scenes.classes.index(self.target)]
         columns = table["column"].to_list()[:_REFINED]
         self._refined = refine_attack(self._evaluator, self.scene, columns, criterion=criterion, budget=budget)
         return self._refined
 
     def figure(self) -> ShownFigure:
-        """Draw the original and the worst background so far, with what the classifier says of both."""
+        """Draw the original and the worst background so far, with the predictions for both."""
         table = self.results
         worst = "own" if table.empty else f"scene:{table['background'].iloc[0]}"
         return draw(self._session, State(self.scene, worst))
 
     def close(self) -> None:
-        """End the search, its explorer, and everything that belongs to them."""
+        """Close the search and its explorer."""
         self.cancel()
         super().close()
         self.explorer.close()
 
     def retire(self) -> None:
-        """Close, and let go of the classifier and of what was tried."""
+        """Close, and release the classifier and the results."""
         self.close()
-        self._session.release()
-        del self._evaluator, self._state
+        self._session.inspector.release()
+        del self._evaluator, self._state, self._classifier
         self._steps.clear()
 
     # ---- the search
 
-    def _judge(self, step: LiveStep) -> tuple[np.ndarray, np.ndarray]:
-        """Say of each candidate whether it reaches the target, and how close it comes."""
+    def _evaluate(self, step: LiveStep) -> tuple[np.ndarray, np.ndarray]:
+        """Check for each candidate whether it reaches the target, and how probable the target is."""
         if self.target == _TARGETS[0]:
             return step.wrong, 1 - step.own_probability
         if self.target == _TARGETS[1]:
             return step.captured, step.target_probability
-        wanted = self._session.prepared.scenes.classes.index(self.target)
+        wanted = self._scenes.classes.index(self.target)
         label = int(self._evaluator.foregrounds.labels[self._state.foreground])
         return (step.answers.predictions == wanted) & (wanted != label), step.answers.probabilities[:, wanted]
 
@@ -207,47 +212,47 @@ class LiveSearch(LiveWidget):
         return step
 
     def _on_hello(self, message: Message, _buffers: list[bytes]) -> None:
-        told = greeting(self._session, {"scene": self.scene, "target": self.target})
-        self._reply(message, {"type": "hello", **told, "targets": self._targets})
-        self._tell_progress(message)
-        self._tell_items(message, self.results)
+        content = greeting(self._session, {"scene": self.scene, "target": self.target})
+        self._reply(message, {"type": "hello", **content, "targets": self._targets})
+        self._send_progress(message)
+        self._send_items(message, self.results)
 
     def _on_thumbs(self, message: Message, _buffers: list[bytes]) -> None:
         sheet = str(message["sheet"])
         self._reply(message, {"type": "thumbs", "sheet": sheet}, [self._sheets.jpeg("scene", sheet)])
 
     def _on_start(self, message: Message, _buffers: list[bytes]) -> None:
-        """Begin, or go on where it was stopped."""
+        """Start, or continue where the search was stopped."""
         if not self._running.is_set():
             self._running.set()
             self._receive(self, {**message, "type": "step"}, [])
 
     def _on_step(self, message: Message, _buffers: list[bytes]) -> None:
-        """Try a few more and come back behind whatever is more urgent."""
+        """Try a few more backgrounds, then queue the next step behind more urgent messages."""
         if not self._running.is_set() or not self._state.left.size:
             self._running.clear()
-            self._tell_progress(message)
+            self._send_progress(message)
             return
         step = self._advance(_STEP)
-        self._tell_items(message, self._table(step))
-        self._tell_progress(message)
+        self._send_items(message, self._table(step))
+        self._send_progress(message)
         self._receive(self, message, [])
 
     def _on_cancel(self, message: Message, _buffers: list[bytes]) -> None:
         self.cancel()
-        self._tell_progress(message)
+        self._send_progress(message)
 
     def _on_choose(self, message: Message, _buffers: list[bytes]) -> None:
-        """Take another foreground, or judge what was tried by another target."""
+        """Change the foreground, or evaluate the results so far by another target."""
         if message.get("scene", self.scene) != self.scene:
             self.scene = str(message["scene"])
         self.target = str(message.get("target", self.target))
         self._reply(message, {"type": "clear"})
-        self._tell_progress(message)
-        self._tell_items(message, self.results)
+        self._send_progress(message)
+        self._send_items(message, self.results)
 
     def _on_show(self, message: Message, _buffers: list[bytes]) -> None:
-        """Show one background large, with prediction and Grad-CAM, beside the original."""
+        """Show one background in full size, with prediction and Grad-CAM, next to the original."""
         self._show(message, State(self.scene, f"scene:{message['background']}"), "candidate")
 
     def _on_refine(self, message: Message, _buffers: list[bytes]) -> None:
@@ -274,14 +279,16 @@ class LiveSearch(LiveWidget):
         )
 
     def _show(self, message: Message, state: State, place: str, more: dict[str, Any] | None = None) -> None:
-        seen, before = self._session.look(state), self._session.original(state.scene)
-        content, maps = answer_message(seen[:1], before[:1])
-        images = [_png(self._session.image(shown).numpy()) for shown in (State(state.scene), state)]
-        told = {"place": place, "state": asdict(state), "truth": self._session.label(state.scene)}
-        original = b"" if before[0].saliency is None else before[0].saliency.astype(np.float32).tobytes()
-        self._reply(message, {**content, **told, **(more or {}), "type": "shown"}, [*images, original, *maps])
+        """Send a state and its original, both with prediction and saliency, to one of the view's panels."""
+        inspector = self._session.inspector
+        now, original = inspector.inspect(state)[:1], inspector.inspect_original(state.scene)[:1]
+        content, maps = result_message(now, original)
+        content |= {"place": place, "state": asdict(state), "truth": self._session.images.label(state.scene)}
+        images = [_png(self._session.renderer.image(shown).numpy()) for shown in (State(state.scene), state)]
+        buffers = [*images, map_bytes(original[0]), *maps]
+        self._reply(message, {**content, **(more or {}), "type": "shown"}, buffers)
 
-    def _tell_progress(self, message: Message) -> None:
+    def _send_progress(self, message: Message) -> None:
         share, low, high = self.share
         total = self._state.tried + len(self._state.left)
         self._reply(
@@ -295,19 +302,19 @@ class LiveSearch(LiveWidget):
             },
         )
 
-    def _tell_items(self, message: Message, table: Any) -> None:
-        """Send tried backgrounds with thumbnails of the composed images."""
-        for start in range(0, len(table), 48):
-            part = table.iloc[start : start + 48]
+    def _send_items(self, message: Message, table: Any) -> None:
+        """Send results with thumbnails of the composed images."""
+        for start in range(0, len(table), PER_SHEET):
+            part = table.iloc[start : start + PER_SHEET]
             states = [State(self.scene, f"scene:{name}") for name in part["background"]]
-            sprite = sheet_of([self._session.image(state).numpy() for state in states])
+            sprite = sheet_of([self._session.renderer.image(state).numpy() for state in states])
             items = [
                 {
                     "id": row.background,
                     "score": round(float(cast(float, row.score)), 5),
                     "fooled": bool(row.fooled),
-                    "said": f"{_named(int(cast(int, row.prediction)))} ({row.native})",
-                    "of": _named(int(cast(int, row.label))),
+                    "predicted": f"{_class_name(int(cast(int, row.prediction)))} ({row.native})",
+                    "class": _class_name(int(cast(int, row.label))),
                 }
                 for row in part.itertuples()
             ]
@@ -318,10 +325,11 @@ class LiveSearch(LiveWidget):
         if np.isnan(share):
             return f"{self.scene}: no background tried yet"
         tried = self._state.tried
-        return f"{self.scene}: {100 * share:.0f} % [{100 * low:.0f}, {100 * high:.0f}] of {tried} backgrounds fool"
+        interval = f"[{100 * low:.0f}, {100 * high:.0f}]"
+        return f"{self.scene}: {100 * share:.0f} % {interval} of {tried} backgrounds fool the classifier"
 
     def _ipython_display_(self, **options: Any) -> None:
-        """Show the search, and keep a place below it for the explorer."""
+        """Show the search, and reserve a place below it for the explorer."""
         super()._ipython_display_(**options)
         self._placeholder = f"bglab-explorer-{self.model_id}"
         publish_display_data({"text/plain": ""}, transient={"display_id": self._placeholder})
@@ -337,20 +345,21 @@ def search_live(
     size: int = 224,
     seed: int = 0,
 ) -> LiveSearch:
-    """Open the live search: watch backgrounds being tried on one foreground until one fools the classifier.
+    """Open the live search: try backgrounds on one foreground and see which of them fool the classifier.
 
     Args:
-        scene: Id of the foreground to begin with.
-        classifier: Whom to fool.
-        scenes: Whose foregrounds and tiled backgrounds to use; prepared at ``size`` unless they are already.
+        scene: Id of the foreground to start with.
+        classifier: Classifier to fool.
+        scenes: Scenes whose foregrounds and tiled backgrounds are combined; prepared at ``size`` unless they already
+            are.
         target: ``any error``, ``the background's class``, or the name of a class.
-        protocol: Which backgrounds are candidates; None is the release's challenge: all of them.
+        protocol: Rule for candidate backgrounds; None takes all of them, as the challenge of the IN-9 release does.
         size: Side of the images in pixels.
-        seed: Of the explorer that opens what was found.
+        seed: Seed of the explorer that opens what was found.
 
     Raises:
         UnknownName: If there is no such scene or target.
-        BadInput: If the scenes' classes are not the nine, or the classifier cannot answer in them.
+        BadInput: If the scenes are not labelled in the nine classes, or the classifier's classes do not map to them.
     """
     prepared = scenes if isinstance(scenes, PreparedScenes) else prepare(scenes, size)
     if prepared.scenes.space != "in9":
@@ -361,7 +370,7 @@ def search_live(
     return made_by_cell(LiveSearch(Session(prepared, [classifier], seed), scene, target, protocol or Protocol()))
 
 
-def _named(label: int) -> str:
+def _class_name(label: int) -> str:
     return NINE_NAMES[label] if label != OUTSIDE else NINE_NAMES[-1]
 
 

@@ -1,15 +1,15 @@
-// The canvas: shows the composed image, and takes what the hand does on it: move the object, draw a box, brush.
+// The canvas: shows the composed image, and handles moving the object, drawing a box, and brushing the mask.
 
 const within = (value, low, high) => Math.min(Math.max(value, low), high);
 
 export class Stage {
-  // `on` holds what to call: moved(changes), settled(), boxed(box), brushed(mask).
+  // `on` holds the callbacks: moved(changes), settled(), boxed(box), brushed(mask).
   constructor(size, on) {
     Object.assign(this, { size, on, mode: "move", undone: [], mask: null, brush: 0.06, erase: false });
     const surface = (kind, attributes = {}) => make("canvas", { width: size, height: size, class: kind, ...attributes });
     this.canvas = surface("bglab-image", {
       role: "img", tabindex: 0, "aria-label": "Composed image", ...QUIET,
-      title: "Drag to move the object, wheel to scale it; arrow keys, + and −, f flips",
+      title: "Drag to move the object; click it and scroll to scale. Keys: arrows move, + and − scale, f flips",
     });
     this.heat = surface("bglab-heat", { "aria-hidden": "true" });
     this.marks = surface("bglab-marks", { "aria-hidden": "true" });
@@ -39,7 +39,7 @@ export class Stage {
     this.drawMarks();
   }
 
-  // Shares of the side, from an event.
+  // Position of an event, as shares of the side.
   point(event) {
     const { left, top, width, height } = this.canvas.getBoundingClientRect();
     return [(event.clientX - left) / width, (event.clientY - top) / height];
@@ -132,7 +132,7 @@ export class Stage {
     this.on.brushed(this.mask);
   }
 
-  // The mask's tint while it is mended, and the box while it is drawn.
+  // Draws the tinted mask while it is edited, and the box while it is drawn.
   drawMarks(box) {
     const pen = this.marks.getContext("2d");
     pen.clearRect(0, 0, this.size, this.size);

@@ -1,4 +1,4 @@
-"""What an explorer shows, as a value: one field a control, checked, and written as code."""
+"""The state of an explorer as a value: one validated field per control."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bglab.variants import VARIANTS, Adjustment, GivenImage, Noise, Plain, Textu
 
 
 class Range(NamedTuple):
-    """What a slider allows, and what its unit is called."""
+    """Range, step, label and unit of a slider."""
 
     low: float
     high: float
@@ -23,37 +23,38 @@ class Range(NamedTuple):
     unit: str = ""
 
 
-#: Every slider by its field; the browser draws them from this table.
+#: Every slider by the field that it sets; the browser draws the sliders from this table.
 SLIDERS = {
     "mix": Range(0.0, 1.0, 0.01, "Mix", "%"),
     "background_blur": Range(0.0, 10.0, 0.1, "Background blur", "px"),
     "brightness": Range(0.2, 1.8, 0.01, "Background brightness", "%"),
-    "feather": Range(0.0, 6.0, 0.1, "Feather", "px"),
+    "feather": Range(0.0, 6.0, 0.1, "Feather edge", "px"),
     "grow": Range(-10, 10, 1, "Grow mask", "px"),
     "dx": Range(-1.0, 1.0, 0.005, "Move right", "%"),
     "dy": Range(-1.0, 1.0, 0.005, "Move down", "%"),
     "scale": Range(0.2, 3.0, 0.01, "Scale", "%"),
-    "saliency_opacity": Range(0.0, 1.0, 0.01, "Saliency", "%"),
+    "saliency_opacity": Range(0.0, 1.0, 0.01, "Saliency opacity", "%"),
 }
 
-#: What the class score behind a saliency map may be.
+#: Classes that a saliency map may explain.
 TARGETS = ("predicted", "true", "background")
 NOISES = ("gaussian", "uniform")
-#: How a background is written: a kind, and which one of it.
+#: Kinds of background; it is written as the kind, and after a colon which one of the kind.
 KINDS = ("own", "scene", "variant", "colour", "texture", "noise", "image")
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 
 
 @dataclass(frozen=True)
 class State:
-    """Everything that is chosen in an explorer.
+    """All settings of an explorer.
 
     Attributes:
         scene: Id of the image.
         background: ``own``, ``scene:ID``, ``variant:NAME``, ``colour:#rrggbb``, ``texture:FAMILY``,
             ``noise:gaussian``, ``noise:uniform`` or ``image:NAME``.
-        mix: See `bglab.variants.Adjustment`, as for all fields up to ``flip``.
-        saliency_opacity: Of the Grad-CAM overlay; 0 hides it.
+        mix: Share of the change that is shown, from 0 (the photograph) to 1; see `bglab.variants.Adjustment` for this
+            and all fields up to ``flip``.
+        saliency_opacity: Opacity of the Grad-CAM overlay, from 0 (hidden) to 1.
         target: Class that the overlay explains: ``predicted``, ``true`` or ``background``.
         model: Position of the classifier whose overlay is shown.
     """
@@ -87,20 +88,20 @@ class State:
 
     @property
     def adjustment(self) -> Adjustment:
-        """Give the part that changes pixels beside the choice of scene and background."""
+        """The changes to mask, placement and background, without the choice of scene and background."""
         return Adjustment(**{name: getattr(self, name) for name in Adjustment._fields})
 
     @property
     def changed(self) -> dict[str, Any]:
-        """Give the fields that differ from their defaults, and the scene."""
+        """The scene, and all fields that differ from their defaults."""
         return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
 
     def but(self, changes: Mapping[str, Any]) -> State:
-        """Give the state with some fields changed.
+        """Return a copy of the state with some fields changed.
 
         Raises:
-            UnknownName: If one of them is no field; the message lists all.
-            BadInput: If a value is out of its range.
+            UnknownName: If there is no such field; the message lists all.
+            BadInput: If a value is out of range.
         """
         for name in changes:
             if name not in FIELDS:
@@ -113,14 +114,14 @@ FIELDS = tuple(f.name for f in fields(State))
 
 
 def base_variant(background: str, images: Mapping[str, GivenImage]) -> Variant:
-    """Turn a background as it is written into a variant, before anything is adjusted by hand.
+    """Turn a background into a variant, before any adjustment.
 
     Args:
-        background: As in `State.background`.
+        background: Background as written in `State.background`.
         images: Uploaded backgrounds by name.
 
     Raises:
-        UnknownName: If it names an image that is not there.
+        UnknownName: If there is no such uploaded background.
     """
     kind, _, rest = background.partition(":")
     if kind == "own":
@@ -142,11 +143,11 @@ def base_variant(background: str, images: Mapping[str, GivenImage]) -> Variant:
 
 
 def _check_background(kind: str, rest: str, written: str) -> None:
-    """Refuse a background that cannot be meant.
+    """Refuse a background that is not well formed.
 
     Raises:
-        UnknownName: If kind, variant, texture family or noise are unknown.
-        BadInput: If a colour is none, or a name is missing.
+        UnknownName: If the kind, variant, texture family or noise is unknown.
+        BadInput: If a colour is malformed, or a name is missing.
     """
     if kind not in KINDS:
         raise UnknownName(unknown_name("kind of background", kind, KINDS))

@@ -1,4 +1,4 @@
-"""Images of one's own: taken in from a file, cut out by a box, mended by a brush."""
+"""Uploaded images: read from a file, segmented inside a box, their mask edited with a brush."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ from bglab.images import Box, box_of, crop_box, grab_cut, open_image, read_matte
 from bglab.labels import OUTSIDE
 from bglab.variants import SceneBatch
 
-#: Longest side at which an image is kept for cutting out; GrabCut takes about a second there.
+#: Longest side at which an image is stored for GrabCut, which takes about a second at this size.
 _WORK_PX = 640
 
 
 @dataclass(frozen=True, eq=False)
 class UploadedImage:
-    """An image of one's own.
+    """An uploaded image, or the copy of a scene whose mask is edited.
 
     Attributes:
-        large: Square, up to 640 pixels a side, for cutting out.
-        batch: The same at the size of the scenes, with its mask.
-        label: Its class among the nine, or OUTSIDE if unknown.
-        box: What it was last cut out by, as shares of the side.
-        mended: Whether a brush changed its mask since.
-        source: Name of its file; "" if it is a copy of a scene.
+        large: Square image for GrabCut, at most 640 pixels per side.
+        batch: The image at the size of the scenes, with its mask, as a batch of one.
+        label: Class among the nine (0–8), or OUTSIDE if unknown.
+        box: Box that it was last segmented with, ``x0, y0, x1, y1`` as shares of the side; empty if there was none.
+        edited: Whether the mask was edited by hand since then.
+        source: Name of the file; "" for a copy of a scene.
     """
 
     large: UInt8[np.ndarray, "3 s s"]
     batch: SceneBatch
     label: int
     box: tuple[float, ...] = ()
-    mended: bool = False
+    edited: bool = False
     source: str = ""
 
 
 class UploadedImages:
-    """Images of one's own by name.
+    """Uploaded images by name.
 
     Args:
-        size: Side of the scenes they are explored with.
-        seed: Of GrabCut.
+        size: Side of the scenes with which they are explored, in pixels.
+        seed: Seed for GrabCut.
     """
 
     def __init__(self, size: int, seed: int = 0) -> None:
@@ -75,20 +75,20 @@ class UploadedImages:
         label: int = OUTSIDE,
         taken: Collection[str] = (),
     ) -> str:
-        """Take in an image; without box and transparency its mask is the middle until it is cut out.
+        """Add an image; without a box or transparency its mask is the central two thirds, until `cut` segments it.
 
         Args:
-            source: A file, its bytes, or RGB levels; transparency becomes the mask.
-            name: What to call it; a name that is taken gets a number.
-            box: Around the object, half-open, in pixels of the file.
-            label: Its class among the nine, or OUTSIDE.
-            taken: Names that are in use elsewhere.
+            source: File, its bytes, or RGB levels; transparency becomes the mask.
+            name: Name of the image; a number is added to one that is taken.
+            box: Box around the object, half-open, in pixels of the file.
+            label: Class among the nine (0–8), or OUTSIDE.
+            taken: Names in use elsewhere.
 
         Returns:
-            The name under which it is kept.
+            The name under which it is stored.
 
         Raises:
-            BadInput: If it is no image, the box lies outside, or GrabCut finds nothing in it.
+            BadInput: If it is not an image, the box lies outside of it, or GrabCut finds nothing in the box.
         """
         if isinstance(source, np.ndarray):
             image, matte = _as_image(source), None
@@ -112,18 +112,18 @@ class UploadedImages:
         return key
 
     def copy(self, name: str, batch: SceneBatch, label: int) -> str:
-        """Take in a copy of a scene, unless that was done before."""
+        """Add a copy of a scene, unless there is one already; return its name."""
         if name not in self._images:
             copied = SceneBatch((name,), batch.images, batch.masks, batch.plates, batch.boxes)
             self._images[name] = UploadedImage(batch.images[0].numpy(), copied, label)
         return name
 
     def cut(self, name: str, box: Sequence[float]) -> None:
-        """Cut the object out of its box by GrabCut, seeded.
+        """Segment the object inside a box by GrabCut.
 
         Args:
-            name: Which image.
-            box: ``x0, y0, x1, y1`` as shares of the side.
+            name: Name of the image.
+            box: ``x0, y0, x1, y1`` as shares of the side; corners may come in any order.
 
         Raises:
             BadInput: If the box is too small, or GrabCut finds nothing in it.
@@ -136,31 +136,33 @@ class UploadedImages:
             raise BadInput(f"expected a box of at least 8 × 8 pixels, got {x1 - x0} × {y1 - y0}; draw it larger")
         mask = grab_cut(image.large, (x0, y0, x1, y1), seed=self._seed)
         shares = tuple(round(v / side, 4) for v in (x0, y0, x1, y1))
-        self._keep(name, mask, replace(image, box=shares, mended=False))
+        self._store(name, mask, replace(image, box=shares, edited=False))
 
-    def mend(self, name: str, mask: Bool[np.ndarray, "h w"]) -> None:
-        """Take a mask that was mended by hand.
+    def set_mask(self, name: str, mask: Bool[np.ndarray, "h w"]) -> None:
+        """Replace the mask by one that was edited by hand.
 
         Raises:
             BadInput: If the mask marks nothing.
         """
         if not mask.any():
-            raise BadInput("expected some foreground to be left, but the brush removed it all; undo the last stroke")
-        self._keep(name, mask, replace(self._images[name], mended=True))
+            raise BadInput("expected some foreground in the mask, got an empty one; undo the last stroke")
+        self._store(name, mask, replace(self._images[name], edited=True))
 
     def set_label(self, name: str, label: int) -> None:
-        """Say what an image shows."""
+        """Set the class of an image: 0–8, or OUTSIDE."""
         self._images[name] = replace(self._images[name], label=label)
 
-    def _keep(self, name: str, mask: Bool[np.ndarray, "h w"], image: UploadedImage) -> None:
+    def _store(self, name: str, mask: Bool[np.ndarray, "h w"], image: UploadedImage) -> None:
         self._images[name] = replace(image, batch=self._as_batch(name, image.large, mask))
 
     def _as_batch(self, name: str, large: UInt8[np.ndarray, "3 s s"], mask: Bool[np.ndarray, "h w"]) -> SceneBatch:
-        """Bring an image and its mask to the size of the scenes, and tile its background."""
+        """Resize an image and its mask to the size of the scenes, and tile its background."""
         image = torch.from_numpy(square(_as_image(large), self._size))
         small = np.array(Image.fromarray(mask).resize((self._size, self._size), Image.Resampling.NEAREST))
         if not small.any():
-            raise BadInput("expected a foreground that can be seen, but at this size nothing is left of the mask")
+            raise BadInput(
+                f"expected some foreground in the mask, got none at {self._size} × {self._size} pixels; mark more of it"
+            )
         box = box_of(small)
         whole = box == (0, 0, self._size, self._size)
         plate = torch.zeros_like(image) if whole else tile_box(image, box)
@@ -169,13 +171,13 @@ class UploadedImages:
 
 
 def square(image: Image.Image, side: int) -> UInt8[np.ndarray, "c s s"]:
-    """Resize the short side and crop the middle."""
+    """Resize the short side to ``side`` pixels and crop the centre."""
     levels = np.asarray(resize_crop(image, side, 1.0))
     return np.ascontiguousarray(levels.reshape(side, side, -1).transpose(2, 0, 1))
 
 
 def free_name(name: str, taken: Collection[str]) -> str:
-    """Give a name that is not taken, by counting up.
+    """Return a name that is not taken, by appending a number.
 
     Example:
         >>> free_name("cat", {"cat", "cat 2"})
@@ -191,14 +193,14 @@ def _as_image(levels: UInt8[np.ndarray, "3 h w"]) -> Image.Image:
 
 
 def _box_in_square(box: Box, size: tuple[int, int], side: int) -> Box:
-    """Follow a box of the file through resizing and cropping."""
+    """Map a box from pixels of the file to pixels of the resized and cropped square."""
     width, height = size
     x0, y0, x1, y1 = box
     if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
-        raise BadInput(f"expected a box within {width} × {height} pixels, got {box}; give x0, y0, x1, y1")
+        raise BadInput(f"expected a box within {width} × {height} pixels, got {box}; pass (x0, y0, x1, y1)")
     moved = crop_box(box, width, height, side, 1.0)
     if moved == (0, 0, 0, 0):
-        raise BadInput(f"expected a box within the middle square of the image, got {box}; crop the image first")
+        raise BadInput(f"expected a box that overlaps the central square of the image, got {box}; crop the image first")
     return moved
 
 

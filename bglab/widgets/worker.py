@@ -1,4 +1,4 @@
-"""One thread for a widget's work: of each kind only the latest request counts, and none is answered late."""
+"""One thread for a widget's work, on which a new request replaces a waiting one of the same kind."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ Job = Callable[[], None]
 
 @final
 class Worker:
-    """A thread with a mailbox: a new job takes the place of a waiting one of the same kind.
+    """A thread with a mailbox, in which a new job replaces a waiting one of the same kind.
 
-    Callbacks of a front end may come on any thread and must return at once; they post here. A job that fails is
-    handed to ``on_error`` and does not end the thread.
+    Callbacks of a front end may run on any thread and must return immediately, so they post jobs here. The error of a
+    job that fails goes to ``on_error`` and does not end the thread.
 
     Args:
-        name: Of the thread.
-        on_error: Called with the kind of the job and what it raised.
+        name: Name of the thread.
+        on_error: Called with the kind of a failed job and its exception.
     """
 
     def __init__(self, name: str, on_error: Callable[[str, Exception], None]) -> None:
@@ -33,30 +33,30 @@ class Worker:
         self._thread.start()
 
     def post(self, kind: str, job: Job, *, urgency: int = 0) -> None:
-        """Leave a job; the most urgent goes first, then the one whose kind has waited longest.
+        """Queue a job; the most urgent runs first, then the one whose kind has waited longest.
 
         Args:
-            kind: A waiting job of the same kind is dropped.
-            job: What to do.
-            urgency: Larger is sooner.
+            kind: Kind of the job; a waiting job of the same kind is dropped.
+            job: Function to call.
+            urgency: Jobs of larger urgency run sooner.
         """
         with self._changed:
             if not self._closed:
-                self._waiting[kind] = (urgency, job)  # a kind that waits already keeps its place
+                self._waiting[kind] = (urgency, job)  # a kind that is already waiting keeps its position
                 self._changed.notify()
 
     def drop(self, kind: str) -> None:
-        """Forget a waiting job."""
+        """Drop a waiting job."""
         with self._changed:
             self._waiting.pop(kind, None)
 
     @property
     def is_busy(self) -> bool:
-        """Say whether jobs are waiting."""
+        """Whether jobs are waiting."""
         return bool(self._waiting)
 
     def close(self, patience_s: float = 5.0) -> None:
-        """Drop what is waiting and end the thread after the job at hand."""
+        """Drop all waiting jobs and end the thread after the current one, waiting at most this long for it."""
         with self._changed:
             self._closed = True
             self._waiting.clear()
@@ -75,6 +75,6 @@ class Worker:
                 _, job = self._waiting.pop(kind)
             try:
                 job()
-            except Exception as problem:  # noqa: BLE001 - a thread that dies silently is the worst fault
+            except Exception as problem:  # noqa: BLE001 - a thread must not die silently
                 _LOG.debug("job %s failed", kind, exc_info=True)
                 self._on_error(kind, problem)

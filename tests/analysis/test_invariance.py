@@ -1,4 +1,4 @@
-"""The analysis of Time for a Background Check!: draws averaged, baselines beside, ticks nested."""
+"""The analysis of Time for a Background Check!: draws averaged, comparison with a baseline, nested ticks."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import math
 import pandas as pd
 import pytest
 
-from bglab.analysis import mean_of_runs, nested_images, relative_accuracies, tick_table
-from bglab.analysis.invariance import split_draws, variant_accuracies
+from bglab.analysis import mean_of_runs, nested_images, relative_accuracies, tick_table, variant_accuracies
+from bglab.analysis.invariance import split_draws
 from bglab.errors import BadInput, UnknownName
 from fixtures.predictions import with_verdicts
 
@@ -18,7 +18,7 @@ def verdicts(model, **variants):
     return pd.concat([with_verdicts(v, model=model, variant=name.replace("__", "~")) for name, v in variants.items()])
 
 
-def test_draws_are_averaged_and_their_spread_told():
+def test_draws_are_averaged_and_their_spread_is_reported():
     table = variant_accuracies(
         verdicts("m", original=[1, 1, 1, 0], on_texture=[1, 0, 0, 0], on_texture__1=[1, 1, 1, 0])
     )
@@ -45,8 +45,7 @@ def test_a_draw_of_other_images_is_refused():
     with pytest.raises(BadInput) as error:
         variant_accuracies(uneven)
     assert str(error.value) == (
-        "expected every draw of on_texture by m to show as many images, got 3 in one and another number in the "
-        "first; evaluate that variant again"
+        "expected draws of on_texture with equally many images for m, got 2 and 3; evaluate that variant again"
     )
 
 
@@ -56,7 +55,7 @@ def test_names_of_draws_are_taken_apart():
     assert table["draw"].tolist() == [0, 2]
 
 
-def test_everything_is_set_beside_the_baseline_in_the_order_of_clean_accuracy():
+def test_models_are_compared_with_the_baseline_in_the_order_of_clean_accuracy():
     table = pd.concat(
         [
             verdicts("strong", original=[1, 1, 1, 1], white_fg=[1, 1, 0, 0], on_white=[1, 1, 1, 1]),
@@ -101,13 +100,17 @@ def test_ticks_are_nested_from_the_weakest_network_on():
 
 
 def test_ticks_need_every_network():
-    with pytest.raises(BadInput, match="expected predictions of other on 'white_fg', got only middle, strong, weak"):
+    with pytest.raises(
+        BadInput, match="expected predictions of other on 'white_fg', got only middle, strong, weak; predict it first"
+    ):
         nested_images(ticks(), ["weak", "other"])
-    with pytest.raises(BadInput, match="expected s9 among the images of 'white_fg' that all networks saw, got none"):
+    with pytest.raises(
+        BadInput, match="expected predictions of all models for s9 on 'white_fg', got none; choose other scenes"
+    ):
         tick_table(ticks(), ["weak"], scenes=["s9"])
 
 
-def test_images_that_one_network_has_not_seen_take_no_part():
+def test_images_that_one_network_has_not_seen_are_skipped():
     table = pd.concat([verdicts("weak", white_fg=[1, 1]), verdicts("strong", white_fg=[1])])
     assert nested_images(table, ["weak", "strong"])["scene"].tolist() == ["s0"]
 

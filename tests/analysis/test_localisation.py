@@ -16,7 +16,7 @@ SIZE = 12
 
 @pytest.fixture(scope="module")
 def random_maps():
-    """Give maps with many ties and their masks."""
+    """Build maps with many ties and their masks."""
     rng = np.random.default_rng(7)
     maps = rng.integers(0, 6, size=(20, SIZE, SIZE)).astype(np.float32)
     masks = rng.random((20, SIZE, SIZE)) < rng.random((20, 1, 1)) * 0.6 + 0.1
@@ -33,7 +33,7 @@ def test_the_share_by_hand():
     assert localisation.mask_area(masks).tolist() == [0.5]
 
 
-def test_the_share_of_a_map_that_is_the_same_everywhere_is_the_area(random_maps):
+def test_the_share_of_a_constant_map_is_the_area(random_maps):
     maps, masks = random_maps
     shares = localisation.share_on_object(np.full_like(maps, 3), masks)
     assert np.allclose(shares, localisation.mask_area(masks))
@@ -174,23 +174,23 @@ MASKS = np.broadcast_to(np.eye(4, dtype=bool), (3, 4, 4)).copy()
         (
             np.ones((3, 2, 2)),
             MASKS,
-            "expected maps of the masks' shape (3, 4, 4), got (3, 2, 2); bring maps of a layer to the images' size "
-            "with bglab.saliency.upsample",
+            "expected maps of the masks' shape (3, 4, 4), got (3, 2, 2); resize maps of a layer with "
+            "bglab.saliency.upsample",
         ),
         (
             _with(MAPS, (1, 0, 0), -0.1),
             MASKS,
-            "expected saliency of 0 or more, got a negative value in row 1; take its positive part",
+            "expected non-negative saliency, got a negative value in row 1; take its positive part",
         ),
         (
             _with(MAPS, (2, 3, 3), np.inf),
             MASKS,
-            "expected finite saliency, got a value that is not in row 2; see whether it overflows",
+            "expected finite saliency, got NaN or infinity in row 2; check for overflow",
         ),
         (
             MAPS,
             _with(MASKS, 1, False),
-            "expected a mask of a part of its image, got all or nothing in row 1; leave it out",
+            "expected a mask of a part of the image, got all or nothing in row 1; leave it out",
         ),
         (MAPS[:0], MASKS[:0], "expected at least one map, got none; check the selection"),
     ],

@@ -9,12 +9,11 @@ import jaxtyping
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from bglab.analysis import detectable_difference, metrics, share_interval
-from bglab.analysis.intervals import paired_difference
+from bglab.analysis import detectable_difference, metrics, paired_difference, share_interval
 from bglab.errors import BadInput, UnknownName
 from fixtures.predictions import ALSO_DOG, BIRD, DOG, OUTSIDE, TOASTER, both_variants, rows, with_verdicts
 
@@ -40,6 +39,7 @@ def test_accuracy_counts_and_matches_scipys_wilson_interval():
     assert table[["top1_low", "top1_high"]].iloc[0].tolist() == pytest.approx([expected.low, expected.high], abs=1e-12)
 
 
+@settings(deadline=None)
 @given(n=st.integers(1, 5000), share=st.floats(0, 1))
 def test_wilsons_interval_is_scipys_and_holds_the_share(n, share):
     count = round(n * share)
@@ -72,7 +72,7 @@ def test_accuracy_groups_by_any_columns(by):
         assert result["label"].tolist() == [2, 0]
 
 
-def test_outside_is_wrong_and_unknown_truth_is_left_out():
+def test_outside_is_incorrect_and_unknown_truth_is_left_out():
     result = metrics.accuracy(rows(label=[0, 0, OUTSIDE], prediction=[0, OUTSIDE, OUTSIDE]))
     assert result[["n", "top1"]].values.tolist() == [[2, 0.5]]
 
@@ -92,7 +92,7 @@ def test_imagenet_rows_in_nine_classes():
     assert nine[["space", "n", "top1", "top5"]].values.tolist() == [["in9", 3, pytest.approx(2 / 3), 1.0]]
 
 
-def test_a_nine_class_model_on_imagenet_labels_answers_in_nine_classes():
+def test_a_nine_class_model_on_imagenet_labels_predicts_nine_classes():
     table = rows(
         space="imagenet", native_space="in9", label=[DOG, BIRD], prediction=[OUTSIDE, OUTSIDE], native=[0, 0],
         top5=[[0, 1, 2, 3, 4], [0, 2, 3, 4, 5]],
@@ -101,7 +101,7 @@ def test_a_nine_class_model_on_imagenet_labels_answers_in_nine_classes():
     assert result[["n", "top1", "top5"]].values.tolist() == [[2, 0.5, 0.5]]
 
 
-def test_native_space_asks_for_the_imagenet_class():
+def test_native_space_compares_the_imagenet_class():
     table = rows(label=[0, 0, 1], prediction=[0, 0, 1], native=[DOG, ALSO_DOG, BIRD], native_label=[DOG, DOG, OUTSIDE])
     result = metrics.accuracy(table, space="native")
     assert result[["space", "n", "top1"]].values.tolist() == [["imagenet", 2, 0.5]]
@@ -149,8 +149,8 @@ def test_accuracy_errors_say_what_to_do():
     with pytest.raises(BadInput) as caught:
         metrics.accuracy(table, space="native")
     assert str(caught.value) == (
-        "expected predictions whose true class is known in the space native, got 1 without; "
-        "choose another space or give the scenes labels"
+        "expected predictions with a known true class in the space native, got 1 without; "
+        "choose another space or label the scenes"
     )
 
 
@@ -190,6 +190,7 @@ def test_newcombes_interval_gives_the_published_examples(cells, low, high):
     assert (round(result.low, digits), round(result.high, digits)) == (low, high)
 
 
+@settings(deadline=None)
 @given(cells=st.tuples(*[st.integers(0, 300)] * 4).filter(any))
 def test_a_paired_interval_holds_its_difference_stays_in_range_and_mirrors(cells):
     both, first_only, second_only, neither = cells
@@ -197,7 +198,7 @@ def test_a_paired_interval_holds_its_difference_stays_in_range_and_mirrors(cells
     assert -1 - 1e-9 <= result.low <= result.value <= result.high <= 1 + 1e-9
     mirrored = paired_difference(both, second_only, first_only, neither)
     assert (mirrored.low, mirrored.high) == pytest.approx((-result.high, -result.low), abs=1e-12)
-    swapped = paired_difference(neither, second_only, first_only, both)  # right and wrong change places
+    swapped = paired_difference(neither, second_only, first_only, both)  # correct and incorrect swapped
     assert (swapped.low, swapped.high) == pytest.approx((-result.high, -result.low), abs=1e-9)
 
 
@@ -286,7 +287,7 @@ def test_gap_errors_name_the_variant_and_the_scene():
         metrics.background_gap(twice)
     assert str(caught.value) == (
         "expected each scene once in 'mixed_same', got s0 twice; "
-        "drop the repetition or add the column that tells the rows apart to model, dataset, scene"
+        "drop the duplicate or add the column that tells the rows apart to model, dataset, scene"
     )
 
 

@@ -6,8 +6,7 @@ import math
 
 import pytest
 
-from bglab.analysis import published, published_predictions
-from bglab.analysis.published import Published
+from bglab.analysis import Published, published, published_predictions
 from bglab.errors import UnknownName
 from bglab.labels import IN9, IN9_NAMES
 
@@ -112,7 +111,7 @@ def test_fooling_totals_are_whole_images_of_3600():
         assert math.floor(count / 3600 * 10_000) == round(totals[name] * 10_000)
 
 
-def test_no_single_background_beats_its_class_and_rates_fall():
+def test_no_single_background_exceeds_its_class_and_rates_fall():
     table = published()
     rates = table.loc[table["quantity"].str.startswith("fooling_rate")].pivot(
         index="label", columns="quantity", values="value"
@@ -147,7 +146,7 @@ def test_contradictions_are_flagged_in_the_notes():
     assert (shape["value"], shape["note"]) == (0.13, "about; Table 5 contradicts: 21.76 points")
     assert table_5.loc["in9l", "no_fg"] - table_5.loc["in9l", "only_bg_b"] == pytest.approx(0.2176)
     swapped = readme.query("train == 'mixed_rand'")["note"].unique()
-    assert swapped.tolist() == ["mixed_same and mixed_rand are exchanged against Table 5, where the gap is -0.20"]
+    assert swapped.tolist() == ["mixed_same and mixed_rand are swapped compared with Table 5, where the gap is -0.20"]
 
 
 def test_the_second_papers_table():
@@ -159,7 +158,7 @@ def test_the_second_papers_table():
     assert odd.tolist() == [0.0378, 0.0375]
 
 
-def test_the_printed_predictions_of_figure_1_are_half_right():
+def test_the_printed_predictions_of_figure_1_are_half_correct():
     table = published_predictions()
     assert len(table) == 72
     assert set(table["variant"]) == IN9_SETS

@@ -1,4 +1,4 @@
-"""Saliency tables: means beside their chance, models compared scene by scene, and who gets fooled."""
+"""Saliency tables: means and their chance levels, models compared scene by scene, saliency of fooled scenes."""
 
 from __future__ import annotations
 
@@ -7,9 +7,14 @@ import pandas as pd
 import pytest
 from scipy.stats import norm
 
-from bglab.analysis import compare_localisation, fooled_by_share, localisation_summary
-from bglab.analysis.intervals import bootstrap, bootstrap_mean_interval
-from bglab.analysis.saliency import fooled_by_bin
+from bglab.analysis import (
+    bootstrap,
+    bootstrap_mean_interval,
+    compare_localisation,
+    fooled_by_bin,
+    fooled_by_share,
+    localisation_summary,
+)
 from bglab.errors import BadInput, UnknownName
 from fixtures.saliency import saliency_rows
 
@@ -99,7 +104,7 @@ def test_variants_are_compared_too():
 
 @pytest.fixture(scope="module")
 def fooled_rows():
-    """Give scenes whose log odds of being fooled rise by 0.5 for each ten points less on the object."""
+    """Build scenes whose log odds of being fooled rise by 0.5 per ten points less on the object."""
     rng = np.random.default_rng(5)
     n = 4000
     share = rng.random(n)
@@ -131,7 +136,7 @@ def test_what_the_area_explains_is_taken_out():
     assert row.odds_ratio_adjusted_low < 1 < row.odds_ratio_adjusted_high
 
 
-def test_only_scenes_right_as_photographed_are_asked():
+def test_only_scenes_correct_on_the_original_are_compared():
     rows = pd.concat([
         saliency_rows([0.9, 0.5, 0.1, NAN], right=[True, True, False, True]),
         saliency_rows([0.0] * 4, right=[True, False, False, False], variant="mixed_rand"),
@@ -175,7 +180,7 @@ def test_what_is_missing_is_named():
         "expected saliency rows of 'mixed_rand', got only original; run bglab saliency on it first": (
             lambda: fooled_by_share(rows)
         ),
-        "expected two or more entries of 'model' to compare, got one; make rows of another": (
+        "expected two or more values of 'model' to compare, got one; compute saliency for another": (
             lambda: compare_localisation(rows)
         ),
         "expected a saliency table, got no column 'auc'; make it with bglab.saliency_table or bglab saliency": (
@@ -187,7 +192,7 @@ def test_what_is_missing_is_named():
         "expected each scene once in 'original', got s0 twice; select one model, data set, method and target first": (
             lambda: fooled_by_bin(pd.concat([rows, rows]), swapped="original")
         ),
-        "expected scenes that are right on 'original' and have a map, got none; take more scenes": (
+        "expected scenes that are correct on 'original' with a non-zero map, got none; add scenes": (
             lambda: fooled_by_bin(
                 pd.concat([saliency_rows([NAN, NAN]), saliency_rows([NAN, NAN], variant="mixed_rand")])
             )

@@ -1,4 +1,4 @@
-"""What is read off the matrix: by hand on small ones, by definition on drawn ones, by sampling where it is exact."""
+"""Summaries of the pair matrix: by hand on small ones, by definition on random ones, by enumeration where exact."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.stats.proportion import proportion_confint
 
-from bglab.analysis import search
-from bglab.analysis.intervals import mean_share_interval
+from bglab.analysis import mean_share_interval, search
 from bglab.errors import BadInput
 from bglab.labels import to_in9
 from bglab.results import NOT_EVALUATED
@@ -23,7 +22,7 @@ from fixtures.matrices import make_pairs
 from fixtures.predictions import ALSO_DOG, BIRD, DOG, TOASTER
 
 LABELS = [0, 0, 1, 2]
-#: rows are foregrounds: right everywhere; taken for bird on the bird; always the background; wrong on its own class
+#: rows are foregrounds: always correct; bird on the bird only; the background on others; incorrect on its own class
 NATIVE = [[0, 0, 0, 0], [0, 0, 1, 0], [0, 0, 1, 2], [2, 2, 2, 0]]
 
 
@@ -46,7 +45,7 @@ def drawn_pairs(rows, columns, seed, imagenet):
     return make_pairs(native, fronts, backs, original=rng.choice(answers, size=rows), native_space=space)
 
 
-def test_the_two_notions(pairs):
+def test_the_two_criteria(pairs):
     row = search.vulnerability(pairs).iloc[0]
     assert (row.n, row.backgrounds) == (4, 4)
     # the third foreground fails on dogs and fish-like backgrounds, the fourth only on its own class: no capture
@@ -70,9 +69,9 @@ def test_protocols_change_who_counts(pairs):
 
 def test_outside_is_an_error_and_no_capture():
     pairs = make_pairs([[TOASTER, DOG], [BIRD, BIRD]], [0, 1], native_space="imagenet", original=[DOG, TOASTER])
-    judged = search.judge(pairs)
-    assert judged.wrong.tolist() == [[True, False], [False, False]]
-    assert not judged.captured.any()
+    outcomes = search.pair_outcomes(pairs)
+    assert outcomes.wrong.tolist() == [[True, False], [False, False]]
+    assert not outcomes.captured.any()
     assert search.summarise(pairs)["accuracy_original"] == 0.5
 
 
@@ -151,21 +150,21 @@ def test_definitions_hold_cell_by_cell(draw, own_class, own_image):
         wrong.append(counts and answer != fronts.labels[f])
         captured.append(counts and answer == backs.labels[b] != fronts.labels[f])
     if not any(tried):
-        with pytest.raises(BadInput, match="expected pairs to judge under"):
-            search.judge(pairs, protocol)
+        with pytest.raises(BadInput, match="expected at least one pair under"):
+            search.pair_outcomes(pairs, protocol)
         return
-    judged = search.judge(pairs, protocol)
-    assert judged.tried.ravel().tolist() == tried
-    assert judged.wrong.ravel().tolist() == wrong
-    assert judged.captured.ravel().tolist() == captured
-    assert not (judged.captured & ~judged.wrong).any()
+    outcomes = search.pair_outcomes(pairs, protocol)
+    assert outcomes.tried.ravel().tolist() == tried
+    assert outcomes.wrong.ravel().tolist() == wrong
+    assert outcomes.captured.ravel().tolist() == captured
+    assert not (outcomes.captured & ~outcomes.wrong).any()
 
 
 @settings(max_examples=25, deadline=None)
 @given(DRAWS, st.sampled_from(search.CRITERIA))
 def test_the_curve_is_the_mean_over_all_subsets(draw, criterion):
     pairs = drawn_pairs(*draw)
-    fooled = search.judge(pairs).fooled(criterion)
+    fooled = search.pair_outcomes(pairs).fooled(criterion)
     total = fooled.shape[1]
     curve = search.vulnerability_curve(pairs, counts=range(1, total + 1), criterion=criterion).set_index("candidates")
     for count in range(1, total + 1):
@@ -256,7 +255,7 @@ def test_a_partial_matrix_is_refused():
     assert search.vulnerability(pairs, Protocol(pool_classes=(0,))).n.item() == 2
 
 
-def test_an_unknown_goal(unchecked):
+def test_an_unknown_criterion(unchecked):
     with pytest.raises(BadInput) as error:
         search.succeeds("all", np.array([0]), np.array([0]), np.array([0]))
     assert str(error.value) == "expected the criterion any or targeted, got 'all'"

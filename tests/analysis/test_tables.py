@@ -89,7 +89,7 @@ def test_spreading_refuses_two_rows_for_a_cell(accuracy):
     with pytest.raises(BadInput) as caught:
         tables.spread(pd.concat([accuracy, accuracy]), rows="variant", columns="model", value="top1")
     assert str(caught.value) == (
-        "expected one row a cell, got two for original and a_1; select one data set or space first"
+        "expected one row per cell, got two for original and a_1; select one data set or space first"
     )
     with pytest.raises(UnknownName) as caught:
         tables.spread(accuracy, rows="varaint", columns="model", value="top1")
@@ -107,7 +107,7 @@ def test_markdown(wide):
     )
 
 
-def test_markdown_keeps_bars_in_their_cell_and_sets_words_to_the_left():
+def test_markdown_escapes_bars_and_aligns_words_left():
     table = pd.DataFrame({"note": ["a|b"], "n": [1]})
     assert tables.to_markdown(table) == "| Note | n |\n| :-- | --: |\n| a\\|b | 1 |\n"
 
@@ -161,9 +161,9 @@ def test_bold_needs_an_interval_above_all_others(wide):
     assert not tables.significant_best(alone).to_numpy().any()
 
 
-def test_the_printed_number_stands_beside_ours(accuracy):
+def test_published_numbers_are_joined_with_ours(accuracy):
     printed = published("nos-readme").query("model == 'ResNet-50' and train == 'imagenet' and quantity == 'accuracy'")
-    table = tables.beside(accuracy.query("model == 'a_1'"), printed, on={"variant": "test"})
+    table = tables.with_published(accuracy.query("model == 'a_1'"), printed, on={"variant": "test"})
     assert table.columns.tolist() == [
         "variant", "model", "n", "ours", "ours_low", "ours_high", "published", "difference", "inside", "place", "note",
     ]  # fmt: skip
@@ -175,26 +175,26 @@ def test_the_printed_number_stands_beside_ours(accuracy):
     assert second["inside"] is pd.NA
 
 
-def test_a_printed_number_outside_the_interval_is_said_to_be_so(accuracy):
+def test_a_published_number_outside_the_interval_is_marked(accuracy):
     printed = published("nos-table-2").query("model == 'ResNet-50' and train == 'imagenet' and test == 'original'")
-    table = tables.beside(accuracy, printed, on={"variant": "test"})
+    table = tables.with_published(accuracy, printed, on={"variant": "test"})
     assert table.loc[table["model"] == "b", "inside"].tolist() == [False, pd.NA]
     assert table["difference"].iloc[2] == pytest.approx(0.91 - 0.962)
-    low = tables.beside(accuracy, printed.assign(value=0.93), on={"variant": "test"})
+    low = tables.with_published(accuracy, printed.assign(value=0.93), on={"variant": "test"})
     assert low.loc[low["variant"] == "original", "inside"].tolist() == [False, False]
 
 
 def test_models_are_matched_by_the_name_the_paper_prints(accuracy):
     ours = accuracy.assign(printed=accuracy["model"].map({"a_1": "ResNet-50", "b": "DPN-92"}))
-    table = tables.beside(
+    table = tables.with_published(
         ours, published("nos-table-2").query("train == 'imagenet'"), on={"printed": "model", "variant": "test"}
     )
     assert table["published"].tolist() == [0.962, 0.178, 0.968, 0.206]
 
 
-def test_beside_names_a_column_that_is_not_there(accuracy):
+def test_an_unknown_column_of_published_numbers_is_named(accuracy):
     with pytest.raises(UnknownName) as caught:
-        tables.beside(accuracy, published(), on={"variant": "tset"})
+        tables.with_published(accuracy, published(), on={"variant": "tset"})
     assert str(caught.value) == (
         "unknown column 'tset'; did you mean 'test'? "
         "Known: paper, place, quantity, value, model, train, test, label, unit, note"

@@ -1,4 +1,4 @@
-"""The performance table: the same work for all, ratios within a round, honest words about what is missing."""
+"""The benchmark: the same work for all contenders, ratios within a round, reasons for what was not measured."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from torch import nn
 
 import bglab
 from bglab.bench import Measurement, Ratio, Report, contenders, measure, plan_for, saliency_contenders
-from bglab.bench.contenders import Arena, Contender, LoopAnswer, Pace, Plan, set_arena
+from bglab.bench.contenders import Contender, LoopLogits, Plan, Timing, Workload, prepare_workload
 from bglab.bench.measure import Turn
-from bglab.bench.reference_loop import BATCH_SIZE, as_usual, search_in_a_loop
+from bglab.bench.reference_loop import BATCH_SIZE, eager_copy, reference_search
 from bglab.commands import bench as command
 from bglab.errors import BadInput, MissingData
 from bglab.images import compositing
@@ -46,9 +46,9 @@ def report(classifier):
 
 
 @pytest.fixture
-def arena(classifier, tmp_path):
+def workload(classifier, tmp_path):
     prepared = bglab.prepare(make_scenes(1, SIDE), SIDE, progress=False)
-    return set_arena(classifier, prepared, tmp_path, PLAN)
+    return prepare_workload(classifier, prepared, tmp_path, PLAN)
 
 
 def test_everything_is_measured_in_every_round(report):
@@ -66,7 +66,7 @@ def test_everything_is_measured_in_every_round(report):
     }
     twice |= {"pytorch_grad_cam"} if find_spec("pytorch_grad_cam") else set()
     assert {name for name, count in rates.items() if count == 2} == twice
-    # between two turns of the bare forward pass stands what is held against it
+    # contenders with a baseline are timed between two runs of the bare forward pass
     assert (rates["bare"], rates["bare_for_maps"]) == (4, 6)
     assert all(rate > 0 for row in report.measurements for rate in row.rates)
 
@@ -90,10 +90,12 @@ def test_ratios_are_of_what_was_measured(report):
 
 
 def test_loop_and_matrix_did_the_same_work(report):
-    answers, verdicts, maps = report.checks
-    # two rounds: eleven images by the loop over all, nine by the loop as written if nothing fools, else one batch
-    assert answers == "answers of the reference's loop and of the matrix: the same on 40 of 40 pairs, 0 more are ties"
-    assert verdicts == "verdicts of the loop as written, the matrix and the first hit: the same on 2 of 2 foregrounds"
+    predictions, vulnerability, maps = report.checks
+    # two rounds: eleven images by the loop over all backgrounds, nine by the loop with early stopping
+    assert predictions == (
+        "predictions of the reference loop and the matrix agree on 40 of 40 pairs, and on 0 more up to ties"
+    )
+    assert vulnerability == ("reference loop, matrix and first hit agree on the vulnerability of 2 of 2 foregrounds")
     assert float(maps.split("at most ")[1].split(" of ")[0]) < 1e-4
 
 
@@ -109,24 +111,24 @@ def test_a_report_says_what_it_is_of(report):
     assert written["ratios"]["matrix / bare"]["unit"] == "share"
 
 
-def test_work_that_is_not_the_same_is_no_contest(classifier, monkeypatch):
+def test_different_predictions_are_an_error(classifier, monkeypatch):
     def other(*arguments, **options):
-        return -search_in_a_loop(*arguments, **options)
+        return -reference_search(*arguments, **options)
 
-    monkeypatch.setattr(contenders, "search_in_a_loop", other)
+    monkeypatch.setattr(contenders, "reference_search", other)
     with pytest.raises(BadInput) as caught:
         measure(classifier, make_scenes(1, SIDE), replace(PLAN, rounds=1), size=SIDE, progress=False)
     assert str(caught.value) == (
-        "expected the same answers from the reference's loop and from the matrix, but 20 of 20 differ by more than a "
-        "tie, so that their times are not of the same work; try --engine torch"
+        "expected the same predictions from the reference loop and the matrix, but 20 of 20 differ by more than a tie, "
+        "so that their times are not comparable; try --engine torch"
     )
 
 
-def hand_made_arena(matrix, original, labels, logits=None):
-    """Let both searches run on a table of known answers; the loop says what the logits say."""
+def hand_made_workload(matrix, original, labels, logits=None):
+    """Run both searches on a table of known predictions; the reference loop has the given logits."""
     classifier, scenes = matrix_classifier(matrix, original), coded_scenes(labels)
     evaluator = contenders.open_evaluator(classifier, scenes, progress=False)
-    return Arena(
+    return Workload(
         classifier,
         evaluator,
         evaluator.head(progress=False),
@@ -135,7 +137,7 @@ def hand_made_arena(matrix, original, labels, logits=None):
         classifier.network,
         matrix=contenders.search_matrix(classifier, scenes, progress=False),
         hits=contenders.first_hit(classifier, scenes, progress=False),
-        loop_answers=[] if logits is None else [LoopAnswer(0, np.arange(len(logits)), logits)],
+        loop_logits=[] if logits is None else [LoopLogits(0, np.arange(len(logits)), logits)],
     )
 
 
@@ -143,23 +145,23 @@ def test_ties_are_counted_apart():
     labels = [0, 1, 2]
     logits = torch.nn.functional.one_hot(torch.tensor([0, 0, 0]), 9) * 10.0
     logits[1, 4] = 9.95  # the matrix says 4, half a hundredth below
-    arena = hand_made_arena([[0, 4, 0], [1, 1, 1], [2, 2, 2]], labels, labels, logits)
-    assert bench._same_answers(arena)[0] == (
-        "answers of the reference's loop and of the matrix: the same on 2 of 3 pairs, 1 more are ties"
+    workload = hand_made_workload([[0, 4, 0], [1, 1, 1], [2, 2, 2]], labels, labels, logits)
+    assert bench._compare_predictions(workload)[0] == (
+        "predictions of the reference loop and the matrix agree on 2 of 3 pairs, and on 1 more up to ties"
     )
-    arena.loop_answers[0].logits[1, 4] = 9.85
+    workload.loop_logits[0].logits[1, 4] = 9.85
     with pytest.raises(BadInput, match="but 1 of 3 differ by more than a tie"):
-        bench._same_answers(arena)
-    arena.classifier.engine.precision = "bfloat16"  # where answers may differ, they are counted
-    assert "the same on 2 of 3 pairs, 0 more" in bench._same_answers(arena)[0]
+        bench._compare_predictions(workload)
+    workload.classifier.engine.precision = "bfloat16"  # where answers may differ, they are counted
+    assert "agree on 2 of 3 pairs, and on 0 more" in bench._compare_predictions(workload)[0]
 
 
-def test_a_verdict_that_differs_is_not_counted_as_the_same():
+def test_a_disagreement_about_vulnerability_is_counted():
     labels = [0, 1, 2]
-    arena = hand_made_arena([[0, 4, 0], [1, 1, 1], [2, 2, 2]], labels, labels, torch.eye(9)[[0, 4, 0]])
-    arena.verdicts = {0: True, 1: False, 2: True}
-    assert bench._same_answers(arena)[1] == (
-        "verdicts of the loop as written, the matrix and the first hit: the same on 2 of 3 foregrounds"
+    workload = hand_made_workload([[0, 4, 0], [1, 1, 1], [2, 2, 2]], labels, labels, torch.eye(9)[[0, 4, 0]])
+    workload.vulnerable = {0: True, 1: False, 2: True}
+    assert bench._compare_predictions(workload)[1] == (
+        "reference loop, matrix and first hit agree on the vulnerability of 2 of 3 foregrounds"
     )
 
 
@@ -167,24 +169,24 @@ def test_forward_passes_are_counted_where_something_fools():
     labels = [0, 1, 2, 3]
     # the last background fools all but the last foreground, which nothing fools
     matrix = [[0, 0, 0, 8], [1, 1, 1, 8], [2, 2, 2, 8], [3, 3, 3, 3]]
-    arena = hand_made_arena(matrix, labels, labels)
-    asked = (np.asarray(arena.hits.pairs.native) >= 0).sum(axis=1)
-    in_order, over_all = bench._forwards(arena)
-    assert in_order.title == "forward passes, file order / first hit, on the 3 of 4 that are fooled"
-    assert in_order.value == 12 / asked[:3].sum()
-    assert over_all.value == 16 / asked.sum()
+    workload = hand_made_workload(matrix, labels, labels)
+    evaluated = (np.asarray(workload.hits.pairs.native) >= 0).sum(axis=1)
+    in_order, over_all = bench._forwards(workload)
+    assert in_order.title == "forward passes, file order / first hit, on the 3 of 4 vulnerable foregrounds"
+    assert in_order.value == 12 / evaluated[:3].sum()
+    assert over_all.value == 16 / evaluated.sum()
 
 
-def test_nothing_is_said_of_the_fooled_where_nobody_is():
-    arena = hand_made_arena(np.array([[0, 0], [1, 1]]), [0, 1], [0, 1])
-    assert [ratio.name for ratio in bench._forwards(arena)] == ["forwards of matrix / first_hit"]
+def test_without_vulnerable_foregrounds_there_is_no_ratio_for_them():
+    workload = hand_made_workload(np.array([[0, 0], [1, 1]]), [0, 1], [0, 1])
+    assert [ratio.name for ratio in bench._forwards(workload)] == ["forwards of matrix / first_hit"]
 
 
-def test_turns_are_reversed_and_stand_between_what_they_are_held_against():
+def test_contenders_are_timed_between_runs_of_their_baseline_in_alternating_order():
     seen = []
 
-    def contender(name, beside=""):
-        return Contender(name, name, lambda number: seen.append((number, name)) or Pace(1, 1.0), beside=beside)
+    def contender(name, baseline=""):
+        return Contender(name, name, lambda number: seen.append((number, name)) or Timing(1, 1.0), baseline=baseline)
 
     absent = Contender("absent", "absent", None, "not here")
     lineup = [contender("a"), contender("b", "bare"), contender("c", "bare"), contender("bare"), absent]
@@ -196,48 +198,48 @@ def test_turns_are_reversed_and_stand_between_what_they_are_held_against():
 
 def test_a_share_is_of_both_neighbours():
     paces = [("bare", 10, 1.0), ("a", 9, 1.0), ("bare", 30, 3.0), ("bare", 10, 1.0), ("a", 5, 1.0), ("bare", 10, 1.0)]
-    turns = [Turn(place // 3, name, Pace(count, seconds)) for place, (name, count, seconds) in enumerate(paces)]
+    turns = [Turn(place // 3, name, Timing(count, seconds)) for place, (name, count, seconds) in enumerate(paces)]
     assert bench._share(turns, "a", "bare", "a of bare", 0.9) == Ratio("a / bare", "a of bare", 0.7, "share", 0.9)
     assert bench._share(turns, "absent", "bare", "", 0.9) is None
 
 
 def test_a_ratio_may_be_to_the_fastest_of_each_round():
     paces = [("a", 8), ("x", 2), ("y", 4), ("a", 9), ("x", 3), ("y", 1)]
-    turns = [Turn(place // 3, name, Pace(count, 1.0)) for place, (name, count) in enumerate(paces)]
+    turns = [Turn(place // 3, name, Timing(count, 1.0)) for place, (name, count) in enumerate(paces)]
     assert bench._ratio(turns, "a", "best", "", among=["x", "y"]) == Ratio("a / best", "", 2.5)
     assert bench._ratio(turns, "a", "y", "") == Ratio("a / y", "", 5.5)
     assert bench._ratio(turns, "a", "absent", "") is None
 
 
-def test_the_loop_composes_what_the_search_composes(arena):
+def test_the_loop_composes_what_the_search_composes(workload):
     row = 4
-    image, mask = arena.evaluator.prepared.images[row], arena.evaluator.prepared.masks[row]
-    logits = search_in_a_loop(arena.usual, np.asarray(image), np.asarray(mask), arena.files, workers=0)
-    plates = torch.from_numpy(np.stack([np.array(Image.open(f)).transpose(2, 0, 1) for f in arena.files]))
+    image, mask = workload.evaluator.prepared.images[row], workload.evaluator.prepared.masks[row]
+    logits = reference_search(workload.eager, np.asarray(image), np.asarray(mask), workload.files, workers=0)
+    plates = torch.from_numpy(np.stack([np.array(Image.open(f)).transpose(2, 0, 1) for f in workload.files]))
     composed = compositing.composite(torch.from_numpy(image[None]), plates, torch.from_numpy(mask[None]))
-    assert torch.allclose(logits, arena.classifier(composed), atol=1e-4)
+    assert torch.allclose(logits, workload.classifier(composed), atol=1e-4)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_the_loop_ends_with_the_batch_of_the_first_error(arena, workers):
-    files = arena.files * 8
-    image, mask = (np.asarray(a[0]) for a in (arena.evaluator.prepared.images, arena.evaluator.prepared.masks))
+def test_the_loop_ends_with_the_batch_of_the_first_error(workload, workers):
+    files = workload.files * 8
+    image, mask = (np.asarray(a[0]) for a in (workload.evaluator.prepared.images, workload.evaluator.prepared.masks))
     seen = []
 
     def third_batch(native):
         seen.append(len(native))
         return np.full(len(native), len(seen) == 2)
 
-    logits = search_in_a_loop(arena.usual, image, mask, files, workers=workers, is_error=third_batch)
+    logits = reference_search(workload.eager, image, mask, files, workers=workers, is_error=third_batch)
     assert len(logits) == 2 * BATCH_SIZE
-    whole = search_in_a_loop(arena.usual, image, mask, files, workers=workers)
+    whole = reference_search(workload.eager, image, mask, files, workers=workers)
     assert len(whole) == 72
     assert torch.allclose(logits, whole[:64], atol=1e-5)
 
 
-def test_the_usual_network_is_a_copy(classifier):
-    usual = as_usual(classifier.network, torch.device("cpu"))
-    weights = [p for p in usual.parameters() if p.ndim == 4]
+def test_the_eager_network_is_a_copy(classifier):
+    eager = eager_copy(classifier.network, torch.device("cpu"))
+    weights = [p for p in eager.parameters() if p.ndim == 4]
     assert all(p.requires_grad and p.is_contiguous() for p in weights)
     assert not any(p.requires_grad for p in classifier.network.parameters())
     with torch.no_grad():
@@ -245,59 +247,59 @@ def test_the_usual_network_is_a_copy(classifier):
     assert all(p.abs().max() > 0 for p in classifier.network.parameters() if p.ndim == 4)
 
 
-def test_backgrounds_are_those_of_their_files(arena, tmp_path):
-    assert [file.parent for file in arena.files] == [tmp_path] * 9
-    for position, file in enumerate(arena.files):
-        assert (np.array(Image.open(file)).transpose(2, 0, 1) == arena.evaluator.prepared.plates[position]).all()
+def test_backgrounds_are_those_of_their_files(workload, tmp_path):
+    assert [file.parent for file in workload.files] == [tmp_path] * 9
+    for position, file in enumerate(workload.files):
+        assert (np.array(Image.open(file)).transpose(2, 0, 1) == workload.evaluator.prepared.plates[position]).all()
 
 
-def test_a_release_is_read_where_it_lies(classifier, tmp_path):
+def test_released_files_are_read_in_place(classifier, tmp_path):
     root = write_in9(tmp_path / "release", 1)
     prepared = bglab.prepare(bglab.open_scenes(f"in9:{root}"), SIZE, progress=False)
-    arena = set_arena(classifier, prepared, tmp_path, PLAN)
-    assert {file.parents[2].name for file in arena.files} == {"only_bg_t"}
-    assert (arena.evaluator.prepared.plates == prepared.plates).all()
+    workload = prepare_workload(classifier, prepared, tmp_path, PLAN)
+    assert {file.parents[2].name for file in workload.files} == {"only_bg_t"}
+    assert (workload.evaluator.prepared.plates == prepared.plates).all()
     resized = bglab.prepare(bglab.open_scenes(f"in9:{root}"), 32, progress=False)
-    assert {file.parent for file in set_arena(classifier, resized, tmp_path, PLAN).files} == {tmp_path}
+    assert {file.parent for file in prepare_workload(classifier, resized, tmp_path, PLAN).files} == {tmp_path}
 
 
 def test_a_scene_without_a_background_lends_none(classifier, tmp_path):
     scenes = coded_scenes([0, 1, 2], SIDE, has_plate=[True, False, True])
-    arena = set_arena(classifier, scenes, tmp_path, PLAN)
-    assert [file.name for file in arena.files] == ["00000.jpg", "00002.jpg"]
-    assert arena.evaluator.shape == (3, 2)
+    workload = prepare_workload(classifier, scenes, tmp_path, PLAN)
+    assert [file.name for file in workload.files] == ["00000.jpg", "00002.jpg"]
+    assert workload.evaluator.shape == (3, 2)
 
 
-def maps_of(arena):
-    return {contender.name: contender for contender in saliency_contenders.map_contenders(arena)}
+def maps_of(workload):
+    return {contender.name: contender for contender in saliency_contenders.saliency_contenders(workload)}
 
 
-def test_layers_below_the_head_are_blocks(arena):
-    found = maps_of(arena)
-    assert found["grad_cam_below"].title == "Grad-CAM, ours, below the head, at blocks.3"
+def test_layers_below_the_head_are_blocks(workload):
+    found = maps_of(workload)
+    assert found["grad_cam_below"].title == "Grad-CAM, bglab, below the head, at blocks.3"
     assert found["grad_cam_below"].step is not None
 
 
-def test_what_cannot_be_timed_says_why(classifier, tmp_path, monkeypatch):
+def test_contenders_that_cannot_be_timed_give_the_reason(classifier, tmp_path, monkeypatch):
     monkeypatch.setattr(saliency_contenders.importlib.util, "find_spec", lambda _name: None)
     flat = wrap(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 9)))
     prepared = bglab.prepare(make_scenes(1, SIDE), SIDE, progress=False)
-    found = maps_of(set_arena(flat, prepared, tmp_path, PLAN))
+    found = maps_of(prepare_workload(flat, prepared, tmp_path, PLAN))
     assert found["captum"].step is None
     assert found["captum"].note == "not installed"
-    assert found["grad_cam_below"].note == "Sequential has no two blocks with positions below its head"
+    assert found["grad_cam_below"].note == "Sequential has no two blocks with spatial positions below its head"
     blind = wrap(nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 9)))
-    (only,) = saliency_contenders.map_contenders(set_arena(blind, prepared, tmp_path, PLAN))
+    (only,) = saliency_contenders.saliency_contenders(prepare_workload(blind, prepared, tmp_path, PLAN))
     assert only.note.startswith("expected a layer with positions in Sequential")
 
 
-def test_tokens_are_no_channels_to_libraries(tmp_path):
+def test_token_layers_are_refused_for_other_libraries(tmp_path):
     prepared = bglab.prepare(make_scenes(1, 160), 160, progress=False)
-    arena = set_arena(fresh("test_vit", 160), prepared, tmp_path, PLAN)
-    assert maps_of(arena)["captum"].note.endswith("for channels over a grid, which it is not")
+    workload = prepare_workload(fresh("test_vit", 160), prepared, tmp_path, PLAN)
+    assert maps_of(workload)["captum"].note.startswith("assumes channels-first feature maps, which")
 
 
-def test_pytorch_grad_cam_is_asked_as_it_wants_to_be(arena, monkeypatch):
+def test_pytorch_grad_cam_is_called_as_documented(workload, monkeypatch):
     asked = []
 
     class Explainer:
@@ -319,24 +321,24 @@ def test_pytorch_grad_cam_is_asked_as_it_wants_to_be(arena, monkeypatch):
     monkeypatch.setitem(sys.modules, "pytorch_grad_cam", library)
     monkeypatch.setitem(sys.modules, "pytorch_grad_cam.utils.model_targets", targets)
     monkeypatch.setattr(saliency_contenders.importlib.util, "find_spec", lambda _name: True)
-    found = maps_of(arena)["pytorch_grad_cam"]
+    found = maps_of(workload)["pytorch_grad_cam"]
     assert found.step is not None
     assert found.step(0).images == PLAN.map_batch
     (model, layers), given, wanted = asked[0]
-    assert model is arena.usual.network
+    assert model is workload.eager.network
     assert [name for name, module in model.named_modules() if module is layers[0]] == ["bn2"]
-    assert torch.allclose(model(given), arena.classifier(arena.images(2)), atol=1e-4)
-    assert wanted == [("target", int(i)) for i in arena.classifier(arena.images(2)).argmax(1)]
+    assert torch.allclose(model(given), workload.classifier(workload.images(2)), atol=1e-4)
+    assert wanted == [("target", int(i)) for i in workload.classifier(workload.images(2)).argmax(1)]
     assert asked.count("closed") == len(asked) / 2
 
 
-def test_a_pace_goes_on_until_enough_time_has_passed(arena):
+def test_a_timing_repeats_until_enough_time_has_passed(workload):
     done = []
-    arena.plan = replace(PLAN, seconds=0.05)
-    pace = contenders.repeat(arena, 3, lambda: done.append(1))
-    assert pace.images == 3 * len(done)
-    assert pace.seconds >= 0.05
-    assert pace.rate == pace.images / pace.seconds
+    workload.plan = replace(PLAN, seconds=0.05)
+    timing = contenders.repeat(workload, 3, lambda: done.append(1))
+    assert timing.images == 3 * len(done)
+    assert timing.seconds >= 0.05
+    assert timing.rate == timing.images / timing.seconds
 
 
 def test_a_plan_suits_the_device(classifier):
@@ -360,7 +362,7 @@ REPORT = Report(
 )  # fmt: skip
 
 
-def test_the_command_prints_aims_beside_values(monkeypatch, capsys, tmp_path):
+def test_the_command_prints_ratios_and_targets(monkeypatch, capsys, tmp_path):
     asked = []
     monkeypatch.setattr(
         "bglab.bench.measure", lambda *arguments, **options: asked.append((arguments, options)) or REPORT
@@ -371,13 +373,13 @@ def test_the_command_prints_aims_beside_values(monkeypatch, capsys, tmp_path):
     assert parsers.run(command.add, arguments) == 0
     assert capsys.readouterr().out.splitlines() == [
         "lite:x · openvino, float32, on x86_64 (2 cores)",
-        "5 foregrounds on 4 backgrounds of cutouts, 224 px · 2 rounds, all in turn",
+        "5 foregrounds × 4 backgrounds of cutouts, 224 px · 2 rounds, interleaved",
         "",
-        "               images/s   lowest – highest round",
+        "               images/s   min – max",
         "ours                1,617   1,234 – 2,000",
         "theirs, too             –   not installed",
         "",
-        "                    ratio   aim",
+        "                    ratio   target",
         "ours / theirs      12.3 ×   15 ×",
         "ours / bare          88 %",
         "",
@@ -389,7 +391,7 @@ def test_the_command_prints_aims_beside_values(monkeypatch, capsys, tmp_path):
     assert json.loads(file.read_text()) == json.loads(json.dumps(REPORT.as_json()))
 
 
-def test_the_command_takes_what_is_at_hand(monkeypatch, capsys):
+def test_the_command_uses_the_first_available_scenes(monkeypatch, capsys):
     asked = []
     monkeypatch.setattr("bglab.bench.measure", lambda _model, scenes, *_, **__: asked.append(scenes.name) or REPORT)
     monkeypatch.setattr(command, "load", lambda model, options: fresh("test_efficientnet", SIDE))

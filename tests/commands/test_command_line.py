@@ -173,24 +173,41 @@ def test_fetching_an_unknown_archive(capsys):
     assert capsys.readouterr().err == "bglab: unknown archive 'in8'; did you mean 'in9'? Known: in9, cutouts\n"
 
 
-def test_a_changed_download_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setenv("BGLAB_DATA", str(tmp_path))
-    archive = downloads.archives()["in9"]
-    file = tmp_path / "download"
-    file.write_bytes(b"first")
-    downloads._check_digest(archive, file)
-    downloads._check_digest(archive, file)
-    file.write_bytes(b"second")
-    with pytest.raises(BadInput, match="expected in9 with sha256 .*, got .*; the download was cut short"):
-        downloads._check_digest(archive, file)
-
-
 def test_the_lab_command_is_safe():
     command = jupyter.lab_command(jupyter.Path("notebooks"), 9123)
     assert "--ip=127.0.0.1" in command
     assert "--port=9123" in command
     assert not any("token" in part or "allow_origin" in part for part in command)
     assert any(part.endswith(jupyter.NO_DELAY) for part in command)
+
+
+def test_the_lab_opens_the_checkouts_notebooks_or_copies_in_a_folder(tmp_path, capsys):
+    shipped = jupyter.notebooks_folder()
+    assert jupyter.open_folder() == shipped
+    assert jupyter.open_folder(shipped) == shipped
+    assert jupyter.open_folder(tmp_path / "mine") == tmp_path / "mine"
+    names = sorted(path.name for path in shipped.glob("*.ipynb"))
+    assert sorted(path.name for path in (tmp_path / "mine").glob("*.ipynb")) == names
+    assert capsys.readouterr().err == ""
+    (tmp_path / "mine" / names[0]).write_text("mine")
+    jupyter.open_folder(tmp_path / "mine")
+    assert capsys.readouterr().err == (
+        f"bglab: notice: left {names[0]} in {tmp_path / 'mine'} as changed there; remove or rename a notebook to get "
+        "bglab's own again\n"
+    )
+    assert (tmp_path / "mine" / names[0]).read_text() == "mine"
+
+
+def test_the_lab_without_a_checkout_has_a_folder_of_its_own(tmp_path, monkeypatch):
+    shipped = jupyter.notebooks_folder()
+    monkeypatch.setattr(jupyter, "checkout", lambda: None)
+    with pytest.raises(
+        MissingData, match=r"expected the notebooks in .*, but 00_start_here.ipynb is not there; install"
+    ):
+        jupyter.open_folder()
+    monkeypatch.setattr(jupyter, "notebooks_folder", lambda: shipped)
+    monkeypatch.chdir(tmp_path)
+    assert jupyter.open_folder() == tmp_path / "bglab-notebooks"
 
 
 def test_a_taken_port_is_said():

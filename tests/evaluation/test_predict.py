@@ -12,8 +12,7 @@ import torch
 
 from bglab.errors import BadInput, MissingData
 from bglab.evaluation import predict
-from bglab.evaluation.predict import _rendered
-from bglab.parallel import prefetch
+from bglab.models import Batching, classify_batches
 from bglab.results import predictions, read_provenance
 from bglab.scenes import prepare
 from bglab.variants import dataset as datasets
@@ -173,8 +172,8 @@ def test_the_render_thread_ends_with_the_loop(dataset):
     import threading
 
     predict(make_classifier(brightness), dataset, batch_size=2, progress=False)
-    rendered = _rendered(dataset, 0, 2, torch.device("cpu"))
-    generator = prefetch(rendered, name="bglab-render")
-    next(generator)
-    generator.close()
+    classifier = make_classifier(brightness)
+    batches = classify_batches(classifier, lambda part: dataset.images(part, "cpu"), len(dataset), Batching(2))
+    next(batches)
+    batches.close()
     assert not [t for t in threading.enumerate() if t.name == "bglab-render"]

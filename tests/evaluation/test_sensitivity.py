@@ -9,8 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from bglab.analysis import ablation_drop, foreground_sensitivity
-from bglab.analysis.sensitivity import relative_sensitivity
+from bglab.analysis import ablation_drop, foreground_sensitivity, relative_sensitivity
 from bglab.errors import BadInput
 from bglab.evaluation import sensitivity
 from bglab.evaluation.sensitivity import NoiseGrid, noise_variants
@@ -97,13 +96,13 @@ def test_rows_with_a_gap_are_refused():
     with pytest.raises(BadInput) as error:
         foreground_sensitivity(rows.loc[rows.region == "foreground"])
     assert str(error.value) == (
-        "expected every scene with noise in its foreground and in its background at every strength, got foreground "
+        "expected predictions with noise on foreground and background for every scene and strength, got foreground "
         "with gaps; predict both with bglab.evaluation.noise_predictions"
     )
     with pytest.raises(BadInput) as error:
         foreground_sensitivity(rows.drop(columns="norm"))
     assert str(error.value) == (
-        "expected rows of noise with the column 'norm', got none; make them with bglab.evaluation.noise_predictions"
+        "expected noise predictions with the column 'norm', got none; make them with bglab.evaluation.noise_predictions"
     )
 
 
@@ -180,7 +179,7 @@ def test_one_variant_is_no_ablation():
     with pytest.raises(BadInput) as error:
         ablation_drop(prediction_rows(label=[0], prediction=[0]))
     assert str(error.value) == (
-        "expected predictions with the object taken away, got only 'original'; "
+        "expected predictions with the object removed, got only 'original'; "
         "make them with bglab.evaluation.ablation_predictions"
     )
 

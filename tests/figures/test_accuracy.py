@@ -14,9 +14,9 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
+from bglab import figures
 from bglab.analysis import metrics, published, tables
 from bglab.errors import BadInput, UnknownName
-from bglab.figures import accuracy as figures
 
 VARIANTS = ("original", "mixed_same", "mixed_rand", "only_bg_t")
 MODELS = ("tv:resnet50/IMAGENET1K_V1", "timm:mobilenetv3_small_100.lamb_in1k")
@@ -57,9 +57,9 @@ def gap(predictions):
 
 
 @pytest.fixture(scope="module")
-def beside(accuracy):
+def compared(accuracy):
     printed = published("nos-readme").query("model == 'ResNet-50' and train == 'imagenet' and quantity == 'accuracy'")
-    return tables.beside(accuracy.query("model.str.startswith('tv')"), printed, on={"variant": "test"})
+    return tables.with_published(accuracy.query("model.str.startswith('tv')"), printed, on={"variant": "test"})
 
 
 def image(height=20, width=20, grey=128):
@@ -71,7 +71,7 @@ def texts(ax):
 
 
 def overlaps(ax):
-    """Say which texts of a drawn plot lie on one another or reach over the edge of the figure."""
+    """List texts of a drawn plot that overlap each other or the edge of the figure."""
     figure = ax.figure
     figure.draw_without_rendering()
     ticks = []  # the locator also makes some beyond the limits, which are not drawn
@@ -88,19 +88,19 @@ def overlaps(ax):
 # accuracy
 
 
-def test_bars_have_the_height_colour_and_whiskers_of_the_table(accuracy):
+def test_bars_have_the_height_colour_and_error_bars_of_the_table(accuracy):
     ax = figures.plot_accuracy(accuracy)
     assert len(ax.containers) == len(VARIANTS)
     for variant, bars in zip(VARIANTS, ax.containers, strict=True):
         rows = accuracy.loc[accuracy["variant"] == variant]
         assert [bar.get_height() for bar in bars] == rows["top1"].tolist()
         assert {to_hex(bar.get_facecolor()) for bar in bars} == {figures.color_of(variant).lower()}
-    whiskers = [segment for lines in ax.collections for segment in lines.get_segments()]
-    ends = {(round(s[0][1], 6), round(s[1][1], 6)) for s in whiskers}
+    error_bars = [segment for lines in ax.collections for segment in lines.get_segments()]
+    ends = {(round(s[0][1], 6), round(s[1][1], 6)) for s in error_bars}
     assert ends == set(accuracy[["top1_low", "top1_high"]].round(6).itertuples(index=False, name=None))
 
 
-def test_each_bar_stands_under_its_whisker_and_in_its_group(accuracy):
+def test_each_bar_stands_under_its_error_bar_and_in_its_group(accuracy):
     ax = figures.plot_accuracy(accuracy)
     for bars, lines in zip(ax.containers, ax.collections, strict=True):
         centres = [bar.get_x() + bar.get_width() / 2 for bar in bars]
@@ -110,13 +110,13 @@ def test_each_bar_stands_under_its_whisker_and_in_its_group(accuracy):
     assert all(left[1] <= right[0] + 1e-9 for left, right in zip(edges, edges[1:], strict=False))
 
 
-def test_the_figure_says_what_the_whiskers_are_and_how_many_images(accuracy):
+def test_the_figure_says_what_the_error_bars_are_and_how_many_images(accuracy):
     ax = figures.plot_accuracy(accuracy)
-    assert texts(ax) == ["Whiskers: 95 % Wilson intervals; n = 90"]
+    assert texts(ax) == ["Error bars: 95 % Wilson intervals; n = 90"]
     assert ax.get_ylabel() == "Accuracy (%)"
     assert ax.get_title() == ""
     uneven = accuracy.assign(n=[1000, 90, 90, 90, 90, 90, 90, 90])
-    assert texts(figures.plot_accuracy(uneven)) == ["Whiskers: 95 % Wilson intervals; n = 90 to 1,000"]
+    assert texts(figures.plot_accuracy(uneven)) == ["Error bars: 95 % Wilson intervals; n = 90 to 1,000"]
 
 
 def test_chance_is_drawn_only_for_nine_classes(accuracy):
@@ -167,7 +167,7 @@ def test_gaps_are_points_with_their_interval_in_the_order_of_the_table(gap):
     assert ends == list(gap[["gap_low", "gap_high"]].itertuples(index=False, name=None))
     assert ax.get_ylim()[0] > ax.get_ylim()[1]  # the first model on top
     assert ax.get_xlabel() == "BG-Gap (percentage points)"
-    assert texts(ax)[-1] == "Mixed-Same − Mixed-Rand; whiskers: 95 % Newcombe intervals, paired; n = 90"
+    assert texts(ax)[-1] == "Mixed-Same − Mixed-Rand; error bars: 95 % Newcombe intervals, paired; n = 90"
 
 
 def test_a_gap_is_written_with_what_it_is_made_of(gap):
@@ -195,23 +195,23 @@ def test_categories_stack_up_to_one_without_the_strict_part(predictions):
         assert segments[-1].get_x() + segments[-1].get_width() == pytest.approx(1)
 
 
-def test_ours_and_the_printed_number_share_a_line(beside):
-    ax = figures.plot_published(beside)
+def test_ours_and_the_printed_number_share_a_line(compared):
+    ax = figures.plot_published(compared)
     ours, printed = ax.lines
-    known = beside.dropna(subset="published")
-    assert len(known) == 3 < len(beside)
+    known = compared.dropna(subset="published")
+    assert len(known) == 3 < len(compared)
     assert ours.get_xdata().tolist() == known["ours"].tolist()
     assert printed.get_xdata().tolist() == known["published"].tolist()
     assert ours.get_ydata().tolist() == printed.get_ydata().tolist()
     assert ours.get_marker() != printed.get_marker()
     assert [t.get_text() for t in ax.get_yticklabels()] == ["Original", "Mixed-Same", "Mixed-Rand"]
-    assert texts(ax) == ["Whiskers: 95 % intervals of ours; n = 90; the papers print none"]
-    gaps = figures.plot_published(beside, quantity="BG-Gap")
+    assert texts(ax) == ["Error bars: our 95 % intervals; n = 90; the papers report none"]
+    gaps = figures.plot_published(compared, quantity="BG-Gap")
     assert gaps.get_xlabel() == "BG-Gap (%)"
 
 
-def test_rows_of_several_models_carry_the_models_name(beside):
-    two = pd.concat([beside.iloc[:1], beside.iloc[:1].assign(model="timm:resnet18.a1_in1k")])
+def test_rows_of_several_models_carry_the_models_name(compared):
+    two = pd.concat([compared.iloc[:1], compared.iloc[:1].assign(model="timm:resnet18.a1_in1k")])
     names = [t.get_text() for t in figures.plot_published(two).get_yticklabels()]
     assert names == ["Original · resnet50", "Original · resnet18"]
     tags = pd.concat([two.iloc[1:], two.iloc[1:].assign(model="timm:resnet18.tv_in1k")])
@@ -220,13 +220,13 @@ def test_rows_of_several_models_carry_the_models_name(beside):
 
 
 @pytest.mark.parametrize("venue", ["notebook", "cvpr2024", "neurips2024"])
-def test_no_text_is_cut_or_written_over(venue, accuracy, gap, beside, predictions):
+def test_no_text_is_cut_or_written_over(venue, accuracy, gap, compared, predictions):
     with figures.theme(venue):
         drawn = [
             figures.plot_accuracy(accuracy.loc[accuracy["model"] == MODELS[0]]),
             figures.plot_background_gap(gap),
             figures.plot_categories(metrics.categories(predictions)),
-            figures.plot_published(beside),
+            figures.plot_published(compared),
         ]
         for ax in drawn:
             assert overlaps(ax) == ([], [])
@@ -235,21 +235,21 @@ def test_no_text_is_cut_or_written_over(venue, accuracy, gap, beside, prediction
 # images
 
 
-def test_answers_are_marked_by_colour_and_by_sign():
+def test_predictions_are_marked_by_colour_and_by_sign():
     ax = figures.plot_images(
         [image()] * 2, ["Original", "No-FG"], labels=["insect"] * 2, predictions=["insect", "bird"]
     )
     assert texts(ax) == ["Original", "✓ insect", "No-FG", "✗ bird"]
-    assert ax.texts[1].get_color() == figures.COLORS["right"]
-    assert ax.texts[3].get_color() == figures.COLORS["wrong"]
+    assert ax.texts[1].get_color() == figures.COLORS["correct"]
+    assert ax.texts[3].get_color() == figures.COLORS["incorrect"]
 
 
-def test_a_wrong_answer_names_the_truth_where_the_classes_differ():
+def test_an_incorrect_prediction_names_the_truth_where_the_classes_differ():
     ax = figures.plot_images([image()] * 2, ["a", "b"], labels=["dog", "fish"], predictions=["bird", "fish"])
     assert texts(ax)[1::2] == ["✗ bird\ntrue: dog", "✓ fish"]
 
 
-def test_answers_without_truth_are_not_judged():
+def test_predictions_without_truth_have_no_mark():
     ax = figures.plot_images([image()], ["a"], predictions=["bird"])
     assert texts(ax) == ["a", "bird"]
 
@@ -267,7 +267,7 @@ def test_images_keep_their_shape_and_lie_in_reading_order():
     assert ax.get_ylim()[0] > ax.get_ylim()[1]
 
 
-def test_the_colours_of_a_image_are_shown_as_they_are():
+def test_the_colours_of_an_image_are_shown_unchanged():
     red = image()
     red[0], red[1:] = 255, 0
     ax = figures.plot_images([red], ["red"])
@@ -290,7 +290,7 @@ def test_lists_of_different_lengths_are_refused():
 # tables that cannot be drawn
 
 
-def test_a_table_that_cannot_be_drawn_is_named(accuracy, gap, beside):
+def test_a_table_that_cannot_be_drawn_is_named(accuracy, gap, compared):
     with pytest.raises(BadInput) as caught:
         figures.plot_background_gap(gap.drop(columns="gap_low"))
     assert str(caught.value) == (
@@ -308,14 +308,16 @@ def test_a_table_that_cannot_be_drawn_is_named(accuracy, gap, beside):
         "expected one row for each model and variant, got several; select one data set or space first"
     )
     with pytest.raises(BadInput) as caught:
-        figures.plot_published(beside.assign(published=np.nan))
-    assert str(caught.value) == ("expected rows with a printed number, got none; match more with bglab.analysis.beside")
+        figures.plot_published(compared.assign(published=np.nan))
+    assert str(caught.value) == (
+        "expected rows with a published number, got none; match more with bglab.analysis.with_published"
+    )
 
 
 # axes, themes, colours
 
 
-def test_figures_are_drawn_where_told(gap):
+def test_figures_are_drawn_on_given_axes(gap):
     figure = Figure()
     left, right = figure.subplots(1, 2)
     assert figures.plot_background_gap(gap, ax=right) is right

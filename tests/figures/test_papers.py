@@ -1,4 +1,4 @@
-"""The papers' own kinds of figures, by the properties of their artists, and the lines through models."""
+"""Figures of Noise or Signal, by the properties of their artists, and linear fits over models."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from matplotlib.colors import to_hex
 
 from bglab.analysis import published, share_interval, trends
 from bglab.errors import BadInput, UnknownName
-from bglab.figures import color_of, papers, theme
-from bglab.figures.theme import COLORS
+from bglab.figures import COLORS, color_of, papers, theme
 from bglab.variants import variant_table
 
 VENUES = ("notebook", "cvpr2024", "neurips2024")
@@ -33,7 +32,7 @@ def matrix():
 
 @pytest.fixture(scope="module")
 def points():
-    """Give models whose accuracies lie exactly on two lines."""
+    """Build models whose accuracies lie exactly on two lines."""
     rows = []
     for number, x in enumerate((0.5, 0.6, 0.8)):
         rows += [(f"timm:model_{number}.a1_in1k", "mixed_rand", x, 0.1 + 0.5 * x)]
@@ -46,7 +45,7 @@ def texts(ax):
 
 
 def clashes(ax):
-    """Say which texts of a drawn plot lie on one another or reach over the edge of the figure."""
+    """List texts of a drawn plot that overlap each other or the edge of the figure."""
     ax.figure.draw_without_rendering()
     shown = [t for t in [*ax.texts, ax.xaxis.label, ax.yaxis.label] if t.get_text()]
     boxes = [(t.get_text(), t.get_window_extent()) for t in shown]
@@ -73,7 +72,7 @@ def test_each_training_set_has_its_own_bar_and_the_one_on_original(bars):
             expected[place, color_of(test).lower()] = row["top1"].item()
     assert heights == expected
     assert ax.lines[0].get_ydata()[0] == 1 / 9
-    assert texts(ax)[-1] == "Whiskers: 95 % Wilson intervals; n = 900"
+    assert texts(ax)[-1] == "Error bars: 95 % Wilson intervals; n = 900"
     assert [t.get_text() for t in ax.get_legend().get_texts()] == ["Own test set", "Original", "Chance (1/9)"]
 
 
@@ -101,7 +100,7 @@ def test_the_histogram_counts_every_background_once():
     assert {to_hex(bar.get_facecolor()) for bar in ax.patches} == {color_of("insect").lower()}
     assert ax.patches[0].get_width() == pytest.approx(0.01)
     assert ax.lines[0].get_xdata()[0] == np.median(values)
-    assert texts(ax) == [f"median {100 * np.median(values):.1f}", "450 backgrounds, each under 3,600 foregrounds"]
+    assert texts(ax) == [f"median {100 * np.median(values):.1f}", "450 backgrounds, 3,600 foregrounds each"]
 
 
 def test_a_few_backgrounds_get_wide_bars_and_even_the_strongest_is_drawn():
@@ -130,7 +129,7 @@ def test_points_stand_at_their_reference_and_lines_go_through_them(points):
     assert fits[0].get_ydata() == pytest.approx(0.1 + 0.5 * fits[0].get_xdata())
     assert ax.get_xlabel() == "ImageNet top-1 accuracy (%)"
     assert texts(ax)[:3] == ["model_0", "model_1", "model_2"]
-    assert texts(ax)[-1] == "Whiskers: 95 % Wilson intervals; lines: least squares with 95 % bands; n = 900"
+    assert texts(ax)[-1] == "Error bars: 95 % Wilson intervals; lines: least squares with 95 % bands; n = 900"
 
 
 def test_names_of_models_that_are_alike_stand_side_by_side(points):
@@ -177,7 +176,7 @@ def test_a_trend_without_its_columns_is_refused(points):
     with pytest.raises(BadInput) as caught:
         trends.trend_bands(points.iloc[:0])
     assert str(caught.value) == (
-        "expected one row a model and group, got an empty table; predict with two models or more"
+        "expected one row per model and group, got an empty table; predict with two models or more"
     )
 
 

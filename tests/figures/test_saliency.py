@@ -8,10 +8,9 @@ import pytest
 from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
-from bglab.analysis import compare_localisation, localisation_summary
-from bglab.analysis.saliency import fooled_by_bin
+from bglab.analysis import compare_localisation, fooled_by_bin, localisation_summary
 from bglab.errors import BadInput
-from bglab.figures import accuracy, color_of, saliency
+from bglab.figures import color_of, saliency, save, theme
 from fixtures.saliency import saliency_rows
 
 SIZE = 8
@@ -20,7 +19,7 @@ MODELS = ("lite:efficientnet_lite0", "lite:efficientnet_lite2")
 
 @pytest.fixture
 def grid():
-    """Give two grey images, two models' maps with one bright pixel, and masks."""
+    """Build two grey images, two models' maps with one bright pixel, and masks."""
     images = [np.full((3, SIZE, SIZE), 128, dtype=np.uint8) for _ in range(2)]
     maps = {name: np.zeros((2, SIZE, SIZE), dtype=np.float32) for name in ("first", "second")}
     maps["first"][0, 1, 2], maps["first"][1, 1, 2], maps["second"][0, 6, 6] = 4.0, 2.0, 9.0
@@ -53,7 +52,7 @@ def test_models_stand_side_by_side(grid):
     assert np.allclose(shown[2][0, 0], blended(0.0))
     assert np.allclose(shown[3][1, 2], blended(1.0))
     assert np.allclose(shown[4][6, 6], blended(1.0))
-    assert np.allclose(shown[5], 128 / 255)  # no saliency at all leaves the image
+    assert np.allclose(shown[5], 128 / 255)  # an all-zero map leaves the image
     assert texts(ax) == ["one", "two", "first", "dog, 62 %", "bird, 10 %", "second", "dog, 90 %", "dog, 80 %"]
     assert len(ax.collections) == 6  # an outline each
     (bar,) = [other for other in ax.figure.axes if other is not ax]
@@ -73,8 +72,8 @@ def test_a_common_maximum_shows_which_map_is_higher(grid):
 def test_what_does_not_fit_together_is_refused(grid):
     images, maps, masks = grid
     cases = {
-        "expected images and at least one model's maps, got none; give maps by the model's name": {"maps": {}},
-        "expected 2 maps of 8 × 8 pixels for first, got (2, 4, 4); bring maps of a layer to the images' size with "
+        "expected images and the maps of at least one model, got none; map model names to maps": {"maps": {}},
+        "expected 2 maps of 8 × 8 pixels for first, got (2, 4, 4); resize maps of a layer with "
         "bglab.saliency.upsample": {"maps": {"first": maps["first"][:, ::2, ::2]}},
         "expected as many texts as images for first, got 1 for 2 images": {"captions": {"first": ["one"]}},
     }
@@ -109,7 +108,7 @@ def test_localisation_has_a_mark_for_each_row_and_its_chance(rows):
     assert len({line.get_marker() for line in ax.lines}) == 2
     ends = np.concatenate([c.get_segments() for c in ax.collections])[:, :, 0]
     assert any(np.allclose(e, table[["share_on_object_low", "share_on_object_high"]].iloc[0]) for e in ends)
-    assert sum(np.allclose(e, 0.25) for e in ends) == 2  # chance, once a variant
+    assert sum(np.allclose(e, 0.25) for e in ends) == 2  # chance, once per variant
     assert [tick.get_text() for tick in ax.get_yticklabels()] == ["Original", "Mixed-Rand"]
     assert ax.get_xlabel() == "Saliency on the object (%)"
 
@@ -124,7 +123,7 @@ def test_pairs_are_points_and_the_difference_is_stated(rows):
     assert np.allclose(points.get_ydata(), wide[MODELS[0]])
     assert (ax.get_ylabel(), ax.get_xlabel()) == ("efficientnet_lite0", "efficientnet_lite2")
     assert ax.texts[0].get_text() == (
-        "One point a scene; efficientnet_lite0 − efficientnet_lite2: −10.0 points [−10.0, −10.0], n = 30"
+        "One point per scene; efficientnet_lite0 − efficientnet_lite2: −10.0 points [−10.0, −10.0], n = 30"
     )
     with pytest.raises(BadInput) as error:
         saliency.plot_paired_shares(chosen, pd.concat([comparison, comparison]))
@@ -137,7 +136,7 @@ def test_the_fooled_are_drawn_with_their_intervals(rows):
     (line,) = ax.lines
     assert np.allclose(line.get_ydata(), table["fooled"])
     assert np.allclose(line.get_xdata(), table["share_on_object"])
-    assert line.get_label() == "Wrong on Mixed-Rand"
+    assert line.get_label() == "Incorrect on Mixed-Rand"
     assert np.allclose([s[:, 1] for s in ax.collections[0].get_segments()], table[["fooled_low", "fooled_high"]])
 
 
@@ -152,7 +151,7 @@ def test_sensitivity_is_drawn_over_strength():
     assert line.get_ydata().tolist() == [-0.1, 0.2]
     assert ax.get_xlabel() == "Norm of the noise"
     assert ax.get_ylim()[0] == -ax.get_ylim()[1]
-    assert texts(ax)[:2] == ["reads the object", "reads the background"]
+    assert texts(ax)[:2] == ["relies on the object", "relies on the background"]
     with pytest.raises(BadInput) as error:
         saliency.plot_foreground_sensitivity(table.assign(norm=["l2", "linf"]))
     assert str(error.value) == "expected one norm, got l2, linf; select one"
@@ -161,13 +160,13 @@ def test_sensitivity_is_drawn_over_strength():
 def test_every_figure_fits_every_venue(grid, rows, tmp_path):
     images, maps, masks = grid
     for venue in ("notebook", "cvpr2024", "neurips2024"):
-        with accuracy.theme(venue):
+        with theme(venue):
             drawn = [
                 saliency.plot_saliency(images, maps, masks, names=["one", "two"]),
                 saliency.plot_localisation(localisation_summary(rows)),
             ]
         for number, ax in enumerate(drawn):
-            path = accuracy.save(ax, tmp_path / f"{venue}-{number}.png")
+            path = save(ax, tmp_path / f"{venue}-{number}.png")
             assert path.stat().st_size > 1000
             width = ax.figure.get_size_inches()[0]
             box = ax.get_tightbbox()

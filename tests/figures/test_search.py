@@ -1,4 +1,4 @@
-"""Figures of the background search, by what is drawn; and our numbers in the papers' rows."""
+"""Figures of the background search, by their artists; and our numbers next to the published ones."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bglab.papers.noise_or_signal import printed_totals, vulnerability_with_publ
 from fixtures.matrices import make_pairs
 
 LABELS = [0, 0, 1, 2]
-# the background of class 1 takes the first foreground, that of class 2 all others
+# the background of class 1 fools the first foreground, that of class 2 all others
 PAIRS = make_pairs([[0, 0, 1, 0], [0, 0, 0, 2], [1, 1, 1, 2], [2, 2, 2, 2]], LABELS, model="lite:efficientnet_lite0")
 
 
@@ -22,7 +22,7 @@ def texts(ax):
     return [text.get_text() for text in ax.texts]
 
 
-def test_both_definitions_stand_beside_what_is_printed():
+def test_both_definitions_stand_next_to_what_is_printed():
     table = vulnerability_with_published(PAIRS)
     assert table.columns.tolist() == [
         "efficientnet_lite0",
@@ -58,11 +58,11 @@ def test_top_backgrounds_show_image_and_rate():
     assert texts(figures.plot_top_backgrounds(best, plates))[0] == "Dog"
 
 
-def test_a_background_without_a_image_is_named():
+def test_a_background_without_an_image_is_named():
     best = analysis.top_backgrounds(PAIRS, k=1)
     with pytest.raises(UnknownName) as caught:
         figures.plot_top_backgrounds(best, {"s0": np.zeros((3, 4, 4), np.uint8)})
-    assert str(caught.value) == "no image of background 's2' among the 1 given; give the searched set"
+    assert str(caught.value) == "no image of background 's2' among the 1 given; pass all images"
 
 
 def test_the_histogram_stacks_classes():
@@ -89,13 +89,13 @@ def test_the_heat_map_writes_every_cell_but_the_empty_ones():
     assert cells.pop((1, 0)) == "50"
     assert cells.pop((2, 0)) == "50"
     assert cells.pop((2, 1)) == "100"
-    assert "Pairs that fool (%); 1 to 2 pairs a cell" in cells.values()
+    assert "Fooled pairs (%); 1 to 2 pairs per cell" in cells.values()
     drawn = np.ma.getmaskarray(ax.images[0].get_array())
     assert drawn.tolist() == np.eye(3, dtype=bool).tolist()
     assert [label.get_text() for label in ax.get_yticklabels()] == ["Dog", "Bird", "Vehicle"]
 
 
-def test_the_curve_has_a_line_and_a_band_a_goal():
+def test_the_curve_has_a_line_and_a_band_per_criterion():
     criteria = ("any", "targeted")
     table = pd.concat(
         analysis.vulnerability_curve(PAIRS, criterion=criterion).assign(criterion=criterion) for criterion in criteria
@@ -107,10 +107,10 @@ def test_the_curve_has_a_line_and_a_band_a_goal():
         assert line.get_ydata().tolist() == rows["vulnerable"].tolist()
     assert len(ax.collections) == 2
     assert [text.get_text() for text in ax.get_legend().get_texts()] == [
-        "Any error",
-        "Taken for the background's class",
+        "Any misclassification",
+        "Predicted as the background's class",
     ]
-    assert "Expected over all draws; bands: 95 % intervals over 4 foregrounds" in texts(ax)
+    assert "Expectation over random draws; bands: 95 % intervals over 4 foregrounds" in texts(ax)
 
 
 def test_ticks_that_would_run_into_each_other_are_left_out():
@@ -118,7 +118,7 @@ def test_ticks_that_would_run_into_each_other_are_left_out():
     assert _readable_ticks([7]) == [7]
 
 
-def test_transfer_draws_a_point_a_background():
+def test_transfer_draws_a_point_per_background():
     other = make_pairs(np.zeros((4, 4)), LABELS, model="lite:efficientnet_lite2")
     first, second = (analysis.fooling_rates(pairs, criterion="any") for pairs in (PAIRS, other))
     ax = figures.plot_transfer(first, second, (PAIRS.model, other.model))
@@ -133,5 +133,5 @@ def test_models_on_other_backgrounds_cannot_be_compared():
     with pytest.raises(BadInput) as caught:
         figures.plot_transfer(first, first.assign(background="elsewhere" + first["background"]), ("a", "b"))
     assert str(caught.value) == (
-        "expected two models' rates of the same backgrounds, got none in common; search one set"
+        "expected rates of the same backgrounds for both models, got none in common; search one set"
     )

@@ -6,8 +6,7 @@ import pandas as pd
 import pytest
 
 from bglab.errors import BadInput
-from bglab.figures import LiveCurves, color_of, training
-from bglab.figures.training import plot_learning, plot_loss
+from bglab.figures import LiveCurves, color_of, plot_learning, plot_loss, training
 
 
 @pytest.fixture
@@ -23,7 +22,7 @@ def test_the_loss(table):
     assert line.get_xydata().tolist() == [[1, 2.0], [2, 1.0], [3, 0.5]]
 
 
-def test_every_data_set_that_was_watched_has_a_line_in_its_colour(table):
+def test_every_monitored_data_set_has_a_line_in_its_colour(table):
     ax = plot_learning(table)
     drawn = {line.get_label(): (line.get_ydata().tolist(), line.get_color()) for line in ax.lines}
     assert drawn["Training"][0] == [0.2, 0.6, 0.8]

@@ -1,4 +1,4 @@
-"""The arithmetic on pixels, by hand and by property."""
+"""Compositing, tiling and blurring, by hand and by property."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images as they come from the wild: read right, or refused by name."""
+"""Image files of every mode: read correctly, or refused by name."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bglab.errors import BadInput
 from bglab.images import crop_box, open_image, read_cutout, read_image, read_mask, resize_crop, turn_upright
 from fixtures.layouts import colours, save, truncate, turned_jpeg
 
-# the turn that undoes what each EXIF orientation asks for
+# the transposition whose result each EXIF orientation turns upright again
 UNDO = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -63,7 +63,7 @@ def test_cmyk_becomes_the_colours_it_prints():
     assert np.abs(read_image(encoded).mean(axis=(1, 2)) - (255, 0, 0)).max() < 3
 
 
-def test_sixteen_bits_keep_their_meaning():
+def test_sixteen_bits_are_scaled_to_eight():
     levels = np.array([[0, 257, 128 * 257, 65535]], dtype=np.uint16)
     encoded = as_bytes(Image.fromarray(levels), "PNG")
     assert Image.open(io.BytesIO(encoded)).mode == "I;16"
@@ -222,7 +222,7 @@ def test_a_cut_out_without_transparency_is_refused(tmp_path):
     assert str(problem.value) == f"expected a cut-out with transparency in {file}, got mode RGB; save it as RGBA"
 
 
-def test_a_image_of_the_right_size_is_left_untouched():
+def test_an_image_of_the_right_size_is_left_untouched():
     image = Image.fromarray(colours("same", 224, 224))
     assert np.array_equal(np.asarray(resize_crop(image, 224, 1.0)), np.asarray(image))
 
@@ -253,5 +253,5 @@ def test_a_box_follows_the_crop_of_its_pixels(width, height, size, fraction, cor
 
 
 @pytest.mark.parametrize(("width", "height"), [(500, 333), (333, 500), (224, 224), (100, 400)])
-def test_resize_and_crop_give_the_size_asked_for(width, height):
+def test_resize_and_crop_give_the_requested_size(width, height):
     assert resize_crop(Image.new("RGB", (width, height)), 64).size == (64, 64)

@@ -1,4 +1,4 @@
-"""Cut-outs: reproducible GrabCut, polygons, quality, refinement, and the papers' filters."""
+"""Masks: reproducible GrabCut, polygons, quality measures, refinement, and the paper's filters."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_an_empty_foreground_is_an_error_after_all_retries(image, monkeypatch):
         grab_cut(image, BOX)
     assert str(caught.value) == (
         "expected GrabCut to find a foreground in at least 10% of the box (18, 8, 62, 52), but after 11 attempts "
-        "only 1.0% of the box came out as foreground; mend the box, give a foreground hint, or leave the image out"
+        "only 1.0% of the box came out as foreground; correct the box, give a foreground hint, or exclude the image"
     )
     assert len(seeds) == 11
 
@@ -135,7 +135,7 @@ def test_an_opencv_failure_is_named(image):
         grab_cut(image, BOX, background_hint=background, retries=0)
     assert str(caught.value).startswith(
         "expected GrabCut to find a foreground in at least 10% of the box (18, 8, 62, 52), but after 1 attempts "
-        "OpenCV gave up ("
+        "OpenCV failed ("
     )
 
 
@@ -155,7 +155,7 @@ def test_a_box_over_the_whole_image_needs_a_background_hint(image, disc):
 def test_a_box_beyond_the_image_is_an_error(image):
     with pytest.raises(BadInput) as caught:
         grab_cut(image, (10, 10, 90, 20))
-    assert str(caught.value) == ("expected a box within 80 × 60 pixels, got (10, 10, 90, 20); mend its annotation")
+    assert str(caught.value) == ("expected a box within 80 × 60 pixels, got (10, 10, 90, 20); correct its annotation")
 
 
 # --- polygons
@@ -212,7 +212,7 @@ def test_quality_of_nothing():
     assert quality == (0.0, 0.0, 0, 0.0, 0.0, False)
 
 
-def test_pieces_that_touch_at_a_corner_hang_together():
+def test_pieces_that_touch_at_a_corner_are_one_component():
     assert mask_quality(np.eye(4, dtype=bool), (0, 0, 4, 4)).components == 1
 
 
@@ -256,7 +256,10 @@ def test_refining_away_everything_is_an_error():
 def test_a_negative_radius_is_an_error():
     with pytest.raises(BadInput) as caught:
         refine(np.ones((3, 3), dtype=bool), erode=-1)
-    assert str(caught.value) == "expected radii of at least 0 pixels, got erode=-1 and dilate=0; swap them"
+    assert (
+        str(caught.value)
+        == "expected radii of at least 0 pixels, got erode=-1 and dilate=0; dilate grows a mask, erode shrinks it"
+    )
 
 
 # --- the papers' filters
@@ -306,7 +309,7 @@ def blank():
     return np.zeros((40, 40), dtype=bool)
 
 
-def test_automatic_cleaning_says_what_is_wrong():
+def test_automatic_cleaning_names_what_is_wrong():
     box = (10, 10, 30, 30)
     whole = blank()
     whole[12:28, 12:28] = True
@@ -318,7 +321,7 @@ def test_automatic_cleaning_says_what_is_wrong():
 
     beyond = whole.copy()
     beyond[30:32, 12:14] = True
-    assert automatic_cleaning(beyond, box) == "the mask leaves the box by 4 pixels (a cut-out lies within its box)"
+    assert automatic_cleaning(beyond, box) == "4 pixels of the mask lie outside the box (all must lie within it)"
 
     rim = blank()
     rim[10:13, 10:30] = True
@@ -327,6 +330,6 @@ def test_automatic_cleaning_says_what_is_wrong():
     pieces = blank()
     pieces[10:30:4, 10:30] = pieces[11:30:4, 10:30] = True
     assert automatic_cleaning(pieces, box) == (
-        "the largest of 5 pieces holds 20.0% of the mask (at least 50% is needed)"
+        "the largest of 5 components holds 20.0% of the mask (at least 50% is needed)"
     )
     assert automatic_cleaning(pieces, box, least_connected_share=0.1) == ""

@@ -17,7 +17,7 @@ import bglab
 scenes = bglab.open_scenes("synthetic9?n=9&size=64")
 bglab.explore(scenes, bglab.load_classifier("lite:efficientnet_lite0"), size=64, background="colour:#ff0000")"""
 
-# before there is a kernel, Notebook 7 calls it idle, too
+# Notebook 7 shows the status idle even before there is a kernel
 _KERNEL_IS_IDLE = """() =>
     document.querySelector(".jp-Notebook-ExecutionIndicator")?.dataset.status === "idle"
     && document.querySelector(".jp-Toolbar-kernelName")?.innerText.includes("Python 3")"""
@@ -29,15 +29,15 @@ def folder(tmp_path):
 
 
 def use(page):
-    """Check that the widget shows, and that a slider changes both canvas and answer."""
-    said = wait_for_answer(page, background="colour:#ff0000")
+    """Check that the widget appears, and that a slider changes both canvas and result."""
+    first = wait_for_answer(page, background="colour:#ff0000")
     before = canvas(page)
     slider = page.locator(".bglab input[name=mix]")
     slider.focus()
     page.keyboard.press("Home")
     now = wait_for_answer(page, mix=0)
     assert (canvas(page) != before).mean() > 0.2
-    assert np.abs(np.subtract(said["nine"], now["nine"])).max() > 1e-4
+    assert np.abs(np.subtract(first["nine"], now["nine"])).max() > 1e-4
 
 
 def test_notebook_7(folder):
@@ -61,4 +61,4 @@ def test_voila(folder):
         page.goto(address, timeout=PATIENCE_MS)
         use(page)
         assert page.locator(".bglab-explorer").count() == 1
-        assert page.locator("img").count() == 0  # the image for saved notebooks has no place in a dashboard
+        assert page.locator("img").count() == 0  # a dashboard shows no snapshot

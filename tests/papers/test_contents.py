@@ -1,4 +1,4 @@
-"""The reproduction: a complete catalogue, numbers with known answers, and verdicts by one rule."""
+"""The reproduction: a complete catalogue, known results, and one rule for the status of all artefacts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from bglab.analysis import published
 from bglab.errors import UnknownName
-from bglab.figures.accuracy import theme
+from bglab.figures import theme
 from bglab.labels import IN9_NAMES
 from bglab.papers import Reproduction, catalogue, comparisons
 from bglab.papers.artefact import status_of
@@ -114,10 +114,10 @@ def test_table_4_is_equal_and_says_so(reproduction):
     assert status_of(NOS["nos-table-4"], wrong, papers_data=True)[0] == "differs"
 
 
-def test_images_are_the_models_own_answers(reproduction):
+def test_figures_show_the_models_own_predictions(reproduction):
     table = made(NOS["nos-figure-14"], reproduction).table
-    said = reproduction.predictions([reproduction.main_model()], ["mixed_next"])
-    row = said.loc[said["scene"] == table["scene"].iloc[0]].iloc[0]
+    predicted = reproduction.predictions([reproduction.main_model()], ["mixed_next"])
+    row = predicted.loc[predicted["scene"] == table["scene"].iloc[0]].iloc[0]
     shown = table.set_index("variant").loc["mixed_next"]
     assert (shown["answer"], shown["donor"]) == (IN9_NAMES[row["prediction"]], row["donor"])
     assert set(table["truth"]) == {"dog"}
@@ -135,8 +135,8 @@ def test_the_strongest_backgrounds_come_first_and_the_total_last(reproduction):
 # numbers with known answers
 
 
-class Told(SimpleNamespace):
-    """A workbench whose models answer as told."""
+class FakeReproduction(SimpleNamespace):
+    """A reproduction whose models have given predictions."""
 
     def __init__(self, tables, **found):
         super().__init__(tables=tables, in9l_scenes=None, imagenet_scenes=None, **found)
@@ -156,7 +156,7 @@ class Told(SimpleNamespace):
 
 
 def table_of(**shares):
-    """Make predictions of a thousand scenes of which so many are right in each variant."""
+    """Make predictions of a thousand scenes with a given accuracy in each variant."""
     parts = [with_verdicts([i < round(1000 * s) for i in range(1000)], variant=v) for v, s in shares.items()]
     return pd.concat(parts, ignore_index=True)
 
@@ -164,8 +164,8 @@ def table_of(**shares):
 README = {"original": 0.956, "only_bg_t": 0.178, "mixed_same": 0.862, "mixed_rand": 0.789}
 
 
-def test_a_model_of_the_readme_is_held_against_its_row():
-    reproduction = Told(
+def test_a_model_of_the_readme_is_compared_with_its_row():
+    reproduction = FakeReproduction(
         {"tv:resnet50/IMAGENET1K_V1": table_of(**README), "lite:efficientnet_lite0": table_of(**README)}
     )
     product = made(NOS["nos-readme-gap"], reproduction)
@@ -182,23 +182,23 @@ def test_a_model_of_the_readme_is_held_against_its_row():
     assert status_of(NOS["nos-readme-gap"], product, papers_data=False)[0] == "other data"
 
 
-def test_a_number_outside_the_interval_differs_and_an_unknown_model_is_not_judged():
+def test_a_number_outside_the_interval_differs_and_an_unknown_model_is_not_compared():
     worse = README | {"mixed_rand": 0.70}
-    product = made(NOS["nos-readme-gap"], Told({"tv:resnet50/IMAGENET1K_V1": table_of(**worse)}))
+    product = made(NOS["nos-readme-gap"], FakeReproduction({"tv:resnet50/IMAGENET1K_V1": table_of(**worse)}))
     status, reason = status_of(NOS["nos-readme-gap"], product, papers_data=True)
     assert (status, reason) == (
         "differs", "2 of 4 compared numbers lie in our 95 % interval; the paper prints 20 here",
     )  # fmt: skip
-    other = made(NOS["nos-readme-gap"], Told({"lite:efficientnet_lite0": table_of(**README)}))
+    other = made(NOS["nos-readme-gap"], FakeReproduction({"lite:efficientnet_lite0": table_of(**README)}))
     assert status_of(NOS["nos-readme-gap"], other, papers_data=True)[0] == "other models"
 
 
 def test_no_winner_is_bold_that_is_not_one():
     near, far = README | {"original": 0.95}, README | {"original": 0.5}
     two = {"tv:resnet50/IMAGENET1K_V1": table_of(**README), "lite:efficientnet_lite0": table_of(**near)}
-    assert not made(NOS["nos-table-2"], Told(two)).bold.any(axis=None)
+    assert not made(NOS["nos-table-2"], FakeReproduction(two)).bold.any(axis=None)
     two["lite:efficientnet_lite0"] = table_of(**far)
-    bold = made(NOS["nos-table-2"], Told(two)).bold
+    bold = made(NOS["nos-table-2"], FakeReproduction(two)).bold
     assert bold.loc["original"].tolist() == [True, False]
     assert bold.to_numpy().sum() == 1
 
@@ -216,9 +216,11 @@ def test_models_are_tested_in_pairs_with_holm_over_all_tests():
     assert comparisons.model_tests(a, ("mixed_same",)) == ()
 
 
-def test_table_5_sets_each_training_beside_its_row_and_names_what_is_missing():
+def test_table_5_compares_each_network_with_its_row_and_names_what_is_missing():
     variants = {v: 0.5 for v in TABLE_5 if v != "in9l"}
-    reproduction = Told({"mixed_rand": table_of(**variants | {"mixed_rand": 0.7153}), "original": table_of(**variants)})
+    reproduction = FakeReproduction(
+        {"mixed_rand": table_of(**variants | {"mixed_rand": 0.7153}), "original": table_of(**variants)}
+    )
     product = made(NOS["nos-table-5"], reproduction)
     compared = product.compared.set_index(["train", "test"])
     assert compared.loc[("mixed_rand", "mixed_rand"), "published"] == 0.7153
@@ -235,7 +237,7 @@ def test_figure_7_adds_up_and_meets_the_two_printed_shares():
         with_verdicts(full, variant="original"), with_verdicts(front, variant="mixed_rand"),
         with_verdicts([False] * 100, variant="only_bg_t"),
     ])  # fmt: skip
-    product = made(NOS["nos-figure-7"], Told({"original": table}))
+    product = made(NOS["nos-figure-7"], FakeReproduction({"original": table}))
     compared = product.compared.set_index("quantity")
     assert compared["ours"].to_dict() == {"bg_required + bg_fg_required": 0.35, "bg_fools": 0.03}
     assert compared["inside"].tolist() == [True, True]
@@ -246,10 +248,10 @@ def test_figure_7_adds_up_and_meets_the_two_printed_shares():
 def test_figure_12_keeps_the_pre_trained_model_and_says_what_is_missing():
     variants = {"mixed_same": 0.7, "mixed_rand": 0.6}
     tables = {name: table_of(**variants) for name in ("tv:x", "original", "mixed_rand")}
-    product = made(NOS["nos-figure-12"], Told(tables))
+    product = made(NOS["nos-figure-12"], FakeReproduction(tables))
     assert list(dict.fromkeys(product.table["train"])) == ["imagenet", "original", "mixed_rand"]
     assert product.notes == (
-        "Pre-trained is tv:x.",
+        "The pre-trained model is tv:x.",
         "Missing: IN-9LB, 9 classes, IN-9LB, 144 classes, IN-9L, IN-9, L2-robust, IN-9, L∞-robust; give them with "
         "--trained.",
     )

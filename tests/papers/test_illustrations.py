@@ -1,4 +1,4 @@
-"""Images of the variants, and what a classifier answers to one."""
+"""Figures of example images, and the prediction for one image."""
 
 from __future__ import annotations
 
@@ -27,27 +27,27 @@ def prepared(data_folder):
 
 
 def test_an_answer_adds_up(prepared):
-    said = ask(make_classifier(brightness), torch.from_numpy(np.asarray(prepared.images[0])))
-    assert said.probabilities.shape == (10,)
-    assert said.probabilities.sum() == pytest.approx(1)
-    assert said.prediction == said.probabilities.argmax()
-    assert said.native == prepared.scenes.classes[said.prediction]
+    found = ask(make_classifier(brightness), torch.from_numpy(np.asarray(prepared.images[0])))
+    assert found.probabilities.shape == (10,)
+    assert found.probabilities.sum() == pytest.approx(1)
+    assert found.prediction == found.probabilities.argmax()
+    assert found.native == prepared.scenes.classes[found.prediction]
 
 
-def test_versions_show_one_image_in_every_variant(prepared):
-    ax = illustrations.plot_versions(make_classifier(brightness), [prepared], "insect")
+def test_one_scene_is_shown_in_every_variant(prepared):
+    ax = illustrations.plot_variants(make_classifier(brightness), [prepared], "insect")
     texts = [text.get_text() for text in ax.texts]
     for name in bglab.IN9_VARIANTS:
         assert bglab.VARIANTS[name].title in texts
     assert len(ax.images) == 8
-    with pytest.raises(UnknownName, match="no image of class 'cat' that can show original"):
-        illustrations.plot_versions(make_classifier(brightness), [prepared], "cat", ["original"])
+    with pytest.raises(UnknownName, match="no scene of class 'cat' with all of original"):
+        illustrations.plot_variants(make_classifier(brightness), [prepared], "cat", ["original"])
 
 
 def test_tiling_shows_its_four_steps(prepared):
     ax = illustrations.plot_tiling(prepared, "scene-4-1")
     assert len(ax.images) == 4
-    assert "The strip, tiled" in [text.get_text() for text in ax.texts]
+    assert "Strip, tiled" in [text.get_text() for text in ax.texts]
 
 
 def test_masks_keep_the_object_in_colour(prepared):

@@ -1,4 +1,4 @@
-"""Runs of the reproduction: networks within a time box, files, a report that hides nothing, the command."""
+"""Runs of the reproduction: networks within a time limit, files, a complete report, the command."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import pytest
 
 from bglab.commands import reproduce as command
 from bglab.errors import BadInput
-from bglab.figures.accuracy import theme
+from bglab.figures import theme
 from bglab.papers import Artefact, Reproduction, catalogue, report, runner, trained_networks
 from bglab.papers.artefact import Requirement, state_of
-from bglab.papers.missing import Missing, TimeBoxUsed
-from bglab.papers.training_runs import GRANULARITIES, NETWORKS, SIZES, TABLE_5, granularity_id, size_id
+from bglab.papers.missing import Missing, TimeLimitReached
+from bglab.papers.training_runs import GRANULARITIES, SIZES, TABLE_5, TRAINING_RUNS, granularity_id, size_id
 from bglab.training import PRESETS
 from fixtures.parsers import run
 from fixtures.trained import SCENES, SIZE, small_settings
@@ -39,25 +39,31 @@ def made(artefact, reproduction):
         return artefact.make(reproduction)
 
 
-# networks and the time box
+# networks and the time limit
 
 
 def test_networks_depart_from_the_preset_as_the_paper_says():
     paper = PRESETS["paper"]
-    fine = NETWORKS[granularity_id(144)].recipe(paper, natives=True)
+    fine = TRAINING_RUNS[granularity_id(144)].recipe(paper, natives=True)
     assert (fine.subclasses, fine.native_classes, fine.variants) == (16, 16, ("original",))
-    assert [NETWORKS[granularity_id(k)].recipe(paper, natives=True).subclasses for k in GRANULARITIES] == [
+    assert [TRAINING_RUNS[granularity_id(k)].recipe(paper, natives=True).subclasses for k in GRANULARITIES] == [
         1,
         2,
         4,
         8,
         16,
     ]
-    small = NETWORKS[size_id(0.25)].recipe(paper, natives=False)
+    small = TRAINING_RUNS[size_id(0.25)].recipe(paper, natives=False)
     assert (small.lr, small.fraction, small.native_classes) == (0.01, 0.0625, 0)
-    assert [NETWORKS[size_id(s)].recipe(paper, natives=True).fraction for s in SIZES] == [0.0625, 0.125, 0.25, 0.5, 1]
-    assert NETWORKS["mixed_rand"].recipe(paper, natives=True) == replace(paper, variants=("mixed_rand",))
-    assert set(TABLE_5) == {*(n for n in NETWORKS if "-" not in n)}
+    assert [TRAINING_RUNS[size_id(s)].recipe(paper, natives=True).fraction for s in SIZES] == [
+        0.0625,
+        0.125,
+        0.25,
+        0.5,
+        1,
+    ]
+    assert TRAINING_RUNS["mixed_rand"].recipe(paper, natives=True) == replace(paper, variants=("mixed_rand",))
+    assert set(TABLE_5) == {*(n for n in TRAINING_RUNS if "-" not in n)}
 
 
 def test_synthetic_scenes_are_trained_on_others_of_their_kind(settings):
@@ -74,7 +80,7 @@ def test_what_cannot_be_trained_says_why(settings):
     assert reproduction.trained.why_missing("original") is None
     assert reproduction.trained.why_missing("in9-l2") == Missing(
         "needs training",
-        "a network 'IN-9, L2-robust' is not trained here; put it into the folder of --trained as in9-l2.pt",
+        "bglab cannot train 'IN-9, L2-robust'; put the network into the folder of --trained as in9-l2.pt",
     )
     missing = reproduction.trained.why_missing("in9lb-144")
     assert (missing.state, missing.command) == ("needs data", "bglab data build in9 --imagenet PATH --out PATH")
@@ -89,17 +95,17 @@ def test_what_cannot_be_trained_says_why(settings):
     assert none.main_model() == settings.models[0]
 
 
-def test_a_used_up_time_box_is_no_failure_and_a_second_run_goes_on(settings, tmp_path, monkeypatch):
+def test_a_reached_time_limit_is_no_failure_and_a_second_run_resumes(settings, tmp_path, monkeypatch):
     recipe = replace(PRESETS["toy"], architecture="test_resnet", size=SIZE, epochs=2, batch_size=9)
     monkeypatch.setattr(trained_networks, "PRESETS", {"toy": recipe, "paper": PRESETS["paper"]})
     chosen = replace(settings, train="toy", trained=None, out=tmp_path, train_minutes=0.0)
     stopped = runner.run_one(NOS["nos-figure-5"], Reproduction(chosen))
     assert (stopped.status, stopped.command) == ("not run", "bglab reproduce with the same arguments")
     assert stopped.reason == (
-        "the time box of 0 minutes for trainings was used up before Original; run the same command again to go on"
+        "the training time limit of 0 minutes was reached before Original; run the same command again to resume"
     )
     short = Reproduction(replace(chosen, train_minutes=1e-6))
-    with pytest.raises(TimeBoxUsed, match="was used up at epoch 1 of 2 of Mixed-Rand; run the same command again"):
+    with pytest.raises(TimeLimitReached, match="was reached at epoch 1 of 2 of Mixed-Rand; run the same command again"):
         short.trained.network("mixed_rand")
     again = Reproduction(replace(chosen, train_minutes=5.0))
     uri = again.trained.network("mixed_rand")
@@ -108,7 +114,7 @@ def test_a_used_up_time_box_is_no_failure_and_a_second_run_goes_on(settings, tmp
     assert Reproduction(chosen).trained.network("mixed_rand") == uri  # finished: needs no time
 
 
-def test_weights_without_a_recipe_are_taken_for_what_the_folder_calls_them(settings, tmp_path):
+def test_weights_without_a_recipe_are_what_their_file_name_says(settings, tmp_path):
     import timm
     import torch
 
@@ -182,7 +188,7 @@ def test_the_json_holds_ours_and_theirs(reported):
     }  # fmt: skip
 
 
-def test_the_page_needs_nothing_else_and_hides_nothing(reported):
+def test_the_page_is_self_contained_and_complete(reported):
     _, page, entries = reported
     loaded = re.findall(r'(?:src|href)="([^"]*)"', page)
     assert loaded
@@ -195,12 +201,12 @@ def test_the_page_needs_nothing_else_and_hides_nothing(reported):
     assert "ZeroDivisionError: by nothing." in page
     assert "bglab data fetch gold" in page
     assert page.count("The paper contradicts itself.") == 2  # the broken one's, and Table 5's
-    assert "These are not the 4,050 images of ImageNet-9" in page
+    assert "not the 4,050 images of ImageNet-9" in page
     assert "prefers-color-scheme: dark" in page
     assert "@media print" in page
 
 
-def test_a_second_run_reads_what_the_first_has_made(settings, reproduction, monkeypatch):
+def test_a_second_run_reads_the_results_of_the_first(settings, reproduction, monkeypatch):
     made(NOS["nos-readme-challenge"], reproduction)
     before = made(NOS["nos-table-2"], reproduction).table
     files = {p: p.stat().st_mtime_ns for p in reproduction.results.rglob("*") if p.suffix in {".parquet", ".npy"}}

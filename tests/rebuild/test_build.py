@@ -1,4 +1,4 @@
-"""Sets rebuilt from ImageNet: which images, why not the others, and the same bytes every time."""
+"""Sets rebuilt from ImageNet: selection, reasons for rejection, and identical files every time."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from bglab.images import read_image, read_mask
 from bglab.labels import IN9, IN9_NAMES
 from bglab.rebuild import Construction, filters, render, repair
 from bglab.rebuild.candidates import list_candidates
-from bglab.rebuild.filters import CODES, SIZE, Candidate, Rules, judge, read_judged
+from bglab.rebuild.filters import CODES, SIZE, Candidate, FilterSettings, filter_image, read_filtered
 from bglab.scenes import open_scenes
 from bglab.variants import compose, open_published
 from fixtures.boxed import CORNERS, HEIGHT, WIDTH, BoxedImageNet, files_of, half_open, manifest, photograph, quiet
@@ -34,7 +34,7 @@ build = import_module("bglab.rebuild.build")  # the package's own name for it is
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
-    """Give ImageNet with two good images a class and one that each filter drops, and which those are."""
+    """ImageNet with two good images per class and at least one that each filter rejects, and which those are."""
     written = BoxedImageNet(tmp_path_factory.mktemp("imagenet"))
     written.add_good()
     return written.root, written.add_one_for_each_filter()
@@ -42,7 +42,7 @@ def source(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory):
-    """Give ImageNet with three good images of each of three classes."""
+    """ImageNet with three good images of each of three classes."""
     written = BoxedImageNet(tmp_path_factory.mktemp("good"))
     written.add_good(3, labels=(0, 1, 8))
     return written.root
@@ -54,7 +54,7 @@ def built(source, tmp_path_factory):
     return quiet(source[0], out, Construction("in9"))
 
 
-def test_every_filter_drops_its_image_and_says_why(source, built):
+def test_every_filter_rejects_its_image_with_a_reason(source, built):
     rows = manifest(built.folder)
     for code, files in source[1].items():
         for file in files:
@@ -74,7 +74,7 @@ def test_reasons_are_sentences_with_numbers_and_names(source, built):
     assert reason("box_cropped") == "the centre crop keeps 0.0% of the box (at least 50% is needed)"
     assert reason("mask_off_centre") == "the mask misses the centre of the box (an object usually covers it)"
     assert reason("grabcut_failed") == (
-        "GrabCut found a foreground in at least 10% of the box (30, 20, 66, 56) in none of 11 attempts"
+        "none of 11 attempts of GrabCut found a foreground in at least 10% of the box (30, 20, 66, 56)"
     )
     name = Path(wanted["other_class"][0]).stem
     assert reason("other_class") == (
@@ -125,8 +125,8 @@ def test_the_result_opens_as_a_release(built):
         assert scene.native_label == IN9[scene.label].imagenet[0] or scene.label == 0
 
 
-def test_file_names_tell_both_scenes_also_in_mixed_rand(built):
-    """The release's own names do not: see the tests of `repair`."""
+def test_file_names_contain_both_scenes_also_in_mixed_rand(built):
+    """In the release they are incorrect: see the tests of `repair`."""
     found = repair(open_scenes(f"in9:{built.folder}"), progress=False)
     assert found.agreement == dict.fromkeys(sorted(render.MIXED), (18, 18))
     rows = {row["id"]: row for row in manifest(built.folder).values() if row["status"] == "accepted"}
@@ -153,7 +153,7 @@ def test_variants_agree_with_composing_from_the_scenes(built):
 
 
 def test_order_of_operations_at_full_size(tmp_path):
-    """Recompute one scene by hand, in both fidelities."""
+    """Recompute one scene by hand, with both fidelities."""
     written = BoxedImageNet(tmp_path / "in")
     file = written.add(151)
     image = np.asarray(Image.open(file)).astype(np.uint8)
@@ -211,8 +211,8 @@ def test_the_number_of_workers_changes_nothing(source, built, tmp_path):
     assert files_of(tmp_path) == files_of(built.folder)
 
 
-@pytest.mark.parametrize(("step", "after"), [("judge_kept", 4), ("render_kept", 5)])
-def test_an_interrupted_run_goes_on_to_the_same_bytes(good, tmp_path, monkeypatch, step, after):
+@pytest.mark.parametrize(("step", "after"), [("filter_cached", 4), ("render_cached", 5)])
+def test_an_interrupted_run_continues_to_the_same_bytes(good, tmp_path, monkeypatch, step, after):
     work = getattr(build, step)
     calls: list[str] = []
 
@@ -229,17 +229,19 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(good, tmp_path, monkeypatc
     assert files_of(tmp_path / "a") == {}
 
     again: list[str] = []
-    judging, rendering = filters.judge, render._contents
-    monkeypatch.setattr(filters, "judge", lambda *a: again.append("judged") or judging(*a))
+    filtering, rendering = filters.filter_image, render._contents
+    monkeypatch.setattr(filters, "filter_image", lambda *a: again.append("filtered") or filtering(*a))
     monkeypatch.setattr(render, "_contents", lambda *a: again.append("rendered") or rendering(*a))
     quiet(good, tmp_path / "a", Construction("in9"))
     # what was finished is not done again
-    assert Counter(again) == ({"judged": 9 - after, "rendered": 9} if step == "judge_kept" else {"rendered": 9 - after})
+    assert Counter(again) == (
+        {"filtered": 9 - after, "rendered": 9} if step == "filter_cached" else {"rendered": 9 - after}
+    )
     quiet(good, tmp_path / "b", Construction("in9"))
     assert files_of(tmp_path / "a") == files_of(tmp_path / "b")
 
 
-def test_a_run_that_stops_between_the_last_renames_goes_on(good, tmp_path, monkeypatch):
+def test_a_run_that_stops_between_the_last_renames_continues(good, tmp_path, monkeypatch):
     quiet(good, tmp_path / "b", Construction("in9"))
     rename = Path.rename
 
@@ -257,7 +259,7 @@ def test_a_run_that_stops_between_the_last_renames_goes_on(good, tmp_path, monke
 
 
 @pytest.mark.slow
-def test_a_killed_process_goes_on_to_the_same_bytes(source, built, tmp_path):
+def test_a_killed_process_continues_to_the_same_bytes(source, built, tmp_path):
     script = (
         "from bglab.rebuild.build import *\n"
         f"if __name__ == '__main__': build({str(source[0])!r}, {str(tmp_path)!r}, Construction('in9'), workers=2)"
@@ -282,7 +284,7 @@ def test_a_finished_set_is_recognised_and_left_alone(good, tmp_path, monkeypatch
     assert {f: f.stat().st_mtime_ns for f in tmp_path.rglob("*") if f.is_file()} == before
 
 
-def test_a_changed_image_is_judged_again_and_not_mixed_with_the_old_set(good, tmp_path):
+def test_a_changed_image_is_filtered_again_and_not_mixed_with_the_old_set(good, tmp_path):
     shutil.copytree(good, tmp_path / "in")
     quiet(tmp_path / "in", tmp_path / "out", Construction("in9"))
     changed = next((tmp_path / "in" / "val").rglob("*.JPEG"))
@@ -296,13 +298,13 @@ def test_a_changed_image_is_judged_again_and_not_mixed_with_the_old_set(good, tm
     assert files_of(tmp_path / "out") == files_of(tmp_path / "fresh")
 
 
-def test_another_recipe_or_a_strange_folder_is_refused(good, tmp_path):
+def test_another_recipe_or_an_unknown_folder_is_refused(good, tmp_path):
     quiet(good, tmp_path / "a", Construction("in9"))
     with pytest.raises(BadInput) as problem:
         quiet(good, tmp_path / "a", Construction("in9", seed=1, per_class=2))
     assert str(problem.value) == (
-        f"expected {tmp_path / 'a'} to hold the set that was asked for, but its recipe differs in grabcut, per_class, "
-        "seed; choose another folder, or move its files away (what is kept in .work is used again)"
+        f"expected {tmp_path / 'a'} to contain the requested set, but its recipe differs in grabcut, per_class, "
+        "seed; choose another folder, or move its files away (the results cached in .work are reused)"
     )
     (tmp_path / "b" / "bg_challenge").mkdir(parents=True)
     with pytest.raises(BadInput, match="got bg_challenge without a recipe.json; choose another folder"):
@@ -324,11 +326,11 @@ def test_the_recipe_carries_checksums_that_others_can_compute(built):
 
 
 def test_a_mask_that_the_crop_loses(tmp_path):
-    """The authors cleaned their test set only, so the object may lie in the part of the box that is cut off."""
+    """The authors cleaned only the test set, so the object may lie in the part of the box that is cropped."""
     written = BoxedImageNet(tmp_path, "train")
     # 180 × 72: the crop keeps columns 59 to 121 of the box's 21 to 100
     written.add(151, corners=((21, 12, 100, 60),), objects=((22, 14, 54, 58),), size=(180, 72))
-    rules = Rules(str(tmp_path), boxes=True, fidelity="paper", cleaning=False, seed=0)
+    settings = FilterSettings(str(tmp_path), boxes=True, fidelity="paper", cleaning=False, seed=0)
     candidate = Candidate(
         "n02085620_1",
         "train/n02085620/n02085620_1.JPEG",
@@ -336,12 +338,12 @@ def test_a_mask_that_the_crop_loses(tmp_path):
         0,
         "Annotations/CLS-LOC/train/n02085620/n02085620_1.xml",
     )
-    verdict = judge(candidate, rules).verdict
-    assert verdict.kept_share is not None
-    assert verdict.kept_share >= 0.5
-    assert (verdict.code, verdict.reason) == (
+    result = filter_image(candidate, settings).result
+    assert result.kept_share is not None
+    assert result.kept_share >= 0.5
+    assert (result.code, result.reason) == (
         "mask_cropped",
-        "expected some foreground within the centre crop, but it loses the whole mask",
+        "expected some foreground within the centre crop, but the whole mask is outside",
     )
 
 
@@ -364,7 +366,7 @@ def test_cleaning_is_for_the_test_set_in_the_paper(tmp_path, split, fidelity, cl
 
 
 def test_paper_fidelity_shows_background_in_black_pixels(tmp_path):
-    """The generator takes for foreground what is not exactly black (trap T7)."""
+    """The generator takes every pixel that is not exactly black as foreground."""
     written = BoxedImageNet(tmp_path / "in")
     for _ in range(2):
         file = written.add(151, suffix=".png")
@@ -392,7 +394,7 @@ def test_paper_fidelity_shows_background_in_black_pixels(tmp_path):
             {"kind": "in9l", "what": "masks"},
             "expected variants of in9l, which has no masks; leave out --what, or build in9",
         ),
-        ({"per_class": 0}, "expected a seed of at least 0 and 1 a class or more, got 0 and 0"),
+        ({"per_class": 0}, "expected a seed of at least 0 and at least 1 per class, got 0 and 0"),
     ],
 )
 def test_options_that_make_no_sense(unchecked, options, sentence):
@@ -401,21 +403,21 @@ def test_options_that_make_no_sense(unchecked, options, sentence):
     assert str(problem.value).startswith(sentence)
 
 
-def test_a_kept_verdict_is_as_good_as_a_new_one(source, tmp_path):
+def test_a_cached_result_equals_a_new_one(source, tmp_path):
     listed = list_candidates(source[0], "in9", "val", seed=0)
-    rules = Rules(str(listed.root), boxes=True, fidelity="clean", cleaning=True, seed=0)
-    for candidate in [c for c in listed.candidates if c.file not in listed.refused][:8]:
-        judged = judge(candidate, rules)
-        assert filters.judge_kept(candidate, rules, tmp_path) == judged.verdict
-        kept = read_judged(candidate, tmp_path)
-        assert kept.verdict == judged.verdict
-        assert kept.box == judged.box
-        assert (kept.mask is None) == (judged.mask is None)
-        if judged.mask is not None:
-            assert np.array_equal(kept.mask, judged.mask)
+    settings = FilterSettings(str(listed.root), boxes=True, fidelity="clean", cleaning=True, seed=0)
+    for candidate in [c for c in listed.candidates if c.file not in listed.rejected][:8]:
+        filtered = filter_image(candidate, settings)
+        assert filters.filter_cached(candidate, settings, tmp_path) == filtered.result
+        cached = read_filtered(candidate, tmp_path)
+        assert cached.result == filtered.result
+        assert cached.box == filtered.box
+        assert (cached.mask is None) == (filtered.mask is None)
+        if filtered.mask is not None:
+            assert np.array_equal(cached.mask, filtered.mask)
 
 
-def test_a_record_cut_short_is_judged_again(good, tmp_path):
+def test_a_truncated_cache_file_is_filtered_again(good, tmp_path):
     quiet(good, tmp_path / "a", Construction("in9"))
     for name in ("bg_challenge", "manifest.csv", "recipe.json"):
         (tmp_path / "a" / name).rename(tmp_path / name)
@@ -435,12 +437,14 @@ def test_a_full_disk_is_one_sentence(good, tmp_path, monkeypatch):
         quiet(good, tmp_path, Construction("in9"))
 
 
-def test_grab_cut_that_gives_up_is_a_rejection(good, tmp_path, monkeypatch):
+def test_a_failing_grab_cut_is_a_rejection(good, tmp_path, monkeypatch):
     def give_up(*_):
         raise cv2.error("no luck")
 
     monkeypatch.setattr(cv2, "grabCut", give_up)
-    with pytest.raises(BadInput, match=r"got none of 9; the commonest .* GrabCut found less than 10% of its box"):
+    with pytest.raises(
+        BadInput, match=r"got none of 9; the most common reason: GrabCut found less than 10% of its box"
+    ):
         quiet(good, tmp_path, Construction("in9"))
 
 
@@ -451,7 +455,7 @@ def test_build_on_the_command_line(good, tmp_path, capsys):
     arguments = ["build", "in9", "--imagenet", str(good), "--out", str(tmp_path), "--per-class", "2", "--workers", "1"]
     assert run(commands.add, arguments) == 0
     captured = capsys.readouterr()
-    assert captured.out.startswith("in9 val: 6 images, 2 a class, 54 files\n  left out, not_drawn: 3\nrecipe ")
+    assert captured.out.startswith("in9 val: 6 images, 2 per class, 54 files\n  rejected, not_drawn: 3\nrecipe ")
     assert captured.err.startswith("bglab: notice: no image of vehicle, reptile, ")
 
 

@@ -1,4 +1,4 @@
-"""Which images of ImageNet are asked, which are drawn, and how the classes come out equal."""
+"""Candidates for a set, their random selection, and classes of equal size."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from fixtures.boxed import BoxedImageNet, files_of, manifest, quiet
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory):
-    """Give ImageNet with three good images of each of three classes."""
+    """ImageNet with three good images of each of three classes."""
     written = BoxedImageNet(tmp_path_factory.mktemp("good"))
     written.add_good(3, labels=(0, 1, 8))
     return written.root
 
 
-def test_the_seed_draws_balance_donors_and_masks(good, tmp_path):
+def test_the_seed_determines_selection_and_masks(good, tmp_path):
     chosen = [
         {row["id"] for row in manifest(quiet(good, tmp_path / str(seed), each).folder).values() if row["output"]}
         for seed in range(4)
@@ -35,7 +35,7 @@ def test_the_seed_draws_balance_donors_and_masks(good, tmp_path):
     assert seeds == {"22", ""}
 
 
-def test_fewer_a_class_are_a_part_of_more(good, tmp_path):
+def test_fewer_per_class_are_a_subset_of_more(good, tmp_path):
     def ids(per_class):
         out = quiet(good, tmp_path / str(per_class), Construction("in9l", per_class=per_class)).folder
         return {row["id"] for row in manifest(out).values() if row["status"] == "accepted"}
@@ -49,7 +49,7 @@ def test_images_of_a_full_class_are_not_even_opened(good, tmp_path):
     done = quiet(good, tmp_path, Construction("in9", per_class=2))
     assert done.rejected == {"not_drawn": 3}
     left = [row for row in manifest(tmp_path).values() if row["code"] == "not_drawn"]
-    assert {row["reason"] for row in left} == {"its class was full before its turn came: 2 a class"}
+    assert {row["reason"] for row in left} == {"its class was full before its turn came: 2 per class"}
     assert {row["sha256"] for row in left} == {""}
 
 
@@ -61,16 +61,16 @@ def test_the_smallest_class_decides_and_missing_ones_are_named(tmp_path):
     assert (done.per_class, done.accepted, done.rejected) == (1, 2, {"balanced_out": 1})
     assert done.notices == (
         "no image of dog, bird, vehicle, carnivore, instrument, primate, fish was accepted; the set has 2 of 9 classes",
-        "expected 4 images a class, but reptile has 1; every class is cut to that",
-        "2 of 2 scenes have no mixed_same: no other image can lend a background",
+        "expected 4 images per class, but reptile has 1; all classes are reduced to that",
+        "2 of 2 scenes have no mixed_same: no other image can be the donor",
     )
     assert not (tmp_path / "out" / "bg_challenge" / "mixed_same").exists()
     left = next(row for row in manifest(done.folder).values() if row["code"] == "balanced_out")
-    assert left["reason"] == "it was accepted, and left out to balance the classes: 1 a class"
+    assert left["reason"] == "it was accepted, and left out to balance the classes: 1 per class"
     assert left["mask_share"]
 
 
-def test_images_of_the_test_release_are_left_out_and_counted(good, tmp_path):
+def test_images_of_the_test_release_are_excluded_and_counted(good, tmp_path):
     release = quiet(good, tmp_path / "release", Construction("in9", per_class=1)).folder
     tested = {row["id"] for row in manifest(release).values() if row["status"] == "accepted"}
     done = quiet(good, tmp_path / "out", Construction("in9", test_release=f"in9:{release}"))
@@ -144,11 +144,11 @@ def test_in9lb_has_sixteen_subclasses_and_labels_at_every_granularity(tmp_path):
     assert groups[8] == [imagenet_synsets()[i] for i in IN9[8].imagenet]
 
 
-def test_in9lb_asks_for_the_whole_of_imagenet(good):
+def test_in9lb_needs_the_complete_imagenet(good):
     with pytest.raises(BadInput) as problem:
         list_candidates(good, "in9lb", "val", seed=0)
     assert str(problem.value) == (
-        "expected at least 16 sub-classes of dog for in9lb, got 1; give the whole of ImageNet, or build in9l"
+        "expected at least 16 subclasses of dog for in9lb, got 1; give the complete ImageNet, or build in9l"
     )
 
 
@@ -166,10 +166,10 @@ def test_nothing_to_build_from(tmp_path):
     with pytest.raises(BadInput) as problem:
         quiet(written.root, tmp_path / "out", Construction("in9"))
     assert str(problem.value) == (
-        f"expected images of the nine classes in {written.root / 'val'}, got none among 1; the commonest reason to "
-        "leave one out: its class is none of the 370 of ImageNet-9"
+        f"expected images of the nine classes in {written.root / 'val'}, got none among 1; the most common reason: "
+        "its class is none of the 370 of ImageNet-9"
     )
     written.add(151, corners=())
     with pytest.raises(BadInput) as problem:
         quiet(written.root, tmp_path / "out", Construction("in9"))
-    assert str(problem.value).startswith(f"expected images to accept in {written.root}, got none of 2; the commonest")
+    assert str(problem.value).startswith(f"expected images to accept in {written.root}, got none of 2; the most common")

@@ -1,4 +1,4 @@
-"""Backgrounds of mixed images, told from their pixels."""
+"""Backgrounds of mixed images, found from their pixels."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ COLUMNS = ["variant", "file", "fg", "bg", "bg_class", "distance", "margin"]
 
 @pytest.fixture(scope="module")
 def release(tmp_path_factory) -> Path:
-    """Give a release: mixed_rand shows class + 4 under wrong names, mixed_same an image that nothing else shows."""
+    """A release: backgrounds of class + 4 under incorrect names in mixed_rand, unpublished ones in mixed_same."""
     with pytest.MonkeyPatch.context() as patched:
         # the size of the real release, so that blocks of JPEG are what they are there
         patched.setattr(layouts, "SIZE", 224)
@@ -46,7 +46,7 @@ def rows_of(result, variant: str) -> list:
     return [row for row in result.table.itertuples() if row.variant == variant]
 
 
-def test_the_right_background_behind_a_wrong_name(found):
+def test_the_correct_background_behind_an_incorrect_name(found):
     rows = rows_of(found, "mixed_rand")
     assert len(rows) == 18
     for row in rows:
@@ -60,7 +60,7 @@ def test_the_right_background_behind_a_wrong_name(found):
     assert found.agreement["mixed_rand"] == (0, 18)
 
 
-def test_names_that_are_right_are_confirmed(found):
+def test_correct_names_are_confirmed(found):
     for row in rows_of(found, "mixed_next"):
         assert row.file.endswith(f"fg_{row.fg}_bg_{row.bg}.JPEG")
     assert found.agreement["mixed_next"] == (18, 18)
@@ -81,12 +81,12 @@ def test_a_background_that_the_pool_lacks_is_left_empty_and_counted(found):
     )
 
 
-def test_notices_say_what_is_wrong(found):
+def test_notices_report_what_is_wrong(found):
     assert found.notices == (
-        "18 of 18 file names of mixed_rand tell another background than the image shows; the table has the one it "
-        "shows",
-        "18 of 18 images of mixed_same show none of the release's Only-BG-T images, or could not be compared; "
-        "their bg is left empty (the first: 00_dog/fg_n02085620_0_bg_n02085620_7.JPEG)",
+        "18 of 18 file names of mixed_rand state another background than the image has; the table contains the one it "
+        "has",
+        "18 of 18 images of mixed_same match none of the release's Only-BG-T images, or could not be compared; "
+        "their bg is empty (the first: 00_dog/fg_n02085620_0_bg_n02085620_7.JPEG)",
     )
 
 
@@ -113,7 +113,7 @@ def test_a_true_background_removed_from_the_pool(copied):
     assert again.agreement == {"mixed_rand": (0, 17)}
 
 
-def test_backgrounds_that_look_alike_are_doubtful(copied):
+def test_backgrounds_that_look_alike_are_ambiguous(copied):
     one = next((copied / "only_bg_t").rglob(f"{in9_id(4, 0)}.JPEG"))
     shutil.copyfile(one, one.with_name(f"{in9_id(4, 1)}.JPEG"))
     again = repair(open_scenes(f"in9:{copied}"), variants=["mixed_rand"], progress=False)
@@ -151,7 +151,7 @@ def test_a_missing_variant_is_named_and_the_others_go_on(copied):
     shutil.rmtree(copied / "mixed_next")
     again = repair(open_scenes(f"in9:{copied}"), progress=False)
     assert set(again.table.variant) == {"mixed_rand", "mixed_same"}
-    assert again.notices[0].startswith("mixed_next takes no part: expected the published images of mixed_next in ")
+    assert again.notices[0].startswith("mixed_next is skipped: expected the published images of mixed_next in ")
 
 
 def test_nothing_to_repair(copied, tmp_path):
@@ -204,13 +204,13 @@ def test_repair_on_the_command_line(release, tmp_path, capsys):
 
     assert run(commands.add, ["repair", f"in9:{release}", "--out", str(tmp_path / "b.csv")]) == 0
     captured = capsys.readouterr()
-    assert "mixed_rand: 18 backgrounds found, 0 as their file names say\n" in captured.out
-    assert "bglab: notice: 18 of 18 file names of mixed_rand tell another background" in captured.err
+    assert "mixed_rand: 18 backgrounds found, 0 of them as stated by the file name\n" in captured.out
+    assert "bglab: notice: 18 of 18 file names of mixed_rand state another background" in captured.err
     assert (tmp_path / "b.csv").is_file()
 
 
 def test_every_background_of_the_mini_release(mini):
-    """Judge by a plain comparison of everything with everything at full size, outside the mask."""
+    """Compare with a brute-force search over all backgrounds, outside the mask."""
     root = mini / "bg_challenge"
     result = repair(open_scenes(f"in9:{mini}"), progress=False)
     assert not result.unmatched

@@ -179,7 +179,7 @@ def test_images_without_a_mask_are_left_out_and_named(prepared, reader, rows, ca
     whole = compose(prepared, "mixed_next")
     with caplog.at_level(logging.WARNING):
         chosen = saliency_table(reader, few, [whole], target="true", progress=False)
-    assert f"14 images of mixed_next take no part, {prepared.scenes.ids[0]} first: no usable mask" in caplog.text
+    assert f"14 images of mixed_next are skipped, {prepared.scenes.ids[0]} first: no usable mask" in caplog.text
     expected = rows.loc[rows["variant"] == "mixed_next"].iloc[3:7].reset_index(drop=True)
     pd.testing.assert_frame_equal(chosen, expected, rtol=1e-4, check_flags=False)
     none = dataclasses.replace(whole, rows=tuple(row._replace(scene="elsewhere") for row in whole.rows))

@@ -1,4 +1,4 @@
-"""A release with every kind of broken file, from the command line to the counts: nothing is lost or replaced."""
+"""A release with every kind of broken file, from the command line: nothing is silently lost or replaced."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MODEL = "lite:efficientnet_lite0"
 
 @pytest.fixture
 def broken(tmp_path):
-    """Write a release of 2 images a class, then break one image or mask in each of seven classes."""
+    """Write a release of 2 images per class, then break one image or mask in each of seven classes."""
     root = write_in9(tmp_path, per_class=2)
 
     def image(label):
@@ -54,7 +54,7 @@ def test_composed_variants_leave_out_what_cannot_be_used(broken, tmp_path, capsy
     (file,) = prediction_files(tmp_path / "r")
     assert {scene for scene, _, _ in read_provenance(file)["rejected"]} == unusable
     said = capsys.readouterr().err
-    assert "bglab: notice: 7 scenes take no part:" in said
+    assert "bglab: notice: 7 scenes skipped:" in said
     for scene in unusable:
         assert scene in said
 
@@ -65,7 +65,7 @@ def test_published_images_need_no_masks(broken, tmp_path, capsys):
     assert len(table) == 15
     assert not {in9_id(label, 0) for label in range(3)} & set(table.scene)
     said = capsys.readouterr().err
-    assert "bglab: notice: 3 scenes take no part:" in said
+    assert "bglab: notice: 3 scenes skipped:" in said
     for label in range(3):
         assert f"{in9_id(label, 0)}.JPEG" in said
 

@@ -1,4 +1,4 @@
-"""Prepared scenes: built once, exact, and honest about what could not be used."""
+"""Prepared scenes: decoded once, exact, with every unusable scene reported."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fixtures.stand_ins import make_scene, make_scenes
 
 
 def counting(scenes):
-    """Give the set with a reader that counts how often it is asked."""
+    """Return the set with a reader that records which scenes are read, and that record."""
     calls = []
 
     def read(record):
@@ -69,7 +69,7 @@ def test_a_file_edited_in_place_is_read_again(data_folder, tmp_path):
     assert before.digest != after.digest
 
 
-def test_what_cannot_be_used_is_listed_and_never_replaced(data_folder):
+def test_unusable_scenes_are_listed_and_never_replaced(data_folder):
     whole = make_scenes(per_class=2)
 
     def read(record):
@@ -102,7 +102,7 @@ def test_a_set_of_broken_scenes_is_an_error(data_folder):
     )
 
 
-def test_a_box_that_leaves_no_background_lends_none(data_folder):
+def test_a_box_that_leaves_no_background_gives_no_plate(data_folder):
     full = make_scene("full", 0)
     full = dataclasses.replace(full, box=(0, 0, 32, 32))
     scenes = dataclasses.replace(

@@ -43,9 +43,9 @@ def test_a_live_search_ends_with_the_row_of_the_matrix(evaluator, order):
     assert (columns.tolist() == list(range(9))) == (order == "file")
     native = np.concatenate([step.answers.native for step in steps])
     np.testing.assert_array_equal(native, MATRIX[4, columns])
-    judged = search.judge(search_matrix(evaluator.classifier, evaluator.prepared, progress=False))
-    np.testing.assert_array_equal(np.concatenate([step.wrong for step in steps]), judged.wrong[4, columns])
-    np.testing.assert_array_equal(np.concatenate([step.captured for step in steps]), judged.captured[4, columns])
+    outcomes = search.pair_outcomes(search_matrix(evaluator.classifier, evaluator.prepared, progress=False))
+    np.testing.assert_array_equal(np.concatenate([step.wrong for step in steps]), outcomes.wrong[4, columns])
+    np.testing.assert_array_equal(np.concatenate([step.captured for step in steps]), outcomes.captured[4, columns])
     assert [step.state.tried for step in steps] == [2, 4, 6, 8, 9]
     assert not steps[-1].state.left.size
     sums = np.concatenate([step.answers.probabilities for step in steps]).sum(axis=1)
@@ -227,7 +227,7 @@ def test_the_budget_is_kept(movable):
 def test_any_error_may_use_any_background(movable):
     found = refine_attack(movable, 0, [0], criterion="any", budget=200)
     assert found.succeeded
-    assert found.score == pytest.approx(-np.log(live.answer_images(movable, found.image[None]).probabilities[0, 0]))
+    assert found.score == pytest.approx(-np.log(live.classify_shown(movable, found.image[None]).probabilities[0, 0]))
 
 
 def test_probabilities_of_imagenet_models_are_summed_over_classes(real):
@@ -244,7 +244,7 @@ def test_probabilities_of_imagenet_models_are_summed_over_classes(real):
 
     imagenet = dataclasses.replace(real)
     object.__setattr__(imagenet, "classifier", Stub())
-    answers = live.answer_images(imagenet, torch.zeros(2, 3, 4, 4, dtype=torch.uint8))
+    answers = live.classify_shown(imagenet, torch.zeros(2, 3, 4, 4, dtype=torch.uint8))
     assert answers.native.tolist() == [207, 207]
     assert answers.predictions.tolist() == [0, 0]
     assert answers.probabilities.shape == (2, 10)

@@ -321,9 +321,9 @@ def test_the_first_hit_gives_the_verdicts_of_brute_force(count, seed, share, cri
     classifier, scenes = matrix_classifier(matrix, labels), coded_scenes(labels)
     hits = first_hit(classifier, scenes, criterion=criterion, protocol=protocol, batch_size=batch_size, progress=False)
     pairs = search_matrix(classifier, scenes, protocol=protocol, progress=False)
-    judged = fooling.judge(pairs)
-    np.testing.assert_array_equal(hits.vulnerable, judged.fooled(criterion).any(axis=1))
-    np.testing.assert_array_equal(hits.searched, judged.rows)
+    outcomes = fooling.pair_outcomes(pairs)
+    np.testing.assert_array_equal(hits.vulnerable, outcomes.fooled(criterion).any(axis=1))
+    np.testing.assert_array_equal(hits.searched, outcomes.searched)
     asked = hits.pairs.native != NOT_EVALUATED
     np.testing.assert_array_equal(hits.pairs.native[asked], matrix[asked])
     assert hits.forwards == asked.sum() <= hits.brute_force

@@ -36,7 +36,7 @@ def photograph(name, colour, box):
 
 @pytest.fixture(scope="module")
 def voc(tmp_path_factory):
-    """Write VOC2012 with twelve images a class and split; half of them have a segmentation."""
+    """Write VOC2012 with twelve images per class and split; half of them have a segmentation."""
     root = tmp_path_factory.mktemp("voc") / "VOCdevkit" / "VOC2012"
     lists = {("Main", s): [] for s in ("train", "val")} | {("Segmentation", s): [] for s in ("train", "val")}
     palette = [level for index in range(256) for level in (index, 255 - index, 7)]
@@ -111,7 +111,7 @@ def test_caltech_end_to_end(caltech, tmp_path):
     assert found.loc["original", "top1"] > 0.9
 
 
-def test_vocs_own_split_and_images_of_a_kind(voc):
+def test_voc_has_a_split_of_its_own(voc):
     split = open_split(f"voc:{voc}", settings=QUICK, progress=False)
     assert len(split.train) == 24
     assert len(split.test.by_box) == 24

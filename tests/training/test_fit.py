@@ -1,4 +1,4 @@
-"""Training: it learns, what is kept can be gone on with to the last bit, and the file is an ordinary classifier."""
+"""Training: it learns, interrupted runs resume exactly, and the checkpoint is an ordinary classifier."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import subprocess
 import sys
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 
@@ -17,7 +16,6 @@ from bglab.commands import train
 from bglab.errors import BadInput, MissingData, UnknownName
 from bglab.evaluation import predict
 from bglab.models import create_network, load_classifier
-from bglab.models.architectures import Grouped
 from bglab.models.classifier import state_digest
 from bglab.scenes import open_scenes, prepare
 from bglab.training import PRESETS, fit, history, read_checkpoint
@@ -67,24 +65,24 @@ def test_it_learns(data_folder, tmp_path):
 
 def test_the_checkpoint_says_how_it_was_made(trained, scenes):
     out, classifier = trained
-    kept = read_checkpoint(out)
-    assert kept.is_finished
-    assert kept.epoch == 2
-    assert replace(kept.recipe, scenes="", pixels="") == QUICK
-    assert kept.recipe.scenes == "random"
-    assert len(kept.recipe.pixels) == 16
-    assert kept.about["pictures"] == 45
-    assert kept.about["versions"]["torch"]
-    assert "optimizer" not in kept.content
+    checkpoint = read_checkpoint(out)
+    assert checkpoint.is_finished
+    assert checkpoint.epoch == 2
+    assert replace(checkpoint.recipe, scenes="", pixels="") == QUICK
+    assert checkpoint.recipe.scenes == "random"
+    assert len(checkpoint.recipe.pixels) == 16
+    assert checkpoint.about["pictures"] == 45
+    assert checkpoint.about["versions"]["torch"]
+    assert "optimizer" not in checkpoint.content
     table = history(out)
     columns = ["epoch", "lr", "loss", "accuracy", "seconds", "images_per_s", "accuracy_mixed_rand"]
     assert table.columns.tolist() == columns
     assert table["epoch"].tolist() == [1, 2]
     assert table["lr"].tolist() == pytest.approx([QUICK.lr_at(0.75), QUICK.lr_at(1.75)])
-    # what was watched is what predict says
+    # the accuracy in the history is that of predict
     predicted = predict(classifier, compose(scenes, "mixed_rand"), progress=False)
-    right = (predicted["label"] == predicted["prediction"]).mean()
-    assert table["accuracy_mixed_rand"].iloc[-1] == pytest.approx(right)
+    accuracy = (predicted["label"] == predicted["prediction"]).mean()
+    assert table["accuracy_mixed_rand"].iloc[-1] == pytest.approx(accuracy)
 
 
 def test_the_file_is_an_ordinary_classifier(trained):
@@ -118,7 +116,7 @@ def test_another_recipe_or_other_data_are_refused(trained, scenes):
     now = training_set(replace(QUICK, seed=1), scenes, progress=False).recipe
     assert str(error.value) == (
         f"expected a checkpoint of the same recipe and data in {out}, but lr was 0.1, is 0.5, seed was 0, is 1, pixels "
-        f"was '{kept.pixels}', is '{now.pixels}'; choose another --out, or train afresh with --no-resume"
+        f"was '{kept.pixels}', is '{now.pixels}'; choose another --out, or start over with --no-resume"
     )
     other = prepare(make_scenes(per_class=4), SIZE, progress=False)
     with pytest.raises(BadInput, match=f"but pixels was '{kept.pixels}', is '.*'; choose another --out"):
@@ -168,7 +166,7 @@ DROPPING = replace(QUICK, architecture="tv_mobilenet_v3_small", epochs=3)
 
 
 @pytest.mark.slow
-def test_a_killed_run_goes_on_to_the_same_weights(scenes, tmp_path):
+def test_a_killed_run_resumes_to_the_same_weights(scenes, tmp_path):
     out, whole = tmp_path / "killed.pt", tmp_path / "whole.pt"
     environment = os.environ | {"PYTHONPATH": str(TESTS)}
     command = [sys.executable, "-c", KILLED, str(out), str(torch.get_num_threads())]
@@ -177,7 +175,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(scenes, tmp_path):
     left = read_checkpoint(out)
     assert (left.epoch, left.is_finished) == (1, False)
     assert left.content["optimizer"]["state"]
-    # what is there can already be asked
+    # an unfinished checkpoint is a classifier, too
     assert load_classifier(f"file:{out}", engine="torch", device="cpu").spec.tag == "epoch 1 of 3"
     dataset = compose(scenes, "mixed_rand")
     fit(DROPPING, dataset, out=out, **HERE)
@@ -187,7 +185,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(scenes, tmp_path):
         assert history(out)[column].tolist() == history(whole)[column].tolist()
 
 
-def test_a_write_that_fails_keeps_the_last_epoch(scenes, tmp_path, monkeypatch):
+def test_a_failed_write_leaves_the_last_checkpoint(scenes, tmp_path, monkeypatch):
     out, real = tmp_path / "net.pt", torch.save
 
     def full(content, path):
@@ -200,7 +198,7 @@ def test_a_write_that_fails_keeps_the_last_epoch(scenes, tmp_path, monkeypatch):
         fit(QUICK, scenes, out=out, **HERE)
     assert str(error.value) == (
         f"expected to write a checkpoint to {out}, but No space left on device; free some space and run the same "
-        "command again: it goes on from the last epoch that was kept"
+        "command again to resume from the last saved epoch"
     )
     assert read_checkpoint(out).epoch == 1
     assert [p.name for p in tmp_path.iterdir()] == ["net.pt"]
@@ -216,7 +214,7 @@ def test_other_files_are_left_alone(scenes, tmp_path, trained):
     assert text.read_text() == "not a checkpoint"
     plain = tmp_path / "plain.pt"
     torch.save({"state_dict": {}}, plain)
-    with pytest.raises(BadInput, match="but it is no file of the format 'bglab training 1'; remove the file"):
+    with pytest.raises(BadInput, match="but it is not a file of the format 'bglab training 1'; remove the file"):
         read_checkpoint(plain)
     with pytest.raises(MissingData) as error:
         history(tmp_path / "absent.pt")
@@ -244,97 +242,6 @@ def test_a_run_that_diverges_says_so(scenes, tmp_path):
     assert str(error.value).endswith("; train with a lower --lr than 100")
 
 
-def test_what_borrows_backgrounds_can_draw_them_anew(scenes):
-    fixed = training_set(replace(QUICK, variants=("mixed_rand",)), scenes, progress=False)
-    every = np.arange(len(fixed))
-    assert torch.equal(fixed.of_epoch(0).images(every, "cpu"), fixed.of_epoch(1).images(every, "cpu"))
-    anew = training_set(replace(QUICK, variants=("mixed_rand",), donors="each_epoch"), scenes, progress=False)
-    first, second = (anew.of_epoch(epoch).images(every, "cpu") for epoch in (0, 1))
-    assert not torch.equal(first, second)
-    assert torch.equal(second, anew.of_epoch(1).images(every, "cpu"))
-    with pytest.raises(BadInput, match="got a data set whose backgrounds are fixed"):
-        training_set(replace(QUICK, donors="each_epoch"), compose(scenes, "mixed_rand"), progress=False)
-
-
-def test_several_variants_are_one_set(scenes):
-    both = training_set(replace(QUICK, variants=("original", "only_fg")), scenes, progress=False)
-    assert len(both) == 90
-    chosen = np.array([3, 44, 45, 48])
-    expected = [
-        compose(scenes, v).images([i], "cpu")
-        for v, i in (("original", 3), ("original", 44), ("only_fg", 0), ("only_fg", 3))
-    ]
-    assert torch.equal(both.images(chosen, "cpu"), torch.cat(expected))
-    assert both.targets[chosen].tolist() == [3, 8, 0, 3]
-
-
-def test_fractions_are_even_and_lie_in_each_other(scenes):
-    def rows(**changes):
-        return training_set(replace(QUICK, **changes), scenes, progress=False)
-
-    half, most = rows(fraction=0.4), rows(fraction=0.8)
-    assert np.bincount(half.targets).tolist() == [2] * 9
-    assert np.bincount(most.targets).tolist() == [4] * 9
-    assert set(half.rows) < set(most.rows)
-    assert set(rows(fraction=0.4, seed=7).rows) != set(half.rows)
-    uneven = scenes.scenes.select(ids=scenes.scenes.ids[:40])  # dogs to birds: 5, the rest 4
-    balanced = training_set(replace(QUICK, balanced=True), prepare(uneven, SIZE, progress=False), progress=False)
-    assert np.bincount(balanced.targets).tolist() == [4] * 9
-
-
-def with_natives(per_class=6, kinds=3):
-    """Give scenes whose label is the first one's position, with ``kinds`` ImageNet classes a label."""
-    from bglab.labels import IN9
-
-    plain = make_scenes(per_class)
-    seen = dict.fromkeys(range(9), 0)
-    records = []
-    for record in plain.records:
-        native = IN9[record.label].imagenet[seen[record.label] % kinds]
-        seen[record.label] += 1
-        records.append(record._replace(native_label=native))
-    return replace(plain, records=tuple(records), fingerprint=f"natives{per_class}{kinds}")
-
-
-def test_finer_classes_answer_in_nine(tmp_path):
-    prepared = prepare(with_natives(), SIZE, progress=False)
-    recipe = replace(QUICK, subclasses=3, epochs=1)
-    fine = training_set(recipe, prepared, progress=False)
-    assert np.bincount(fine.targets).tolist() == [2] * 27
-    assert fine.groups == tuple(np.repeat(np.arange(9), 3).tolist())
-    natives = np.array([row.native_label for row in fine.parts[0].rows])
-    assert all(len(set(natives[fine.targets == target])) == 1 for target in range(27))
-    coarser = training_set(replace(recipe, subclasses=2), prepared, progress=False)
-    assert np.bincount(coarser.targets).tolist() == [4, 2] * 9  # three kinds in two groups of neighbours
-    few = training_set(replace(recipe, subclasses=1, native_classes=2), prepared, progress=False)
-    assert len(few) == 36
-    classifier = fit(recipe, prepared, out=tmp_path / "fine.pt", **HERE)
-    assert (classifier.spec.space, len(classifier.classes)) == ("in9", 9)
-    network = create_network("test_resnet", 27).eval()
-    network.load_state_dict(weights(tmp_path / "fine.pt"))
-    levels = torch.rand(4, 3, SIZE, SIZE)
-    with torch.inference_mode():
-        fine_logits, coarse = network(levels), Grouped(network, fine.groups)(levels)
-    assert torch.equal(coarse.argmax(1), fine_logits.argmax(1) // 3)
-    with pytest.raises(BadInput) as error:
-        training_set(replace(recipe, subclasses=4), prepared, progress=False)
-    assert str(error.value) == (
-        "expected scenes of at least 4 ImageNet classes a label for subclasses=4, got 3 in one of them; use scenes "
-        "that know their ImageNet class, or a smaller number"
-    )
-
-
-def test_all_of_imagenet_is_cut_to_the_nine(data_folder):
-    plain = with_natives(per_class=2)
-    thousand = tuple(f"class {i}" for i in range(1000))
-    records = tuple(r._replace(label=r.native_label) for r in plain.records)
-    records = (records[0]._replace(label=859, native_label=859), *records[1:])  # a toaster belongs to none
-    scenes = replace(plain, space="imagenet", classes=thousand, records=records, fingerprint="thousand")
-    cut = training_set(QUICK, prepare(scenes, SIZE, progress=False), progress=False)
-    assert (cut.space, len(cut.classes), len(cut)) == ("in9", 9, 17)
-    assert np.bincount(cut.targets).tolist() == [1, *[2] * 8]
-
-
 def test_sets_with_classes_of_their_own(tmp_path):
     own = replace(make_scenes(2), space="voc", classes=tuple("abcdefghi"), fingerprint="own")
     prepared = prepare(own, SIZE, progress=False)
@@ -345,7 +252,7 @@ def test_sets_with_classes_of_their_own(tmp_path):
     assert len(predict(classifier, compose(prepared, "original"), progress=False)) == 18
 
 
-def test_batches_that_cannot_be(scenes, tmp_path):
+def test_impossible_batch_sizes_are_refused(scenes, tmp_path):
     from bglab.training.fit import _batch_sizes
 
     assert _batch_sizes(100, 30, 1) == [30, 30, 30]
@@ -353,7 +260,7 @@ def test_batches_that_cannot_be(scenes, tmp_path):
     with pytest.raises(BadInput) as error:
         _batch_sizes(100, 30, 4)
     assert str(error.value) == (
-        "expected a batch size that 4 processes can share evenly, got 30; train with --batch-size 32"
+        "expected a batch size divisible by the 4 processes, got 30; train with --batch-size 32"
     )
     with pytest.raises(BadInput, match="expected at least 2 images to train on, got 1; choose other scenes"):
         _batch_sizes(1, 30, 1)
@@ -422,9 +329,9 @@ def test_the_command_line(tmp_path, capsys):
     arguments += ["--arch", "test_resnet", "--epochs", 1, "-b", 16, "--size", SIZE, "--lr", 0.05, "--seed", 3]
     arguments += ["--device", "cpu", "--amp-dtype", "none"]
     assert run(*arguments) == 0
-    said = capsys.readouterr().out
-    assert said.startswith("test_resnet is trained on mixed_same: 1 epochs of 36 images in ")
-    assert said.endswith(f" % right while training; load it as file:{tmp_path / 'net.pt'}\n")
+    printed = capsys.readouterr().out
+    assert printed.startswith("test_resnet was trained on mixed_same: 1 epochs of 36 images in ")
+    assert printed.endswith(f" % training accuracy; load it as file:{tmp_path / 'net.pt'}\n")
     made = read_checkpoint(tmp_path / "net.pt").recipe
     expected = replace(
         PRESETS["toy"], architecture="test_resnet", variants=("mixed_same",), epochs=1, batch_size=16, size=SIZE,
@@ -433,9 +340,7 @@ def test_the_command_line(tmp_path, capsys):
     assert replace(made, scenes="", pixels="") == expected
     assert run(*arguments) == 0
     assert capsys.readouterr().out.startswith("test_resnet was already trained on mixed_same: 1 epochs of 36 images")
-    with pytest.raises(
-        BadInput, match="but lr was 0.05, is 0.2; choose another --out, or train afresh with --no-resume"
-    ):
+    with pytest.raises(BadInput, match="but lr was 0.05, is 0.2; choose another --out, or start over with --no-resume"):
         run(*arguments, "--lr", 0.2)
     assert run(*arguments, "--lr", 0.2, "--no-resume") == 0
     assert read_checkpoint(tmp_path / "net.pt").recipe.lr == 0.2

@@ -1,4 +1,4 @@
-"""Recipes and augmentation: the paper's values, round trips, refusals, draws that belong to images."""
+"""Recipes and augmentation: the paper's values, round trips, invalid values, per-image random numbers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_the_paper_s_recipe():
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "linear"])
-def test_the_rate_warms_up_and_falls_to_nothing(schedule):
+def test_the_rate_warms_up_and_decays_to_zero(schedule):
     recipe = replace(PRESETS["toy"], schedule=schedule, epochs=10, warmup_epochs=2.0, lr=0.4)
     rates = [recipe.lr_at(epoch) for epoch in np.linspace(0, 10, 101)]
     assert rates[0] == 0
@@ -90,7 +90,7 @@ def images(count=6, size=20):
     return torch.from_numpy(np.random.default_rng(0).integers(0, 256, (count, 3, size, size), dtype=np.uint8))
 
 
-def test_draws_belong_to_images():
+def test_random_numbers_are_per_image():
     assert np.array_equal(draw_all(0, 3, 50)[:20], draw_all(0, 3, 20))
     assert not np.array_equal(draw_all(0, 3, 20), draw_all(0, 4, 20))
     draws, rules = draw_all(0, 0, 6), Augmentation()
@@ -105,7 +105,7 @@ def test_nothing_changes_without_augmentation():
     assert torch.allclose(unchanged, images().float(), atol=0.01)
 
 
-def test_a_sure_flip_mirrors():
+def test_a_certain_flip_mirrors():
     mirrored = augment(images(), draw_all(0, 0, 6), replace(NO_AUGMENTATION, flip=1.0), 20)
     assert torch.allclose(mirrored, images().float().flip(-1), atol=0.01)
 
@@ -125,7 +125,7 @@ def test_a_crop_is_part_of_the_image():
     assert not torch.allclose(starts[:, 0], starts[:, 1], atol=5)  # across and down are drawn apart
 
 
-def test_colours_change_by_no_more_than_told():
+def test_colours_change_by_no_more_than_the_strength():
     grey = torch.full((200, 3, 8, 8), 100, dtype=torch.uint8)
     bright = augment(grey, draw_all(0, 0, 200), replace(NO_AUGMENTATION, brightness=0.2), 8)
     assert 80 <= bright.min() < 85

@@ -15,11 +15,11 @@ import pytest
 import torch
 from PIL import Image
 
-from bglab.analysis.invariance import variant_accuracies
+from bglab.analysis import variant_accuracies
 from bglab.errors import BadInput, MissingData, UnknownName
-from bglab.evaluation import evaluate
+from bglab.evaluation import finished, measure_speed, predict_all
 from bglab.evaluation.crop_cache import crop_file, kept_blocks
-from bglab.evaluation.full_resolution import blocks, finished, measure_speed
+from bglab.evaluation.full_resolution import blocks
 from bglab.images import EvaluationTransform, open_plates
 from bglab.labels import imagenet_synsets
 from bglab.models import load_classifier
@@ -30,14 +30,17 @@ from bglab.variants import (
     VARIANTS,
     StreamSettings,
     expand,
+    full_dataset,
     full_resolution,
     open_full,
     render,
     scene_tensors,
     stream,
+    streaming,
 )
 from fixtures.layouts import box_xml, colours, save, truncate, write_imagenet
 from fixtures.memory import PEAK
+from fixtures.plain_script import folders_of, plain_logits, torch_transform
 from fixtures.stand_ins import make_classifier, make_scenes
 
 SMALL = EvaluationTransform(32, 0.875, "bicubic")
@@ -60,6 +63,13 @@ def settings(**changes):
 @pytest.fixture
 def nine(data_folder):
     return open_full(make_scenes(per_class=2), settings(smallest=0, largest=1, draws=2), progress=False)
+
+
+def evaluate(classifier, full, names, **options):
+    """Classify variants and their draws in one call: {variant: table}."""
+    datasets = [full_dataset(full, variant) for variant in expand(names, full.settings)]
+    tables = predict_all(classifier, datasets, **options)
+    return {dataset.variant.name: table for dataset, table in zip(datasets, tables, strict=True)}
 
 
 def crops(full, names, **options):
@@ -85,72 +95,24 @@ def test_a_plain_script_sees_the_same_pixels(tmp_path):
             assert np.array_equal(streamed[name][i], resize(plain)), (name, record.id)
 
 
-def torch_transform(size, crop_pct, interpolation):
-    """Build timm's evaluation transform as its own script does, for levels."""
-    from timm.data.transforms_factory import transforms_imagenet_eval
-
-    made = transforms_imagenet_eval(size, crop_pct=crop_pct, interpolation=interpolation, use_prefetcher=True)
-    return lambda image: np.asarray(made(image))
-
-
 @pytest.mark.slow
 def test_accuracies_are_those_of_pillow_and_timm(mini):
     """The white-foreground and white-background answers of a script that knows nothing of bglab, image by image."""
-    import timm
-
     classifier = load_classifier("lite:efficientnet_lite0", engine="torch", device="cpu")
     full = open_full(f"imagenet:{mini / 'imagenet'}", settings(), progress=False)
     tables = evaluate(classifier, full, ["original", "white_fg", "on_white"], batch_size=32, progress=False)
-    config = timm.get_pretrained_cfg("tf_efficientnet_lite0")
-    resize = torch_transform(224, config.crop_pct, config.interpolation)
-    network = classifier.network.network
     synsets = imagenet_synsets()
     for name in tables:
-        plain = []
-        for scene in tables[name]["scene"]:
-            (file,) = (mini / "imagenet" / "val").glob(f"*/{scene}.JPEG")
-            (annotation,) = (mini / "imagenet" / "Annotations").glob(f"*/val/{scene}.xml")
-            boxes = plain_boxes(annotation, file.parent.name)
-            plain.append(resize(plain_image(name, file, boxes)))
-        with torch.inference_mode():
-            logits = network((torch.from_numpy(np.stack(plain)).float() / 255 - 0.5) / 0.5)
+        logits = plain_logits(mini / "imagenet", classifier.network.network, name, tables[name]["scene"])
         top5 = logits.topk(5).indices
         assert tables[name]["native"].tolist() == logits.argmax(1).tolist(), name
-        truth = torch.tensor([synsets.index(s) for s in folders_of(mini, tables[name]["scene"])])
+        truth = torch.tensor([synsets.index(s) for s in folders_of(mini / "imagenet", tables[name]["scene"])])
         row = variant_accuracies(tables[name]).iloc[0]
         assert row["n"] == len(truth) == len(full.by_box)
         assert row["top1"] == pytest.approx((logits.argmax(1) == truth).double().mean().item())
         assert row["top5"] == pytest.approx((top5 == truth[:, None]).any(1).double().mean().item())
     right = {name: (table["label"] == table["prediction"]).mean() for name, table in tables.items()}
     assert right["original"] > right["on_white"] > right["white_fg"]
-
-
-def folders_of(mini, scenes):
-    by_name = {file.stem: file.parent.name for file in (mini / "imagenet" / "val").glob("*/*.JPEG")}
-    return [by_name[scene] for scene in scenes]
-
-
-def plain_boxes(file, synset):
-    """Read boxes with nothing but the standard library; ImageNet includes both corners."""
-    from xml.etree import ElementTree
-
-    found = ElementTree.parse(file).getroot().findall("object")
-    named = [o.find("bndbox") for o in found if o.findtext("name") == synset]
-    corners = [[int(box.findtext(side)) for side in ("xmin", "ymin", "xmax", "ymax")] for box in named]
-    return [(x0, y0, x1 + 1, y1 + 1) for x0, y0, x1, y1 in corners]
-
-
-def plain_image(variant, file, boxes):
-    image = Image.open(file).convert("RGB")
-    if variant == "original":
-        return image
-    made = image.copy() if variant == "white_fg" else Image.new("RGB", image.size, "white")
-    for box in boxes:
-        if variant == "white_fg":
-            made.paste((255, 255, 255), box)
-        else:
-            made.paste(image.crop(box), box[:2])
-    return made
 
 
 def test_the_transform_is_timms_in_every_mode():
@@ -338,7 +300,7 @@ def test_other_pixels_are_evaluated_again(nine, tmp_path, caplog):
     evaluate(classifier, nine, ["on_white"], results=tmp_path, progress=False)
     softer = dataclasses.replace(classifier, spec=dataclasses.replace(classifier.spec, crop_pct=1.0))
     evaluate(softer, nine, ["on_white"], results=tmp_path, progress=False)
-    assert "was made with another pixels" in caplog.text
+    assert "since it was made otherwise: pixels was" in caplog.text
     assert len(list(predictions.prediction_files(tmp_path))) == 1
 
 
@@ -349,7 +311,7 @@ def test_kept_crops_spare_the_second_network_the_decoding(tmp_path, monkeypatch)
     classifier = load_classifier("lite:efficientnet_lite0", engine="torch", device="cpu")
     names = ["original", "on_texture"]
     first = evaluate(classifier, full, names, progress=False)
-    monkeypatch.setattr(full_resolution, "_make", lambda *_: pytest.fail("an image was decoded"))
+    monkeypatch.setattr(streaming, "_make", lambda *_, **__: pytest.fail("an image was decoded"))
     second = evaluate(classifier, full, names, progress=False)
     for name in names:
         pd.testing.assert_frame_equal(first[name], second[name])
@@ -418,8 +380,8 @@ def test_what_cannot_be_streamed_is_refused(nine):
 
 def test_only_a_few_images_are_held_at_once(nine, monkeypatch):
     finished_ones: list[str] = []
-    make = full_resolution._make
-    monkeypatch.setattr(full_resolution, "_make", lambda *a: (finished_ones.append(a[-1].id), make(*a))[1])
+    make = streaming._make
+    monkeypatch.setattr(streaming, "_make", lambda *a, **k: (finished_ones.append(a[-1].id), make(*a, **k))[1])
     running = stream(nine, expand(["original"], nine.settings), SMALL, block_size=2)
     next(running)
     assert len(finished_ones) <= 2 + 2 + 2 * 2 + 1  # the block, those ahead, and the one just asked for
@@ -429,7 +391,7 @@ def test_only_a_few_images_are_held_at_once(nine, monkeypatch):
 SPEED = """
 import json, sys
 from bglab.models import load_classifier
-from bglab.evaluation.full_resolution import measure_speed
+from bglab.evaluation import measure_speed
 from bglab.variants import StreamSettings, open_full
 full = open_full(sys.argv[1], StreamSettings(), progress=False)
 speed = measure_speed(load_classifier("lite:efficientnet_lite0", device="cpu"), full, json.loads(sys.argv[2]))

@@ -1,4 +1,4 @@
-"""What the browser composes is what the kernel composes: the same state, to within one grey level."""
+"""The browser composes the same image as the kernel, to within one grey level."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def page():
 def scene():
     rng = np.random.default_rng(0)
     levels = rng.integers(0, 256, size=(2, 3, SIZE, SIZE), dtype=np.uint8)
-    # blobs, so that growing and feathering meet both smooth edges and single pixels
+    # a disc, a border and single pixels, as hard cases for growing and feathering
     y, x = np.mgrid[:SIZE, :SIZE]
     mask = ((x - 30) ** 2 + (y - 26) ** 2 < 15**2) | (rng.random((SIZE, SIZE)) < 0.01) | (x > 58)
     return SceneBatch(
@@ -59,7 +59,7 @@ def scene():
 
 
 def in_the_browser(page, scene, adjustment):
-    """Compose a state with the widget's own module; give RGB levels."""
+    """Compose a state with the widget's own module; return RGB levels."""
 
     def packed(tensor):
         return base64.b64encode(tensor.contiguous().numpy().tobytes()).decode()
@@ -85,7 +85,7 @@ def in_the_browser(page, scene, adjustment):
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("adjustment", ADJUSTMENTS, ids=lambda a: a.words or "as it is")
+@pytest.mark.parametrize("adjustment", ADJUSTMENTS, ids=lambda a: a.words or "unchanged")
 def test_canvas_and_kernel_agree(page, scene, adjustment):
     variant = adjusted(VARIANTS["on_own_tiled"], adjustment)
     kernel = render(variant, scene, scene)[0].numpy().astype(np.int64)

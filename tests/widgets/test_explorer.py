@@ -1,4 +1,4 @@
-"""The explorer without a browser: its traits, its state, and what it answers to the messages a view sends."""
+"""The explorer without a browser: its traits, its state, and its replies to the messages of a view."""
 
 from __future__ import annotations
 
@@ -127,14 +127,14 @@ def test_unknown_settings_are_refused_by_name(prepared, explorer):
         ("scene:nowhere", "unknown scene 'nowhere'"),
     ],
 )
-def test_backgrounds_that_are_none_are_refused(explorer, background, sentence):
+def test_malformed_backgrounds_are_refused(explorer, background, sentence):
     with pytest.raises((BadInput, UnknownName), match=re.escape(sentence)):
         explorer.background = background
     assert explorer.background == "own"
 
 
-def test_nobody_to_ask_is_refused(prepared):
-    with pytest.raises(BadInput, match="expected at least one classifier to ask, got none"):
+def test_no_classifier_is_refused(prepared):
+    with pytest.raises(BadInput, match="expected at least one classifier, got none"):
         bglab.explore(prepared, [])
 
 
@@ -158,7 +158,7 @@ def test_nobody_to_ask_is_refused(prepared):
 )
 def test_the_variant_renders_what_the_explorer_shows(prepared, explorer, settings):
     explorer.state = settings
-    shown = explorer._session.image(State(**explorer.state))
+    shown = explorer._session.renderer.image(State(**explorer.state))
     assert torch.equal(shown, compose(prepared, explorer.variant)["scene-3-1"])
 
 
@@ -172,15 +172,15 @@ def test_an_adjusted_variant_has_a_name_of_its_own(explorer):
 def test_mixing_runs_from_the_photograph_to_the_swap(prepared, explorer):
     own = torch.from_numpy(np.asarray(prepared.images[prepared.scenes.positions["scene-3-1"]]))
     explorer.state = {"background": "scene:scene-1-0", "mix": 0.0, "dx": 0.3, "flip": True}
-    assert torch.equal(explorer._session.image(State(**explorer.state)), own)
+    assert torch.equal(explorer._session.renderer.image(State(**explorer.state)), own)
 
 
-@pytest.mark.parametrize(("says", "right", "captured"), [(2, True, False), (6, False, True), (4, False, False)])
-def test_the_verdict_names_what_happened(prepared, says, right, captured):
-    stubborn = make_classifier(lambda images: torch.full((len(images),), says))
-    widget = bglab.explore(prepared, stubborn, scene="scene-2-0", background="scene:scene-6-0")
-    (seen,) = widget.answers
-    assert (seen.right, seen.captured) == (right, captured)
+@pytest.mark.parametrize(("predicted", "correct", "captured"), [(2, True, False), (6, False, True), (4, False, False)])
+def test_correct_and_captured_predictions_are_told_apart(prepared, predicted, correct, captured):
+    constant = make_classifier(lambda images: torch.full((len(images),), predicted))
+    widget = bglab.explore(prepared, constant, scene="scene-2-0", background="scene:scene-6-0")
+    (inspection,) = widget.inspections
+    assert (inspection.classification.correct, inspection.classification.captured) == (correct, captured)
     widget.close()
 
 
@@ -222,15 +222,15 @@ def test_the_code_brings_the_state_back(explorer):
     assert asdict(State(calls.pop("scene")).but(calls)) == explorer.state
 
 
-# ---- never wait, never leak
+# ---- waiting and leaks
 
 
-def test_only_the_latest_of_a_kind_is_done():
+def test_only_the_latest_job_of_a_kind_runs():
     done, gate = [], threading.Event()
     worker = Worker("test", lambda kind, problem: None)
     worker.post("first", gate.wait)
     for number in range(200):
-        worker.post("ask", lambda number=number: done.append(number))
+        worker.post("inspect", lambda number=number: done.append(number))
     gate.set()
     deadline = time.monotonic() + 5
     while worker.is_busy and time.monotonic() < deadline:
@@ -239,7 +239,7 @@ def test_only_the_latest_of_a_kind_is_done():
     assert done == [199]
 
 
-def test_the_urgent_goes_first_and_a_failure_ends_nothing():
+def test_urgent_jobs_run_first_and_a_failure_stops_nothing():
     done, failed, gate = [], [], threading.Event()
     worker = Worker("test", lambda kind, problem: failed.append((kind, str(problem))))
     worker.post("first", gate.wait)
@@ -261,7 +261,7 @@ def test_closing_leaves_no_thread_and_no_comm(prepared):
     before, threads = set(_instances), set(threading.enumerate())
     for _ in range(3):
         widget = bglab.explore(prepared, make_classifier(brightness))
-        View(widget).ask("ask", "answer", seq=1, state=widget.state)
+        View(widget).ask("inspect", "result", seq=1, state=widget.state)
         widget.close()
     assert set(_instances) == before
     assert [t.name for t in set(threading.enumerate()) - threads if t.name.startswith("bglab")] == []
@@ -273,7 +273,7 @@ def test_a_burst_of_moves_leads_to_few_forwards(prepared):
     view = View(widget)
     for i in range(200):
         state = {**widget.state, "background": "scene:scene-5-2", "mix": i / 199}
-        widget._handle_custom_msg({"type": "ask", "view": "v", "seq": i, "state": state}, [])
+        widget._handle_custom_msg({"type": "inspect", "view": "v", "seq": i, "state": state}, [])
     deadline = time.monotonic() + 20
     while not (view.received and view.received[-1][0].get("seq") == 199) and time.monotonic() < deadline:
         time.sleep(0.005)
@@ -283,7 +283,7 @@ def test_a_burst_of_moves_leads_to_few_forwards(prepared):
 
 
 @pytest.mark.slow
-def test_two_thousand_moves_cost_no_memory(prepared):
+def test_two_thousand_moves_leak_no_memory(prepared):
     process = psutil.Process()
     widget = bglab.explore(prepared, fresh("test_resnet"), scene="scene-3-1")
     view = View(widget)
@@ -298,12 +298,12 @@ def test_two_thousand_moves_cost_no_memory(prepared):
                 "mix": i % 100 / 100,
                 "background_blur": i % 7,
             }
-            view.ask("ask", "answer", seq=i, state=state)
+            view.ask("inspect", "result", seq=i, state=state)
             if i % 20 == 0:
                 view.ask("layers", "layers", seq=i, scene=scene, background="variant:mixed_rand")
             view.received.clear()
 
-    move(200)  # libraries take their buffers
+    move(200)  # until libraries have allocated their buffers
     gc.collect()
     before = process.memory_info().rss
     move(2000)
@@ -315,7 +315,7 @@ def test_two_thousand_moves_cost_no_memory(prepared):
 
 @pytest.fixture
 def run_cell(monkeypatch):
-    """Give a function that pretends that a cell runs once more."""
+    """Return a function that simulates another run of the current cell."""
     parent = {"metadata": {"cellId": "one"}, "header": {"msg_id": "0"}}
 
     class Shell:
@@ -334,22 +334,22 @@ def run_cell(monkeypatch):
 def test_running_a_cell_again_retires_what_it_made_before(prepared, run_cell):
     classifier = make_classifier(brightness)
     first = bglab.explore(prepared, classifier)
-    assert first.answers
+    assert first.inspections
     run_cell()
     second = bglab.explore(prepared, make_classifier(brightness))
     assert first.comm is None
     assert second.comm is not None
-    # IPython's Out keeps `first`; what is large must not stay with it
-    kept = weakref.ref(classifier)
+    # IPython's Out still refers to `first`, which must not keep the classifier alive
+    released = weakref.ref(classifier)
     del classifier
     gc.collect()
-    assert kept() is None
+    assert released() is None
     with pytest.raises(BadInput, match="an earlier run of the cell"):
-        _ = first.answers
+        _ = first.inspections
     second.close()
 
 
-def test_a_cell_may_make_two(prepared, run_cell):
+def test_a_cell_may_make_two_widgets(prepared, run_cell):
     run_cell()
     both = [bglab.explore(prepared, make_classifier(brightness)) for _ in range(2)]
     assert all(widget.comm is not None for widget in both)
@@ -361,6 +361,6 @@ def test_a_cell_may_make_two(prepared, run_cell):
 
 def test_a_session_counts_adjustments_as_values(prepared):
     session = Session(prepared, [make_classifier(brightness)])
-    assert session.variant(State("scene-3-1")).name == "original"
+    assert session.renderer.variant(State("scene-3-1")).name == "original"
     assert State("scene-3-1", mix=0.5).adjustment == Adjustment(mix=0.5)
     assert isinstance(bglab.explore(prepared, make_classifier(brightness)), Explorer)

@@ -1,4 +1,4 @@
-"""What the explorer answers to the messages a view sends, and what is kept of it."""
+"""The explorer's replies to the messages of a view, and its exports."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def view(explorer):
 # ---- messages
 
 
-def test_the_greeting_tells_everything_once_and_stays_small(prepared, view):
+def test_the_greeting_holds_everything_and_stays_small(prepared, view):
     greeting, buffers = view.ask("hello", "hello")
     assert [scene for scene, *_ in greeting["scenes"]] == prepared.scenes.ids
     assert greeting["state"]["scene"] == "scene-3-1"
@@ -55,7 +55,7 @@ def test_the_greeting_tells_everything_once_and_stays_small(prepared, view):
     assert buffers == []
 
 
-def test_pixels_never_become_state(explorer):
+def test_pixels_are_never_part_of_the_widget_state(explorer):
     state = explorer.get_state()
     assert not any(isinstance(value, bytes | memoryview) for value in state.values())
     own = {name: value for name, value in state.items() if name not in {"_esm", "_css"}}
@@ -74,52 +74,52 @@ def test_layers_are_what_the_kernel_composes_from(prepared, view):
     assert plate == prepared.plates[of].tobytes()
 
 
-def test_an_answer_carries_its_state_and_the_photographs(explorer, view):
+def test_a_result_carries_its_state_and_that_of_the_photograph(explorer, view):
     wanted = asdict(State("scene-3-1", "scene:scene-5-2", mix=0.5))
-    message, maps = view.ask("ask", "answer", seq=3, state=wanted)
+    message, maps = view.ask("inspect", "result", seq=3, state=wanted)
     assert message["state"] == wanted
     assert message["seq"] == 3
-    (answer,), (before,) = message["answers"], message["original"]
-    assert sum(answer["nine"]) == pytest.approx(1, abs=1e-3)
-    assert before["top"][0][2] == before["top"][0][3]
+    (result,), (original,) = message["results"], message["originals"]
+    assert sum(result["nine"]) == pytest.approx(1, abs=1e-3)
+    assert original["top"][0][2] == original["top"][0][3]
     assert len(maps) == 1
 
 
 def test_a_saliency_map_comes_with_its_share(prepared):
-    # seed 0 gives weights whose maps are zero throughout, seed 1 such that are not
+    # the maps are zero everywhere with the weights of seed 0, and not with those of seed 1
     shares = {}
     for seed in (0, 1):
         widget = bglab.explore(prepared, fresh("test_resnet", seed=seed), scene="scene-3-1")
-        message, (values,) = View(widget).ask("ask", "answer", seq=1, state=widget.state)
-        (answer,) = message["answers"]
-        assert len(values) == 4 * answer["map"][0] * answer["map"][1]
+        message, (values,) = View(widget).ask("inspect", "result", seq=1, state=widget.state)
+        (result,) = message["results"]
+        assert len(values) == 4 * result["map"][0] * result["map"][1]
         assert np.frombuffer(values, dtype=np.float32).any() == bool(seed)
-        shares[seed] = answer["share"]
+        shares[seed] = result["share"]
         widget.close()
     assert shares[0] is None
     assert 0 < shares[1] < 1
 
 
 def test_a_classifier_without_a_map_says_why(view):
-    message, _ = view.ask("ask", "answer", seq=1, state=view.explorer.state)
-    assert message["answers"][0]["map"] is None
-    assert len(message["answers"][0]["no_map"]) > 20
+    message, _ = view.ask("inspect", "result", seq=1, state=view.explorer.state)
+    assert message["results"][0]["map"] is None
+    assert len(message["results"][0]["no_map"]) > 20
 
 
 @pytest.mark.parametrize(
     ("kind", "content", "sentence"),
     [
         ("layers", {"scene": "nowhere", "background": "own", "seq": 1}, "unknown scene 'nowhere'"),
-        ("ask", {"state": {"scene": "scene-3-1", "mix": 3.0}, "seq": 1}, "expected mix between 0 and 1, got 3.0"),
+        ("inspect", {"state": {"scene": "scene-3-1", "mix": 3.0}, "seq": 1}, "expected mix between 0 and 1, got 3.0"),
         ("upload", {"name": "notes"}, "expected an image in the uploaded image"),
         ("thumbs", {"kind": "sound", "sheet": "0"}, "unknown kind of thumbnail 'sound'"),
     ],
 )
-def test_errors_are_told_and_end_nothing(view, kind, content, sentence):
+def test_errors_are_reported_and_stop_nothing(view, kind, content, sentence):
     message, _ = view.ask(kind, "none", [b"this is no image"] if kind == "upload" else (), **content)
     assert message["type"] == "error"
     assert sentence in message["text"]
-    assert view.ask("ask", "answer", seq=9, state=view.explorer.state)[0]["seq"] == 9
+    assert view.ask("inspect", "result", seq=9, state=view.explorer.state)[0]["seq"] == 9
 
 
 def test_thumbnails_come_in_sheets(view):
@@ -127,21 +127,21 @@ def test_thumbnails_come_in_sheets(view):
     assert Image.open(io.BytesIO(jpeg)).size == (8 * 64, 4 * 64)
 
 
-def test_the_set_is_judged_a_few_at_a_time(prepared, view):
-    view.ask("verdicts", "verdicts")
+def test_the_set_is_classified_a_few_images_at_a_time(prepared, view):
+    view.ask("correctness", "correctness")
     deadline = time.monotonic() + 20
     while view.received[-1][0].get("done", 0) < len(prepared) and time.monotonic() < deadline:
         time.sleep(0.01)
     last = view.received[-1][0]
     expected = brightness(torch.from_numpy(np.asarray(prepared.images))).numpy() == prepared.scenes.labels
-    assert last["verdicts"] == ["right" if right else "wrong" for right in expected]
+    assert last["correctness"] == ["correct" if correct else "incorrect" for correct in expected]
 
 
-# ---- an image of one's own
+# ---- uploaded images
 
 
 def photograph(transparent=False):
-    """Draw a bright disc on a dark ground, as PNG."""
+    """Draw a bright disc on a dark background, as PNG."""
     y, x = np.mgrid[:120, :160]
     disc = (x - 80) ** 2 + (y - 60) ** 2 < 30**2
     rng = np.random.default_rng(0)
@@ -158,77 +158,77 @@ def overlap(mask, prepared_size=SIZE):
     return (mask & disc).sum() / (mask | disc).sum()
 
 
-def test_a_image_is_opened_cut_mended_and_named(explorer, view):
-    message, _ = view.ask("upload", "images", [photograph()], name="disc")
+def test_an_image_is_uploaded_segmented_edited_and_labelled(explorer, view):
+    message, _ = view.ask("upload", "uploads", [photograph()], name="disc")
     assert message["state"] == {"scene": "disc", "background": "own"}
     assert message["mode"] == "box"
-    message, _ = view.ask("cut", "images", scene="disc", box=[0.2, 0.2, 0.8, 0.8])
+    message, _ = view.ask("cut", "uploads", scene="disc", box=[0.2, 0.2, 0.8, 0.8])
     assert message["mode"] == "brush"
-    mask = explorer._session.own["disc"].batch.masks[0].numpy()
+    mask = explorer._session.images.uploads["disc"].batch.masks[0].numpy()
     assert overlap(mask) > 0.9
-    mended = mask.copy()
-    mended[:4] = True
-    view.ask("mend", "images", [mended.astype(np.uint8).tobytes()], scene="disc")
-    assert np.array_equal(explorer._session.own["disc"].batch.masks[0].numpy(), mended)
-    view.ask("label", "images", scene="disc", label=8)
-    assert explorer._session.label("disc") == 8
+    edited = mask.copy()
+    edited[:4] = True
+    view.ask("edit_mask", "uploads", [edited.astype(np.uint8).tobytes()], scene="disc")
+    assert np.array_equal(explorer._session.images.uploads["disc"].batch.masks[0].numpy(), edited)
+    view.ask("label", "uploads", scene="disc", label=8)
+    assert explorer._session.images.label("disc") == 8
     explorer.scene = "disc"
     assert 'explorer.add_image("disc-cutout.png", label="fish")' in explorer.code()
 
 
-def test_a_brush_that_removes_everything_is_told_so(explorer, view):
-    view.ask("upload", "images", [photograph()], name="disc")
-    message, _ = view.ask("mend", "images", [bytes(SIZE * SIZE)], scene="disc")
-    assert "the brush removed it all; undo the last stroke" in message["text"]
+def test_an_empty_mask_is_refused(explorer, view):
+    view.ask("upload", "uploads", [photograph()], name="disc")
+    message, _ = view.ask("edit_mask", "uploads", [bytes(SIZE * SIZE)], scene="disc")
+    assert "expected some foreground in the mask, got an empty one; undo the last stroke" in message["text"]
 
 
-def test_mending_a_scene_of_the_set_leaves_the_set_alone(prepared, explorer, view):
+def test_editing_the_mask_of_a_scene_leaves_the_set_unchanged(prepared, explorer, view):
     before = np.array(prepared.masks)
     mask = np.zeros((SIZE, SIZE), dtype=np.uint8)
     mask[10:20, 10:20] = 1
-    message, _ = view.ask("mend", "images", [mask.tobytes()], scene="scene-3-1")
-    assert message["state"] == {"scene": "scene-3-1 (mended)"}
+    message, _ = view.ask("edit_mask", "uploads", [mask.tobytes()], scene="scene-3-1")
+    assert message["state"] == {"scene": "scene-3-1 (edited)"}
     assert np.array_equal(prepared.masks, before)
-    assert explorer._session.label("scene-3-1 (mended)") == 3
+    assert explorer._session.images.label("scene-3-1 (edited)") == 3
 
 
 def test_transparency_is_the_mask_and_comes_back_as_a_cutout(explorer, tmp_path):
     file = tmp_path / "disc.png"
     file.write_bytes(photograph(transparent=True))
     key = explorer.add_image(file, label="fish")
-    mask = explorer._session.own[key].batch.masks[0].numpy()
+    mask = explorer._session.images.uploads[key].batch.masks[0].numpy()
     assert overlap(mask) > 0.9
-    cutout = np.asarray(explorer._session.cutout(key))
+    cutout = np.asarray(explorer._session.images.cutout(key))
     assert np.array_equal(cutout[..., 3] > 0, mask)
 
 
-def test_a_path_with_a_box_is_cut_at_once(explorer, tmp_path):
+def test_a_path_with_a_box_is_segmented_at_once(explorer, tmp_path):
     file = tmp_path / "disc.png"
     file.write_bytes(photograph())
     key = explorer.add_image(file, box=(45, 25, 115, 95), label="fish")
     assert explorer.scene == key == "disc"
-    assert overlap(explorer._session.own[key].batch.masks[0].numpy()) > 0.9
+    assert overlap(explorer._session.images.uploads[key].batch.masks[0].numpy()) > 0.9
     with pytest.raises(UnknownName, match="unknown class 'fishes'; did you mean 'fish'"):
         explorer.add_image(file, label="fishes")
     with pytest.raises(BadInput, match="expected a box within 160 × 120 pixels"):
         explorer.add_image(file, box=(0, 0, 999, 50))
 
 
-def test_an_own_background_is_offered(explorer, view):
-    message, _ = view.ask("upload_background", "images", [photograph()], name="wall")
-    assert message["images"] == ["wall"]
+def test_an_uploaded_background_is_offered(explorer, view):
+    message, _ = view.ask("upload_background", "uploads", [photograph()], name="wall")
+    assert message["backgrounds"] == ["wall"]
     explorer.background = "image:wall"
     assert view.ask("layers", "layers", seq=1, scene="scene-3-1", background="image:wall")[0]["donor"] == ""
 
 
-# ---- keeping
+# ---- exports
 
 
 @pytest.mark.parametrize(
     ("kind", "start"), [("pdf", b"%PDF"), ("svg", b"<?xml"), ("png", b"\x89PNG"), ("csv", b"model,")]
 )
-def test_one_click_gives_a_file(view, kind, start):
-    message, (content,) = view.ask("keep", "file", format=kind, venue="cvpr2024")
+def test_one_click_exports_a_file(view, kind, start):
+    message, (content,) = view.ask("export", "file", format=kind, venue="cvpr2024")
     assert message["name"] == f"scene-3-1-own.{kind}"
     assert content.startswith(start)
 

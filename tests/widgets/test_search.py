@@ -1,4 +1,4 @@
-"""The live search without a browser: what it tries, when it stops, what it opens."""
+"""The live search without a browser: the backgrounds it tries, stopping, and opening results in the explorer."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def search(prepared):
 def until(condition, patience_s=20):
     deadline = time.monotonic() + patience_s
     while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
+        assert time.monotonic() < deadline, "the condition did not become true in time"
         time.sleep(0.005)
 
 
-def test_all_backgrounds_are_tried_once_and_judged_as_the_matrix_does(prepared, search):
+def test_all_backgrounds_are_tried_once_with_the_same_results_as_the_matrix(prepared, search):
     table = search.run().results
     assert sorted(table["background"]) == sorted(prepared.scenes.ids)
     pairs = search_matrix(make_classifier(brightness), prepared, progress=False)
@@ -51,7 +51,7 @@ def test_all_backgrounds_are_tried_once_and_judged_as_the_matrix_does(prepared, 
     assert table["fooled"].is_monotonic_decreasing
 
 
-def test_the_target_changes_the_verdict_but_not_what_was_tried(prepared, search):
+def test_the_target_changes_what_counts_as_fooled_but_not_what_was_tried(prepared, search):
     search.run()
     tried = set(search.results["background"])
     search.target = "the background's class"
@@ -62,7 +62,7 @@ def test_the_target_changes_the_verdict_but_not_what_was_tried(prepared, search)
     assert (search.results["fooled"] == (search.results["prediction"] == 8)).all()
 
 
-def test_it_goes_on_where_it_was_stopped(search):
+def test_the_search_continues_where_it_was_stopped(search):
     first = search.run(10).results
     assert len(first) == 10
     second = search.run(5).results
@@ -73,24 +73,24 @@ def test_it_goes_on_where_it_was_stopped(search):
     assert share == second["fooled"].mean()
 
 
-def test_another_foreground_begins_anew(search):
+def test_another_foreground_starts_a_new_search(search):
     search.run(10)
     search.scene = "scene-0-0"
     assert search.results.empty
     assert np.isnan(search.share[0])
 
 
-def test_what_is_unknown_is_refused_by_name(prepared, search):
+def test_unknown_names_are_refused(prepared, search):
     with pytest.raises(UnknownName, match="unknown scene 'scene-3-9'"):
         search.scene = "scene-3-9"
     with pytest.raises(UnknownName, match="unknown target 'fisch'; did you mean 'fish'"):
         bglab.search_live("scene-3-1", make_classifier(brightness), prepared, target="fisch")
-    with pytest.raises(BadInput, match="expected some backgrounds to be tried before the worst are refined"):
+    with pytest.raises(BadInput, match="expected at least one tried background to refine, got none"):
         search.refine()
 
 
 @pytest.mark.alone
-def test_the_strip_fills_and_a_stop_is_served_beside_a_slow_step(data_folder):
+def test_results_arrive_and_a_stop_does_not_wait_for_a_slow_step(data_folder):
     prepared = prepare(make_scenes(per_class=9), SIZE, progress=False)
     slow = make_classifier(lambda images: (time.sleep(0.2), brightness(images))[1])
     widget = bglab.search_live("scene-3-1", slow, prepared)
@@ -105,15 +105,14 @@ def test_the_strip_fills_and_a_stop_is_served_beside_a_slow_step(data_folder):
     assert time.perf_counter() - started < 0.15
     until(lambda: not widget._worker.is_busy)
     time.sleep(0.3)
-    kept = len(widget.results)
-    assert kept < len(prepared)
+    assert len(widget.results) < len(prepared)
     view.ask("start", "items")
     until(lambda: len(widget.results) == len(prepared))
     assert widget.results["background"].is_unique
     widget.close()
 
 
-def test_a_candidate_is_shown_beside_the_original(prepared, search):
+def test_a_candidate_is_shown_next_to_the_original(prepared, search):
     search.run(4)
     worst = search.results["background"].iloc[0]
     message, (original, image, *_maps) = View(search).ask("show", "shown", background=worst)
@@ -122,16 +121,16 @@ def test_a_candidate_is_shown_beside_the_original(prepared, search):
     assert image != original
 
 
-def test_the_other_attack_says_what_it_did(search):
+def test_the_refined_attack_reports_its_image_and_its_forwards(search):
     search.run()
     found = search.refine(budget=40)
     assert found.forwards <= 40
     state = search._refined_state(found)
-    shown = search._session.image(state).int()
+    shown = search._session.renderer.image(state).int()
     assert (shown - found.image.int()).abs().max() <= 1
 
 
-def test_what_was_found_opens_in_the_explorer(search):
+def test_results_open_in_the_explorer(search):
     view = View(search)
     state = {"scene": "scene-3-1", "background": "scene:scene-5-2", "mix": 0.5, "flip": True}
     view.ask("open", "opened", state=state)
@@ -139,11 +138,11 @@ def test_what_was_found_opens_in_the_explorer(search):
     assert State(**search.explorer.state).flip
 
 
-def test_a_saved_notebook_keeps_a_image_and_a_caption(search):
+def test_a_saved_notebook_has_an_image_and_a_caption(search):
     assert search._caption() == "scene-3-1: no background tried yet"
     search.run(8)
     assert "of 8 backgrounds fool" in search._caption()
-    assert len(search._image()["image/jpeg"]) > 1000
+    assert len(search._snapshot()["image/jpeg"]) > 1000
 
 
 def test_closing_ends_search_and_explorer(prepared):

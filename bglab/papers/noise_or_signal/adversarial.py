@@ -1,4 +1,4 @@
-"""Noise or Signal, Figures 3, 4 and 22 to 29: the backgrounds that fool most, from the matrix of all pairs."""
+"""Noise or Signal, Figures 3, 4 and 22 to 29: the most adversarial backgrounds, from the matrix of all pairs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from bglab.analysis import beside, fooling_rates, per_class_totals, rate_histogram, top_backgrounds
+from bglab.analysis import fooling_rates, per_class_totals, rate_histogram, top_backgrounds, with_published
 from bglab.figures import plot_fooling_rates, plot_images
 from bglab.labels import IN9_NAMES
 from bglab.papers.artefact import Artefact, Product
@@ -20,7 +20,7 @@ _TOP = 5
 
 
 def make_top_backgrounds(name: str, reproduction: Reproduction) -> Product:
-    """Show the five backgrounds of a class that turn most foregrounds of other classes into it."""
+    """Plot the five backgrounds of a class that have most foregrounds of other classes classified as it."""
     model = reproduction.main_model()
     pairs = reproduction.pairs(model)
     best = top_backgrounds(pairs, k=_TOP)
@@ -43,23 +43,23 @@ def make_top_backgrounds(name: str, reproduction: Reproduction) -> Product:
         and reproduction.trained.follows_paper(model)
         and not reproduction.settings.pairs_per_class
     ):
-        compared = beside(table, printed, on={"quantity": "quantity"})
+        compared = with_published(table, printed, on={"quantity": "quantity"})
     shares = {"top1": "share", "top1_low": "share_low", "top1_high": "share_high"}
     shown = table.reindex(columns=["quantity", "background", "n", *shares]).rename(columns=shares)
-    shown["quantity"] = [_READ[name] for name in shown["quantity"]]
+    shown["quantity"] = [_TITLES[name] for name in shown["quantity"]]
     return Product(
         table, figure, shown=shown, compared=compared,
         notes=(
             reproduction.pairs_note,
-            "The intervals are those of each background by itself; the best of many looks better than it is on other "
-            "foregrounds.",
+            "Each interval is that of a single background; rates of the best of many backgrounds are biased upwards "
+            "(selection), and lower on other foregrounds.",
         ),
         models=(reproduction.label(model),),
     )  # fmt: skip
 
 
 def make_figure_4(reproduction: Reproduction) -> Product:
-    """Count the insect backgrounds by how many foregrounds each fools."""
+    """Compute the fooling rate of each insect background and plot their histogram."""
     model = reproduction.main_model()
     rates = fooling_rates(reproduction.pairs(model))
     rates = rates.loc[rates["class"] == "insect"].reset_index(drop=True)
@@ -73,7 +73,7 @@ def make_figure_4(reproduction: Reproduction) -> Product:
 
 
 def _with_total(best: pd.DataFrame, total: pd.DataFrame) -> pd.DataFrame:
-    """Put the five rates and the share that any background of the class fools into one long table."""
+    """Combine the fooling rates of single backgrounds and of all backgrounds of the class in one long table."""
     single = pd.DataFrame(
         {"quantity": [f"fooling_rate_{rank}" for rank in best["rank"]], "background": best["background"],
          "class": best["class"], "n": best["n"], "fooled": best["fooled"], "top1": best["rate"],
@@ -87,35 +87,36 @@ def _with_total(best: pd.DataFrame, total: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([single, whole], ignore_index=True)
 
 
-_READ = {f"fooling_rate_{rank}": f"background {rank}" for rank in range(1, _TOP + 1)}
-_READ |= {"fooling_rate_total": "any background of the class"}
+_TITLES = {f"fooling_rate_{rank}": f"background {rank}" for rank in range(1, _TOP + 1)}
+_TITLES |= {"fooling_rate_total": "any background of the class"}
 
 
 def _artefact(number: int, name: str, place: str) -> Artefact:
     return Artefact(
         f"nos-figure-{number}", f"The five most adversarial backgrounds: {name}", f"Figure {number}",
-        f"The backgrounds of class {name} that turn most foregrounds of other classes into {name}, each with its share "
-        "and interval, and the share that any background of the class turns.",
+        f"The backgrounds of class {name} on which most foregrounds of other classes are classified as {name}: the "
+        "fooling rate of each with its interval, and the share of foregrounds fooled by any background of the class.",
         functools.partial(make_top_backgrounds, name), (scene_of(name),), (place,), name, _layout,
     )  # fmt: skip
 
 
 def _layout(printed: pd.DataFrame) -> pd.DataFrame:
-    """Lay the printed shares out like ours."""
+    """Arrange the published fooling rates like ours: single backgrounds first, the total last."""
     ordered = printed.iloc[[*range(1, len(printed)), 0]]
-    return pd.DataFrame({"quantity": [_READ[name] for name in ordered["quantity"]], "share": ordered["value"]})
+    return pd.DataFrame({"quantity": [_TITLES[name] for name in ordered["quantity"]], "share": ordered["value"]})
 
 
 _OTHERS = [name for name in IN9_NAMES if name != "insect"]
-#: The artefact of each class.
+#: The figure of each class: Figure 3 for insects, Figures 22 to 29 for the others.
 PRINTED = {"insect": _artefact(3, "insect", "nos-figure-3")}
 PRINTED |= {name: _artefact(number, name, "nos-figures-22-29") for number, name in enumerate(_OTHERS, start=22)}
 
 ARTEFACTS = (
     *PRINTED.values(),
     Artefact(
-        "nos-figure-4", "How adversarial single backgrounds are", "Figure 4",
-        "Histogram of insect backgrounds by the share of foregrounds of other classes that each turns into an insect.",
+        "nos-figure-4", "Fooling rates of single backgrounds", "Figure 4",
+        "Histogram of insect backgrounds by fooling rate: the share of foregrounds of other classes that are "
+        "classified as insects on it.",
         make_figure_4, (scene_of("insect"),),
     ),
 )  # fmt: skip

@@ -7,7 +7,7 @@ from bglab.papers.noise_or_signal import adversarial, images, models, tables, tr
 
 
 def _place(artefact: Artefact) -> tuple[int, int]:
-    """Order tables before figures before the README, each by number."""
+    """Return a sort key: tables, then figures, then the README's tables, each by number."""
     kind, _, number = artefact.id.removeprefix("nos-").partition("-")
     return ["table", "figure", "readme"].index(kind), int(number) if number.isdigit() else 0
 

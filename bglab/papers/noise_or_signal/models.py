@@ -1,16 +1,26 @@
-"""Noise or Signal, Figures 7, 8 and 13: the five categories, the trend over models, and blurred backgrounds."""
+"""Noise or Signal, Figures 7, 8 and 13: the five categories, the trend over models, blurred backgrounds."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from bglab.analysis import beside, categories, fit_trends, published, share_interval, significant_best, trend_bands
+from bglab.analysis import (
+    categories,
+    fit_trends,
+    published,
+    share_interval,
+    significant_best,
+    trend_bands,
+    with_published,
+)
 from bglab.figures import plot_categories, plot_images, plot_trends
+from bglab.names import display_name
 from bglab.papers.artefact import Artefact, Product, Test
 from bglab.papers.comparisons import laid_out, model_tests, score_table
-from bglab.papers.examples import answers_to, shuffled_scenes, title_of
+from bglab.papers.examples import predicted_classes, shuffled_scenes
 from bglab.papers.requirements import scenes
 
 if TYPE_CHECKING:
@@ -23,11 +33,11 @@ _BLURRED = ("original", "only_fg", "bg_blurred", "mixed_same")
 
 
 def make_figure_7(reproduction: Reproduction) -> Product:
-    """Sort images into the five categories for each training set, or for the given models."""
+    """Compute the share of images in each of the five categories, per trained network or pre-trained model."""
     found = reproduction.trained.networks(_FIGURE_7)
     models = list(found.values()) or list(reproduction.settings.models)
     table = categories(reproduction.predictions(models, _CATEGORY_VARIANTS), by=["model"])
-    instead = "No network trained on Mixed-Rand, Original or Only-BG-T is here; the given models stand in."
+    instead = "No network trained on Mixed-Rand, Original or Only-BG-T is available; shown are the pre-trained models."
     compared = None
     original = found.get("original")
     if original is not None and reproduction.trained.follows_paper(original):
@@ -43,7 +53,7 @@ def make_figure_7(reproduction: Reproduction) -> Product:
 
 
 def make_figure_8(reproduction: Reproduction) -> Product:
-    """Set accuracy on the versions against accuracy on ImageNet, model by model, with straight lines."""
+    """Plot accuracy on each variant against accuracy on ImageNet, one point per model, with linear fits."""
     predictions = reproduction.predictions(reproduction.settings.models, ("original", *_TRENDS))
     table = score_table(predictions, gap=False).rename(columns={"test": "variant"})
     if reproduction.imagenet_scenes is not None:
@@ -56,16 +66,15 @@ def make_figure_8(reproduction: Reproduction) -> Product:
     table = table.loc[table["variant"] != "original"].reset_index(drop=True)
     notes = []
     if reproduction.imagenet_scenes is None:
-        notes.append(
-            "Without ImageNet's validation set (--imagenet) accuracy on Original stands on the horizontal axis."
-        )
+        notes.append("Without ImageNet's validation set (--imagenet), the horizontal axis is accuracy on Original.")
     if len(reproduction.settings.models) < 4:
-        notes.append("A line through so few models says little: see the width of its interval.")
+        notes.append("The fits through this few models are uncertain, as their intervals show.")
     return Product(
         table,
         plot_trends(table, bands=trend_bands(table), reference=name),
         shown=laid_out(table, rows="variant", columns="model"),
-        tests=(Test("Slope of each line, points of accuracy a point: least squares, 95 % interval", _slopes(table)),
+        tests=(Test("Slope of each line, points of accuracy a point: least squares, 95 % interval", _slopes(table),
+                    "Slope of each fit (percentage points per percentage point): least squares, 95 % interval"),
                *model_tests(predictions, ("mixed_rand",))),
         notes=tuple(notes),
         models=tuple(dict.fromkeys(table["model"])),
@@ -73,22 +82,22 @@ def make_figure_8(reproduction: Reproduction) -> Product:
 
 
 def make_figure_13(reproduction: Reproduction) -> Product:
-    """Show an image whole, without and with a blurred background, and score models on all of them."""
+    """Plot an image as Original, Only-FG and BG-Blurred, and compute the accuracies on these and on Mixed-Same."""
     models = list(reproduction.settings.models)
     predictions = reproduction.predictions(models, _BLURRED)
     table = score_table(predictions, gap=False)
     first = predictions.loc[predictions["model"] == reproduction.label(models[0])]
-    whole = first.loc[first["variant"] == "original"]
-    right = set(whole.loc[whole["label"] == whole["prediction"], "scene"])
-    drawn = shuffled_scenes(reproduction, models[0], _BLURRED[:3])
-    scene = next((name for name in drawn if name in right), drawn[0])
+    original = first.loc[first["variant"] == "original"]
+    correct = set(original.loc[original["label"] == original["prediction"], "scene"])
+    order = shuffled_scenes(reproduction, models[0], _BLURRED[:3])
+    scene = next((name for name in order if name in correct), order[0])
     datasets = [reproduction.dataset(variant, reproduction.size_of(models[0])) for variant in _BLURRED[:3]]
-    answers = answers_to(reproduction, first, scene)
+    predicted = predicted_classes(reproduction, first, scene)
     figure = plot_images(
         [dataset[scene].numpy() for dataset in datasets],
-        [title_of(variant) for variant in _BLURRED[:3]],
-        labels=[answers["truth"]] * 3,
-        predictions=[answers[variant] for variant in _BLURRED[:3]],
+        [display_name(variant) for variant in _BLURRED[:3]],
+        labels=[predicted["truth"]] * 3,
+        predictions=[predicted[variant] for variant in _BLURRED[:3]],
         columns=3,
     )
     best = significant_best(laid_out(table, rows="test", columns="model"))
@@ -98,23 +107,24 @@ def make_figure_13(reproduction: Reproduction) -> Product:
         shown=laid_out(table, rows="test", columns="model"),
         bold=best,
         tests=model_tests(predictions, ("bg_blurred",)),
-        notes=(f"The image is {scene}, drawn by the seed among those that are right as a whole; the answers are "
-               f"{reproduction.label(models[0])}'s.", "The paper does not say how strongly it blurs."),
+        notes=(f"Scene {scene}, drawn by the seed from those classified correctly on Original; predictions of "
+               f"{reproduction.label(models[0])}.", "The paper does not state the strength of its blur."),
         models=tuple(dict.fromkeys(table["model"])),
     )  # fmt: skip
 
 
 def _slopes(table: pd.DataFrame) -> pd.DataFrame:
-    """Write slopes out, which are neither fractions nor percent."""
+    """Format the slopes as text, since they are neither fractions nor percentages."""
     rows = []
     for fit in fit_trends(table).to_dict("records"):
         limits = f" [{fit['slope_low']:.2f}, {fit['slope_high']:.2f}]" if fit["models"] > 2 else ""
-        rows.append((fit["variant"], fit["models"], f"{fit['slope']:.2f}{limits}".replace("-", "−")))
+        slope = f"{fit['slope']:.2f}{limits}".replace("-", "−") if math.isfinite(fit["slope"]) else "–"
+        rows.append((fit["variant"], fit["models"], slope))
     return pd.DataFrame(rows, columns=["variant", "models", "slope"])
 
 
 def _with_figure_7(table: pd.DataFrame) -> pd.DataFrame:
-    """Put the two shares that the text gives beside ours."""
+    """Compare two shares with the numbers that the paper's text gives for Figure 7."""
     counts = table.set_index("category")["count"]
     n = int(table["n"].iloc[0])
     ours = {
@@ -124,20 +134,20 @@ def _with_figure_7(table: pd.DataFrame) -> pd.DataFrame:
     frame = pd.DataFrame({"quantity": list(ours), "n": n, "count": list(ours.values())})
     low, high = share_interval(frame["count"].to_numpy(), frame["n"].to_numpy())
     frame = frame.assign(top1=frame["count"] / n, top1_low=low, top1_high=high)
-    return beside(frame, published("nos-figure-7"), on={"quantity": "quantity"})
+    return with_published(frame, published("nos-figure-7"), on={"quantity": "quantity"})
 
 
 ARTEFACTS = (
     Artefact(
-        "nos-figure-7", "In how many images the background decides", "Figure 7",
+        "nos-figure-7", "How often the background decides", "Figure 7",
         "The five categories of Table 3 as shares of all images, for networks trained on Mixed-Rand, Original and "
-        "Only-BG-T; versions are matched by the foreground's scene.",
+        "Only-BG-T; variants are matched by the scene of the foreground.",
         make_figure_7, (scenes(),), ("nos-figure-7",),
     ),
     Artefact(
         "nos-figure-8", "Better models and backgrounds", "Figure 8",
-        "Accuracy on five versions against ImageNet accuracy: a column a model, a line of best fit a version, with its "
-        "95 % band.",
+        "Accuracy on five variants against ImageNet accuracy, one column of points per model, with one linear fit and "
+        "95 % confidence band per variant.",
         make_figure_8, (scenes(),),
         contradictions=(
             "The introduction of version 1 says that more accurate models exploit backgrounds more and are more "
@@ -146,8 +156,8 @@ ARTEFACTS = (
     ),
     Artefact(
         "nos-figure-13", "Blurred backgrounds", "Figure 13",
-        "An image as Original, Only-FG and BG-Blurred with a model's answers, and accuracies that test the claim that "
-        "BG-Blurred lies between Only-FG and Mixed-Same.",
+        "An image as Original, Only-FG and BG-Blurred with a model's predictions, and accuracies that test the claim "
+        "that BG-Blurred lies between Only-FG and Mixed-Same.",
         make_figure_13, (scenes(),),
     ),
 )  # fmt: skip

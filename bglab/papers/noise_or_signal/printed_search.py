@@ -1,14 +1,14 @@
-"""Vulnerability to adversarial backgrounds next to the numbers that the paper prints."""
+"""Vulnerability to adversarial backgrounds next to the published numbers."""
 
 from __future__ import annotations
 
 import pandas as pd
 
 from bglab.analysis import Estimate, published, vulnerability
-from bglab.figures.axes import one_line_names
+from bglab.figures import one_line_names
 from bglab.results import PairPredictions
 
-# our quantity, as people read it, and where the papers print it under which name
+# column of `vulnerability`, title, and place and name of the published quantity
 _PRINTED = (
     ("challenge_accuracy", "Challenge accuracy: fooled by no background", "nos-challenge", "challenge_accuracy"),
     ("vulnerable_targeted", "Vulnerable: taken for the class of some background", "nos-text", "vulnerable"),
@@ -16,21 +16,25 @@ _PRINTED = (
 
 
 def vulnerability_with_published(pairs: PairPredictions) -> pd.DataFrame:
-    """Lay both definitions of being fooled out beside what is printed of ResNet-50.
+    """Compare a model's vulnerability, by both published definitions, with the published numbers of ResNet-50.
 
-    Challenge accuracy is the release's leaderboard: no background brings about any error. The paper's text counts a
-    foreground as vulnerable if it is taken for the class of some background, which is another than its own.
+    Challenge accuracy, the metric of the release's leaderboard, is the share of foregrounds that are classified
+    correctly on every background. The paper's text counts a foreground as vulnerable if it is classified as the class
+    of some background of another class.
+
+    Args:
+        pairs: Predictions for all pairs of foreground and background.
 
     Returns:
         Two rows, named by ``quantity``; a column of `bglab.analysis.Estimate` for the model of ``pairs`` and two of
-        printed numbers, NaN where there is none.
+        published numbers, NaN where the paper prints none.
     """
     (ours,) = vulnerability(pairs).to_dict("records")
     rows = []
     for name, _, place, printed in _PRINTED:
         known = published(place)
         known = known.loc[(known["quantity"] == printed) & (known["model"] == "ResNet-50")]
-        # the abstract rounds what the text prints: the first is the sharper one
+        # the abstract rounds the number of the text, which comes first
         values = known.drop_duplicates("train").set_index("train")["value"].reindex(["imagenet", "in9l"])
         rows.append((Estimate(ours[name], ours[f"{name}_low"], ours[f"{name}_high"]), *values))
     networks = [*one_line_names([pairs.model]), "printed: ResNet-50, ImageNet", "printed: ResNet-50, IN-9L"]
@@ -42,6 +46,6 @@ def vulnerability_with_published(pairs: PairPredictions) -> pd.DataFrame:
 
 
 def printed_totals() -> pd.DataFrame:
-    """Give the printed share of other-class foregrounds that any background of a class fools, class by class."""
+    """Return the published share of other-class foregrounds fooled by any background of a class, one row per class."""
     table = pd.concat([published("nos-figure-3"), published("nos-figures-22-29")])
     return table.loc[table["quantity"] == "fooling_rate_total"].reset_index(drop=True)

@@ -15,24 +15,24 @@ from bglab.analysis import (
     accuracy,
     as_percent,
     background_gap,
-    beside,
     published,
     scene_categories,
     significant_best,
     vulnerability,
+    with_published,
 )
 from bglab.figures import ShownAxes, ShownFigure, plot_accuracy, plot_background_gap, plot_table, plot_train_test
 from bglab.labels import IN9
 from bglab.papers.artefact import Artefact, Product, Test
 from bglab.papers.comparisons import compare_with_published, laid_out, model_tests, printed_layout, score_table
 from bglab.papers.requirements import scenes, trained
-from bglab.papers.training_runs import NETWORKS, TABLE_5
+from bglab.papers.training_runs import TABLE_5, TRAINING_RUNS
 from bglab.variants import variant_table
 
 if TYPE_CHECKING:
     from bglab.papers.reproduction import Reproduction
 
-#: Weights that the papers' names stand for. Table 2 does not say which it used: these are the ones of that accuracy.
+#: URI of the weights → model of Table 2. The paper does not name its weights; these have the printed accuracy.
 TABLE_2_WEIGHTS = {
     "timm:tf_mobilenetv3_small_100.in1k": "MobileNet-v3",
     "timm:resnet50.gluon_in1k": "ResNet-50",
@@ -40,7 +40,7 @@ TABLE_2_WEIGHTS = {
     "timm:wide_resnet50_2.tv_in1k": "WRN-50x2",
     "timm:dpn92.mx_in1k": "DPN-92",
 }
-#: The README names torchvision's first weights by their file.
+#: URI of the weights → model of the README, which names the files of torchvision's first weights.
 README_WEIGHTS = {
     "tv:resnet50/IMAGENET1K_V1": "ResNet-50",
     "timm:resnet50.tv_in1k": "ResNet-50",
@@ -54,59 +54,60 @@ _README_VARIANTS = ("original", "mixed_same", "mixed_rand")
 
 
 def make_table_1(reproduction: Reproduction) -> Product:
-    """Say how each variant is made, from the rules that make it."""
+    """List how each variant is made, derived from the rules that compose it."""
     table = variant_table()
     shown = table.drop(columns="Defined in")
     return Product(table, plot_table(shown), figure_is_table=True, shown=shown)
 
 
 def make_table_2(reproduction: Reproduction) -> Product:
-    """Score models on Original, Only-BG-T, Mixed-Same, Mixed-Rand, and on ImageNet and IN-9L where they are here."""
+    """Compute accuracies on Original, Only-BG-T, Mixed-Same and Mixed-Rand, and on ImageNet and IN-9L if given."""
     models = [*reproduction.settings.models, *reproduction.trained.networks(["in9l"]).values()]
     predictions = reproduction.predictions(models, _TABLE_2_VARIANTS)
     table = pd.concat([_on_imagenet(reproduction, models), score_table(predictions)], ignore_index=True)
     printed = published("nos-table-2")
     names = {reproduction.label(m): (TABLE_2_WEIGHTS[m], "imagenet") for m in models if m in TABLE_2_WEIGHTS}
     names |= _in9l_names(reproduction)
-    notes = ["Which checkpoints the paper's five ImageNet models are is not stated; the weights of the same name and "
-             "printed ImageNet accuracy stand for them."]  # fmt: skip
+    notes = ["The paper does not state the checkpoints of its five ImageNet models; used are the weights with the same "
+             "name and the printed ImageNet accuracy."]  # fmt: skip
     if not reproduction.settings.imagenet:
-        notes.append("The rows ImageNet and IN-9L need ImageNet's validation set; name it with --imagenet.")
+        notes.append("The rows ImageNet and IN-9L need ImageNet's validation set; give it with --imagenet.")
     return _scored(reproduction, predictions, table, printed, names, tuple(notes))
 
 
 def make_readme_gap(reproduction: Reproduction) -> Product:
-    """Score models as the README does, with the network trained on Mixed-Rand beside them."""
+    """Compute the README's accuracies and gaps, for the given models and the network trained on Mixed-Rand."""
     models = [*reproduction.settings.models, *reproduction.trained.networks(["in9l", "mixed_rand"]).values()]
     predictions = reproduction.predictions(models, _README_VARIANTS)
     names = {reproduction.label(m): (README_WEIGHTS[m], "imagenet") for m in models if m in README_WEIGHTS}
     names |= _in9l_names(reproduction) | _names_of(reproduction, "mixed_rand")
     table = score_table(predictions)
-    notes = ("Ours, printed for the Mixed-Rand network: compare with Table 5, whose two mixed columns the README "
-             "exchanged.",)  # fmt: skip
+    notes = ("For the network trained on Mixed-Rand, compare with Table 5: the README has its Mixed-Same and "
+             "Mixed-Rand accuracies exchanged.",)  # fmt: skip
     return _scored(reproduction, predictions, table, published("nos-readme"), names, notes)
 
 
 def make_table_3(reproduction: Reproduction) -> Product:
-    """Run the rule of the five categories on every combination of right and wrong."""
+    """Apply the rule of the five categories to every combination of correct and incorrect predictions."""
     rows = []
     variants = ("original", "mixed_rand", "only_bg_t")
     for bits in itertools.product((True, False), repeat=3):
         seen = [
-            {"model": "m", "dataset": "d", "variant": v, "scene": "s", "label": 0, "prediction": 0 if right else k + 1,
-             "native": 0, "space": "in9"}
-            for k, (v, right) in enumerate(zip(variants, bits, strict=True))
+            {"model": "m", "dataset": "d", "variant": v, "scene": "s", "label": 0,
+             "prediction": 0 if correct else k + 1, "native": 0, "space": "in9"}
+            for k, (v, correct) in enumerate(zip(variants, bits, strict=True))
         ]  # fmt: skip
         category = scene_categories(pd.DataFrame(seen))["category"].item()
-        rows.append((category, *("right" if right else "wrong" for right in bits)))
+        rows.append((category, *("right" if correct else "wrong" for correct in bits)))
     table = pd.DataFrame(rows, columns=["category", *variants])
     table = table.sort_values("category", key=lambda names: names.map(CATEGORIES.index), kind="stable")
-    shown = table.set_index("category").rename_axis(columns="variant")
+    shown = table.replace({"right": "correct", "wrong": "incorrect"})
+    shown = shown.set_index("category").rename_axis(columns="variant")
     return Product(table, plot_table(as_percent(shown)), figure_is_table=True, shown=shown)
 
 
 def make_table_4(reproduction: Reproduction) -> Product:
-    """Count the ImageNet classes of each of the nine classes in our own map."""
+    """Count the ImageNet classes of each of the nine classes in bglab's label mapping."""
     table = pd.DataFrame(
         [(c.name, c.wordnet_id, len(c.imagenet)) for c in IN9], columns=["Class", "WordNet id", "ImageNet classes"]
     )
@@ -117,13 +118,13 @@ def make_table_4(reproduction: Reproduction) -> Product:
          for name, count in zip(table["Class"], table["ImageNet classes"], strict=True)],
         columns=["class", "ours", "published", "difference", "inside"],
     )  # fmt: skip
-    # a name for the columns keeps their headings as they are written
+    # naming the columns keeps `plot_table` and `to_html` from rewriting their headings
     shown = table.rename_axis(columns="column")
     return Product(table, plot_table(table), figure_is_table=True, shown=shown, compared=compared)
 
 
 def make_table_5(reproduction: Reproduction) -> Product:
-    """Score every trained network on every variant."""
+    """Compute the accuracy of every trained network on every variant."""
     found = reproduction.trained.networks(TABLE_5, required=True)
     tests = [name for name in TABLE_5 if name != "in9l"]
     parts = [reproduction.predictions([uri], tests).assign(train=name) for name, uri in found.items()]
@@ -136,12 +137,13 @@ def make_table_5(reproduction: Reproduction) -> Product:
     predictions = pd.concat(parts, ignore_index=True)
     table = score_table(predictions, keys=["train"], gap=False)
     gaps = background_gap(predictions.loc[predictions["variant"] != "in9l"], by=["train"])
-    notes = [f"Missing: {', '.join(NETWORKS[t].title for t in TABLE_5 if t not in found)}."] if len(found) < 9 else []
+    absent = [TRAINING_RUNS[name].title for name in TABLE_5 if name not in found]
+    notes = [f"Missing: {', '.join(absent)}."] if absent else []
     if reproduction.in9l_scenes is None:
-        notes.append("The column IN-9L needs ImageNet's validation set; name it with --imagenet.")
+        notes.append("The column IN-9L needs ImageNet's validation set; give it with --imagenet.")
     compared = None
     if all(reproduction.trained.follows_paper(uri) for uri in found.values()):
-        compared = beside(table, published("nos-table-5"), on={"train": "train", "test": "test"})
+        compared = with_published(table, published("nos-table-5"), on={"train": "train", "test": "test"})
     return Product(
         table,
         plot_train_test(table),
@@ -154,7 +156,7 @@ def make_table_5(reproduction: Reproduction) -> Product:
 
 
 def make_readme_challenge(reproduction: Reproduction) -> Product:
-    """Search adversarial backgrounds for each model and give the challenge accuracy beside the clean one."""
+    """Search adversarial backgrounds for each model; compute its challenge accuracy and accuracy on Original."""
     models = [*reproduction.settings.models, *reproduction.trained.networks(["in9l"]).values()]
     rows = []
     for model in models:
@@ -178,17 +180,17 @@ def make_readme_challenge(reproduction: Reproduction) -> Product:
     )
 
 
-_CHALLENGE = {"challenge": "Challenge", "original": "Original", "targeted": "Taken for the background's class"}
+_CHALLENGE = {"challenge": "Challenge", "original": "Original", "targeted": "Vulnerable"}
 
 
 def _long(table: pd.DataFrame, name: str, test: str) -> pd.DataFrame:
-    """Bring one score of a model into the columns of `score_table`."""
+    """Rename one score of a model to the columns of `score_table`."""
     score = {name: "top1", f"{name}_low": "top1_low", f"{name}_high": "top1_high"}
     return table.reindex(columns=["model", "n", *score]).rename(columns=score).assign(test=test)
 
 
 def _on_imagenet(reproduction: Reproduction, models: list[str]) -> pd.DataFrame:
-    """Score models on ImageNet's validation set and on its images of the nine classes."""
+    """Compute accuracies on ImageNet's validation set and on its images of the nine classes."""
     parts = [pd.DataFrame(columns=["model", "test", "n", "top1", "top1_low", "top1_high"])]
     if reproduction.settings.imagenet and reproduction.in9l_scenes is not None:
         thousand = [m for m in models if reproduction.classifier(m).spec.space == "imagenet"]
@@ -203,7 +205,7 @@ def _on_imagenet(reproduction: Reproduction, models: list[str]) -> pd.DataFrame:
 
 
 def _names_of(reproduction: Reproduction, *ids: str) -> dict[str, tuple[str, str]]:
-    """Name the trained networks that are the paper's ResNet-50."""
+    """Map trained networks that follow the paper's recipe to their published model and training set."""
     return {
         reproduction.label(uri): ("ResNet-50", name)
         for name, uri in reproduction.trained.networks(ids).items()
@@ -223,10 +225,10 @@ def _scored(
     names: dict[str, tuple[str, str]],
     notes: tuple[str, ...],
 ) -> Product:
-    """Give the product of a table of models: layout, bold, comparison, tests, bars over gaps."""
+    """Assemble the product of a table of models: layout, bold cells, comparison, tests, bars above gaps."""
     shown = laid_out(table, rows="test", columns="model")
     best = significant_best(shown)
-    # neither reading backgrounds nor a large gap is a merit, and a small gap may be a weak model's
+    # classifying by the background is no merit, nor is a large gap, and a weak model may have a small one
     best.loc[best.index.isin(["only_bg_t", "background_gap"])] = False
     return Product(
         table,
@@ -241,7 +243,7 @@ def _scored(
 
 
 def _bars_and_gaps(predictions: pd.DataFrame) -> Figure:
-    """Draw accuracies as bars, and below them the gaps."""
+    """Plot accuracies as bars, and the background gaps below them."""
     scores, gaps = (
         accuracy(predictions, by=["model", "variant"]),
         background_gap(predictions, by=["model"]),
@@ -264,9 +266,9 @@ _MODELS = functools.partial(printed_layout, rows="test", columns="model")
 
 ARTEFACTS = (
     Artefact(
-        "nos-table-1", "The eight versions of an image", "Table 1",
-        "How each version is made: what stands in front, what behind, and whose background it is. Written out from "
-        "the rules that render the images.",
+        "nos-table-1", "The eight variants of an image", "Table 1",
+        "The foreground, the background, and the source of the background of each variant, derived from the rules "
+        "that compose the images.",
         make_table_1, uses_data=False,
     ),
     Artefact(
@@ -277,25 +279,26 @@ ARTEFACTS = (
     ),
     Artefact(
         "nos-table-3", "Five ways in which a background matters", "Table 3",
-        "Which category an image falls into by being right or wrong as a whole, by its foreground (Mixed-Rand) and "
-        "by its background (Only-BG-T). Made by running the rule on all eight cases.",
+        "The category of an image, by whether it is classified correctly as a whole (Original), by its foreground "
+        "(Mixed-Rand) and by its background (Only-BG-T). Computed by applying the rule to all eight cases.",
         make_table_3, uses_data=False,
-        contradictions=("Table 3 asks of BG Fools only that the background alone is wrong; appendix H asks for the "
-                        "same wrong class. Figure 7 counts by Table 3, Figure 30 shows by appendix H.",),
+        contradictions=("Table 3 requires of BG Fools only that the background alone is classified incorrectly; "
+                        "Appendix H requires the same incorrect class. Here, Figure 7 uses the definition of Table 3, "
+                        "Figure 30 that of Appendix H.",),
     ),
     Artefact(
         "nos-table-4", "The nine classes", "Table 4",
-        "WordNet id and number of ImageNet classes of each class, counted in the map that judges predictions.",
+        "WordNet id and number of ImageNet classes of each class, counted in the label mapping used for evaluation.",
         make_table_4, (), ("nos-table-4",), uses_data=False,
     ),
     Artefact(
-        "nos-table-5", "Trained on one version, tested on another", "Table 5",
-        "One network for each training set, tested on every version, with the background gap of each.",
+        "nos-table-5", "Trained on one variant, tested on another", "Table 5",
+        "One network per training set, tested on every variant, with the background gap of each.",
         make_table_5, (scenes(), trained(*TABLE_5, at_least=2)), ("nos-table-5",),
         layout=functools.partial(printed_layout, rows="train", columns="test"),
         contradictions=(
-            "The text says that the network trained on IN-9L does about 13 points better on No-FG than on Only-BG-B, "
-            "and the one trained on Original about as well; the table gives 21.76 and 9.28 points.",
+            "According to the text, the network trained on IN-9L is about 13 points more accurate on No-FG than on "
+            "Only-BG-B, and the one trained on Original about equally accurate; the table gives 21.76 and 9.28 points.",
         ),
     ),
     Artefact(
@@ -305,12 +308,13 @@ ARTEFACTS = (
     ),
     Artefact(
         "nos-readme-challenge", "The backgrounds challenge", "README, second table",
-        "Share of foregrounds that stay right on every background of the set (challenge), beside accuracy on Original, "
-        "and the share that some background of another class turns into its class. Searched over all pairs.",
+        "Share of foregrounds classified correctly on every background of the set (challenge accuracy), accuracy on "
+        "Original, and the share of vulnerable foregrounds, which are classified as the background's class on some "
+        "background of another class. Searched over all pairs.",
         make_readme_challenge, (scenes(),), ("nos-challenge",),
         contradictions=(
-            "The challenge counts any error on any background, the image's own class included; the paper's 87.5 % "
-            "(88 % in the ICLR abstract) counts only foregrounds taken for the background's class.",
+            "The challenge counts any error on any background, including backgrounds of the image's own class; the "
+            "paper's 87.5 % (88 % in the ICLR abstract) counts only foregrounds classified as the background's class.",
         ),
     ),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Noise or Signal, Figures 2, 5, 10, 11 and 12: what networks learn from backgrounds, labels and more data."""
+"""Noise or Signal, Figures 2, 5, 10, 11 and 12: effects of training data, label granularity and data set size."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from matplotlib.axes import Axes
 
-from bglab.analysis import background_gap, beside, published
+from bglab.analysis import background_gap, published, with_published
 from bglab.figures import plot_accuracy, plot_curves, plot_own_and_original
 from bglab.papers.artefact import Artefact, Product, Test
 from bglab.papers.comparisons import laid_out, model_tests, printed_layout, score_table
 from bglab.papers.requirements import scenes, trained
-from bglab.papers.training_runs import GRANULARITIES, NETWORKS, SIZES, granularity_id, size_id
+from bglab.papers.training_runs import GRANULARITIES, SIZES, TRAINING_RUNS, granularity_id, size_id
 
 if TYPE_CHECKING:
     from bglab.papers.reproduction import Reproduction
@@ -23,12 +23,12 @@ _BACKGROUNDS = ("only_bg_b", "only_bg_t", "no_fg")
 _FIGURE_5 = ("mixed_next", "mixed_rand", "mixed_same", "only_fg", "original")
 _CURVES = ("mixed_next", "mixed_rand", "mixed_same", "original")
 _MIXED = ("mixed_same", "mixed_rand")
-# Figure 12 from left to right; the first is a given model
+# Figure 12 from left to right, after a pre-trained model
 _METHODS = ("in9lb-9", "in9lb-144", "in9l", "original", "mixed_rand", "in9-l2", "in9-linf")
 
 
 def make_figure_2(reproduction: Reproduction) -> Product:
-    """Test networks that saw backgrounds only on their own kind of image and on Original."""
+    """Test networks trained on backgrounds alone on their own variant and on Original."""
     found = reproduction.trained.networks(_BACKGROUNDS, required=True)
     predictions = pd.concat([_trained(reproduction, {t: uri}, (t, "original")) for t, uri in found.items()])
     table = score_table(predictions, keys=["train"], gap=False)
@@ -38,45 +38,45 @@ def make_figure_2(reproduction: Reproduction) -> Product:
 
 
 def make_figure_5(reproduction: Reproduction) -> Product:
-    """Test the networks trained on Mixed-Rand and on Original on five versions."""
+    """Test the networks trained on Mixed-Rand and on Original on five variants."""
     found = reproduction.trained.networks(("mixed_rand", "original"), required=True)
     predictions = _trained(reproduction, found, _FIGURE_5)
     table = score_table(predictions, keys=["train"], gap=False)
     drawn = table.rename(columns={"test": "variant"}).assign(
-        model=[NETWORKS[t].title for t in table["train"]], space="in9"
+        model=[TRAINING_RUNS[t].title for t in table["train"]], space="in9"
     )
     tests = model_tests(predictions.assign(model=predictions["train"]), _FIGURE_5) if len(found) > 1 else ()
     return _product(reproduction, found, table, predictions, "nos-figure-5", plot_accuracy(drawn), tests=tests)
 
 
 def make_figure_10(reproduction: Reproduction) -> Product:
-    """Train on ever finer labels of the same images."""
+    """Compute accuracies of networks trained on the same images with 9 to 144 classes."""
     ids = {granularity_id(k): k for k in GRANULARITIES}
     return _curves(reproduction, ids, "nos-figure-10", "classes", "Classes in training")
 
 
 def make_figure_11(reproduction: Reproduction) -> Product:
-    """Train on ever more images."""
+    """Compute accuracies of networks trained on a quarter of IN-9 to four times its size."""
     ids = {size_id(k): k for k in SIZES}
     product = _curves(reproduction, ids, "nos-figure-11", "size", "Training images, as a multiple of IN-9")
     if reproduction.trained.training_uri("in9l") and not reproduction.trained.knows_natives("in9l"):
-        note = "The scenes do not know their ImageNet classes, so the subsets are drawn from all images."
+        note = "The scenes have no ImageNet class labels, so the subsets are drawn from all images."
         return Product(**{**vars(product), "notes": (*product.notes, note)})
     return product
 
 
 def make_figure_12(reproduction: Reproduction) -> Product:
-    """Compare training data and methods by their accuracy on Mixed-Same and Mixed-Rand."""
+    """Compare training data and methods by the accuracies on Mixed-Same and Mixed-Rand."""
     found = reproduction.trained.networks(_METHODS, required=True)
     given = reproduction.predictions(reproduction.settings.models[:1], _MIXED).assign(train="imagenet")
     predictions = pd.concat([given, _trained(reproduction, found, _MIXED)], ignore_index=True)
     table = score_table(predictions, keys=["train"])
-    titles = {"imagenet": "Pre-trained"} | {name: NETWORKS[name].title for name in _METHODS}
+    titles = {"imagenet": "Pre-trained"} | {name: TRAINING_RUNS[name].title for name in _METHODS}
     titles |= {"original": "IN-9", "mixed_rand": "IN-9 (Mixed-Rand)"}
     bars = table.loc[table["test"] != "background_gap"].rename(columns={"test": "variant"})
     drawn = bars.assign(model=bars["train"].map(titles), space="in9")
     missing = [titles[name] for name in _METHODS if name not in found]
-    notes = [f"Pre-trained is {reproduction.settings.models[0]}."]
+    notes = [f"The pre-trained model is {reproduction.settings.models[0]}."]
     notes += [f"Missing: {', '.join(missing)}; give them with --trained."] if missing else []
     gaps = background_gap(predictions, by=["train"]).drop(columns="method")
     return _product(
@@ -86,24 +86,25 @@ def make_figure_12(reproduction: Reproduction) -> Product:
 
 
 def _trained(reproduction: Reproduction, found: Mapping[str, str], variants: Sequence[str]) -> pd.DataFrame:
-    """Give the predictions of trained networks, with the training set's name beside each row."""
+    """Return the predictions of trained networks, with the training run's name in the column ``train``."""
     parts = [reproduction.predictions([uri], variants).assign(train=name) for name, uri in found.items()]
     return pd.concat(parts, ignore_index=True)
 
 
 def _curves(reproduction: Reproduction, ids: Mapping[str, float], place: str, x: str, label: str) -> Product:
-    """Score a row of networks and draw one curve a variant."""
+    """Compute the accuracies of a series of networks and plot one curve per variant."""
     found = reproduction.trained.networks(list(ids), required=True)
     predictions = _trained(reproduction, found, _CURVES)
     table = score_table(predictions, keys=["train"])
     table[x] = [ids[name] for name in table["train"]]
     points = table.loc[table["test"] != "background_gap"].rename(columns={"test": "variant"})
-    missing = [NETWORKS[name].title for name in ids if name not in found]
+    titles = {name: TRAINING_RUNS[name].title for name in ids}
+    missing = [titles[name] for name in ids if name not in found]
     printed = {"nos-figure-10"}  # Figure 11 prints no number
     return _product(
         reproduction, found, table, predictions, place if place in printed else "",
         plot_curves(points, x=x, label=label),
-        shown=laid_out(table.assign(train=[NETWORKS[t].title for t in table["train"]]), rows="train", columns="test"),
+        shown=laid_out(table.assign(train=[titles[name] for name in table["train"]]), rows="train", columns="test"),
         notes=(f"Missing: {', '.join(missing)}.",) if missing else (),
     )  # fmt: skip
 
@@ -120,12 +121,12 @@ def _product(
     tests: tuple[Test, ...] = (),
     notes: tuple[str, ...] = (),
 ) -> Product:
-    """Give the product of trained networks; printed numbers are matched only with networks trained as printed."""
+    """Assemble the product of trained networks; it is compared only if all of them follow the paper's recipe."""
     compared = None
     if place and all(reproduction.trained.follows_paper(uri) for uri in found.values()):
         printed = published(place)
         printed = printed.loc[printed["quantity"] == "accuracy"]
-        compared = beside(table, printed, on={"train": "train", "test": "test"})
+        compared = with_published(table, printed, on={"train": "train", "test": "test"})
     return Product(
         table,
         figure,
@@ -137,41 +138,41 @@ def _product(
     )
 
 
-_GAIN = ("The text gives the network trained on Mixed-Rand 17.3 points more on Mixed-Rand than the one trained on "
-         "Original; the heights printed in Table 5 differ by 17.95 (and by 22.32 on Mixed-Next, where the text says "
-         "22.3).")  # fmt: skip
+_GAIN = ("According to the text, the network trained on Mixed-Rand is 17.3 points more accurate on Mixed-Rand than the "
+         "one trained on Original; the values in Table 5 differ by 17.95 points (and by 22.32 on Mixed-Next, where the "
+         "text says 22.3).")  # fmt: skip
 
 _TRAINED = functools.partial(printed_layout, rows="train", columns="test")
 
 ARTEFACTS = (
     Artefact(
         "nos-figure-2", "Backgrounds alone are enough to learn from", "Figure 2",
-        "Networks trained on Only-BG-B, Only-BG-T and No-FG, tested on their own kind of image and on Original, with "
-        "chance as a dotted line.",
+        "Networks trained on Only-BG-B, Only-BG-T and No-FG, tested on their own variant and on Original; the dotted "
+        "line is chance.",
         make_figure_2, (scenes(), trained(*_BACKGROUNDS)), ("nos-figure-2",), layout=_TRAINED,
     ),
     Artefact(
         "nos-figure-5", "Training on Mixed-Rand", "Figure 5",
-        "The networks trained on Mixed-Rand and on Original, tested on five versions.",
+        "The networks trained on Mixed-Rand and on Original, tested on five variants.",
         make_figure_5, (scenes(), trained("mixed_rand", "original")), ("nos-figure-5",), layout=_TRAINED,
         contradictions=(_GAIN,),
     ),
     Artefact(
         "nos-figure-10", "Finer labels", "Figure 10",
-        "Networks trained on the same images with 9 to 144 classes, tested with nine.",
+        "Networks trained on the same images with 9 to 144 classes, tested on nine.",
         make_figure_10, (scenes(), trained(*map(granularity_id, GRANULARITIES), at_least=2)),
         ("nos-figure-10",),
     ),
     Artefact(
         "nos-figure-11", "More data", "Figure 11",
-        "Networks trained on a quarter of IN-9's number of images to four times as many, all with a learning rate of "
-        "0.01. A smaller training set lies in each larger one.",
+        "Networks trained on 0.25 to 4 times the number of images of IN-9, all with a learning rate of 0.01. Each "
+        "training set contains all smaller ones.",
         make_figure_11, (scenes(), trained(*map(size_id, SIZES), at_least=2)),
     ),
     Artefact(
         "nos-figure-12", "Training data and methods", "Figure 12",
-        "Mixed-Same and Mixed-Rand for a pre-trained model and for networks trained on IN-9LB (coarse and fine), "
-        "IN-9L, IN-9, Mixed-Rand, and against small perturbations.",
+        "Accuracy on Mixed-Same and Mixed-Rand of a pre-trained model, of networks trained on IN-9LB (9 and 144 "
+        "classes), IN-9L, IN-9 and Mixed-Rand, and of adversarially trained networks (L2, L∞).",
         make_figure_12, (scenes(), trained("original", "mixed_rand")), ("nos-figure-12",), layout=_TRAINED,
     ),
 )  # fmt: skip

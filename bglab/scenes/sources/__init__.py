@@ -1,6 +1,6 @@
-"""Where scenes come from: one module a scheme, each with ``open_source(path, **options) -> SceneSet``.
+"""Sources of scenes: one module per URI scheme, each with a function ``open_source(path, **options) -> SceneSet``.
 
-Adding a source is adding a file: its module name is its scheme.
+To add a source, add a module; its name is the scheme.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _LOG = logging.getLogger(__name__)
 
 
 def schemes() -> list[str]:
-    """List the schemes that `open_scenes` understands.
+    """List the URI schemes that `open_scenes` supports.
 
     Example:
         >>> "in9" in schemes()
@@ -30,16 +30,17 @@ def schemes() -> list[str]:
 
 
 def open_scenes(uri: str) -> SceneSet:
-    """Open a set of scenes; nothing is decoded yet.
+    """Open a set of scenes without decoding any image.
 
     Args:
-        uri: ``scheme:path?option=value&…``: ``in9:PATH`` (the release), ``imagenet:PATH``, ``voc:PATH``,
-            ``caltech101:PATH``, ``folder:PATH``, ``cutouts``, ``sample``, ``synthetic9``.
+        uri: ``scheme:path?option=value&…``. The schemes are ``in9:PATH`` (the release of Noise or Signal),
+            ``imagenet:PATH``, ``voc:PATH``, ``caltech101:PATH``, ``folder:PATH``, ``cutouts``, ``sample`` and
+            ``synthetic9``; the options are the parameters of ``open_source`` in the scheme's module.
 
     Raises:
         UnknownName: If there is no such scheme or option.
-        MissingData: If the path or the pack is not there.
-        BadInput: If the path is not laid out as its scheme says.
+        MissingData: If the data is not on this machine.
+        BadInput: If an option has an unusable value, or the folder does not have the expected layout.
 
     Example:
         >>> len(open_scenes("synthetic9?n=18"))
@@ -60,15 +61,18 @@ def open_scenes(uri: str) -> SceneSet:
             raise UnknownName(unknown_name(f"option of {scheme}:", option, known or ["(none)"]))
     try:
         return opener(path, uri=uri, **options)
-    except TypeError as problem:  # a wrong value of an option surfaces here with the option's name
+    except TypeError as problem:  # raised for options whose value has the wrong type
         raise BadInput(f"expected usable options in '{uri}', got: {problem}") from problem
 
 
 def available(*uris: str) -> list[str]:
-    """Keep the sets that can be opened on this machine, so that a notebook runs on what is at hand.
+    """Filter URIs by whether their data is on this machine, so that a notebook runs with what is available.
 
     Args:
-        *uris: Sets in order of preference; one whose data is missing is left out with a log line.
+        *uris: URIs for `open_scenes`; those whose data is missing are skipped with a logged warning.
+
+    Returns:
+        The URIs that can be opened, in the given order.
 
     Raises:
         MissingData: If none can be opened; the message is that of the first.
@@ -79,7 +83,7 @@ def available(*uris: str) -> list[str]:
         try:
             open_scenes(uri)
         except MissingData as problem:
-            _LOG.warning("going on without %s: %s", uri, problem)
+            _LOG.warning("skipping %s: %s", uri, problem)
             missing.append(problem)
         else:
             found.append(uri)

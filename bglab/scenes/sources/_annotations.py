@@ -1,4 +1,4 @@
-"""Boxes as ImageNet and PASCAL VOC annotate them: XML files beside the images."""
+"""Bounding-box annotations in the XML format of PASCAL VOC, which ImageNet shares."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from PIL import Image
 from bglab.errors import BadInput
 from bglab.images import Box, read_image, turn_upright
 
-# turns that swap width and height
+# transpositions that swap width and height
 _SIDEWAYS = {
     Image.Transpose.TRANSPOSE,
     Image.Transpose.TRANSVERSE,
@@ -23,14 +23,14 @@ _SIDEWAYS = {
 
 
 class AnnotatedObject(NamedTuple):
-    """One object of an image: its class and the corner pixels ``(xmin, ymin, xmax, ymax)``, both inside."""
+    """An annotated object: its class name and its box ``(xmin, ymin, xmax, ymax)``, corners included."""
 
     name: str
     corners: tuple[float, float, float, float]
 
 
 class Annotation(NamedTuple):
-    """What an XML file says of its image; ``file`` is the XML."""
+    """The content of an annotation file: its path, the image size in pixels, and the objects."""
 
     file: Path
     width: int
@@ -42,7 +42,8 @@ def read_annotation(file: Path) -> Annotation:
     """Read an annotation file.
 
     Raises:
-        BadInput: If it is missing, broken, or lacks the size or an object's box; the message names it.
+        BadInput: If the file is missing or broken, or lacks the image size or the box of an object; the message names
+            the file.
     """
     try:
         root = ElementTree.parse(file).getroot()
@@ -56,7 +57,7 @@ def read_annotation(file: Path) -> Annotation:
 
 
 def _read_object(element: ElementTree.Element) -> AnnotatedObject:
-    # children only: VOC gives body parts boxes of their own, one level below
+    # direct children only: the boxes of body parts in VOC are one level deeper
     xmin, ymin, xmax, ymax = (float(_text(element, f"bndbox/{side}")) for side in ("xmin", "ymin", "xmax", "ymax"))
     return AnnotatedObject(_text(element, "name"), (xmin, ymin, xmax, ymax))
 
@@ -69,13 +70,13 @@ def _text(element: ElementTree.Element, path: str) -> str:
 
 
 def half_open(corners: tuple[float, float, float, float], first: int, width: int, height: int) -> Box:
-    """Turn corner pixels, both inside, into a half-open box within the image.
+    """Convert annotated corners, which are included in the box, to a half-open box clipped to the image.
 
     Args:
         corners: ``(xmin, ymin, xmax, ymax)`` as annotated.
-        first: What the annotation calls the first pixel: 0 in ImageNet, 1 in PASCAL VOC.
-        width: Of the image.
-        height: Of the image.
+        first: Coordinate of the first pixel in the annotation: 0 in ImageNet, 1 in PASCAL VOC.
+        width: Width of the image in pixels.
+        height: Height of the image in pixels.
 
     Example:
         >>> half_open((0, 0, 499, 120), 0, 500, 333), half_open((1, 1, 500, 120), 1, 500, 333)
@@ -88,31 +89,32 @@ def half_open(corners: tuple[float, float, float, float], first: int, width: int
 
 
 class AnnotatedImage(NamedTuple):
-    """An upright image, and True inside the boxes of one class."""
+    """An upright RGB image with values in [0, 255], and a mask that is True inside the boxes of one class."""
 
     image: UInt8[np.ndarray, "3 h w"]
     inside: Bool[np.ndarray, "h w"]
 
 
 def read_annotated(file: Path, annotation: Annotation, name: str, *, first: int) -> AnnotatedImage:
-    """Read an image and mark the boxes of one class in it.
+    """Read an image and rasterise the boxes of one class.
 
-    Boxes were drawn on the pixels as stored. Where EXIF turns the image upright, the boxes turn with it; if
-    the annotated size is that of the upright image, they already fit it.
+    Boxes refer to the stored pixels and are transposed with the image where EXIF turns it upright, unless the
+    annotated size is that of the upright image.
 
     Args:
-        file: The image.
-        annotation: Its annotation.
-        name: The class whose boxes count.
-        first: What the annotation calls the first pixel; see `half_open`.
+        file: Path of the image.
+        annotation: Annotation of the image.
+        name: Name of the class whose boxes are used.
+        first: Coordinate of the first pixel in the annotation; see `half_open`.
 
     Raises:
-        BadInput: If the sizes disagree or no box is of that class; the message names both files.
+        BadInput: If the image cannot be read, the sizes disagree, or there is no box of the class within the image;
+            the message names the files.
     """
     boxes = [found.corners for found in annotation.objects if found.name == name]
     if not boxes:
         others = ", ".join(sorted({found.name for found in annotation.objects})) or "none"
-        raise BadInput(f"expected a box of {name} in {annotation.file} for {file}, got boxes of {others}; mend one")
+        raise BadInput(f"expected a box of {name} in {annotation.file} for {file}, got boxes of {others}; correct one")
     image = read_image(file)
     turn = turn_upright(file)
     height, width = image.shape[-2:]
@@ -130,17 +132,17 @@ def read_annotated(file: Path, annotation: Annotation, name: str, *, first: int)
     if turn is not None and annotated == stored:
         inside = np.array(Image.fromarray(inside).transpose(turn))
     if not inside.any():
-        raise BadInput(f"expected a box of {name} within the image in {annotation.file}, got {boxes[0]}; mend it")
+        raise BadInput(f"expected a box of {name} within the image in {annotation.file}, got {boxes[0]}; correct it")
     return AnnotatedImage(image, inside)
 
 
 def cut_out(image: UInt8[np.ndarray, "3 h w"], box: Box, file: Path) -> Bool[np.ndarray, "h w"]:
-    """Cut the foreground out of its box by seeded GrabCut.
+    """Segment the foreground in a box by GrabCut with seed 0; see `bglab.images.grab_cut`.
 
     Raises:
         BadInput: If it fails; the message names the image.
     """
-    from bglab.images import grab_cut  # here, because listing scenes needs no OpenCV
+    from bglab.images import grab_cut  # imported here because listing scenes does not need OpenCV
 
     try:
         return grab_cut(image, box, seed=0)

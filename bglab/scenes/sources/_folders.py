@@ -1,4 +1,4 @@
-"""What sources on disk share: finding folders, listing files, matching class folders, naming what is wrong."""
+"""Shared by the sources that read files: finding folders, listing files, matching class folders, checking masks."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _SYNSET = re.compile(r"n\d{8}(?=_|$)")
 
 
 class ClassFolders(NamedTuple):
-    """How the class folders on disk compare with those expected.
+    """Class folders on disk, compared with the expected ones.
 
     Attributes:
-        labels: Folder name → label, of the folders that are there, in the order of the labels.
-        unknown: Folders that are none of the expected ones, with the reason to reject their images.
-        missing: Expected folders that are not there.
+        labels: Label by folder name, for the expected folders that exist, in the order of the labels.
+        unknown: Folders that are not expected, with the reason why their images are rejected.
+        missing: Expected folders that do not exist.
     """
 
     labels: dict[str, int]
@@ -36,10 +36,10 @@ class ClassFolders(NamedTuple):
 
 
 def choose(option: str, value: str, allowed: Sequence[str]) -> str:
-    """Give an option's value back if it is one of the allowed ones.
+    """Check that the value of an option is allowed, and return it.
 
     Raises:
-        UnknownName: If it is not; the message lists them.
+        UnknownName: If it is not; the message lists the allowed values.
     """
     if value not in allowed:
         raise UnknownName(unknown_name(f"value of {option}", value, list(allowed)))
@@ -47,19 +47,19 @@ def choose(option: str, value: str, allowed: Sequence[str]) -> str:
 
 
 def find_folder(path: str, scheme: str, remedy: str) -> Path:
-    """Turn what stands behind the scheme into a folder that is there.
+    """Convert the path in a URI to an absolute path of an existing folder.
 
     Args:
-        path: As given by the user; ``~`` is the home folder.
-        scheme: Of the URI, for the message.
-        remedy: What to do if there is no such folder.
+        path: Path as given by the user; ``~`` is the home folder.
+        scheme: Scheme of the URI, for the message.
+        remedy: What to do if there is no such folder, for the message.
 
     Raises:
         MissingData: If there is no such folder.
     """
     if not path:
         raise MissingData(f"expected a folder, as in '{scheme}:PATH', got no path; {remedy}")
-    # absolute without following links: the folder's name goes into result tables and must not depend on the disk
+    # absolute without following links: result tables contain the folder's name, which must not depend on the disk
     folder = Path(os.path.abspath(Path(path).expanduser()))  # noqa: PTH100 - resolve() follows links
     if not folder.is_dir():
         what = "is a file" if folder.exists() else "does not exist"
@@ -68,12 +68,12 @@ def find_folder(path: str, scheme: str, remedy: str) -> Path:
 
 
 def first_folder(candidates: Iterable[Path]) -> Path | None:
-    """Give the first folder that is there."""
+    """Return the first folder that exists, or None."""
     return next((folder for folder in candidates if folder.is_dir()), None)
 
 
 def subfolders(folder: Path) -> list[str]:
-    """List the names of the folders in a folder, sorted, without hidden ones; [] if it is not there."""
+    """List the names of the subfolders of a folder, sorted, without hidden ones; [] if it does not exist."""
     if not folder.is_dir():
         return []
     with os.scandir(folder) as entries:
@@ -81,9 +81,9 @@ def subfolders(folder: Path) -> list[str]:
 
 
 def list_names(folder: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> list[str]:
-    """List the names of a folder's files of these types, sorted; [] if the folder is not there.
+    """List the names of the files in a folder with these extensions, sorted; [] if the folder does not exist.
 
-    Listing touches no file: tens of thousands of images on a network disk are named in a moment.
+    The files themselves are not accessed, so listing tens of thousands of images on a network disk is fast.
     """
     if not folder.is_dir():
         return []
@@ -93,26 +93,26 @@ def list_names(folder: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> list
 
 
 def list_files(folder: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> list[Path]:
-    """List a folder's files of these types; see `list_names`."""
+    """List the paths of the files in a folder with these extensions; see `list_names`."""
     return [folder / name for name in list_names(folder, suffixes)]
 
 
 def walk_files(folder: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> list[Path]:
-    """List the files of these types in a folder and in every folder below it."""
+    """List the files with these extensions in a folder and, recursively, its subfolders."""
     below = (file for name in subfolders(folder) for file in walk_files(folder / name, suffixes))
     return [*list_files(folder, suffixes), *below]
 
 
 def match_classes(folder: Path, expected: Sequence[str], *, ignored: Collection[str] = ()) -> ClassFolders:
-    """Compare the class folders on disk with those expected; a misspelt one is named, never guessed.
+    """Match the class folders on disk with the expected ones; misspelt names are reported, never guessed.
 
     Args:
-        folder: Holds one folder a class.
-        expected: Folder names in the order of the labels.
-        ignored: Folders that belong there but hold no class.
+        folder: Folder with one subfolder per class.
+        expected: Names of the subfolders in the order of the labels.
+        ignored: Names of subfolders that are not classes.
 
     Raises:
-        BadInput: If none of the expected folders is there.
+        BadInput: If none of the expected folders exists.
     """
     present = [name for name in subfolders(folder) if name not in ignored]
     missing = [name for name in expected if name not in set(present)]
@@ -133,19 +133,19 @@ def _unknown_folder(name: str, missing: Sequence[str]) -> str:
 
 
 def class_notices(folder: Path, classes: ClassFolders) -> list[str]:
-    """Write one sentence for each unknown class folder, and one for all that are missing."""
-    notices = [f"the images in {folder / name} take no part: {why}" for name, why in classes.unknown.items()]
+    """Write one sentence per unknown class folder, and one for all missing folders."""
+    notices = [f"the images in {folder / name} are skipped: {why}" for name, why in classes.unknown.items()]
     if classes.missing:
         named = ", ".join(f"'{name}'" for name in classes.missing[:3])
         more = f" and {len(classes.missing) - 3} more" if len(classes.missing) > 3 else ""
         notices.append(
-            f"{folder} has no folder {named}{more}; the run goes on with the {len(classes.labels)} classes there"
+            f"{folder} has no folder {named}{more}; the set has only the other {len(classes.labels)} classes"
         )
     return notices
 
 
 def reject_unknown(folder: Path, classes: ClassFolders) -> list[Rejection]:
-    """Reject, one by one, the images that lie in folders of no known class."""
+    """List a rejection for each image in a folder of an unknown class."""
     return [
         Rejection(file.stem, str(file), why)
         for name, why in classes.unknown.items()
@@ -154,7 +154,7 @@ def reject_unknown(folder: Path, classes: ClassFolders) -> list[Rejection]:
 
 
 def without_duplicates(records: Iterable[SceneRecord]) -> tuple[list[SceneRecord], list[Rejection]]:
-    """Keep the first scene of each id and reject the others: an id must name one scene."""
+    """Keep the first scene of each id and reject the others, since ids must be unique."""
     first: dict[str, SceneRecord] = {}
     rejected: list[Rejection] = []
     for record in records:
@@ -166,7 +166,7 @@ def without_duplicates(records: Iterable[SceneRecord]) -> tuple[list[SceneRecord
 
 
 def empty_file(*files: Path) -> str:
-    """Say which of the files is missing or empty; "" if each has content."""
+    """Explain which of the files is missing or empty; "" if none is."""
     for file in files:
         try:
             size = file.stat().st_size
@@ -178,7 +178,7 @@ def empty_file(*files: Path) -> str:
 
 
 def imagenet_index(name: str) -> int:
-    """Read the ImageNet index off a name that starts with a WordNet id; OUTSIDE if it does not.
+    """Look up the ImageNet class index for a file name that starts with a WordNet id; OUTSIDE if there is none.
 
     Example:
         >>> imagenet_index("n01440764_10026"), imagenet_index("photo")
@@ -189,10 +189,10 @@ def imagenet_index(name: str) -> int:
 
 
 def read_mask_for(image: UInt8[np.ndarray, "3 h w"], file: Path) -> Bool[np.ndarray, "h w"]:
-    """Read the mask of an image and check that it is one.
+    """Read the mask of an image and check it.
 
     Raises:
-        BadInput: If its size is not the image's, or it marks nothing or everything; the message names it.
+        BadInput: If the mask cannot be read, is not of the image's size, or is empty or full; the message names it.
     """
     mask = read_mask(file)
     check_mask(mask, image, file)
@@ -200,7 +200,7 @@ def read_mask_for(image: UInt8[np.ndarray, "3 h w"], file: Path) -> Bool[np.ndar
 
 
 def check_mask(mask: Bool[np.ndarray, "mh mw"], image: UInt8[np.ndarray, "3 h w"], file: Path) -> None:
-    """Raise `BadInput`, with the file's name, unless the mask marks a part of this image."""
+    """Raise `BadInput`, naming the file, unless the mask has the image's size and is neither empty nor full."""
     height, width = image.shape[-2:]
     if mask.shape != (height, width):
         raise BadInput(

@@ -1,4 +1,4 @@
-"""ImageNet on disk: where torchvision or Kaggle lay its images and annotations, and what class each has."""
+"""Layouts of ImageNet on disk: finding images, annotations and labels in the layouts of torchvision and Kaggle."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _OBJECT_NAME = re.compile(r"<object>\s*<name>\s*(n\d{8})\s*</name>")
 
 
 class Layout(NamedTuple):
-    """Where one split's images and annotations lie; ``root`` is what the user gave."""
+    """Folders of one split: the root given by the user, the images, and the annotations."""
 
     root: Path
     images: Path
@@ -24,7 +24,7 @@ class Layout(NamedTuple):
 
 
 class ImageFile(NamedTuple):
-    """An image, its WordNet id ("" = unknown), and where its annotation is (None = there is none)."""
+    """Path of an image, its WordNet id ("" if unknown), and the path of its annotation (None if there is none)."""
 
     image: Path
     synset: str
@@ -32,10 +32,15 @@ class ImageFile(NamedTuple):
 
 
 def find_layout(path: str, split: str, *, boxes: bool = True) -> Layout:
-    """Find images and annotations; without ``boxes`` the annotations may be missing.
+    """Find the folders of images and annotations.
+
+    Args:
+        path: Root folder of ImageNet.
+        split: ``train`` or ``val``.
+        boxes: Whether annotations are needed.
 
     Raises:
-        MissingData: If something that is needed is not there.
+        MissingData: If there are no images, or no annotations although they are needed.
     """
     root = find_folder(path, "imagenet", REMEDY)
     bases = (root, root / "ILSVRC")
@@ -54,12 +59,12 @@ def find_layout(path: str, split: str, *, boxes: bool = True) -> Layout:
 
 
 def list_images(layout: Layout) -> Iterator[ImageFile]:
-    """List a split's images, which lie in folders of their class or side by side."""
+    """List the images of a split, which are in one folder per class or all in one folder."""
     return _list_folders(layout) if subfolders(layout.images) else _list_flat(layout)
 
 
 def _list_folders(layout: Layout) -> Iterator[ImageFile]:
-    """List images in class folders; annotations lie in class folders too, or side by side."""
+    """List images in class folders; annotations are in class folders too, or all in one folder."""
     flat = set(list_names(layout.annotations, {".xml"}))
     for synset in subfolders(layout.images):
         own = set(list_names(layout.annotations / synset, {".xml"}))
@@ -70,7 +75,7 @@ def _list_folders(layout: Layout) -> Iterator[ImageFile]:
 
 
 def _list_flat(layout: Layout) -> Iterator[ImageFile]:
-    """List images that lie side by side; their classes come from Kaggle's list or the annotations."""
+    """List images that are all in one folder; their classes are read from Kaggle's table or the annotations."""
     flat = set(list_names(layout.annotations, {".xml"}))
     solution = _read_solution(layout.root)
     for image in list_files(layout.images):
@@ -80,7 +85,7 @@ def _list_flat(layout: Layout) -> Iterator[ImageFile]:
 
 
 def _read_solution(root: Path) -> dict[str, str]:
-    """Read Kaggle's list of labels: image name → WordNet id; empty if it is not there."""
+    """Read Kaggle's table of labels: WordNet id by image name; empty if there is no table."""
     files = (folder / "LOC_val_solution.csv" for folder in (root, root.parent, root / "ILSVRC"))
     file = next((file for file in files if file.is_file()), None)
     if file is None:
@@ -90,6 +95,6 @@ def _read_solution(root: Path) -> dict[str, str]:
 
 
 def _first_object(annotation: Path) -> str:
-    """Find the class of an annotation's first object without parsing it: there may be fifty thousand."""
+    """Find the class of the first object in an annotation without parsing the XML, for speed."""
     found = _OBJECT_NAME.search(annotation.read_text(encoding="utf-8", errors="replace"))
     return found.group(1) if found else ""

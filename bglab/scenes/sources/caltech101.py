@@ -1,4 +1,4 @@
-"""Caltech 101 with its hand-drawn outlines."""
+"""``caltech101:PATH``: Caltech 101 with its hand-drawn outlines as masks."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ _NAMES = (
     "water_lilly wheelchair wild_cat windsor_chair wrench yin_yang"
 )
 
-#: The 101 folders in sorted order, as torchvision counts them.
+#: The 101 class folders in sorted order, which is the order of the labels in torchvision.
 CLASSES = tuple(_NAMES.split())
 
-# four annotation folders are named differently from their image folders
+# four annotation folders have other names than the image folders
 _OUTLINE_FOLDERS = {
     "Faces": "Faces_2",
     "Faces_easy": "Faces_3",
@@ -49,17 +49,17 @@ _REMEDY = "unpack 101_ObjectCategories and Annotations of Caltech 101 side by si
 
 
 def open_source(path: str, *, uri: str, masks: str = "outline") -> SceneSet:
-    """Open Caltech 101 (Time for a Background Check!, section 3); its clutter class BACKGROUND_Google is left out.
+    """Open Caltech 101 (Time for a Background Check!, section 3), without the clutter class BACKGROUND_Google.
 
     Args:
-        path: Holds ``101_ObjectCategories`` and ``Annotations``.
-        uri: What the user asked for.
-        masks: ``outline`` fills the annotated outline; ``box`` takes the annotated box.
+        path: Folder that contains ``101_ObjectCategories`` and ``Annotations``.
+        uri: The complete URI given by the user.
+        masks: ``outline`` fills the annotated outline; ``box`` fills the annotated box.
 
     Raises:
         MissingData: If there is no such folder.
-        BadInput: If it is not laid out like that.
-        UnknownName: If ``masks`` is neither.
+        BadInput: If the folder does not have this layout.
+        UnknownName: If ``masks`` has another value.
     """
     choose("masks", masks, ("outline", "box"))
     root = _find_root(path)
@@ -88,6 +88,7 @@ def open_source(path: str, *, uri: str, masks: str = "outline") -> SceneSet:
         notices=tuple(class_notices(images, classes)),
         rejected=tuple(rejected),
         credit="Caltech 101 (Li, Andreetto, Ranzato, Perona, 2022), CC BY 4.0.",
+        full_resolution=True,
     )
 
 
@@ -101,7 +102,7 @@ def _find_root(path: str) -> Path:
 
 
 def _read(masks: str, record: SceneRecord) -> Scene:
-    from bglab.images import polygon_mask  # here, because listing scenes needs no OpenCV
+    from bglab.images import polygon_mask  # imported here because listing scenes does not need OpenCV
 
     file, annotation = record.files
     image = read_image(file)
@@ -117,12 +118,12 @@ def _read(masks: str, record: SceneRecord) -> Scene:
 
 
 def _read_outline(file: Path, width: int, height: int) -> tuple[Box, Float[np.ndarray, "2 n"]]:
-    """Read the half-open box, and the outline's corners in pixels of the image.
+    """Read the half-open box and the vertices of the outline, in pixels of the image.
 
-    The file holds ``box_coord`` = (first row, last row, first column, last column), counted from 1, and
-    ``obj_contour`` = x and y relative to the box's upper left corner.
+    The file contains ``box_coord`` = (first row, last row, first column, last column), counted from 1, and
+    ``obj_contour`` = x and y relative to the top-left corner of the box.
     """
-    from scipy.io import loadmat  # here, because listing scenes needs no SciPy
+    from scipy.io import loadmat  # imported here because listing scenes does not need SciPy
 
     try:
         content = loadmat(file)
@@ -135,6 +136,6 @@ def _read_outline(file: Path, width: int, height: int) -> tuple[Box, Float[np.nd
     columns = (min(max(round(x0) - 1, 0), width), min(max(round(x1), 0), width))
     rows = (min(max(round(y0) - 1, 0), height), min(max(round(y1), 0), height))
     if columns[0] >= columns[1] or rows[0] >= rows[1]:
-        raise BadInput(f"expected a box within {width} × {height} pixels in {file}, got {(x0, y0, x1, y1)}; mend it")
-    # a corner on pixel 1 is at the centre of the first pixel, half a pixel from the image's edge
+        raise BadInput(f"expected a box within {width} × {height} pixels in {file}, got {(x0, y0, x1, y1)}; correct it")
+    # coordinate 1 is the centre of the first pixel, half a pixel from the image border
     return (columns[0], rows[0], columns[1], rows[1]), contour + np.array([[x0], [y0]]) - 0.5

@@ -1,9 +1,9 @@
-"""Cut-outs: photographed objects with transparency, pasted on plates at a sensible size and place.
+"""Cut-outs: photographed objects with transparency, pasted on plates at a plausible size and position.
 
 The objects are the photographic stamps of Debian's ``tuxpaint-stamps-default``, or any folder of RGBA images
-with a table of labels. ``cutouts.csv`` beside this file names the stamps that were chosen by eye: photographs
-that belong to one of the nine classes. Game birds are left out as in the release's own list, and so are the
-dingo (a dog to the eye, a carnivore in the map), cartoons, toys and mirrored doubles.
+with a table of labels. ``cutouts.csv`` next to this file lists the stamps that were chosen by eye: photographs
+that belong to one of the nine classes. It leaves out game birds, as the release's own list of classes does, the
+dingo (which looks like a dog, but belongs to the carnivores), cartoons, toys and mirrored copies.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from bglab.scenes.scene import Rejection, Scene, SceneRecord, SceneSet, file_fin
 from bglab.seeding import keyed_generator
 from bglab.synthetic import HABITATS_BY_CLASS, HOVERS, PLATES, VERSION, PlateRule, choose_plate, paint_plate
 
-Colors = Float[np.ndarray, "h w 3"]
+Pixels = Float[np.ndarray, "h w 3"]
 Alpha = Float[np.ndarray, "h w"]
 
 _TABLE = Path(__file__).with_name("cutouts.csv")
@@ -39,15 +39,15 @@ _STAMPS_CREDIT = (
 )
 _PLATES_CREDIT = (
     "Plates: regions of the ImageNet photographs in foolbox and of scikit-image's sample images, "
-    "and scenery of our own."
+    "and scenery rendered by bglab."
 )
 
-#: Share of the image that the object's box takes, and the longest side it may have.
+#: Range of the fraction of the image that the object's box covers, and its longest side as a fraction of the image's.
 _BOX_SHARE = (0.28, 0.5)
 _LONGEST = 0.92
 
 
-class _Cutout(NamedTuple):
+class _Row(NamedTuple):
     """One row of a table of labels."""
 
     file: str
@@ -57,7 +57,7 @@ class _Cutout(NamedTuple):
 
 
 class _Options(NamedTuple):
-    """What changes the pixels."""
+    """Options that change the pixels."""
 
     seed: int
     size: int
@@ -74,21 +74,22 @@ def open_source(
     plates: str = "natural",
     copies: int | str = 1,
 ) -> SceneSet:
-    """Open cut-outs as scenes; nothing is decoded yet.
+    """Open cut-outs as scenes without reading the images yet.
 
     Args:
-        path: A folder of RGBA images with ``labels.csv`` (columns file, label, and if wanted imagenet_index,
+        path: Folder of RGBA images with ``labels.csv`` (columns file, label, and optionally imagenet_index,
             habitat), or the stamps' folder; empty finds the stamps where `bglab data fetch cutouts` or apt put them.
-        uri: What was asked for.
-        seed: Of plates, sizes and places.
+        uri: URI that names the set and its options.
+        seed: Seed for the plates, sizes and positions.
         size: Side of the scenes in pixels, 64–512.
-        plates: ``natural`` puts an object where its kind is usually photographed, ``any`` anywhere, ``drawn`` is
-            natural without photographs.
-        copies: Scenes made from each cut-out, 1–100; from the second on, ids end in -copy2, -copy3, ….
+        plates: ``natural`` pastes an object where its kind is usually photographed, ``any`` anywhere; ``drawn`` is
+            ``natural`` without photographs.
+        copies: Number of scenes per cut-out, 1–100; from the second on, ids end in -copy2, -copy3, ….
 
     Raises:
         MissingData: If there are no stamps on this machine, or no such folder.
-        BadInput: If the table of labels or an option cannot be used.
+        BadInput: If the table of labels or an option is invalid.
+        UnknownName: If a class, a habitat or the rule for plates is unknown.
     """
     options = _Options(
         _whole("seed", seed, 0, 2**63 - 1),
@@ -150,8 +151,8 @@ def _find(path: str) -> tuple[Path, Path]:
     )
 
 
-def _read_table(table: Path) -> list[_Cutout]:
-    """Read a table of labels; our own calls the label's column coarse_name."""
+def _read_table(table: Path) -> list[_Row]:
+    """Read a table of labels; that of the stamps calls the label's column coarse_name."""
     try:
         with table.open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))
@@ -163,10 +164,10 @@ def _read_table(table: Path) -> list[_Cutout]:
     if not rows or not {"file", column} <= rows[0].keys():
         came = ", ".join(str(name) for name in rows[0]) if rows else "no row"
         raise BadInput(f"expected the columns file,{column} in {table}, got {came}; add a header and a row per image")
-    return [_cutout(row, column, f"line {line} of {table}") for line, row in enumerate(rows, start=2)]
+    return [_checked_row(row, column, f"line {line} of {table}") for line, row in enumerate(rows, start=2)]
 
 
-def _cutout(row: Mapping[str, str | None], column: str, where: str) -> _Cutout:
+def _checked_row(row: Mapping[str, str | None], column: str, where: str) -> _Row:
     """Check one row."""
     file, name = (row["file"] or "").strip(), (row[column] or "").strip()
     if not file or Path(file).is_absolute() or ".." in Path(file).parts:
@@ -187,15 +188,15 @@ def _cutout(row: Mapping[str, str | None], column: str, where: str) -> _Cutout:
     for habitat in habitats:
         if habitat not in HOVERS:
             raise UnknownName(f"{unknown_name('habitat', habitat, list(HOVERS))} ({where})")
-    return _Cutout(file, label, native, habitats)
+    return _Row(file, label, native, habitats)
 
 
-def _scene_id(cutout: _Cutout) -> str:
+def _scene_id(cutout: _Row) -> str:
     return f"{IN9_NAMES[cutout.label]}-{Path(cutout.file).stem}"
 
 
-def _with_ids(rows: list[_Cutout], copies: int, table: Path) -> dict[str, _Cutout]:
-    """Give every scene its id; two images of one class and name cannot be told apart."""
+def _with_ids(rows: list[_Row], copies: int, table: Path) -> dict[str, _Row]:
+    """Map ids to rows, once per copy; ids must differ."""
     endings = ["", *(f"-copy{i}" for i in range(2, copies + 1))]
     named = [(_scene_id(row) + ending, row) for row in rows for ending in endings]
     for scene, count in Counter(scene for scene, _ in named).items():
@@ -204,12 +205,12 @@ def _with_ids(rows: list[_Cutout], copies: int, table: Path) -> dict[str, _Cutou
     return dict(named)
 
 
-def _record(root: Path, scene: str, cutout: _Cutout) -> SceneRecord:
+def _record(root: Path, scene: str, cutout: _Row) -> SceneRecord:
     return SceneRecord(scene, cutout.label, cutout.native_label, (root / cutout.file,))
 
 
-def _unlisted_notice(root: Path, rows: list[_Cutout]) -> tuple[str, ...]:
-    """Say which images of the user's folder have no row."""
+def _unlisted_notice(root: Path, rows: list[_Row]) -> tuple[str, ...]:
+    """Return a notice of images in the user's folder that have no row."""
     listed = {root / row.file for row in rows}
     images_here = (p for p in sorted(root.rglob("*")) if p.suffix.lower() in IMAGE_SUFFIXES)
     unlisted = [p.relative_to(root).as_posix() for p in images_here if p not in listed]
@@ -218,25 +219,25 @@ def _unlisted_notice(root: Path, rows: list[_Cutout]) -> tuple[str, ...]:
     return (f"images without a row in labels.csv are left out: {len(unlisted)}, the first is {unlisted[0]}",)
 
 
-def _single_notice(rows: list[_Cutout], options: _Options) -> tuple[str, ...]:
-    """Say which classes are too small for variants that borrow a background within a class."""
+def _single_notice(rows: list[_Row], options: _Options) -> tuple[str, ...]:
+    """Return a notice of classes that are too small for donors of the same class."""
     counts = Counter(row.label for row in rows)
     single = [IN9_NAMES[label] for label in sorted(counts) if counts[label] == 1]
     if options.copies > 1 or not single:
         return ()
     return (
-        f"only one cut-out of: {', '.join(single)}; with nobody of its class to borrow a background from, it drops out "
-        "of Mixed-Same (copies=2 makes two scenes of every cut-out)",
+        f"only one cut-out of: {', '.join(single)}; without a donor of the same class, Mixed-Same skips it "
+        "(copies=2 makes two scenes of every cut-out)",
     )
 
 
-def _read(record: SceneRecord, cutouts: Mapping[str, _Cutout], options: _Options) -> Scene:
+def _read(record: SceneRecord, cutouts: Mapping[str, _Row], options: _Options) -> Scene:
     """Paste one cut-out on its plate.
 
-    No shadow is cast: the plate is then exactly what is outside the object.
+    No shadow is added, so the image equals the plate wherever the object is not.
     """
     cutout = cutouts[record.id]
-    # one draw for the object and another for the plate, so that it keeps its size when plates change
+    # the object and the plate have generators of their own, so that the object keeps its size when plates change
     plate_name = choose_plate(options.plates, cutout.habitats, keyed_generator(options.seed, "plate choice", record.id))
     plate = paint_plate(plate_name, options.size, options.seed, record.id)
     colors, alpha = _trimmed(record.files[0])
@@ -252,8 +253,8 @@ def _read(record: SceneRecord, cutouts: Mapping[str, _Cutout], options: _Options
     return Scene(record.id, record.label, record.native_label, image, mask, box_of(mask), plate)
 
 
-def _trimmed(file: Path) -> tuple[Colors, Alpha]:
-    """Read a cut-out, cut to what can be seen of it; its colours are multiplied by alpha.
+def _trimmed(file: Path) -> tuple[Pixels, Alpha]:
+    """Read a cut-out, cropped to its visible part, with colours multiplied by alpha.
 
     Raises:
         BadInput: If the file cannot be read, has no transparency, or shows nothing.
@@ -268,18 +269,18 @@ def _trimmed(file: Path) -> tuple[Colors, Alpha]:
 
 
 def _scaled(
-    colors: Colors, alpha: Alpha, size: int, share: float
+    colors: Pixels, alpha: Alpha, size: int, share: float
 ) -> tuple[Float[np.ndarray, "rows columns 3"], Float[np.ndarray, "rows columns"]]:
-    """Resize a cut-out so that its box takes a share of the image and fits inside it.
+    """Resize a cut-out so that its box covers a fraction of the image and fits inside it.
 
     Returns:
-        Its colours, no longer multiplied by alpha, and its alpha.
+        Its colours, not multiplied by alpha, and its alpha.
     """
     height, width = alpha.shape
     scale = min(size * (share / (height * width)) ** 0.5, _LONGEST * size / max(height, width))
     shape = (max(2, round(width * scale)), max(2, round(height * scale)))
     way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    # weighted by alpha, so that what lies hidden under transparency never bleeds into the edge
+    # colours multiplied by alpha are resized, so that colours of transparent pixels never bleed into the edge
     colors, alpha = (cv2.resize(np.ascontiguousarray(a), shape, interpolation=way) for a in (colors, alpha))
     # divided before alpha is clipped: both overshoot alike where a cubic kernel meets an edge
     straight = colors / np.maximum(alpha, 1e-3)[..., None]
@@ -287,9 +288,9 @@ def _scaled(
 
 
 def _placed(
-    colors: Colors, alpha: Alpha, size: int, rng: np.random.Generator, *, hovers: bool
+    colors: Pixels, alpha: Alpha, size: int, rng: np.random.Generator, *, hovers: bool
 ) -> tuple[UInt8[np.ndarray, "3 {size} {size}"], Float[np.ndarray, "{size} {size}"]]:
-    """Put a cut-out on an empty canvas: standing in the lower part, or hovering near the middle."""
+    """Place a cut-out on an empty canvas, standing in the lower part or hovering near the middle."""
     height, width = alpha.shape
     across, up = rng.uniform(-1, 1, size=2)
     x = round((size - width) * (0.5 + 0.35 * across))
@@ -308,7 +309,7 @@ def _plate_rule(name: str) -> PlateRule:
 
 
 def _whole(name: str, value: int | str, low: int, high: int) -> int:
-    """Read an option that is a whole number within bounds."""
+    """Parse an option that is a whole number within bounds."""
     try:
         number = int(value)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Any folder of images with masks or boxes."""
+"""``folder:PATH``: any folder of labelled images with masks or boxes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _SYNSET = re.compile(r"n\d{8}")
 
 
 class _Labelled(NamedTuple):
-    """An image, its class, and its ImageNet index or OUTSIDE."""
+    """Path of an image, the name of its class, and its ImageNet class index or OUTSIDE."""
 
     file: Path
     name: str
@@ -42,7 +42,7 @@ class _Labelled(NamedTuple):
 
 
 class _Classes(NamedTuple):
-    """A label space: its name, its classes, and the label of each class as the folder names it."""
+    """A label space: its name, the class names in order, and the label by the class name used in the folder."""
 
     space: str
     names: tuple[str, ...]
@@ -50,24 +50,25 @@ class _Classes(NamedTuple):
 
 
 def open_source(path: str, *, uri: str, crop_fraction: str = "0.875") -> SceneSet:
-    """Open a folder of your own images.
+    """Open a folder of images.
 
-    Images lie in ``images/<class>/``, or anywhere in ``images/`` and in the table ``labels.csv``; masks lie
-    in ``masks/`` under the same names, as images or ``.npy``. An image without a mask is cut out by GrabCut
-    if ``boxes.csv`` has its box; an image with both keeps a box around the two. Boxes are half-open pixels;
-    files in the tables are named relative to ``images/``.
+    Images are in ``images/<class>/``, or anywhere below ``images/`` and listed in ``labels.csv`` (columns ``file``,
+    ``label`` and optionally ``imagenet_index``). Masks are in ``masks/`` under the same names, as images or ``.npy``
+    arrays. An image without a mask is segmented by GrabCut if ``boxes.csv`` (columns ``file``, ``x0``, ``y0``,
+    ``x1``, ``y1``) contains its box, half-open in pixels; if an image has both, its box is the smallest one around
+    the two. Both tables name files relative to ``images/``.
 
-    Where all classes are named like those of ImageNet-9 (``dog`` or ``00_dog``) or are WordNet ids of
-    ImageNet's classes, labels are of that space; otherwise the folder's own, sorted by name.
+    If all class names are those of ImageNet-9 (``dog`` or ``00_dog``), or all are WordNet ids of ImageNet classes, the
+    labels are of that label space. Otherwise they number the class names in sorted order.
 
     Args:
-        path: Holds ``images`` and the rest.
-        uri: What the user asked for.
-        crop_fraction: Part of the short side that the centre crop keeps, above 0 and up to 1.
+        path: Folder that contains ``images``.
+        uri: The complete URI given by the user.
+        crop_fraction: Fraction of the resized short side that the centre crop keeps, in (0, 1].
 
     Raises:
         MissingData: If there is no such folder.
-        BadInput: If it is not laid out like this, or a table is broken.
+        BadInput: If the folder does not have this layout, or a table is broken.
     """
     root = find_folder(path, "folder", "give the folder that holds images/")
     fraction = _parse_fraction(crop_fraction)
@@ -110,12 +111,12 @@ def _parse_fraction(text: str) -> float:
     except ValueError:
         fraction = 0.0
     if not 0 < fraction <= 1:
-        raise BadInput(f"expected a crop_fraction above 0 and up to 1, got '{text}'; 1 keeps all of the short side")
+        raise BadInput(f"expected a crop_fraction above 0 and up to 1, got '{text}'; 1 keeps the whole short side")
     return fraction
 
 
 def _list_images(root: Path) -> tuple[list[_Labelled], list[Rejection]]:
-    """List the images that have a label, and reject those that have none."""
+    """List the images that have a label, and reject the others."""
     images = root / "images"
     if (root / "labels.csv").is_file():
         return _list_labelled(root)
@@ -125,12 +126,12 @@ def _list_images(root: Path) -> tuple[list[_Labelled], list[Rejection]]:
     labelled = [
         _Labelled(file, name, imagenet_index(file.stem)) for name in folders for file in list_files(images / name)
     ]
-    reason = "expected the image in the folder of its class, got it beside them; move it"
+    reason = "expected the image in the folder of its class, got it outside of them; move it"
     return labelled, [Rejection(file.stem, str(file), reason) for file in list_files(images)]
 
 
 def _list_labelled(root: Path) -> tuple[list[_Labelled], list[Rejection]]:
-    """List the images that labels.csv names; reject those it does not name."""
+    """List the images in labels.csv, and reject the others."""
     images, table = root / "images", root / "labels.csv"
     labelled: list[_Labelled] = []
     for line, row in _read_table(table, ("file", "label")):
@@ -141,12 +142,12 @@ def _list_labelled(root: Path) -> tuple[list[_Labelled], list[Rejection]]:
         labelled.append(_Labelled(images / row["file"], row["label"], index))
     named = {image.file for image in labelled}
     reason = f"expected the image in {table}, but it is not listed there; add a line for it"
-    strange = [file for file in walk_files(images) if file not in named]
-    return labelled, [Rejection(_scene_name(images, file), str(file), reason) for file in strange]
+    unlisted = [file for file in walk_files(images) if file not in named]
+    return labelled, [Rejection(_scene_name(images, file), str(file), reason) for file in unlisted]
 
 
 def _read_table(table: Path, needed: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
-    """Read a table as (line number, row by column); every needed column must have a value."""
+    """Read a table as pairs of line number and row; the needed columns must exist and have a value in each row."""
     with table.open(newline="", encoding="utf-8-sig") as lines:
         reader = csv.DictReader(lines)
         rows = [(reader.line_num, row) for row in reader]
@@ -164,7 +165,7 @@ def _read_table(table: Path, needed: Sequence[str]) -> list[tuple[int, dict[str,
 
 
 def _find_classes(root: Path, names: Sequence[str]) -> _Classes:
-    """Tell which label space the class names are of."""
+    """Determine the label space from the class names."""
     if names and all(name in _IN9_LABELS for name in names):
         return _Classes("in9", IN9_NAMES, _IN9_LABELS)
     if names and all(_SYNSET.fullmatch(name) for name in names) and all(name in synset_index() for name in names):
@@ -173,7 +174,7 @@ def _find_classes(root: Path, names: Sequence[str]) -> _Classes:
 
 
 def _read_boxes(root: Path) -> dict[Path, Box]:
-    """Read boxes.csv: image → box; empty if there is none."""
+    """Read boxes.csv: box by path of the image; empty if there is no such table."""
     table = root / "boxes.csv"
     boxes: dict[Path, Box] = {}
     if not table.is_file():
@@ -193,7 +194,7 @@ def _list_masks(root: Path) -> dict[str, Path]:
 
 
 def _scene_name(folder: Path, file: Path) -> str:
-    """Name a scene by its place below images/, so that two classes may use the same file name."""
+    """Name a scene by its path relative to ``images/``, so that two classes may have files of the same name."""
     return file.relative_to(folder).with_suffix("").as_posix()
 
 

@@ -1,4 +1,4 @@
-"""ImageNet with its box annotations, as torchvision or as Kaggle lays it out."""
+"""``imagenet:PATH``: ImageNet with its box annotations, in the layout of torchvision or of Kaggle."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from bglab.scenes.sources._annotations import cut_out, read_annotated, read_anno
 from bglab.scenes.sources._folders import choose, without_duplicates
 from bglab.scenes.sources._imagenet_layout import REMEDY, ImageFile, Layout, find_layout, list_images
 
-#: How many images the split of ILSVRC 2012 has.
+#: Number of images per split of ILSVRC 2012.
 _SIZES = {"val": 50_000, "train": 1_281_167}
 
 
 def open_source(path: str, *, uri: str, split: str = "val", masks: str = "grabcut") -> SceneSet:
-    """Open a split of ImageNet; annotations and images are read when a scene is.
+    """Open a split of ImageNet; annotations and images are read when a scene is accessed.
 
-    Images lie in ``{split}/{WordNet id}/`` (torchvision) or in ``ILSVRC/Data/CLS-LOC/{split}/`` (Kaggle),
-    in folders of their class or flat; annotations in ``Annotations/CLS-LOC/{split}/``, beside either. Flat
-    images get their label from ``LOC_val_solution.csv`` or else from the annotation.
+    Images are in ``{split}/`` (torchvision) or ``ILSVRC/Data/CLS-LOC/{split}/`` (Kaggle), in one folder per WordNet id
+    or all in one folder; annotations are in ``Annotations/CLS-LOC/{split}/`` or the same folder below ``ILSVRC/``.
+    The labels of images without class folders are read from ``LOC_val_solution.csv``, or else from the annotations.
 
-    The scene's box is the smallest one around all boxes of the image's class; ImageNet counts pixels from 0
-    and includes both corners. An image without annotation is rejected.
+    The box of a scene is the smallest one around all boxes of its class; ImageNet counts pixels from 0 and boxes
+    include both corners. Images without an annotation are rejected.
 
     Args:
-        path: Holds the layout above.
-        uri: What the user asked for.
+        path: Folder with this layout.
+        uri: The complete URI given by the user.
         split: ``val`` or ``train``.
-        masks: ``grabcut`` cuts the foreground out of the box, as Noise or Signal does; ``box`` takes the
-            union of the boxes themselves, as Time for a Background Check! does.
+        masks: ``grabcut`` segments the foreground in the box, as in Noise or Signal; ``box`` fills the union of the
+            boxes, as in Time for a Background Check!
 
     Raises:
         MissingData: If the images or the annotations are not there.
-        BadInput: If no image has a known class and an annotation.
+        BadInput: If no image has both a known class and an annotation.
         UnknownName: If an option has an unknown value.
     """
     choose("split", split, tuple(_SIZES))
@@ -66,11 +66,12 @@ def open_source(path: str, *, uri: str, split: str = "val", masks: str = "grabcu
         notices=_notices(split, candidates, records),
         rejected=(*rejected, *duplicates),
         credit="ImageNet, ILSVRC 2012 (Russakovsky et al., 2015): for non-commercial research, not to be passed on.",
+        full_resolution=True,
     )
 
 
 def _problem(candidate: ImageFile, layout: Layout) -> str:
-    """Say why an image cannot become a scene; "" if it can."""
+    """Explain why an image cannot be used as a scene; "" if it can."""
     if candidate.synset not in synset_index():
         got = f"'{candidate.synset}'" if candidate.synset else "none"
         return f"expected one of ImageNet's 1000 WordNet ids as its class, got {got}; rename its folder"
@@ -85,14 +86,14 @@ def _notices(split: str, candidates: list[ImageFile], records: list[SceneRecord]
     if len(candidates) != _SIZES[split] or classes != len(imagenet_synsets()):
         notices.append(
             f"expected {_SIZES[split]:,} images in {len(imagenet_synsets()):,} classes of ImageNet's {split}, "
-            f"got {len(candidates):,} in {classes:,}; the run goes on with these"
+            f"got {len(candidates):,} in {classes:,}; results are those of this subset"
         )
     without_boxes = sum(c.annotation is None for c in candidates)
     if without_boxes:
-        notices.append(f"{without_boxes:,} of {len(candidates):,} images have no box annotation and take no part")
-    strange = sorted({c.synset for c in candidates if c.synset not in synset_index()})
-    if strange:
-        notices.append(f"images of {', '.join(strange[:3]) or 'no class'} take no part: not among ImageNet's 1000")
+        notices.append(f"{without_boxes:,} of {len(candidates):,} images have no box annotation and are skipped")
+    unknown = sorted({c.synset for c in candidates if c.synset not in synset_index()})
+    if unknown:
+        notices.append(f"images of {', '.join(unknown[:3]) or 'no class'} are skipped: not among ImageNet's 1000")
     return tuple(notices)
 
 

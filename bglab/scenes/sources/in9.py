@@ -1,4 +1,4 @@
-"""The test sets of ImageNet-9, as the release of Noise or Signal lays them out."""
+"""``in9:PATH``: the test sets of ImageNet-9, in the layout of the release of Noise or Signal."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from bglab.scenes.sources._folders import (
 )
 from bglab.seeding import digest
 
-#: The variants that the release publishes, by the names of their folders.
+#: Published variants, by the names of their folders in the release.
 PUBLISHED = (
     "original",
     "only_bg_b",
@@ -49,30 +49,30 @@ _PER_CLASS = 450
 _REMEDY = "run `bglab data fetch in9`, or give the folder bg_challenge of the unpacked release"
 _MIXED = re.compile(r"fg_(?P<scene>.+)_bg_(?P<donor>.+)")
 
-# JPEG leaves its black within this many grey levels of 0, and a pixel that the box blackened was brighter by
-# more than the compression alone could make it
+# after JPEG compression, black is within this many grey levels of 0, and a pixel has been painted black if it was
+# brighter before by more than the compression alone explains
 _BLACK, _BLACKENED = 24, 32
 
 
 def open_source(path: str, *, uri: str, plates: str = "published", split: str = "val") -> SceneSet:
-    """Open the release: 450 images of each of nine classes, their masks, and seven variants of them.
+    """Open the release: 450 images per class of ImageNet-9, their masks, and seven variants of them.
 
-    Labels come from the class folders, ImageNet indices from the WordNet ids in the file names. The release
-    has no boxes: the box is the smallest one around the mask, widened to the black rectangle of the published
-    Only-BG-B image where that shows a larger one. An image without a usable mask is rejected as a scene,
-    but its published variants can still be evaluated.
+    Labels are read from the class folders, ImageNet class indices from the WordNet ids in the file names. The release
+    has no boxes: the box is the smallest one around the mask, enlarged to the black rectangle of the published
+    Only-BG-B image if that is larger. An image without a usable mask is rejected as a scene, but its published
+    variants can still be evaluated.
 
     Args:
-        path: The folder ``bg_challenge``, or the one that holds it.
-        uri: What the user asked for.
-        plates: ``published`` takes backgrounds for new compositions from the release's Only-BG-T images, as
-            the papers' challenge does; ``tiled`` tiles them from the original and its box.
-        split: ``val``, the test set, is all that was released; ``train`` is there in sets that were rebuilt.
+        path: The folder ``bg_challenge``, or the folder that contains it.
+        uri: The complete URI given by the user.
+        plates: Backgrounds for new compositions: ``published`` uses the release's Only-BG-T images, as the
+            Backgrounds Challenge does; ``tiled`` tiles them from the original and its box.
+        split: ``val``, the released test set, or ``train``, which exists only in rebuilt sets (`bglab.rebuild`).
 
     Raises:
         MissingData: If there is no such folder.
-        BadInput: If it is not laid out like the release.
-        UnknownName: If ``plates`` or ``split`` is neither.
+        BadInput: If the folder does not have the layout of the release.
+        UnknownName: If ``plates`` or ``split`` has another value.
     """
     choose("plates", plates, ("published", "tiled"))
     choose("split", split, ("val", "train"))
@@ -87,8 +87,8 @@ def open_source(path: str, *, uri: str, plates: str = "published", split: str = 
         candidates += found
         rejected += unusable
     records, duplicates = without_duplicates(candidates)
-    # sizes of the images and masks, and which files each scene has, define the set; asking for every size
-    # would double the time that opening takes on a network disk
+    # the sizes of images and masks and the presence of the other files define the set; reading all file sizes would
+    # double the time to open it on a network disk
     defining = [record._replace(files=record.files[:2]) for record in records]
     present = digest([" ".join(file.parents[2].name for file in record.files) for record in records])
     return SceneSet(
@@ -119,8 +119,8 @@ def _find_root(path: str, split: str) -> Path:
 def _list_class(
     root: Path, split: str, folder: str, label: int, extras: Sequence[str]
 ) -> tuple[list[SceneRecord], list[Rejection]]:
-    """List one class: scenes whose files are there, and those that missing one."""
-    beside = {extra: set(list_names(root / extra / split / folder)) for extra in extras}
+    """List the scenes of one class, and reject those whose image or mask is missing or empty."""
+    published = {extra: set(list_names(root / extra / split / folder)) for extra in extras}
     records: list[SceneRecord] = []
     rejected: list[Rejection] = []
     for image in list_files(root / "original" / split / folder):
@@ -129,22 +129,22 @@ def _list_class(
         if problem:
             rejected.append(Rejection(image.stem, str(image), problem))
             continue
-        more = (root / e / split / folder / image.name for e, names in beside.items() if image.name in names)
+        more = (root / e / split / folder / image.name for e, names in published.items() if image.name in names)
         native = imagenet_index(image.stem)
         records.append(SceneRecord(image.stem, label, native, (image, mask, *more)))
     return records, rejected
 
 
 def _count_notices(root: Path, split: str) -> list[str]:
-    """Say how the release on disk differs in number from the published one."""
+    """Describe how the numbers of images on disk differ from those of the release."""
     counts = {variant: Counter(_count(root, split, variant)) for variant in PUBLISHED}
     whole = counts.pop("original")
     notices: list[str] = []
     if any(whole[folder] != _PER_CLASS for folder in _FOLDERS):
         got = ", ".join(f"{whole[c.folder]} {c.name}" for c in IN9)
         notices.append(
-            f"expected {_PER_CLASS} images in each of {len(IN9)} classes of {root.name}, got {got}; the run "
-            "goes on with these, but its figures are not those of the release"
+            f"expected {_PER_CLASS} images in each of {len(IN9)} classes of {root.name}, got {got}; "
+            "results are not comparable with those of the release"
         )
     absent = [variant for variant, count in counts.items() if not count]
     if absent:
@@ -156,7 +156,7 @@ def _count_notices(root: Path, split: str) -> list[str]:
         if count and count != whole:
             notices.append(
                 f"{root.name} has {count.total()} published images of {variant} but {whole.total()} originals; "
-                f"figures of {variant} rest on what is there"
+                f"results of {variant} use these images only"
             )
     return notices
 
@@ -168,7 +168,7 @@ def _count(root: Path, split: str, variant: str) -> dict[str, int]:
 
 
 def _read(record: SceneRecord) -> Scene:
-    """Read one scene; a file lies in ``<variant>/<split>/<class>``, so its folder says what it is."""
+    """Read one scene; the role of each file is the first part of its path ``<variant>/<split>/<class>/<name>``."""
     files = {file.parents[2].name: file for file in record.files}
     image = read_image(files["original"])
     mask = read_mask_for(image, files["fg_mask"])
@@ -190,22 +190,22 @@ def _read_same_size(image: UInt8[np.ndarray, "3 h w"], file: Path) -> UInt8[np.n
 
 
 def widen_to_black(box: Box, image: UInt8[np.ndarray, "3 h w"], blackened: UInt8[np.ndarray, "3 h w"]) -> Box:
-    """Widen a mask's box to the rectangle that Only-BG-B shows black and the original does not.
+    """Enlarge the box of a mask to the rectangle that is black in Only-BG-B but not in the original.
 
-    Where the original is nearly black itself, at the rectangle's edge, the edge is not seen and the box stays
-    smaller; it never grows over pixels that Only-BG-B shows bright.
+    Where the original is itself nearly black along the edge of the rectangle, the edge is not detected and the box
+    stays smaller. The box never includes an area that is bright in Only-BG-B.
 
     Args:
         box: Smallest half-open box around the mask.
-        image: The original.
-        blackened: The published Only-BG-B image of the same scene.
+        image: Original image.
+        blackened: Published Only-BG-B image of the same scene.
 
     Returns:
-        The wider box; ``box`` itself if the two do not make one black rectangle.
+        The enlarged box; ``box`` itself if it and the detected pixels do not form one black rectangle.
     """
     black = blackened.max(axis=0) <= _BLACK
     changed = black & (image.max(axis=0).astype(np.int16) - blackened.max(axis=0) >= _BLACKENED)
-    # a row or column counts from four such pixels on: fewer are compression noise
+    # rows and columns with fewer than four such pixels are compression noise
     rows, columns = changed.sum(axis=1) >= 4, changed.sum(axis=0) >= 4
     seen = box_of(rows[:, None] & columns[None, :])
     if seen == (0, 0, 0, 0):
@@ -216,10 +216,10 @@ def widen_to_black(box: Box, image: UInt8[np.ndarray, "3 h w"], blackened: UInt8
 
 
 def _published(root: Path, split: str, variant: str) -> list[PublishedImage]:
-    """List the release's own images of a variant, with labels from their class folders.
+    """List the published images of a variant, with labels from their class folders.
 
-    Names of mixed images say whose foreground and whose background they show. In ``mixed_rand`` the second
-    part is wrong: the release names these files as in ``mixed_next``. Their donor is therefore unknown.
+    The names of mixed images contain the ids of the foreground and the background. In ``mixed_rand`` the second id is
+    incorrect: the release names these files as in ``mixed_next``. Their donor is therefore treated as unknown.
     """
     if variant not in PUBLISHED:
         raise UnknownName(unknown_name("published variant", variant, list(PUBLISHED)))

@@ -1,16 +1,16 @@
-"""``sample``: real photographs that come with pip packages, cut out along outlines of our own; no download.
+"""``sample``: photographs from two pip packages with hand-drawn outlines; needs no download.
 
-The images lie in the wheels of foolbox and scikit-image, which are found without being imported. What they
-show, where, and which were left out and why, is written in ``data/sample/manifest.csv``:
+The images are data files of foolbox and scikit-image, which are located without importing the packages. Labels, boxes
+and outlines are in ``sample.csv`` next to this module, with these columns:
 
-- ``imagenet_index``: empty where ImageNet has no such class and only the nine-class label is right;
-- ``box``: half-open, drawn by eye; empty for an image that cannot serve as a scene (``note`` says why);
-- ``outline``, ``holes``: polygons along the object's edge and along gaps in it, ``|`` between polygons;
-- ``band``: pixels on either side of those edges within which GrabCut decides;
-- ``foreground``: polygons that are foreground as drawn: legs, mirrors and whatever else is thinner than the band;
-- ``refine``: switches of `masks.refine`.
+- ``imagenet_index``: empty if ImageNet has no such class; then only the ImageNet-9 label applies;
+- ``box``: half-open box in pixels, drawn by hand; empty for images that are excluded (``note`` gives the reason);
+- ``outline``, ``holes``: polygons around the object and around gaps in it, separated by ``|``;
+- ``band``: width in pixels, on each side of those polygons, of the region that GrabCut segments;
+- ``foreground``: polygons that are certainly foreground, such as legs and mirrors thinner than the band;
+- ``refine``: names of the options of `bglab.images.refine` to apply.
 
-An image without an outline is cut from its box alone, exactly as in the paper.
+An image without an outline is segmented from its box alone, as in Noise or Signal (Appendix A).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import csv
 import functools
 import importlib.util
 from collections.abc import Iterable
+from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,7 +28,6 @@ from jaxtyping import Bool, UInt8
 
 from bglab.catalogue import unknown_name
 from bglab.errors import MissingData, UnknownName
-from bglab.files import described_data
 from bglab.images import Box, grab_cut, polygon_mask, read_image, refine
 from bglab.labels import IN9_NAMES, OUTSIDE, imagenet_names
 from bglab.scenes.scene import Rejection, Scene, SceneRecord, SceneSet
@@ -37,7 +37,7 @@ Polygon = tuple[tuple[float, float], ...]
 
 _INSTALL = 'pip install "bglab[demo]"'
 
-#: The packages by the names that pip and Python know them by.
+#: Distribution on PyPI by the name of the Python package.
 _DISTRIBUTIONS = {"foolbox": "foolbox", "skimage": "scikit-image"}
 
 _CREDIT = (
@@ -48,7 +48,7 @@ _CREDIT = (
 
 
 class _Entry(NamedTuple):
-    """One row of the manifest; ``box`` is None for an image that was left out."""
+    """One row of the manifest; ``box`` is None for an excluded image."""
 
     package: str
     file: str
@@ -67,22 +67,22 @@ class _Entry(NamedTuple):
 def open_source(path: str = "", *, uri: str) -> SceneSet:
     """Open the sample photographs.
 
-    The images are whole photographs, so preparing them only resizes (and cuts a wide one to its central
-    square); a further crop of 87.5 % would behead most of them.
+    Preparing them keeps the whole central square (``crop_fraction`` 1), since the usual crop of 87.5 % would cut off
+    parts of most objects.
 
     Args:
-        path: ``in9`` or nothing for the scenes of the nine classes; ``all`` for every scene with an ImageNet
-            label, in ImageNet's classes.
-        uri: What `bglab.open_scenes` was asked for.
+        path: Empty or ``in9`` for the scenes with an ImageNet-9 label; ``all`` for all scenes with an ImageNet label,
+            with ImageNet's classes.
+        uri: The complete URI given by the user.
 
     Raises:
-        UnknownName: If the path is neither.
+        UnknownName: If the path has another value.
         MissingData: If neither package is installed.
     """
     if path not in {"", "in9", "all"}:
         raise UnknownName(unknown_name("part of the sample pack", path, ["in9", "all"]))
     space = "imagenet" if path == "all" else "in9"
-    entries = _manifest(described_data() / "sample" / "manifest.csv")
+    entries = _manifest()
     files = {entry.id: file for entry in entries if (file := _find(entry.package, entry.file))}
     if not files:
         raise MissingData(f"the sample photographs come with foolbox and scikit-image; get them with: {_INSTALL}")
@@ -106,12 +106,12 @@ def open_source(path: str = "", *, uri: str) -> SceneSet:
 
 
 def _label(entry: _Entry, space: str) -> int:
-    """Give the entry's label in one of the two spaces."""
+    """Return the label of an entry in one of the two label spaces."""
     return entry.native_label if space == "imagenet" else entry.label
 
 
 def _find(package: str, file: str) -> Path | None:
-    """Find an image in an installed package without importing it."""
+    """Find an image in an installed package without importing the package."""
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
         return None
@@ -120,7 +120,7 @@ def _find(package: str, file: str) -> Path | None:
 
 
 def _notices(missing: Iterable[_Entry]) -> list[str]:
-    """Say which scenes are missing because of which package."""
+    """Write one sentence per package about the scenes that it should provide."""
     ids: dict[str, list[str]] = {}
     for entry in missing:
         ids.setdefault(entry.package, []).append(entry.id)
@@ -132,7 +132,7 @@ def _notices(missing: Iterable[_Entry]) -> list[str]:
 
 
 def _rejections(entries: Iterable[_Entry], space: str) -> list[Rejection]:
-    """List the images that were looked at and left out; for the nine classes that is none of theirs."""
+    """List the excluded images of the manifest with their notes; none are reported for ImageNet-9."""
     if space == "in9":
         return []
     return [
@@ -142,10 +142,10 @@ def _rejections(entries: Iterable[_Entry], space: str) -> list[Rejection]:
     ]
 
 
-def _manifest(file: Path) -> list[_Entry]:
+def _manifest() -> list[_Entry]:
     """Read the manifest."""
-    with file.open(newline="", encoding="utf-8") as lines:
-        return [_entry(row) for row in csv.DictReader(lines)]
+    table = resources.files("bglab.scenes.sources").joinpath("sample.csv")
+    return [_entry(row) for row in csv.DictReader(table.read_text(encoding="utf-8").splitlines())]
 
 
 def _entry(row: dict[str, str]) -> _Entry:
@@ -168,7 +168,7 @@ def _entry(row: dict[str, str]) -> _Entry:
 
 
 def _polygons(text: str) -> tuple[Polygon, ...]:
-    """Read polygons written as ``x,y x,y x,y | x,y x,y x,y``.
+    """Parse polygons written as ``x,y x,y x,y | x,y x,y x,y``.
 
     Example:
         >>> _polygons("0,0 2,0 2,1.5 | 5,5 6,5 6,6")[0]
@@ -183,7 +183,7 @@ def _point(pair: str) -> tuple[float, float]:
 
 
 def _read(record: SceneRecord, entry: _Entry) -> Scene:
-    """Read the photograph and cut it out."""
+    """Read a photograph and segment its foreground."""
     assert entry.box is not None  # entries without a box have no record
     image = read_image(record.files[0])
     mask = _mask(record.files[0], entry).copy()  # the cached one is shared
@@ -192,7 +192,7 @@ def _read(record: SceneRecord, entry: _Entry) -> Scene:
 
 @functools.lru_cache(maxsize=32)
 def _mask(file: Path, entry: _Entry) -> Bool[np.ndarray, "h w"]:
-    """Cut a photograph out once; GrabCut takes about a second, and widgets come back to the same scene."""
+    """Segment a photograph; cached, since GrabCut takes about a second and widgets request a scene repeatedly."""
     mask = _cut_out(read_image(file), entry)
     switches = set(entry.refine)
     mask = refine(mask, largest_only="largest_only" in switches, fill_holes="fill_holes" in switches)
@@ -201,7 +201,7 @@ def _mask(file: Path, entry: _Entry) -> Bool[np.ndarray, "h w"]:
 
 
 def _cut_out(image: UInt8[np.ndarray, "3 h w"], entry: _Entry) -> Bool[np.ndarray, "h w"]:
-    """Let GrabCut find the edge within the band around the outline, or within the box if there is none."""
+    """Segment the foreground by GrabCut within the band around the outline, or within the box if there is none."""
     assert entry.box is not None
     if not entry.outline:
         return grab_cut(image, entry.box)
@@ -214,7 +214,7 @@ def _cut_out(image: UInt8[np.ndarray, "3 h w"], entry: _Entry) -> Bool[np.ndarra
 
 
 def _union(polygons: Iterable[Polygon], height: int, width: int) -> Bool[np.ndarray, "h w"]:
-    """Mark what lies in any of the polygons."""
+    """Rasterise the union of polygons."""
     mask = np.zeros((height, width), dtype=bool)
     for polygon in polygons:
         mask |= polygon_mask(polygon, height, width)

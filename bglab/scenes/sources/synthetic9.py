@@ -1,13 +1,12 @@
-"""``synthetic9``: nine classes drawn by ourselves, with exact masks and a dial for background reliance.
+"""``synthetic9``: rendered scenes of nine classes with exact masks and a known correlation of class and background.
 
-The set has what no photograph can give: a known correlation between class and background (``rho``), a true
-mask, and the true background behind the object. It is what every metric is checked against, and enough data
-to train on a laptop. Each scene is drawn from its seed and id alone, so scene i never depends on the others,
-and rendering at another resolution gives the same image.
+The set has what no photograph has: a chosen correlation between class and background (``rho``), the true mask,
+and the true background behind the object. The metrics are tested on it, and it is enough data to train on a
+laptop. Each scene depends on the seed and its id only, and looks the same at any resolution.
 
-``Scene.plate`` is the scenery itself, without the object and its shadow. Only-BG-T of Noise or Signal (§2)
-has to guess what is behind the object by tiling a strip of background; here nothing needs to be guessed, so
-mixed variants get clean plates on purpose. Only ``tile_box`` on ``image`` gives the papers' construction.
+``Scene.plate`` is the scenery without the object and its shadow. Only-BG-T of Noise or Signal (§2) has to
+estimate what is behind the object by tiling a strip of the background; here it is known, so mixed variants use
+clean plates. For the paper's construction, apply ``tile_box`` to ``image``.
 """
 
 from __future__ import annotations
@@ -26,13 +25,13 @@ from bglab.images import box_of
 from bglab.labels import IN9_NAMES, OUTSIDE
 from bglab.scenes.scene import Scene, SceneRecord, SceneSet
 from bglab.seeding import digest, keyed_generator
-from bglab.synthetic import FAMILIES, SPECIES, Cutout, Light, paint, place, shadow
+from bglab.synthetic import SCENERIES, SPECIES, Cutout, Light, paint, place, shadow
 
-#: Changes whenever the same options would give other pixels; part of every fingerprint.
+#: Version of the pixels, to be raised when the same options give others; part of every fingerprint.
 RENDERER = 1
 
-#: Names of the scenery families; family k is the home of class k.
-SCENERY_NAMES = tuple(family.name for family in FAMILIES)
+#: Names of the sceneries; class k belongs in scenery k.
+SCENERY_NAMES = tuple(scenery.name for scenery in SCENERIES)
 
 _AT_MOST = 1_000_000
 _MARGIN = 0.04
@@ -41,17 +40,17 @@ _RANGES = {"rho": (0, 1), "size": (32, 1024), "foreground": (0.05, 0.7), "contra
 
 @dataclass(frozen=True)
 class Dials:
-    """What can be set about the scenes.
+    """Parameters of the rendered scenes.
 
     Attributes:
-        seed: Another seed gives other scenes.
-        rho: Probability in [0, 1] that a scene gets its own class's scenery; otherwise the family is drawn
-            uniformly from all nine, the own one included.
+        seed: Seed for everything that is drawn at random.
+        rho: Probability in [0, 1] that a scene gets the scenery of its class; otherwise its scenery is drawn
+            uniformly from all nine, including that of its class.
         size: Side of the images in pixels, 32 to 1024.
-        foreground: Typical share of the image that the object's box covers, 0.05 to 0.7; single scenes vary
-            by up to a third, and long objects stop where the frame does.
-        contrast: Of the object's colours about mid-grey, 0 to 2: 1 as drawn, 0 a flat grey silhouette. The
-            scenery is untouched, and the object's colours never depend on it.
+        foreground: Typical fraction of the image that the object's box covers, 0.05 to 0.7; single scenes vary
+            by up to a third, and long objects are limited by the frame.
+        contrast: Contrast of the object's colours about mid-grey, 0 to 2: 1 as drawn, 0 a flat grey silhouette.
+            The scenery does not change, and the object's colours never depend on it.
 
     Raises:
         BadInput: If a value is out of its range.
@@ -70,18 +69,18 @@ class Dials:
 
 
 class Description(NamedTuple):
-    """What is known of a scene without rendering it.
+    """What a scene shows, known without rendering it.
 
     Attributes:
-        id: Of the scene.
-        label: Its class, 0–8.
-        scenery: Its scenery family, 0–8; equal to the label if the object is at home.
-        species: What the class is drawn as, e.g. "big cat".
-        mirrored: True if it faces left.
-        turn: Degrees it is turned, clockwise.
-        share: Part of the image its box is meant to cover.
-        at: Where its box lies in the free room, each in [0, 1]; (0.5, 1) is the middle of the lower edge.
-        light: Direction of the light and its warmth.
+        id: Id of the scene.
+        label: Class, 0–8.
+        scenery: Index of its scenery, 0–8; equal to the label if it is the scenery of its class.
+        species: Kind of object, e.g. "big cat".
+        mirrored: Whether the object faces left.
+        turn: Rotation of the object in degrees, clockwise.
+        share: Fraction of the image that its box should cover.
+        at: Position of its box within the free space, each in [0, 1]; (0.5, 1) is the middle of the lower edge.
+        light: Direction and warmth of the light.
     """
 
     id: str
@@ -106,20 +105,20 @@ def open_source(
     foreground: str | float = Dials.foreground,
     contrast: str | float = Dials.contrast,
 ) -> SceneSet:
-    """Open so many synthetic scenes, the nine classes in turn; see `Dials` for the options.
+    """Open a set of synthetic scenes, whose labels cycle through the nine classes.
 
     Args:
         path: Must be empty; there is nothing to read.
-        uri: What was asked for.
-        n: Number of scenes.
-        rho: Share of scenes tied to their own scenery, 0–1.
-        size: Side in pixels.
-        seed: Any whole number.
-        foreground: Typical share of the image that the object's box covers.
-        contrast: Of the object's colours.
+        uri: URI that names the set and its options.
+        n: Number of scenes, 1 to 1,000,000.
+        rho: Probability of the scenery of the scene's class; this and the options below are those of `Dials`.
+        size: Side of the images in pixels.
+        seed: Seed of the set.
+        foreground: Typical fraction of the image that the object's box covers.
+        contrast: Contrast of the object's colours.
 
     Raises:
-        BadInput: If an option is no number or out of range.
+        BadInput: If there is a path, or an option is not a number or out of range.
 
     Example:
         >>> scenes = open_source(uri="synthetic9?n=18&size=64", n="18", size="64")
@@ -153,7 +152,7 @@ def open_source(
         read=functools.partial(_read, dials=dials),
         fingerprint=digest(["synthetic9", f"renderer={RENDERER}", *(f"{k}={v!r}" for k, v in settings.items())]),
         crop_fraction=1.0,
-        credit="Drawn by bglab itself; no photograph and nobody's rights involved.",
+        credit="Rendered by bglab; without photographs or third-party rights.",
     )
 
 
@@ -169,12 +168,15 @@ def render_scene(
     """Render one scene; its class is ``index % 9``.
 
     Args:
-        seed: Of the set.
+        seed: Seed of the set.
         index: Position in the set.
         rho: See `Dials`.
         size: Side in pixels.
         foreground: See `Dials`.
         contrast: See `Dials`.
+
+    Raises:
+        BadInput: If an option is out of range.
 
     Example:
         >>> render_scene(0, 3, size=48).image.shape
@@ -190,19 +192,19 @@ def describe(
     rho: float = Dials.rho,
     foreground: float = Dials.foreground,
 ) -> Description:
-    """Tell what a scene shows without rendering it: its scenery above all.
+    """Describe a scene, above all its scenery, without rendering it.
 
-    A classifier that answers with the scenery's family is the perfect background reader; on Mixed-Rand it
-    must fall to chance, whatever it scores on the original images.
+    A classifier that predicts the index of the scenery relies on the background alone; on Mixed-Rand its
+    accuracy must fall to chance, whatever its accuracy on the original images.
 
     Args:
-        scene: A record of the set, or an id.
-        seed: Of the set; ``rho`` and ``foreground`` likewise.
-        rho: See `Dials`.
-        foreground: See `Dials`.
+        scene: Record of the set, or an id.
+        seed: Seed of the set.
+        rho: ``rho`` of the set; see `Dials`.
+        foreground: ``foreground`` of the set; see `Dials`.
 
     Raises:
-        BadInput: If the id is not of this set.
+        BadInput: If the id is not that of a synthetic scene.
 
     Example:
         >>> described = describe("synthetic-000004", rho=1.0)
@@ -214,9 +216,9 @@ def describe(
     if prefix != "synthetic" or not (number.isdecimal() and number.isascii() and len(number) == 6):
         raise BadInput(f"expected the id of a synthetic scene, like synthetic-000004, got '{name}'; see scenes.ids")
     label = int(number) % len(IN9_NAMES)
-    # the family and the pose take numbers of their own, so neither can depend on the other
+    # the scenery and the pose use different random numbers, so neither can depend on the other
     tied, other, *u = keyed_generator(seed, "synthetic9", name, "description").random(11).tolist()
-    scenery = label if tied < rho else int(other * len(FAMILIES))
+    scenery = label if tied < rho else int(other * len(SCENERIES))
     species = SPECIES[label][int(u[0] * len(SPECIES[label]))]
     share = foreground * math.exp(0.6 * u[1] - 0.3)
     low, high = _RANGES["foreground"]
@@ -234,13 +236,13 @@ def describe(
 
 
 def draw_object(described: Description, dials: Dials) -> Cutout:
-    """Draw a scene's object alone, with the true coverage of every pixel.
+    """Draw a scene's object alone, with the exact coverage of every pixel.
 
-    Nothing of the scenery enters here: the object's colours are the same before any background.
+    The scenery is not used: the object's colours are the same on any background.
 
     Args:
-        described: Of the scene.
-        dials: Of the set; ``rho`` does not matter.
+        described: Description of the scene.
+        dials: Parameters of the set; ``rho`` does not matter.
 
     Example:
         >>> cutout = draw_object(describe("synthetic-000002"), Dials(size=64))
@@ -251,7 +253,7 @@ def draw_object(described: Description, dials: Dials) -> Cutout:
     rng = keyed_generator(dials.seed, "synthetic9", described.id, "object")
     phase = tuple(rng.random(2).tolist())
     drawing = species.draw(rng)
-    placement = place(
+    pose = place(
         drawing,
         mirrored=described.mirrored,
         turn=described.turn,
@@ -259,7 +261,7 @@ def draw_object(described: Description, dials: Dials) -> Cutout:
         margin=_MARGIN,
         at=described.at,
     )
-    return paint(drawing, placement, size=dials.size, light=described.light, phase=phase, contrast=dials.contrast)
+    return paint(drawing, pose, size=dials.size, light=described.light, phase=phase, contrast=dials.contrast)
 
 
 def _read(record: SceneRecord, *, dials: Dials) -> Scene:
@@ -268,12 +270,12 @@ def _read(record: SceneRecord, *, dials: Dials) -> Scene:
 
 def _render(name: str, dials: Dials) -> Scene:
     described = describe(name, seed=dials.seed, rho=dials.rho, foreground=dials.foreground)
-    family = FAMILIES[described.scenery]
-    # keyed by the family as well, so that a scene keeps its scenery for every rho that leaves it there
-    plate = family.paint(keyed_generator(dials.seed, "synthetic9", name, "plate", family.name), dials.size)
+    scenery = SCENERIES[described.scenery]
+    # keyed by the scenery as well, so that a scene looks the same for every rho that leaves its scenery
+    plate = scenery.paint(keyed_generator(dials.seed, "synthetic9", name, "plate", scenery.name), dials.size)
     planes = np.array(cv2.split(plate))
     cutout = draw_object(described, dials)
-    shade = shadow(cutout.coverage, described.light, flat=family.flat, strength=family.shadow)
+    shade = shadow(cutout.coverage, described.light, flat=scenery.flat, strength=scenery.shadow)
     behind = shade * (1 - cutout.coverage)
     image = np.rint(cutout.colors + planes * behind).astype(np.uint8)
     mask = cutout.coverage >= 0.5
@@ -285,9 +287,9 @@ def _id(index: int) -> str:
 
 
 def _name(settings: Mapping[str, float]) -> str:
-    """Name a set by the settings that are not the usual ones."""
-    usual = {"n": 900, **asdict(Dials())}
-    changed = [f"{name}={value}" for name, value in settings.items() if value != usual[name]]
+    """Name a set by the settings that differ from their defaults."""
+    defaults = {"n": 900, **asdict(Dials())}
+    changed = [f"{name}={value}" for name, value in settings.items() if value != defaults[name]]
     return f"synthetic9:{','.join(changed)}" if changed else "synthetic9"
 
 
@@ -309,12 +311,12 @@ def _number(option: str, value: str | float) -> float:
 
 
 def _unusable(option: str, value: str | float) -> BadInput:
-    """Write the error for an option that is no number or out of its range."""
+    """Return the error for an option that is not a number or out of range."""
     whole = {"n": f"from 1 to {_AT_MOST}", "seed": "like 0", "size": "from 32 to 1024 (pixels)"}
     low, high = _RANGES.get(option, (0, 0))
     wanted = f"a whole number {whole[option]}" if option in whole else f"a number from {low} to {high}"
-    usual = {"n": 900, **{field.name: field.default for field in fields(Dials)}}[option]
+    default = {"n": 900, **{field.name: field.default for field in fields(Dials)}}[option]
     return BadInput(
         f"expected option {option} of synthetic9 to be {wanted}, got '{value}'; write for example "
-        f"synthetic9?{option}={usual}"
+        f"synthetic9?{option}={default}"
     )

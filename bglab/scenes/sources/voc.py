@@ -1,4 +1,4 @@
-"""PASCAL VOC 2012, as a single-label task: images whose objects all belong to one class."""
+"""``voc:PATH``: PASCAL VOC 2012 as a single-label task, with the images whose objects all belong to one class."""
 
 from __future__ import annotations
 
@@ -42,22 +42,22 @@ _REMEDY = "unpack VOCtrainval_11-May-2012.tar and give its folder VOCdevkit/VOC2
 
 
 def open_source(path: str, *, uri: str, split: str = "val", masks: str = "segmentation") -> SceneSet:
-    """Open VOC2012 (Time for a Background Check!, section 3, uses it with whole-image labels).
+    """Open PASCAL VOC 2012, which Time for a Background Check! uses with one label per image (section 3).
 
-    An image belongs to a class if all its annotated objects do; images of several classes are left out and
-    counted in the notices. The box is the smallest one around all objects and, if masks are segmentations,
-    around the mask too; VOC counts pixels from 1 and includes both corners.
+    The label of an image is the class of all its annotated objects; images with objects of several classes are
+    excluded and counted in the notices. The box is the smallest one around all objects and, with ``segmentation``,
+    the mask; VOC counts pixels from 1 and boxes include both corners.
 
     Args:
-        path: The folder ``VOC2012``, ``VOCdevkit``, or the one that holds it.
-        uri: What the user asked for.
+        path: The folder ``VOC2012``, the folder ``VOCdevkit`` that contains it, or the folder that contains both.
+        uri: The complete URI given by the user.
         split: ``train``, ``val`` or ``trainval``.
-        masks: ``segmentation`` takes the class's pixels of ``SegmentationClass``, for the images that have
-            one; the white rim around objects (255, undecided) counts as background, as it also marks objects
-            too small or too dense to outline. ``box`` takes the union of the boxes, for all images.
+        masks: ``segmentation`` uses the pixels of the class in ``SegmentationClass``, for the images that have one.
+            Void pixels (255), on the contours of objects and on objects too small or too crowded to segment, are
+            background. ``box`` uses the union of the boxes, for all images.
 
     Raises:
-        MissingData: If the folder or the split's list is not there.
+        MissingData: If the folder or the list of the split is not there.
         BadInput: If no image has objects of one class only.
         UnknownName: If an option has an unknown value.
     """
@@ -85,11 +85,12 @@ def open_source(path: str, *, uri: str, split: str = "val", masks: str = "segmen
         records=tuple(records),
         read=functools.partial(_read, masks),
         fingerprint=file_fingerprint(root, records, split, masks),
-        notices=(f"{mixed:,} of {len(names):,} images show objects of several classes and are left out",)
+        notices=(f"{mixed:,} of {len(names):,} images show objects of several classes and are skipped",)
         if mixed
         else (),
         rejected=tuple(rejected),
         credit="PASCAL VOC 2012 (Everingham et al.): images from Flickr, under the terms of their owners.",
+        full_resolution=True,
     )
 
 
@@ -110,7 +111,7 @@ def _read_split(root: Path, task: str, split: str) -> list[str]:
 
 
 def _list_scene(root: Path, name: str, masks: str) -> SceneRecord | Rejection | None:
-    """List one image; None if its objects are of several classes."""
+    """List one image as a record or a rejection; None if its objects are of several classes."""
     image, annotation = root / "JPEGImages" / f"{name}.jpg", root / "Annotations" / f"{name}.xml"
     files = [image, annotation]
     if masks == "segmentation":
@@ -127,7 +128,9 @@ def _list_scene(root: Path, name: str, masks: str) -> SceneRecord | Rejection | 
     (only,) = shown or {""}
     if only not in CLASSES:
         got = f"'{only}'" if only else "no object"
-        return Rejection(name, str(image), f"expected objects of VOC's 20 classes in {annotation}, got {got}; mend it")
+        return Rejection(
+            name, str(image), f"expected objects of VOC's 20 classes in {annotation}, got {got}; correct it"
+        )
     return SceneRecord(name, CLASSES.index(only), files=tuple(files))
 
 
@@ -142,7 +145,7 @@ def _read(masks: str, record: SceneRecord) -> Scene:
 
 
 def _read_segmentation(file: Path, label: int, image: UInt8[np.ndarray, "3 h w"]) -> Bool[np.ndarray, "h w"]:
-    """Read the pixels of one class; the file's palette indices are 0 (background), 1–20, 255 (undecided)."""
+    """Read the mask of one class from a segmentation with indices 0 (background), 1 to 20 (classes), 255 (void)."""
     try:
         with Image.open(file) as segmentation:
             indices, mode = np.asarray(segmentation), segmentation.mode

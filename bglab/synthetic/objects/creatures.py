@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from bglab.synthetic.objects.coats import WHITE, blend, eye, jitter, pick, shaded, stroke, vivid
-from bglab.synthetic.objects.outlines import Color, Drawing, Part, blob, limb, oval, polygon, turned
+from bglab.synthetic.colors import Color, blend, jitter, pick, shaded, vivid
+from bglab.synthetic.objects.coats import WHITE, eye, stroke
+from bglab.synthetic.objects.outlines import Drawing, Part, blob, limb, oval, polygon, turned
 
 
 def _feathers(

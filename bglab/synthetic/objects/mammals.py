@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from bglab.synthetic.objects.coats import BLACK, FURS, WHITE, blend, eye, jitter, pick, shaded, stroke
-from bglab.synthetic.objects.outlines import Color, Drawing, Part, blob, limb, oval, polygon, turned
+from bglab.synthetic.colors import Color, blend, jitter, pick, shaded
+from bglab.synthetic.objects.coats import BLACK, FURS, WHITE, eye, stroke
+from bglab.synthetic.objects.outlines import Drawing, Part, blob, limb, oval, polygon, turned
 
 GROUND = 90.0
 
@@ -16,12 +17,12 @@ def leg(
     """Draw a leg that ends in a paw.
 
     Args:
-        hip: Where it starts.
-        lean: How far the paw stands before the hip.
+        hip: Point at which it starts.
+        lean: Distance of the paw in front of the hip.
         thick: Half its thickness at the hip.
-        color: Of the coat.
-        relief: Near legs stand out more than far ones.
-        knee: How far the joint bends backwards.
+        color: Colour of the coat.
+        relief: Height towards the viewer, in [0, 1]; more for near legs than for far ones.
+        knee: Distance by which the joint bends backwards.
     """
     x, y = hip
     middle = (x + 0.45 * lean - knee, y + 0.5 * (GROUND - y))

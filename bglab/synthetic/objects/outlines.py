@@ -1,6 +1,6 @@
 """Outlines: the smooth closed curves that silhouettes and scenery are drawn from.
 
-Coordinates are plain numbers, x to the right and y down; what a unit means is the drawing's own business.
+x points to the right and y down; each drawing has units of its own.
 """
 
 from __future__ import annotations
@@ -11,22 +11,22 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
+
+from bglab.synthetic.colors import Color
 
 Outline = Float[np.ndarray, "_ 2"]
 Points = Sequence[tuple[float, float]]
-
-Color = tuple[float, float, float]
 
 
 class Part(NamedTuple):
     """One flat piece of a drawing; later parts cover earlier ones.
 
     Attributes:
-        outline: Where it is.
-        color: RGB, 0–255.
-        relief: How far it stands out towards the viewer, in [0, 1]; light and shade follow from it.
-        hide: How strongly the coat's pattern shows on it, in [0, 1]; 0 for eyes, claws, windows.
+        outline: Corners of the area that it covers.
+        color: RGB in [0, 255].
+        relief: Height towards the viewer, in [0, 1], from which light and shade are computed.
+        hide: Strength of the coat's pattern on it, in [0, 1]; 0 for eyes, claws, windows.
     """
 
     outline: Outline
@@ -36,14 +36,14 @@ class Part(NamedTuple):
 
 
 class Drawing(NamedTuple):
-    """An object in coordinates of its own.
+    """An object in its own coordinates.
 
     Attributes:
-        parts: What it is made of, back to front.
-        pattern: Texture of its coat.
-        pattern_color: RGB of the pattern.
-        pattern_scale: Units of the drawing that one tile of the texture spans.
-        shine: Strength of the highlights, in [0, 1]: fur 0, lacquer 1.
+        parts: Parts from back to front.
+        pattern: Name of the coat's texture.
+        pattern_color: RGB of the pattern, in [0, 255].
+        pattern_scale: Side of one tile of the texture, in units of the drawing.
+        shine: Strength of the highlights, in [0, 1]: 0 for fur, 1 for lacquer.
     """
 
     parts: list[Part]
@@ -53,17 +53,25 @@ class Drawing(NamedTuple):
     shine: float = 0.0
 
 
-#: Points that a curve gets between two of its control points.
+#: Points of a curve per control point.
 STEPS = 5
+
+#: Bits after the binary point in the coordinates of `fixed`.
+FRACTION_BITS = 4
+
+_ANGLES = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+
+#: The unit circle.
+ROUND: Outline = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=1)
 
 
 def polygon(*points: tuple[float, float]) -> Outline:
-    """Join the points by straight lines."""
+    """Return the polygon with these corners."""
     return np.array(points, dtype=np.float64)
 
 
 def blob(*points: tuple[float, float]) -> Outline:
-    """Join the points by a smooth closed curve (Catmull-Rom).
+    """Return a smooth closed curve through the points (Catmull-Rom).
 
     Example:
         >>> blob((0, 0), (1, 0), (1, 1), (0, 1)).shape
@@ -73,17 +81,17 @@ def blob(*points: tuple[float, float]) -> Outline:
 
 
 def oval(x: float, y: float, radius_x: float, radius_y: float, turn: float = 0.0) -> Outline:
-    """Draw an ellipse, turned by so many degrees (clockwise, as y points down)."""
-    ring = _ring() * (radius_x, radius_y)
+    """Return an ellipse, turned clockwise by an angle in degrees."""
+    ring = ROUND * (radius_x, radius_y)
     return (ring @ rotation(turn) if turn else ring) + (x, y)
 
 
 def limb(points: Points, radii: Sequence[float]) -> Outline:
-    """Draw a tapered stroke with round ends along a smooth curve.
+    """Return the outline of a tapered stroke with round ends along a smooth curve.
 
     Args:
-        points: Where the stroke runs.
-        radii: Half its thickness at each point.
+        points: Points on the centre line.
+        radii: Half the thickness at each point.
 
     Example:
         >>> limb([(0, 0), (10, 0)], [1, 1]).min(axis=0).round().tolist()
@@ -107,7 +115,7 @@ def limb(points: Points, radii: Sequence[float]) -> Outline:
 
 
 def _bar(points: Points, radii: Sequence[float]) -> Outline:
-    """Draw a straight limb; there are many, and plain arithmetic is faster here than arrays."""
+    """Return a straight limb; there are many, and plain arithmetic is faster here than arrays."""
     (x0, y0), (x1, y1) = points
     length = math.hypot(x1 - x0, y1 - y0) + 1e-9
     x, y = (x1 - x0) / length, (y1 - y0) / length
@@ -120,14 +128,25 @@ def _bar(points: Points, radii: Sequence[float]) -> Outline:
 
 
 def rotation(degrees: float) -> Float[np.ndarray, "2 2"]:
-    """Give the matrix that turns row vectors by so many degrees (clockwise, as y points down)."""
+    """Return the matrix that rotates row vectors clockwise by an angle in degrees (y points down)."""
     cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
     return np.array([[cos, sin], [-sin, cos]])
 
 
 def turned(outline: Outline, degrees: float, pivot: tuple[float, float]) -> Outline:
-    """Turn an outline about a point."""
+    """Rotate an outline clockwise about a point."""
     return (outline - pivot) @ rotation(degrees) + pivot
+
+
+def fixed(points: Float[np.ndarray, "*k 2"], side: int) -> Int[np.ndarray, "*k 2"]:
+    """Convert fractions of an image's side to OpenCV's fixed-point pixels, whose centres are whole numbers.
+
+    Args:
+        points: Corners of one outline or of several.
+        side: Side of the image in pixels; 1 if the points are in pixels.
+    """
+    unit = 2**FRACTION_BITS
+    return np.floor(points * (side * unit) - (0.5 * unit - 0.5)).astype(np.int32)
 
 
 # from the left side over the tip to the right side, without the sides themselves
@@ -137,15 +156,8 @@ _CAP = np.stack([np.cos(a := np.radians([60.0, 30.0, 0.0, -30.0, -60.0])), np.si
 _BAR_CAP = tuple((math.cos(math.radians(a)), math.sin(math.radians(a))) for a in (90, 60, 30, 0, -30, -60, -90))
 
 
-@functools.cache
-def _ring() -> Outline:
-    """Give the unit circle as a polygon."""
-    angles = np.linspace(0, 2 * np.pi, 24, endpoint=False)
-    return np.stack([np.cos(angles), np.sin(angles)], axis=1)
-
-
 def _segment_weights() -> tuple[Float[np.ndarray, "t 4"], Float[np.ndarray, "t 4"]]:
-    """Give a Catmull-Rom segment's weights on its four control points, and their derivatives."""
+    """Return the weights of a Catmull-Rom segment's four control points along it, and their derivatives."""
     t = np.linspace(0, 1, STEPS, endpoint=False)[:, None]
     matrix = 0.5 * np.array([[0, 2, 0, 0], [-1, 0, 1, 0], [2, -5, 4, -1], [-1, 3, -3, 1]])
     powers = np.concatenate([t**0, t, t**2, t**3], axis=1)
@@ -155,7 +167,7 @@ def _segment_weights() -> tuple[Float[np.ndarray, "t 4"], Float[np.ndarray, "t 4
 
 @functools.cache
 def _closed_basis(count: int) -> Float[np.ndarray, "m n"]:
-    """Give the matrix that turns ``count`` control points into a smooth closed curve."""
+    """Return the matrix from ``count`` control points to a smooth closed curve."""
     weights, _ = _segment_weights()
     basis = np.zeros((count * STEPS, count))
     for segment in range(count):
@@ -166,7 +178,7 @@ def _closed_basis(count: int) -> Float[np.ndarray, "m n"]:
 
 @functools.cache
 def _open_basis(count: int) -> Float[np.ndarray, "m n"]:
-    """Give the matrix from ``count`` control points to a smooth curve that ends in them, and below it its slopes."""
+    """Return the matrix from ``count`` control points to a smooth open curve and, below, to its slopes."""
     weights, rates = _segment_weights()
     basis = np.zeros(((count - 1) * STEPS + 1, count))
     slopes = np.zeros_like(basis)

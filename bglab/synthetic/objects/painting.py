@@ -1,6 +1,6 @@
 """Painting: from a drawing to antialiased colours, light and shade, and the shadow it casts.
 
-Parts are painted as numbers on an enlarged canvas and looked up in a palette, so the coverage of every pixel is
+The index of each part is painted on an enlarged canvas and looked up in a palette, so the coverage of every pixel is
 counted, not estimated; light is then added at the image's own resolution.
 """
 
@@ -12,19 +12,18 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Int, UInt8, UInt64
 
-from bglab.synthetic.objects.outlines import Drawing, rotation
-from bglab.synthetic.textures import TILE, texture
+from bglab.synthetic.objects.outlines import FRACTION_BITS, Drawing, fixed, rotation
+from bglab.synthetic.textures import TILE, tile
 
-_FRACTION_BITS = 4
 _SOBEL = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]], dtype=np.float32)
 
 
-class Placement(NamedTuple):
-    """Where an object goes: what turns its own coordinates into fractions of the image.
+class Pose(NamedTuple):
+    """Affine map from a drawing's coordinates to fractions of the image.
 
     Attributes:
-        matrix: Scale, turn and mirroring, to be applied to row vectors.
-        offset: What is added after that.
+        matrix: Scale, rotation and mirroring, applied to row vectors.
+        offset: Translation, added afterwards.
     """
 
     matrix: Float[np.ndarray, "2 2"]
@@ -32,7 +31,7 @@ class Placement(NamedTuple):
 
     @property
     def scale(self) -> float:
-        """Fraction of the image's side that a unit of the drawing spans."""
+        """Length of a unit of the drawing, as a fraction of the image's side."""
         return float(np.hypot(*self.matrix[0]))
 
 
@@ -40,8 +39,8 @@ class Cutout(NamedTuple):
     """A painted object.
 
     Attributes:
-        colors: RGB times coverage, 0–255.
-        coverage: Share of each pixel that the object covers, in [0, 1].
+        colors: RGB times coverage, in [0, 255].
+        coverage: Fraction of each pixel that the object covers.
     """
 
     colors: Float[np.ndarray, "3 h w"]
@@ -49,12 +48,12 @@ class Cutout(NamedTuple):
 
 
 class Light(NamedTuple):
-    """Where light comes from and how warm it is.
+    """Direction and colour of the light.
 
     Attributes:
-        x: Direction towards the light, −1 (left) to 1 (right).
-        y: Direction towards the light, −1 is straight above.
-        warmth: −1 (blue) to 1 (golden).
+        x: Horizontal direction towards the light, from −1 (left) to 1 (right).
+        y: Vertical direction towards the light; −1 is straight above.
+        warmth: Colour, from −1 (blue) to 1 (golden).
     """
 
     x: float
@@ -70,16 +69,16 @@ def place(
     share: float,
     margin: float,
     at: tuple[float, float],
-) -> Placement:
+) -> Pose:
     """Fit a drawing into the unit square.
 
     Args:
-        drawing: What to place.
-        mirrored: Face left instead of right.
-        turn: Degrees, clockwise.
-        share: Part of the image that the box should cover; long objects get less if the frame is too narrow.
-        margin: Least distance of the object from the frame, as a fraction of its side.
-        at: Where in the free room the box goes, each in [0, 1]; (0.5, 1) is the middle of the lower edge.
+        drawing: Object to place.
+        mirrored: Whether it faces left instead of right.
+        turn: Rotation in degrees, clockwise.
+        share: Fraction of the image that its box should cover; long objects cover less where the frame is too narrow.
+        margin: Least distance of the object from the frame, as a fraction of the image's side.
+        at: Position of the box within the free space, each in [0, 1]; (0.5, 1) is the middle of the lower edge.
     """
     matrix = rotation(turn)
     if mirrored:
@@ -90,24 +89,24 @@ def place(
     room = 1 - 2 * margin
     scale = min(np.sqrt(share / (extent[0] * extent[1])), room / extent.max())
     corner = margin + (room - scale * extent) * at
-    return Placement(matrix * scale, corner - scale * low)
+    return Pose(matrix * scale, corner - scale * low)
 
 
 def paint(
-    drawing: Drawing, placement: Placement, *, size: int, light: Light, phase: tuple[float, float], contrast: float
+    drawing: Drawing, pose: Pose, *, size: int, light: Light, phase: tuple[float, float], contrast: float
 ) -> Cutout:
     """Paint a drawing in full colour.
 
     Args:
-        drawing: What to paint.
-        placement: Where it goes.
+        drawing: Object to paint.
+        pose: Its position in the image, from `place`.
         size: Side of the image in pixels.
-        light: Lights the object from one side.
-        phase: Which part of the coat's texture is used, each in [0, 1].
-        contrast: 1 as drawn; 0 a flat grey shape; 2 twice the distance from mid-grey.
+        light: Light that shades the object.
+        phase: Offset into the coat's texture, each in [0, 1].
+        contrast: Factor on the colours' distance from mid-grey: 1 as drawn, 0 a flat grey shape.
     """
     enlarged = 4 if size <= 80 else 3 if size <= 160 else 2
-    points = np.concatenate([part.outline for part in drawing.parts]) @ placement.matrix + placement.offset
+    points = np.concatenate([part.outline for part in drawing.parts]) @ pose.matrix + pose.offset
     low, high = np.floor(points.min(axis=0) * size).astype(int), np.ceil(points.max(axis=0) * size).astype(int)
     corner, stop = np.maximum(low - 1, 0), np.minimum(high + 1, size)
     width, height = (stop - corner).tolist()
@@ -116,8 +115,8 @@ def paint(
     # covered or not: whole subpixels, whatever rounding to 8 bits did
     coverage = np.rint(layers[3] * np.float32(enlarged**2 / 255)) * np.float32(1 / enlarged**2)
     colors, relief, hide = layers[:3], layers[4] * np.float32(1 / 255), layers[5] * np.float32(1 / 255)
-    _add_pattern(colors, hide, drawing, placement, phase, size=size, corner=corner)
-    _add_light(colors, relief, coverage, drawing.shine, light, across=100 * size * placement.scale)
+    _add_pattern(colors, hide, drawing, pose, phase, size=size, corner=corner)
+    _add_light(colors, relief, coverage, drawing.shine, light, across=100 * size * pose.scale)
     if contrast != 1:
         grey = np.float32(128) * coverage
         colors = grey + np.float32(contrast) * (colors - grey)
@@ -131,13 +130,13 @@ def paint(
 def shadow(
     coverage: Float[np.ndarray, "h w"], light: Light, *, flat: float, strength: float
 ) -> Float[np.ndarray, "h w"]:
-    """Give the factor in [0, 1] by which the object's soft shadow darkens what lies behind it.
+    """Compute the factor in [0, 1] by which an object's soft shadow darkens the background.
 
     Args:
-        coverage: Of the object.
-        light: Leans the shadow away from it.
-        flat: Height of the shadow on the ground relative to the object; 0 for a shadow thrown on a wall.
-        strength: Darkness where it is deepest, in [0, 1].
+        coverage: Fraction of each pixel that the object covers.
+        light: Light that casts the shadow.
+        flat: Height of the shadow on the ground relative to the object's; 0 for a shadow on a wall behind it.
+        strength: Greatest darkness, in [0, 1].
     """
     size = coverage.shape[0]
     rows = np.flatnonzero(coverage.max(axis=1) > 0)
@@ -161,13 +160,13 @@ def shadow(
 def _numbered_parts(
     drawing: Drawing, points: Float[np.ndarray, "m 2"], width: int, height: int
 ) -> UInt8[np.ndarray, "s t"]:
-    """Paint each part's number (from 1) on an enlarged canvas, without antialiasing."""
+    """Paint the index of each part, from 1, on an enlarged canvas without antialiasing."""
     canvas = np.zeros((height, width), dtype=np.uint8)
-    fixed = np.rint((points - 0.5) * 2**_FRACTION_BITS).astype(np.int32)
+    corners = fixed(points, 1)
     start = 0
     for number, part in enumerate(drawing.parts, start=1):
         stop = start + len(part.outline)
-        cv2.fillPoly(canvas, [fixed[start:stop]], number, cv2.LINE_8, _FRACTION_BITS)
+        cv2.fillPoly(canvas, [corners[start:stop]], number, cv2.LINE_8, FRACTION_BITS)
         start = stop
     return canvas
 
@@ -183,7 +182,7 @@ def _palette(drawing: Drawing) -> UInt64[np.ndarray, " p"]:
 def _averaged(
     palette: UInt64[np.ndarray, " p"], parts: UInt8[np.ndarray, "s t"], width: int, height: int
 ) -> Float[np.ndarray, "6 h w"]:
-    """Look the parts' numbers up and average over each pixel of the image."""
+    """Look up the palette of the part at each subpixel and average over the pixels of the image."""
     layers = palette.take(parts).view(np.uint8).reshape(*parts.shape, 8)
     layers = cv2.resize(layers, (width, height), interpolation=cv2.INTER_AREA)
     return np.array(cv2.split(layers)[:6], dtype=np.float32)
@@ -193,22 +192,22 @@ def _add_pattern(
     colors: Float[np.ndarray, "3 h w"],
     hide: Float[np.ndarray, "h w"],
     drawing: Drawing,
-    placement: Placement,
+    pose: Pose,
     phase: tuple[float, float],
     *,
     size: int,
     corner: Int[np.ndarray, "2"],
 ) -> None:
-    """Lay the coat's texture, which moves and turns with the object, over the parts that show it."""
+    """Blend in the coat's texture, which moves and rotates with the object, where parts show it."""
     # a tile no finer than the pixels of the image, or thin stripes would alias
-    side, units_a_pixel = TILE, 1 / (size * placement.scale)
-    while side > 16 and side * units_a_pixel > drawing.pattern_scale:
+    side, units_per_pixel = TILE, 1 / (size * pose.scale)
+    while side > 16 and side * units_per_pixel > drawing.pattern_scale:
         side //= 2
-    inverse = placement.matrix.T / placement.scale**2
+    inverse = pose.matrix.T / pose.scale**2
     zoom = side / drawing.pattern_scale
-    shift = (corner / size - placement.offset) @ inverse * zoom + np.array(phase) * side
+    shift = (corner / size - pose.offset) @ inverse * zoom + np.array(phase) * side
     pattern = cv2.warpAffine(
-        texture(drawing.pattern, side),
+        tile(drawing.pattern, side),
         np.column_stack([inverse.T * (zoom / size), shift]),
         hide.shape[::-1],
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
@@ -229,9 +228,9 @@ def _add_light(
     *,
     across: float,
 ) -> None:
-    """Round the object off: the blurred relief is a height map, its slope towards the light the shade.
+    """Shade the object by the slope of its blurred relief, a height map, towards the light.
 
-    Blurs scale with the object's size ``across``, in pixels.
+    ``across`` is the object's size in pixels, with which the blurs scale.
     """
     # the wide and the narrow blur are weighed first: one derivative then serves both
     wide, narrow = _blurred(relief, max(0.09 * across, 0.6)), _blurred(relief, max(0.022 * across, 0.6))
@@ -246,7 +245,7 @@ def _add_light(
 
 
 def _blurred(plane: Float[np.ndarray, "h w"], sigma: float) -> Float[np.ndarray, "h w"]:
-    """Blur by a Gaussian; a wide one is smooth enough to be made at a quarter of the resolution."""
+    """Apply a Gaussian blur, a wide one at a quarter of the resolution."""
     if sigma > 6:
         height, width = plane.shape
         small = cv2.resize(plane, (-(-width // 4), -(-height // 4)), interpolation=cv2.INTER_AREA)

@@ -1,4 +1,4 @@
-"""Silhouettes: for each of the nine classes the kinds of things it is drawn as, and how they pose."""
+"""Silhouettes: the kinds of objects that each of the nine classes is drawn as, and their poses."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from bglab.synthetic.objects.things import bus, car, drum, guitar, lorry, piano,
 
 
 class Species(NamedTuple):
-    """One kind of thing.
+    """One kind of object.
 
     Attributes:
-        draw: Draws one, facing right, with proportions and colours of its own.
-        turns: Range of degrees by which it is turned, clockwise.
-        stands: True if it belongs in the lower part of the image.
+        draw: Draws one, facing right, with random proportions and colours.
+        turns: Range of its rotation, in degrees clockwise.
+        stands: Whether it belongs in the lower part of the image.
     """
 
     draw: Callable[[np.random.Generator], Drawing]
@@ -29,7 +29,7 @@ class Species(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What it is, in words."""
+        """Name in words, e.g. "big cat"."""
         return self.draw.__name__.replace("_", " ")
 
 

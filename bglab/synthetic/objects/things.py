@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from bglab.synthetic.objects.coats import BLACK, WHITE, blend, jitter, pick, shaded, stroke, vivid
-from bglab.synthetic.objects.outlines import Color, Drawing, Part, blob, limb, oval, polygon
+from bglab.synthetic.colors import Color, blend, jitter, pick, shaded, vivid
+from bglab.synthetic.objects.coats import BLACK, WHITE, stroke
+from bglab.synthetic.objects.outlines import Drawing, Part, blob, limb, oval, polygon
 
 TYRE: Color = (34, 34, 38)
 GLASS: Color = (120, 158, 180)

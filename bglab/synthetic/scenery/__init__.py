@@ -1,1 +1,1 @@
-"""Scenery: brushes and textures, and the landscapes, habitats and plates painted with them."""
+"""Scenery: brushes, surfaces, and the sceneries and plates painted with them."""

@@ -1,4 +1,4 @@
-"""Brushes: what scenery is painted with; all lengths are fractions of the image's side, y points down."""
+"""Brushes: the primitives that scenery is painted with; lengths are fractions of the image's side, y points down."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from jaxtyping import Float, Num, UInt8
+from jaxtyping import Float, UInt8
 
-from bglab.synthetic.objects.outlines import Color, Outline
-from bglab.synthetic.textures import texture
+from bglab.synthetic.colors import Color, Colors, shades
+from bglab.synthetic.objects.outlines import FRACTION_BITS, Outline, fixed
+from bglab.synthetic.textures import tile
 
+#: Colours in [0, 255], one plane per channel, that light can be multiplied into.
 Tones = Float[np.ndarray, "3 h w"]
+#: An image that OpenCV can draw on.
 Canvas = UInt8[np.ndarray, "h w 3"]
 Amount = Float[np.ndarray, "#h w"]
 Outlines = Float[np.ndarray, "k _ 2"]
-Colors = Num[np.ndarray, "k 3"]
-
-_FRACTION_BITS = 4
 
 
 def gradient(size: int, *stops: tuple[float, Color]) -> Tones:
-    """Fill an image from top to bottom through colours at given heights."""
+    """Return a vertical gradient through colours at given heights."""
     y = (np.arange(size) + 0.5) / size
     heights = [stop[0] for stop in stops]
     columns = np.array([np.interp(y, heights, [stop[1][k] for stop in stops]) for k in range(3)], dtype=np.float32)
@@ -30,63 +30,62 @@ def gradient(size: int, *stops: tuple[float, Color]) -> Tones:
 
 
 def blend_in(tones: Tones, color: Color, amount: Amount) -> None:
-    """Mix a colour in, so much at each pixel."""
+    """Blend a colour in, with a weight in [0, 1] per pixel."""
     tones *= 1 - amount
     tones += amount * np.array(color, dtype=np.float32)[:, None, None]
 
 
 def modulate(tones: Tones, pattern: Amount, strength: float) -> None:
-    """Lighten and darken by a pattern in [0, 1] around its middle."""
+    """Darken where a pattern is below 0.5 and lighten where it is above, by up to half of ``strength``."""
     tones *= np.float32(1 - 0.5 * strength) + np.float32(strength) * pattern
 
 
-def smoothstep(values: Amount, low: float, high: float) -> Amount:
-    """Rise smoothly from 0 at ``low`` to 1 at ``high``."""
-    t = np.clip((values - np.float32(low)) * np.float32(1 / (high - low)), 0, 1)
-    return t * t * (3 - 2 * t)
-
-
 def to_image(tones: Tones) -> Canvas:
-    """Round to 8 bits, with the colours of a pixel side by side as OpenCV draws them."""
+    """Convert to an 8-bit image with interleaved channels."""
     return cv2.merge(list(np.clip(tones + np.float32(0.5), 0, 255).astype(np.uint8)))
 
 
+def fill_bottom(image: Canvas, tones: Float[np.ndarray, "3 rows w"]) -> None:
+    """Replace the lowest rows of an image."""
+    image[-tones.shape[1] :] = to_image(tones)
+
+
 def to_tones(image: Canvas) -> Tones:
-    """Go back to numbers that light can be multiplied into."""
+    """Convert an 8-bit image to floating-point planes."""
     return np.array(cv2.split(image), dtype=np.float32)
 
 
 def fill(image: Canvas, outline: Outline, color: Color) -> None:
     """Fill an outline, antialiased."""
-    cv2.fillPoly(image, [_fixed(outline, image.shape[0])], color, cv2.LINE_AA, _FRACTION_BITS)
+    cv2.fillPoly(image, [fixed(outline, image.shape[0])], color, cv2.LINE_AA, FRACTION_BITS)
 
 
 def fill_alike(image: Canvas, outlines: Outlines, color: Color) -> None:
-    """Fill many outlines that do not overlap in one colour and one go."""
-    cv2.fillPoly(image, list(_fixed(outlines, image.shape[0])), color, cv2.LINE_AA, _FRACTION_BITS)
+    """Fill outlines that do not overlap in one colour, by one call of OpenCV."""
+    cv2.fillPoly(image, list(fixed(outlines, image.shape[0])), color, cv2.LINE_AA, FRACTION_BITS)
 
 
 def fill_each(image: Canvas, outlines: Outlines, colors: Colors) -> None:
-    """Fill many outlines of equally many corners, antialiased, in order."""
+    """Fill outlines with equal numbers of corners in order, each in its colour, antialiased."""
     fill_stacks(image, [(outlines, 1.0)], colors)
 
 
 def fill_stacks(image: Canvas, layers: Sequence[tuple[Outlines, float]], colors: Colors) -> None:
-    """Fill many things that are each made of a stack of outlines; a later thing covers an earlier one.
+    """Fill stacks of outlines, such as leaves with their veins; a later stack covers an earlier one.
 
     Args:
-        image: What to paint on.
-        layers: One outline a thing, and the factor by which the thing's colour is shaded there.
-        colors: Of each thing.
+        image: Image to paint on.
+        layers: For each layer, one outline per stack, and the factor by which the stack's colour is shaded there.
+        colors: Colour of each stack.
     """
-    stacks = [(_fixed(outlines, image.shape[0]), shades(colors, tone).tolist()) for outlines, tone in layers]
+    stacks = [(fixed(outlines, image.shape[0]), shades(colors, tone).tolist()) for outlines, tone in layers]
     for k in range(len(colors)):
         for outlines, tones in stacks:
-            cv2.fillPoly(image, [outlines[k]], tones[k], cv2.LINE_AA, _FRACTION_BITS)
+            cv2.fillPoly(image, [outlines[k]], tones[k], cv2.LINE_AA, FRACTION_BITS)
 
 
 class Sprite(NamedTuple):
-    """A small drawing that is painted many times: the points of all its outlines, where each ends, its shade."""
+    """A small drawing that is painted many times: the points of all outlines, where each ends, and its shade."""
 
     points: Outline
     stops: tuple[int, ...]
@@ -94,7 +93,7 @@ class Sprite(NamedTuple):
 
     @classmethod
     def of(cls, parts: Sequence[tuple[Outline, float]]) -> Sprite:
-        """Gather outlines and shades."""
+        """Build a sprite from outlines and shades."""
         stops = tuple(np.cumsum([len(outline) for outline, _ in parts]).tolist())
         return cls(np.concatenate([p[0] for p in parts]), stops, np.array([[p[1]] for p in parts]))
 
@@ -103,11 +102,9 @@ def fill_sprite(
     image: Canvas, sprite: Sprite, at: tuple[float, float], scale: tuple[float, float], color: Color
 ) -> None:
     """Paint a sprite once, in shades of one colour."""
-    fixed, base = _fixed(sprite.points * scale + at, image.shape[0]), np.array(color)
-    tones = np.minimum(sprite.tones, 1) * base + np.maximum(sprite.tones - 1, 0) * (255 - base)
-    start = 0
-    for stop, tone in zip(sprite.stops, tones.tolist(), strict=True):
-        cv2.fillPoly(image, [fixed[start:stop]], tone, cv2.LINE_AA, _FRACTION_BITS)
+    corners, start = fixed(sprite.points * scale + at, image.shape[0]), 0
+    for stop, tone in zip(sprite.stops, shades(np.array([color]), sprite.tones).tolist(), strict=True):
+        cv2.fillPoly(image, [corners[start:stop]], tone, cv2.LINE_AA, FRACTION_BITS)
         start = stop
 
 
@@ -117,7 +114,7 @@ def scattered(
     scale: Float[np.ndarray, "k 1"] | Float[np.ndarray, "k 2"],
     degrees: Float[np.ndarray, " k"] | None = None,
 ) -> Outlines:
-    """Put copies of an outline at many places, each scaled and turned about its origin."""
+    """Return copies of an outline, each scaled, rotated clockwise about its origin, and moved to a place."""
     copies = template * scale[:, None, :]
     if degrees is not None:
         cos, sin = np.cos(np.radians(degrees))[:, None], np.sin(np.radians(degrees))[:, None]
@@ -127,13 +124,8 @@ def scattered(
     return copies + at[:, None, :]
 
 
-def shades(colors: Colors, factor: float) -> Colors:
-    """Make colours darker (below 1) or lighter (above 1, towards white)."""
-    return colors * factor if factor <= 1 else colors + (255 - colors) * (factor - 1)
-
-
 def soften(image: Canvas, radius: float) -> Canvas:
-    """Blur as a lens does what is out of focus."""
+    """Blur what is out of focus; the radius is a fraction of the image's height."""
     reach = 2 * round(radius * image.shape[0]) + 1
     if reach < 3:
         return image
@@ -143,21 +135,20 @@ def soften(image: Canvas, radius: float) -> Canvas:
 def ground(
     rng: np.random.Generator, size: int, name: str, horizon: float, grain: float = 1.0
 ) -> Float[np.ndarray, "g w"]:
-    """Lay a texture on level ground that recedes to the horizon.
+    """Project a texture onto level ground that recedes to the horizon.
 
     Args:
-        rng: Chooses the part of the texture.
+        rng: Generator for the offset into the texture.
         size: Side of the image in pixels.
-        name: Which texture.
+        name: Name of the texture; see `bglab.synthetic.textures.tile`.
         horizon: Height of the horizon.
-        grain: Above 1 for a finer texture.
+        grain: Factor on the texture's frequency.
 
     Returns:
-        The texture in [0, 1] for the rows below the horizon, calm (0.5) in the distance.
+        The texture in [0, 1] for the rows below the horizon, fading to 0.5 in the distance.
     """
     first = first_row(size, horizon)
     u, v = rng.random(2)
-    tile = texture(name, 2 * size)
     near = np.array([0.0, 1 / (1 - horizon), 0.16 - horizon / (1 - horizon)])
     scale = 0.5 * grain
     matrix = np.array([[scale, 0, -0.5 * scale], [0, 0, -scale], [0, 0, 0]])
@@ -166,7 +157,7 @@ def ground(
     to_fraction = np.array([[1 / size, 0, 0.5 / size], [0, 1 / size, (first + 0.5) / size], [0, 0, 1]])
     matrix = np.diag([size, size, 1]) @ matrix @ to_fraction
     pattern = cv2.warpPerspective(
-        tile,
+        tile(name, 2 * size),
         matrix,
         (size, size - first),
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
@@ -177,20 +168,20 @@ def ground(
 
 
 def first_row(size: int, horizon: float) -> int:
-    """Give the first row that lies wholly below a height."""
+    """Return the index of the first row that lies wholly below a height."""
     return min(int(np.ceil(horizon * size)), size - 2)
 
 
 def blades(
     rng: np.random.Generator, count: int, base: tuple[float, float], length: tuple[float, float], thick: float
 ) -> Float[np.ndarray, "k 3 2"]:
-    """Draw leaning blades of grass, far ones first, as triangles.
+    """Return leaning blades of grass, far ones first, as triangles.
 
     Args:
-        rng: Where and how they lean.
-        count: How many.
-        base: Range of heights at which they grow.
-        length: Of the farthest and of the nearest.
+        rng: Generator for their positions, lengths and directions.
+        count: Number of blades.
+        base: Range of the heights of their roots.
+        length: Length of the farthest and of the nearest.
         thick: Half the thickness of the nearest at its root.
     """
     depth = np.sort(rng.random(count))
@@ -203,7 +194,7 @@ def blades(
 
 
 def ragged(rng: np.random.Generator, count: int, y: float, height: float, *, steps: bool = False) -> Outline:
-    """Draw a skyline across the image and close it along the bottom."""
+    """Return the area below a jagged or stepped skyline."""
     x = np.linspace(-0.05, 1.05, count)
     crest = y - height * rng.random(count)
     if steps:
@@ -213,23 +204,10 @@ def ragged(rng: np.random.Generator, count: int, y: float, height: float, *, ste
 
 
 def wavy(rng: np.random.Generator, y: float, height: float, waves: float) -> Outline:
-    """Draw a soft rolling line across the image and close it along the bottom."""
+    """Return the area below a soft rolling line."""
     x = np.linspace(-0.02, 1.02, 40)
     phases = rng.random(2) * 2 * np.pi
     crest = y + height * (
         0.7 * np.sin(waves * 2 * np.pi * x + phases[0]) + 0.3 * np.sin(waves * 5.3 * np.pi * x + phases[1])
     )
     return np.concatenate([np.stack([x, crest], axis=1), [[1.02, 1.05], [-0.02, 1.05]]])
-
-
-def tints(rng: np.random.Generator, count: int, first: Color, second: Color, spread: float = 10) -> Colors:
-    """Draw colours between two, each a little off."""
-    start, end = np.array(first), np.array(second)
-    share, shift = rng.random((2, count, 1))
-    return start + (end - start) * share + spread * (2 * shift - 1)
-
-
-def _fixed(outline: Outline | Outlines, size: int) -> np.ndarray:
-    """Turn fractions into OpenCV's fixed-point pixels, whose centres are whole numbers."""
-    unit = 2**_FRACTION_BITS
-    return np.floor(outline * (size * unit) - (0.5 * unit - 0.5)).astype(np.int32)

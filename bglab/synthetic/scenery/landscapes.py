@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from bglab.synthetic.objects.coats import blend, jitter, pick, shaded
-from bglab.synthetic.objects.outlines import Color, Outline, limb, oval, polygon
+from bglab.synthetic.colors import Color, blend, jitter, pick, shaded, tints
+from bglab.synthetic.objects.outlines import ROUND, Outline, limb, oval, polygon
 from bglab.synthetic.scenery.brushes import (
     Canvas,
     Outlines,
@@ -14,24 +14,31 @@ from bglab.synthetic.scenery.brushes import (
     blend_in,
     fill,
     fill_alike,
+    fill_bottom,
     fill_each,
     fill_stacks,
     first_row,
     gradient,
-    ground,
     modulate,
     ragged,
     scattered,
-    smoothstep,
     soften,
-    tints,
     to_image,
     to_tones,
     wavy,
 )
-from bglab.synthetic.textures import glow_at, window
-
-ROUND = oval(0, 0, 1, 1)
+from bglab.synthetic.scenery.surfaces import (
+    ASPHALT,
+    DUNE,
+    GRASS,
+    LITTER,
+    SNOW,
+    add_clouds,
+    add_texture,
+    hedge,
+    level_ground,
+)
+from bglab.synthetic.textures import glow_at, smoothstep, window
 
 
 def lawn(rng: np.random.Generator, size: int) -> Canvas:
@@ -39,36 +46,25 @@ def lawn(rng: np.random.Generator, size: int) -> Canvas:
     horizon = rng.uniform(0.3, 0.44)
     green = jitter(rng, (104, 158, 62), 12)
     tones = gradient(size, (0, jitter(rng, (126, 178, 226), 12)), (horizon, (226, 238, 240)))
-    blend_in(tones, (255, 255, 255), 0.7 * smoothstep(window(rng, "cloud", size), 0.55, 0.8))
+    add_clouds(tones, window(rng, "cloud", size), 0.55, thin=True)
     image = to_image(tones)
-    _hedge(rng, image, horizon)
+    hedge(rng, image, horizon, (52, 96, 48), (112, 150, 66))
     image = soften(image, 0.014)
     if rng.random() < 0.4:
         _fence(image, horizon)
-    first = first_row(size, horizon)
-    tones = gradient(size, (horizon, shaded(green, 1.18)), (1, shaded(green, 0.72)))[:, first:]
+    tones = gradient(size, (horizon, shaded(green, 1.18)), (1, shaded(green, 0.72)))[:, first_row(size, horizon) :]
     if rng.random() < 0.5:
         _mow(tones, rng.uniform(0.2, 0.8), horizon, size)
-    modulate(tones, ground(rng, size, "grain", horizon, 2.0), 0.7)
-    modulate(tones, window(rng, "cloud", size)[first:], 0.25)
-    image[first:] = to_image(tones)
+    add_texture(rng, tones, GRASS, horizon)
+    fill_bottom(image, tones)
     grass = blades(rng, 30, (horizon + 0.2, 1.06), (0.02, 0.12), 0.009)
     fill_each(image, grass, tints(rng, 30, shaded(green, 0.6), shaded(green, 1.15)))
     _flowers(rng, image, horizon)
     return image
 
 
-def _hedge(rng: np.random.Generator, image: Canvas, horizon: float) -> None:
-    """Line the horizon with round crowns, lighter where the light falls."""
-    x, height, wide, tall = rng.permutation(np.linspace(-0.02, 1.02, 9)), *rng.random((3, 9))
-    at = np.array([x, horizon - 0.02 - 0.1 * height]).T
-    radii = np.array([0.07 + 0.08 * wide, 0.08 + 0.09 * tall]).T
-    layers = [(scattered(ROUND, at, radii), 1.0), (scattered(ROUND, at - 0.018, 0.62 * radii), 1.1)]
-    fill_stacks(image, layers, tints(rng, 9, (52, 96, 48), (112, 150, 66)))
-
-
 def _mow(tones: Tones, vanishing: float, horizon: float, size: int) -> None:
-    """Stripe the grass light and dark, as a mower leaves it, towards a vanishing point."""
+    """Add the light and dark stripes of a mown lawn, towards a vanishing point."""
     x = (np.arange(size, dtype=np.float32) / size - np.float32(vanishing)) * 9
     depth = np.arange(tones.shape[1], dtype=np.float32) / (size * (1 - horizon)) + np.float32(0.12)
     modulate(tones, smoothstep(np.sin(x / depth.astype(np.float32)[:, None]), -0.15, 0.15), 0.16)
@@ -101,11 +97,7 @@ def sky(rng: np.random.Generator, size: int) -> Canvas:
     if rng.random() < 0.4:
         blend_in(tones, (255, 246, 214), 0.8 * glow_at(size, rng.uniform(0, 1), rng.uniform(0, 0.5)))
     clouds = window(rng, "cloud", size)
-    cover = smoothstep(clouds, rng.uniform(0.42, 0.56), 0.8)
-    # the underside of a cloud is where there is more cloud above than below
-    lift = np.roll(clouds, max(1, round(0.06 * size)), axis=0) - clouds
-    blend_in(tones, (255, 253, 250), np.float32(0.94) * cover)
-    modulate(tones, np.clip(np.float32(0.5) - lift * cover, 0, 1), 0.4)
+    add_clouds(tones, clouds, rng.uniform(0.42, 0.56))
     image = to_image(tones)
     edge = pick(rng, 3)
     if edge == 0:
@@ -118,7 +110,7 @@ def sky(rng: np.random.Generator, size: int) -> Canvas:
 
 
 def _branch(rng: np.random.Generator, image: Canvas) -> None:
-    """Let a leafy branch reach in from the side."""
+    """Paint a leafy branch that reaches in from the side."""
     mirrored, y = rng.random() < 0.5, rng.uniform(0.76, 0.94)
     stem = limb([(-0.05, y + 0.03), (0.3, y), (0.6, y + 0.03), (0.92, y - 0.04)], [0.026, 0.02, 0.014, 0.005])
     twig = limb([(0.3, y), (0.46, y - 0.12)], [0.012, 0.004])
@@ -152,11 +144,8 @@ def street(rng: np.random.Generator, size: int) -> Canvas:
         (0.08, (84, 86, 92)),
         (0.4, (62, 64, 70)),
     )
-    first = first_row(size, kerb)
-    road = gradient(size, *((kerb + depth, color) for depth, color in steps))[:, first:]
-    modulate(road, ground(rng, size, "grain", kerb - 0.1, 2.4)[-road.shape[1] :], 0.5)
-    modulate(road, window(rng, "cloud", size)[first:], 0.25)
-    image[first:] = to_image(road)
+    stops = [(kerb + depth, color) for depth, color in steps]
+    fill_bottom(image, level_ground(rng, size, ASPHALT, kerb, kerb - 0.1, *stops))
     x = (np.arange(-1, 4) + rng.random()) * 0.36
     mark = polygon((0, 0), (0.2, 0), (0.195, 0.026), (-0.012, 0.026))
     at = np.array([x, np.full(5, rng.uniform(0.8, 0.88))]).T
@@ -222,9 +211,8 @@ def desert(rng: np.random.Generator, size: int) -> Canvas:
     fade = np.linspace(0, 1, near.shape[1], dtype=np.float32)[:, None] ** 0.5
     far = to_tones(image[first:])
     near = far + fade * (near - far)
-    modulate(near, ground(rng, size, "streak", horizon + 0.1, 1.2)[-near.shape[1] :], 0.42)
-    modulate(near, window(rng, "grain", size)[first:], 0.16)
-    image[first:] = to_image(near)
+    add_texture(rng, near, DUNE, horizon + 0.1)
+    fill_bottom(image, near)
     if rng.random() < 0.45:
         _cactus(rng, image, horizon + 0.14)
     _rocks(rng, image, horizon)
@@ -232,7 +220,7 @@ def desert(rng: np.random.Generator, size: int) -> Canvas:
 
 
 def _rocks(rng: np.random.Generator, image: Canvas, horizon: float) -> None:
-    """Strew boulders with a lit top, a dark side and a shadow on the sand."""
+    """Paint boulders with a lit top, a dark side and a shadow on the sand."""
     x, depth = rng.random((2, 5))
     depth.sort()
     at, radius = np.array([x, horizon + 0.16 + 0.42 * depth]).T, (0.03 + 0.07 * depth)[:, None]
@@ -276,10 +264,8 @@ def forest(rng: np.random.Generator, size: int) -> Canvas:
         fir = blend((40, 72, 54), mist, far)
         _conifers(rng, image, horizon + 0.02 * depth, fir, snowy=snowy and depth == 1)
         _trunks(rng, image, depth, horizon, blend(bark, mist, far))
-    first = first_row(size, horizon)
-    floor = gradient(size, (horizon, blend(litter, mist, 0.5)), (1, shaded(litter, 0.8)))[:, first:]
-    modulate(floor, ground(rng, size, "mottle", horizon, 2.0), 0.3 if snowy else 0.8)
-    image[first:] = to_image(floor)
+    stops = (horizon, blend(litter, mist, 0.5)), (1, shaded(litter, 0.8))
+    fill_bottom(image, level_ground(rng, size, SNOW if snowy else LITTER, horizon, horizon, *stops))
     _trunks(rng, image, 2, horizon, bark)
     tones = to_tones(image)
     modulate(tones, window(rng, "mottle", size), 0.3)
@@ -287,7 +273,7 @@ def forest(rng: np.random.Generator, size: int) -> Canvas:
 
 
 def _trunks(rng: np.random.Generator, image: Canvas, depth: int, horizon: float, bark: Color) -> None:
-    """Stand one row of trunks, each with a lit side; the nearest row shows the marks of its bark."""
+    """Paint a row of trunks, each with a lit side; the nearest row has marks on its bark."""
     count, thick = ((8, 0.011), (5, 0.022), (3, 0.05))[depth]
     lean, wide, low = rng.random((3, count))
     x = rng.permutation(count) / count + rng.uniform(0, 0.12)
@@ -295,7 +281,7 @@ def _trunks(rng: np.random.Generator, image: Canvas, depth: int, horizon: float,
     lean, y = 0.04 * (lean - 0.5), horizon + (0.01, 0.05, 0.2)[depth] + 0.04 * (1 + depth) * low
 
     def strip(*corners: tuple[float, float, float]) -> Outlines:
-        """Give quadrilaterals from corners (thicknesses beside the trunk's middle, share of lean, height)."""
+        """Return polygons from corners (offset from the middle in half thicknesses, fraction of lean, height)."""
         points = [(x + k * half + tip * lean, y + (rise if tip == 0 else -0.05 - y)) for k, tip, rise in corners]
         return np.array(points).transpose(2, 0, 1)
 
@@ -310,7 +296,7 @@ def _trunks(rng: np.random.Generator, image: Canvas, depth: int, horizon: float,
 
 
 def _conifers(rng: np.random.Generator, image: Canvas, base: float, green: Color, *, snowy: bool) -> None:
-    """Plant a row of firs of four tiers each, perhaps under snow."""
+    """Paint a row of firs of four tiers each, perhaps under snow."""
     x, tall, wide = rng.random((3, 5))
     at, scale = np.array([x, np.full(5, base)]).T, np.array([0.07 + 0.05 * wide, 0.22 + 0.2 * tall]).T
     # the left edge from the lowest tier up to the tip

@@ -1,24 +1,25 @@
-"""Plates: the backgrounds that cut-outs are pasted on, as a table of painted bands by habitat."""
+"""Plates: the backgrounds that cut-outs are pasted on, each a stack of painted bands, by habitat."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
-import cv2
 import numpy as np
 from jaxtyping import UInt8
 
 from bglab.catalogue import Catalogue
 from bglab.seeding import keyed_generator
-from bglab.synthetic.scenery.backdrops import Color, Colors, Curtain, Depths, Mottled, Paint, Photo, Sky, recede
+from bglab.synthetic.scenery.brushes import to_image
+from bglab.synthetic.scenery.paints import Paint, cloudy_sky, drapery, foliage, photo, receding, under_water
+from bglab.synthetic.scenery.surfaces import ASPHALT, BOARDS, GRASS, LITTER, SEABED, SNOW, Surface
 
 PlateRule = Literal["natural", "any", "drawn"]
 
-#: Raised whenever a plate would come out differently; part of every fingerprint.
-VERSION = 1
+#: Version of the plates' pixels, to be raised with every change of them; part of every fingerprint.
+VERSION = 2
 
-#: Where things are found, and whether an object there hovers in the frame or stands in its lower part.
+#: For each habitat, whether an object there hovers in the frame (true) or stands in its lower part.
 HOVERS = Catalogue(
     "habitat",
     {
@@ -39,7 +40,7 @@ HOVERS = Catalogue(
     },
 )
 
-#: Where the objects of a class are usually photographed, for cut-outs that do not say.
+#: Habitats in which a class is usually photographed, for cut-outs without habitats of their own.
 HABITATS_BY_CLASS = Catalogue(
     "class",
     {
@@ -61,15 +62,13 @@ class Band:
     """One painted part of a plate, from its top edge down to the plate's lower edge.
 
     Attributes:
-        paint: What it is filled with.
-        top: Range of its top edge, as a fraction of the plate's height.
-        recedes: True for ground that runs to the horizon.
+        paint: Paint that fills it.
+        top: Range of the height of its top edge, as a fraction of the plate's height.
         fade: Height of the soft transition at its top, as a fraction of the plate's height.
     """
 
     paint: Paint
     top: tuple[float, float] = (0.0, 0.0)
-    recedes: bool = False
     fade: float = 0.012
 
 
@@ -78,8 +77,8 @@ class Plate:
     """A recipe for backgrounds.
 
     Attributes:
-        habitats: What it can pass for.
-        bands: Painted one over the other, the farthest first.
+        habitats: Habitats that it can show.
+        bands: Bands from the farthest to the nearest; each covers the ones before.
     """
 
     habitats: tuple[str, ...]
@@ -88,7 +87,7 @@ class Plate:
     @property
     def is_drawn(self) -> bool:
         """Whether it needs no photograph."""
-        return not any(isinstance(band.paint, Photo) for band in self.bands)
+        return all(band.paint.is_drawn for band in self.bands)
 
     @property
     def hovers(self) -> bool:
@@ -96,151 +95,138 @@ class Plate:
         return HOVERS[self.habitats[0]]
 
 
-def _foolbox(number: str, *box: int, calm: float = 0.0) -> Photo:
-    """Take a region of one of foolbox's ImageNet photographs."""
-    x0, y0, x1, y1 = box
-    return Photo("foolbox", f"data/imagenet_{number}.jpg", (x0, y0, x1, y1), calm=calm)
+_FAIR = cloudy_sky((88, 140, 205), (196, 216, 232), 0.5)
+_CLEAR = cloudy_sky((70, 128, 200), (178, 206, 230), 0.58)
+_PALE = cloudy_sky((190, 203, 216), (226, 230, 234), 0.56)
+_EVENING = cloudy_sky((96, 116, 158), (240, 196, 150), 0.54)
+_GROVE = cloudy_sky((70, 128, 200), (178, 206, 230), 0.58, ((34, 62, 30), (104, 132, 62)))
+_PARK = cloudy_sky((190, 203, 216), (226, 230, 234), 0.56, ((34, 62, 30), (104, 132, 62)))
+_BUSH = cloudy_sky((190, 203, 216), (226, 230, 234), 0.56, ((104, 96, 56), (168, 150, 96)))
 
+_CONIFERS = photo("foolbox", "imagenet_08_915.jpg", 0, 30, 512, 180)
+_BANK = photo("foolbox", "imagenet_07_609.jpg", 0, 0, 512, 145)
+_HILLS = photo("foolbox", "imagenet_06_609.jpg", 0, 15, 512, 134)
+_LITTER = photo("foolbox", "imagenet_16_251.jpg", 150, 425, 425, 512)
+_LAWN = photo("foolbox", "imagenet_05_853.jpg", 0, 320, 512, 512)
+_SUNNY_LAWN = photo("foolbox", "imagenet_15_99.jpg", 0, 395, 205, 512)
+_GRAVEL_TRACK = photo("foolbox", "imagenet_06_609.jpg", 0, 372, 512, 512)
+_ROCKS = photo("foolbox", "imagenet_07_609.jpg", 0, 392, 512, 512)
+_TABLE = photo("skimage", "coffee.png", 485, 130, 600, 400)
+_PLASTER = photo("foolbox", "imagenet_09_455.jpg", 0, 0, 512, 68)
+_BRICKS = photo("skimage", "brick.png", 0, 0, 512, 512, tint=((60, 30, 22), (232, 178, 150)))
+_GRASS = photo("skimage", "grass.png", 0, 0, 512, 512, tint=((20, 38, 10), (176, 204, 112)))
 
-def _skimage(file: str, *box: int, tint: tuple[Color, ...] = ()) -> Photo:
-    """Take a region of one of scikit-image's images."""
-    x0, y0, x1, y1 = box
-    return Photo("skimage", f"data/{file}", (x0, y0, x1, y1), tint)
-
-
-_FAIR = Sky((88, 140, 205), (196, 216, 232), 0.45)
-_CLEAR = Sky((70, 128, 200), (178, 206, 230), 0.2)
-_PALE = Sky((190, 203, 216), (226, 230, 234), 0.3)
-_EVENING = Sky((96, 116, 158), (240, 196, 150), 0.35)
-
-_CONIFERS = _foolbox("08_915", 0, 30, 512, 180)
-_BANK = _foolbox("07_609", 0, 0, 512, 145)
-_HILLS = _foolbox("06_609", 0, 15, 512, 134)
-_LITTER = _foolbox("16_251", 150, 425, 425, 512)
-_LAWN = _foolbox("05_853", 0, 320, 512, 512)
-_SUNNY_LAWN = _foolbox("15_99", 0, 395, 205, 512)
-_GRAVEL_TRACK = _foolbox("06_609", 0, 372, 512, 512)
-_ROCKS = _foolbox("07_609", 0, 392, 512, 512)
-_TABLE = _skimage("coffee.png", 485, 130, 600, 400)
-_PLASTER = _foolbox("09_455", 0, 0, 512, 68)
-
-_GREEN_GRASS = _skimage("grass.png", 0, 0, 512, 512, tint=((20, 38, 10), (176, 204, 112)))
-_DRY_GRASS = _skimage("grass.png", 0, 0, 512, 512, tint=((74, 56, 24), (238, 212, 146)))
-_GRIT = _skimage("gravel.png", 0, 0, 512, 512, tint=((40, 38, 36), (216, 208, 196)))
-_BRICKS = _skimage("brick.png", 0, 0, 512, 512, tint=((60, 30, 22), (232, 178, 150)))
-
-_SAND = Mottled((196, 168, 120), (230, 206, 160), "cloud", 0.6, 22)
-_WET_SAND = Mottled((150, 132, 106), (188, 168, 138), "cloud", 0.6, 18)
-_SNOW = Mottled((214, 222, 234), (250, 251, 253), "cloud", 0.8, 8)
-_WATER = Mottled((70, 106, 130), (142, 172, 190), "streak", 0.5, calm=0.7)
-_ASPHALT = Mottled((98, 98, 100), (120, 120, 121), "cloud", 0.5, 40)
-_SHRUBS = Mottled((20, 36, 14), (124, 146, 76), "mottle", 1.4, 24, calm=0.8)
-_TURF = Mottled((72, 106, 38), (118, 148, 66), "cloud", 0.8, 60)
-_SOIL = Mottled((92, 68, 48), (142, 112, 82), "cloud", 0.6, 48)
-_FLOOR = Mottled((108, 68, 38), (172, 122, 76), "streak", 0.6, 6)
-_SEABED = Mottled((100, 136, 132), (150, 176, 162), "cloud", 0.6, 24)
+_GREEN_GRASS = receding(Surface("grass", 2.0, 1.6), (102, 126, 64))
+_DRY_GRASS = receding(Surface("grass", 2.0, 1.4), (160, 136, 88))
+_GRIT = receding(Surface("gravel", 2.0, 1.5), (134, 130, 124))
+_SAND = receding(Surface("cloud", 1.2, 0.3, "grain", 0.2), (214, 190, 142))
+_WET_SAND = receding(Surface("cloud", 1.2, 0.3, "grain", 0.2), (168, 150, 122), rise=0.1)
+_SNOW = receding(SNOW, (236, 241, 247))
+_SEA = receding(Surface("ripple", 3.0, 0.5), (84, 122, 148))
+_ASPHALT = receding(ASPHALT, (104, 104, 106), rise=0.1)
+_TURF = receding(GRASS, (88, 126, 52))
+_SOIL = receding(LITTER, (118, 90, 66))
+_BOARDS = receding(BOARDS, (150, 100, 60), far=0.7, rise=0.04)
+_SEABED = receding(SEABED, (132, 160, 152), far=0.8, rise=0.1)
 
 _HORIZON = (0.40, 0.52)
 
 PLATES = Catalogue(
     "plate",
     {
-        "village": Plate(("meadow",), (Band(_foolbox("05_853", 0, 0, 512, 512)),)),
-        "lawn": Plate(("meadow",), (Band(_foolbox("05_853", 0, 320, 190, 512)),)),
+        "village": Plate(("meadow",), (Band(photo("foolbox", "imagenet_05_853.jpg", 0, 0, 512, 512)),)),
+        "lawn": Plate(("meadow",), (Band(photo("foolbox", "imagenet_05_853.jpg", 0, 320, 190, 512)),)),
         "glade": Plate(("meadow", "forest"), (Band(_BANK), Band(_SUNNY_LAWN, (0.42, 0.5), fade=0.03))),
-        "pasture": Plate(("meadow",), (Band(_FAIR), Band(_GREEN_GRASS, _HORIZON, recedes=True))),
+        "pasture": Plate(("meadow",), (Band(_FAIR), Band(_GREEN_GRASS, _HORIZON))),
         "clearing": Plate(("forest", "meadow"), (Band(_CONIFERS), Band(_LAWN, (0.5, 0.58), fade=0.02))),
         "turf": Plate(
             ("meadow",),
-            (Band(_CLEAR), Band(_SHRUBS, (0.3, 0.36), fade=0.03), Band(_TURF, (0.46, 0.54), recedes=True)),
+            (Band(_GROVE), Band(_TURF, (0.46, 0.54))),
         ),
         "wood": Plate(("forest",), (Band(_CONIFERS), Band(_LITTER, (0.56, 0.66), fade=0.1))),
         "slope": Plate(("forest",), (Band(_BANK), Band(_LITTER, (0.5, 0.6), fade=0.08))),
-        "undergrowth": Plate(("forest",), (Band(_SHRUBS), Band(_SOIL, (0.52, 0.6), recedes=True, fade=0.08))),
-        "steppe": Plate(("savanna",), (Band(_EVENING), Band(_DRY_GRASS, _HORIZON, recedes=True, fade=0.02))),
-        "dry_hills": Plate(("savanna", "stones"), (Band(_HILLS), Band(_DRY_GRASS, (0.42, 0.5), recedes=True))),
+        "undergrowth": Plate(("forest",), (Band(foliage(0.02)), Band(_SOIL, (0.52, 0.6), fade=0.08))),
+        "steppe": Plate(("savanna",), (Band(_EVENING), Band(_DRY_GRASS, _HORIZON, fade=0.02))),
+        "dry_hills": Plate(("savanna", "stones"), (Band(_HILLS), Band(_DRY_GRASS, (0.42, 0.5)))),
         "parched": Plate(
             ("savanna",),
             (
-                Band(_PALE),
-                Band(Mottled((104, 96, 56), (168, 150, 96), "mottle", 1.2, 16, calm=0.8), (0.34, 0.4), fade=0.03),
-                Band(Mottled((172, 144, 88), (216, 190, 128), "cloud", 0.7, 50), (0.44, 0.5), recedes=True),
+                Band(_BUSH),
+                Band(receding(GRASS, (196, 168, 108)), (0.44, 0.5)),
             ),
         ),
         "rocks": Plate(("stones",), (Band(_BANK), Band(_ROCKS, (0.42, 0.52), fade=0.05))),
         "pebbles": Plate(
             ("stones", "leaf"),
             (
-                Band(_foolbox("19_305", 0, 0, 512, 140)),
-                Band(_foolbox("19_305", 0, 385, 512, 512), (0.4, 0.5), fade=0.2),
+                Band(photo("foolbox", "imagenet_19_305.jpg", 0, 0, 512, 140)),
+                Band(photo("foolbox", "imagenet_19_305.jpg", 0, 385, 512, 512), (0.4, 0.5), fade=0.2),
             ),
         ),
-        "scree": Plate(("stones",), (Band(_PALE), Band(_GRIT, (0.36, 0.46), recedes=True))),
-        "dunes": Plate(("sand",), (Band(_CLEAR), Band(_SAND, _HORIZON, recedes=True))),
-        "desert": Plate(("sand", "stones"), (Band(_EVENING), Band(_SOIL, (0.44, 0.54), recedes=True))),
-        "snowfield": Plate(("snow",), (Band(_CLEAR), Band(_SNOW, _HORIZON, recedes=True, fade=0.02))),
-        "winter_wood": Plate(("snow",), (Band(_CONIFERS), Band(_SNOW, (0.5, 0.58), recedes=True, fade=0.03))),
+        "scree": Plate(("stones",), (Band(_PALE), Band(_GRIT, (0.36, 0.46)))),
+        "dunes": Plate(("sand",), (Band(_CLEAR), Band(_SAND, _HORIZON))),
+        "desert": Plate(("sand", "stones"), (Band(_EVENING), Band(_SOIL, (0.44, 0.54)))),
+        "snowfield": Plate(("snow",), (Band(_CLEAR), Band(_SNOW, _HORIZON, fade=0.02))),
+        "winter_wood": Plate(("snow",), (Band(_CONIFERS), Band(_SNOW, (0.5, 0.58), fade=0.03))),
         "beach": Plate(
             ("shore", "sand"),
             (
                 Band(_FAIR),
-                Band(_WATER, (0.36, 0.42)),
-                Band(_WET_SAND, (0.62, 0.70), recedes=True, fade=0.02),
+                Band(_SEA, (0.36, 0.42)),
+                Band(_WET_SAND, (0.62, 0.70), fade=0.02),
             ),
         ),
         "lake": Plate(
             ("shore",),
             (
                 Band(_CONIFERS),
-                Band(_WATER, (0.42, 0.48), fade=0.02),
-                Band(_GRIT, (0.66, 0.74), recedes=True, fade=0.02),
+                Band(_SEA, (0.42, 0.48), fade=0.02),
+                Band(_GRIT, (0.66, 0.74), fade=0.02),
             ),
         ),
         "track": Plate(("road", "stones"), (Band(_HILLS), Band(_GRAVEL_TRACK, (0.44, 0.52), fade=0.02))),
-        "wood_road": Plate(("road",), (Band(_BANK), Band(_ASPHALT, (0.5, 0.58), recedes=True))),
+        "wood_road": Plate(("road",), (Band(_BANK), Band(_ASPHALT, (0.5, 0.58)))),
         "highway": Plate(
             ("road",),
             (
                 Band(_FAIR),
-                Band(_TURF, (0.38, 0.44), recedes=True),
-                Band(_ASPHALT, (0.52, 0.58), recedes=True),
+                Band(_TURF, (0.38, 0.44)),
+                Band(_ASPHALT, (0.52, 0.58)),
             ),
         ),
         "alley": Plate(("paving",), (Band(_PLASTER), Band(_BRICKS, (0.5, 0.6)))),
         "pavement": Plate(("paving",), (Band(_BRICKS),)),
         "square": Plate(
             ("paving",),
-            (Band(_PALE), Band(_SHRUBS, (0.3, 0.4), fade=0.03), Band(_ASPHALT, (0.5, 0.58), recedes=True)),
+            (Band(_PARK), Band(_ASPHALT, (0.5, 0.58))),
         ),
-        "red_curtain": Plate(("stage",), (Band(Curtain((48, 6, 10), (156, 28, 34))), Band(_FLOOR, (0.76, 0.84)))),
-        "dark_curtain": Plate(("stage",), (Band(Curtain((14, 16, 26), (58, 62, 84))), Band(_TABLE, (0.74, 0.82)))),
+        "red_curtain": Plate(("stage",), (Band(drapery((150, 26, 34))), Band(_BOARDS, (0.76, 0.84)))),
+        "dark_curtain": Plate(("stage",), (Band(drapery((52, 56, 80))), Band(_TABLE, (0.74, 0.82)))),
         "studio": Plate(("stage",), (Band(_PLASTER), Band(_TABLE, (0.72, 0.80)))),
         "table": Plate(("stage",), (Band(_TABLE),)),
-        "grey_sky": Plate(("sky",), (Band(_foolbox("14_129", 0, 0, 512, 150)),)),
-        "dusk": Plate(("sky",), (Band(_skimage("rocket.jpg", 95, 0, 300, 120)),)),
+        "grey_sky": Plate(("sky",), (Band(photo("foolbox", "imagenet_14_129.jpg", 0, 0, 512, 150)),)),
+        "dusk": Plate(("sky",), (Band(photo("skimage", "rocket.jpg", 95, 0, 300, 120)),)),
         "fair_sky": Plate(("sky",), (Band(_FAIR),)),
         "evening_sky": Plate(("sky",), (Band(_EVENING),)),
         "haze": Plate(
             ("sky", "treetops"),
             (
-                Band(_foolbox("17_22", 0, 0, 512, 112)),
-                Band(_foolbox("17_22", 0, 392, 512, 512), (0.3, 0.4), fade=0.4),
+                Band(photo("foolbox", "imagenet_17_22.jpg", 0, 0, 512, 112)),
+                Band(photo("foolbox", "imagenet_17_22.jpg", 0, 392, 512, 512), (0.3, 0.4), fade=0.4),
             ),
         ),
-        "conifers": Plate(("treetops",), (Band(_foolbox("08_915", 0, 0, 265, 265)),)),
+        "conifers": Plate(("treetops",), (Band(photo("foolbox", "imagenet_08_915.jpg", 0, 0, 265, 265)),)),
         "thicket": Plate(("treetops",), (Band(_BANK),)),
-        "blurred_foliage": Plate(
-            ("treetops", "leaf"), (Band(Mottled((22, 46, 14), (170, 198, 100), "cloud", 2.0, calm=7.0)),)
-        ),
-        "blade": Plate(("leaf",), (Band(_foolbox("18_317", 0, 0, 122, 512, calm=1.0)),)),
-        "leaf": Plate(("leaf",), (Band(_foolbox("18_317", 395, 150, 512, 512, calm=1.0)),)),
-        "grass": Plate(("leaf",), (Band(_GREEN_GRASS),)),
+        "blurred_foliage": Plate(("treetops", "leaf"), (Band(foliage(0.06)),)),
+        "blade": Plate(("leaf",), (Band(photo("foolbox", "imagenet_18_317.jpg", 0, 0, 122, 512, blur=0.008)),)),
+        "leaf": Plate(("leaf",), (Band(photo("foolbox", "imagenet_18_317.jpg", 395, 150, 512, 512, blur=0.008)),)),
+        "grass": Plate(("leaf",), (Band(_GRASS),)),
         "reef": Plate(
             ("underwater",),
-            (Band(Depths((96, 190, 216), (24, 92, 140))), Band(_SEABED, (0.72, 0.82), recedes=True, fade=0.12)),
+            (Band(under_water((96, 190, 216), (24, 92, 140))), Band(_SEABED, (0.72, 0.82), fade=0.12)),
         ),
-        "open_sea": Plate(("underwater",), (Band(Depths((60, 150, 206), (8, 40, 96))),)),
-        "lagoon": Plate(("underwater",), (Band(Depths((120, 206, 196), (28, 104, 112))),)),
+        "open_sea": Plate(("underwater",), (Band(under_water((60, 150, 206), (8, 40, 96))),)),
+        "lagoon": Plate(("underwater",), (Band(under_water((120, 206, 196), (28, 104, 112))),)),
     },
 )
 
@@ -249,10 +235,10 @@ def choose_plate(rule: PlateRule, habitats: tuple[str, ...], rng: np.random.Gene
     """Choose the plate of one scene.
 
     Args:
-        rule: ``natural`` takes plates where the object belongs; ``any`` takes all alike; ``drawn`` is
+        rule: ``natural`` chooses among plates of the object's habitats, ``any`` among all plates, ``drawn`` is
             ``natural`` without photographs.
-        habitats: Where the object belongs.
-        rng: Makes the choice.
+        habitats: Habitats of the object.
+        rng: Generator for the choice.
 
     Example:
         >>> choose_plate("drawn", ("snow",), np.random.default_rng(0))
@@ -272,8 +258,12 @@ def paint_plate(name: str, size: int, seed: int, key: str) -> UInt8[np.ndarray, 
     Args:
         name: One of `PLATES`.
         size: Side in pixels.
-        seed: The user's seed.
-        key: What it is for; another key gives another part of the same scenery.
+        seed: Seed of the scene set.
+        key: Key of the generator besides the seed, such as the scene's id; other keys give other variations.
+
+    Raises:
+        UnknownName: If there is no such plate.
+        MissingData: If the plate needs a photograph whose package is not installed.
 
     Example:
         >>> paint_plate("dunes", 32, 0, "camel").shape
@@ -282,28 +272,13 @@ def paint_plate(name: str, size: int, seed: int, key: str) -> UInt8[np.ndarray, 
     rng = keyed_generator(seed, "cut-out plate", name, key)
     bands = PLATES[name].bands
     tops = [round(size * rng.uniform(*band.top)) for band in bands]
-    canvas = np.zeros((size, size, 3), np.float32)
+    fades = [max(1, round(band.fade * size)) for band in bands]
+    tones = np.zeros((3, size, size), np.float32)
     for i, band in enumerate(bands):
         # a band is painted only as far as it shows, so that a narrow strip of a photograph shows whole
-        hidden = [top + _transition(nearer, size) for top, nearer in zip(tops[i + 1 :], bands[i + 1 :], strict=True)]
-        _lay(canvas[tops[i] : min(hidden, default=size)], band, size, rng)
-    return np.ascontiguousarray(canvas.round().clip(0, 255).astype(np.uint8).transpose(2, 0, 1))
-
-
-def _lay(canvas: Colors, band: Band, size: int, rng: np.random.Generator) -> None:
-    """Paint one band over what is there, with a soft upper edge."""
-    height = canvas.shape[0]
-    if band.recedes:
-        # painted at twice the size, because the far part is squeezed
-        tilted = recede(band.paint.fill(rng, 2 * height, 2 * size))
-        colors = cv2.resize(tilted, (size, height), interpolation=cv2.INTER_AREA)
-    else:
-        colors = band.paint.fill(rng, height, size)
-    rows = np.arange(height, dtype=np.float32) + 0.5
-    weight = np.clip(rows / _transition(band, size), 0, 1)[:, None, None]
-    canvas[:] += (weight if band.top[1] > 0 else 1) * (colors - canvas)
-
-
-def _transition(band: Band, size: int) -> int:
-    """Give the height of a band's soft upper edge in pixels."""
-    return max(1, round(band.fade * size))
+        hidden = [top + fade for top, fade in zip(tops[i + 1 :], fades[i + 1 :], strict=True)]
+        rows = slice(tops[i], min(hidden, default=size))
+        depth = np.arange(rows.stop - rows.start, dtype=np.float32)[:, None] + 0.5
+        weight = np.clip(depth / fades[i], 0, 1) if band.top[1] > 0 else 1
+        tones[:, rows] += weight * (band.paint.fill(rng, size, rows) - tones[:, rows])
+    return np.ascontiguousarray(to_image(tones).transpose(2, 0, 1))

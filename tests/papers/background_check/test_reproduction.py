@@ -1,4 +1,4 @@
-"""Time for a Background Check! in the catalogue: known answers, rows side by side, and a run that goes on."""
+"""Time for a Background Check! in the catalogue: known results, comparison with the paper, and resumed runs."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ import pytest
 
 from bglab.analysis import published, relative_accuracies
 from bglab.errors import BadInput
-from bglab.figures import plot_influence, plot_invariance, plot_ticks
-from bglab.figures.accuracy import theme
+from bglab.figures import plot_influence, plot_invariance, plot_ticks, theme
 from bglab.models import TABLE_1
 from bglab.papers import Reproduction, catalogue, first_missing
 from bglab.papers.artefact import status_of
-from bglab.papers.background_check import answers, text_numbers
 from bglab.papers.background_check import catalogue as background_check
+from bglab.papers.background_check import evaluation, text_numbers
 from bglab.papers.runner import run_one
 from bglab.scenes import AreaCensus
 from fixtures.predictions import with_verdicts
@@ -28,8 +27,8 @@ RESNET_18, MOBILENET = (TABLE_1[name].uri for name in ("ResNet-18", "MobileNet-v
 NAMES = ["racket", "scoreboard"]
 
 
-class Told(answers.Answers):
-    """Answers told by hand, whose images are grey."""
+class FakeEvaluation(evaluation.Evaluation):
+    """An evaluation made by hand, whose images are grey."""
 
     def __init__(self, **parts):
         for name, part in parts.items():
@@ -39,8 +38,8 @@ class Told(answers.Answers):
         return {name: [np.full((3, 8, 8), 40 * k, np.uint8) for k in range(len(scenes))] for name in variants}
 
 
-def told(models, missing=()):
-    """Build answers by hand: model → variant → verdicts of the images s0, s1, …"""
+def evaluated(models, missing=()):
+    """Build an evaluation by hand: model → variant → whether the images s0, s1, … are correct."""
     parts = [
         with_verdicts(right, model=model, variant=variant, space="imagenet")
         for model, variants in models.items()
@@ -48,7 +47,7 @@ def told(models, missing=()):
     ]
     predictions = pd.concat(parts, ignore_index=True)
     baseline = RESNET_18 if RESNET_18 in models else next(iter(models))
-    table = answers.with_top5_limits(relative_accuracies(predictions, baseline))
+    table = evaluation.with_top5_limits(relative_accuracies(predictions, baseline))
     full = SimpleNamespace(
         by_box=SimpleNamespace(space="imagenet", classes=NAMES),
         census=AreaCensus(50_000, tuple(f"s{i}" for i in range(31_801)), 10_000, 8_199, ()),
@@ -56,7 +55,7 @@ def told(models, missing=()):
         textures=SimpleNamespace(source="procedural"),
     )
     absent = pd.DataFrame(list(missing), columns=["model", "reason"])
-    return Told(full=full, predictions=predictions, table=table, baseline=baseline, missing=absent, seed=0)
+    return FakeEvaluation(full=full, predictions=predictions, table=table, baseline=baseline, missing=absent, seed=0)
 
 
 def variants(original, white_fg, on_white=(1, 0, 0, 0), on_texture=(0, 0, 0, 0)):
@@ -73,7 +72,7 @@ LADDER = {
 @pytest.fixture
 def made(monkeypatch):
     def make(name, found):
-        monkeypatch.setattr(background_check, "answers", lambda reproduction: found)
+        monkeypatch.setattr(background_check, "evaluate_networks", lambda reproduction: found)
         with theme():
             return TBC[name].make(None)
 
@@ -95,7 +94,7 @@ def test_text_numbers_are_those_of_their_set():
 
 
 def test_table_1_orders_networks_and_nests_their_ticks(made):
-    product = made("tbc-table-1", told(LADDER))
+    product = made("tbc-table-1", evaluated(LADDER))
     assert product.models == ("m:weak", "m:middle", "m:strong")
     assert product.shown.index.tolist() == ["m:weak", "m:middle", "m:strong"]
     columns = ["1: racket", "2: racket", "3: racket"]
@@ -108,11 +107,13 @@ def test_table_1_orders_networks_and_nests_their_ticks(made):
     assert status_of(TBC["tbc-table-1"], product, papers_data=True)[0] == "other models"
 
 
-def test_table_1_holds_the_papers_networks_against_their_rows(made):
+def test_table_1_compares_the_papers_networks_with_their_rows(made):
     exact = {"original": [1] * 743 + [0] * 257, "white_fg": [1] * 9 + [0] * 991}
     wrong = {"original": [1] * 765 + [0] * 235, "white_fg": [1] * 100 + [0] * 900}
     rest = {"on_white": [0] * 1000, "on_texture": [0] * 1000}
-    product = made("tbc-table-1", told({RESNET_18: exact | rest, MOBILENET: wrong | rest, "m:other": exact | rest}))
+    product = made(
+        "tbc-table-1", evaluated({RESNET_18: exact | rest, MOBILENET: wrong | rest, "m:other": exact | rest})
+    )
     assert product.models == (RESNET_18, MOBILENET)
     compared = product.compared.set_index(["printed", "test"])
     assert compared["published"].to_dict() == {
@@ -124,7 +125,7 @@ def test_table_1_holds_the_papers_networks_against_their_rows(made):
         "differs", "3 of 4 compared numbers lie in our 95 % interval; the paper prints 21 here",
     )  # fmt: skip
     assert status_of(TBC["tbc-table-1"], product, papers_data=False)[0] == "other data"
-    assert product.notes[-1] == "Of 3 networks these are left out here: other."
+    assert product.notes[-1] == "Omitted from the 3 networks: other."
 
 
 def test_the_printed_table_counts_its_ticks():
@@ -135,31 +136,31 @@ def test_the_printed_table_counts_its_ticks():
 
 
 def test_without_nested_ticks_the_table_stands_alone(made):
-    product = made("tbc-table-1", told({"m:a": variants((1, 1), (1, 0)), "m:b": variants((1, 1), (0, 0))}))
+    product = made("tbc-table-1", evaluated({"m:a": variants((1, 1), (1, 0)), "m:b": variants((1, 1), (0, 0))}))
     assert product.figure is None
     assert product.notes[2].endswith("No image has nested ticks, so none is shown.")
 
 
 def test_more_than_seven_networks_are_thinned_from_end_to_end():
     shares = {f"m:{k:02d}": variants([1] * k + [0] * (32 - k), [0] * 32, [0] * 32, [0] * 32) for k in range(1, 33)}
-    chosen = background_check.table_1_models(told(shares))
+    chosen = background_check.table_1_models(evaluated(shares))
     assert (len(chosen), chosen[0], chosen[-1]) == (7, "m:01", "m:32")
 
 
-def test_figure_1_shows_what_is_right_both_times(made):
-    found = told({"m:weak": variants((1, 1, 0, 1), (1, 0, 1, 1))})
+def test_figure_1_shows_images_that_are_correct_both_times(made):
+    found = evaluated({"m:weak": variants((1, 1, 0, 1), (1, 0, 1, 1))})
     table = made("tbc-figure-1", found).table
     assert sorted(table.loc[table["variant"] == "original", "scene"]) == ["s0", "s3"]
     assert table["right"].all()
     assert table["confidence"].tolist() == [0.5] * 4
-    none = made("tbc-figure-1", told({"m:weak": variants((1, 0), (0, 1))}))
-    assert none.notes[0] == "m:weak recognises no image both whole and without its object; others are shown."
+    none = made("tbc-figure-1", evaluated({"m:weak": variants((1, 0), (0, 1))}))
+    assert "classifies no image correctly both" in none.notes[0]
     assert none.table["scene"].tolist() == ["s0", "s0"]
     assert none.table["right"].tolist() == [True, False]
 
 
 def test_figure_3_shows_what_is_lost_on_both_backgrounds(made):
-    found = told({"m:weak": variants((1, 1, 0, 1), (0,) * 4, on_white=(1, 0, 0, 0), on_texture=(0, 0, 0, 1))})
+    found = evaluated({"m:weak": variants((1, 1, 0, 1), (0,) * 4, on_white=(1, 0, 0, 0), on_texture=(0, 0, 0, 1))})
     table = made("tbc-figure-3", found).table
     assert table["scene"].tolist() == ["s1"] * 3
     assert table["right"].tolist() == [True, False, False]
@@ -167,20 +168,20 @@ def test_figure_3_shows_what_is_lost_on_both_backgrounds(made):
 
 
 def test_figures_order_networks_by_their_accuracy_and_say_what_is_missing(made):
-    found = told(LADDER, missing=[("timm:absent", "the weights are not here")])
+    found = evaluated(LADDER, missing=[("timm:absent", "the weights are not here")])
     product = made("tbc-figure-2", found)
     assert product.table["model"].tolist() == ["m:weak", "m:middle", "m:strong"]
     names = [t.get_text() for t in product.figure.get_xticklabels()]
     assert names == ["weak · 50.0", "middle · 75.0", "strong · 100.0"]
-    assert "1 networks could not take part; the table of missing networks says why." in product.notes
+    assert "1 of the networks could not be evaluated; a table lists the reasons." in product.notes
     assert product.tests[-1].table.to_numpy().tolist() == [["timm:absent", "the weights are not here"]]
-    assert "So few networks say little about a trend; the paper has 32." in product.notes
+    assert any("the paper has 32" in note for note in product.notes)
 
 
 @pytest.mark.parametrize(("name", "measure"), [("tbc-figure-4", "top1"), ("tbc-figure-5", "top5")])
 def test_figures_4_and_5_set_white_and_texture_beside_the_original(made, name, measure):
     four = LADDER | {"m:weakest": variants((1, 0, 0, 0), (0, 0, 0, 0), on_white=(0, 0, 0, 0))}
-    product = made(name, told(four))
+    product = made(name, evaluated(four))
     table = product.table.set_index(["model", "variant"])
     assert set(table.index.get_level_values(1)) == {"original", "on_white", "on_texture"}
     assert table.loc[("m:strong", "on_white"), "top1_drop"] == 0.75
@@ -192,15 +193,15 @@ def test_figures_4_and_5_set_white_and_texture_beside_the_original(made, name, m
         assert trend.loc["Drop from Original to On-Texture", "p"] == pytest.approx(1 / 12)
 
 
-def test_the_census_is_held_against_the_printed_counts(monkeypatch):
-    monkeypatch.setattr(text_numbers, "opened", lambda reproduction: told(LADDER).full)
+def test_the_census_is_compared_with_the_published_counts(monkeypatch):
+    monkeypatch.setattr(text_numbers, "open_full_resolution", lambda reproduction: evaluated(LADDER).full)
     product = TBC["tbc-text-census"].make(None)
     assert product.compared["published"].tolist() == [50_000, 31_801]
     assert product.compared["inside"].tolist() == [True, True]
     assert product.table["pictures"].tolist() == [50_000, 31_801, 10_000, 8_199, 0]
 
 
-def test_a_set_is_the_mean_of_its_runs_beside_the_printed_numbers(monkeypatch):
+def test_a_data_set_is_the_mean_of_its_runs_next_to_the_published_numbers(monkeypatch):
     def runs(uri, **options):
         parts = [
             with_verdicts([1] * right + [0] * (100 - right), model=f"run{run}", variant=variant, space="own")
@@ -218,7 +219,7 @@ def test_a_set_is_the_mean_of_its_runs_beside_the_printed_numbers(monkeypatch):
     assert compared["published"].tolist() == [0.94, 0.85, 0.74]
     assert product.table["n"].tolist() == [100] * 3
     assert product.table["drop"].round(4).tolist() == [0, 0.09, 0.2]
-    assert product.notes[1] == "Mean of 3 runs; n counts the images of one."
+    assert product.notes[1].startswith("Mean of 3 runs; ")
 
 
 # a run on small scenes
@@ -233,9 +234,9 @@ def reproduction(tmp_path_factory):
 @pytest.mark.slow
 def test_one_failing_network_does_not_stop_the_others(reproduction):
     outcomes = {name: run_one(TBC[name], reproduction) for name in TBC}
-    verdicts = {name: outcome.status for name, outcome in outcomes.items()}
+    statuses = {name: outcome.status for name, outcome in outcomes.items()}
     absent = dict.fromkeys(("tbc-text-voc", "tbc-text-caltech101"), "not run")
-    assert verdicts == dict.fromkeys(TBC, "other data") | absent
+    assert statuses == dict.fromkeys(TBC, "other data") | absent
     found = outcomes["tbc-figure-4"].product
     assert set(found.models) == set(reproduction.settings.models[:2])
     assert found.table.query("variant == 'on_texture'")["draws"].tolist() == [3, 3]
@@ -250,27 +251,33 @@ def test_one_failing_network_does_not_stop_the_others(reproduction):
 
 
 def test_a_second_run_loads_nothing(reproduction, monkeypatch):
-    first = answers.answers(reproduction)
+    first = evaluation.evaluate_networks(reproduction)
 
     def refuse(*_args, **_options):
         raise AssertionError("a network was loaded again")
 
-    monkeypatch.setattr(answers, "load_classifier", refuse)
-    again = answers.answers(Reproduction(replace(reproduction.settings, models=reproduction.settings.models[:2])))
+    monkeypatch.setattr(evaluation, "load_classifier", refuse)
+    again = evaluation.evaluate_networks(
+        Reproduction(replace(reproduction.settings, models=reproduction.settings.models[:2]))
+    )
     assert again.models == first.models
     pd.testing.assert_frame_equal(again.table, first.table)
 
 
-def test_no_network_at_all_is_one_sentence(reproduction):
+def test_without_any_network_an_error_says_why(reproduction):
     with pytest.raises(BadInput) as error:
-        answers.answers(Reproduction(replace(reproduction.settings, models=("file:absent.pt",))))
-    assert str(error.value).startswith("expected at least one network that can answer, got none; file:absent.pt: ")
+        evaluation.evaluate_networks(Reproduction(replace(reproduction.settings, models=("file:absent.pt",))))
+    assert str(error.value).startswith(
+        "expected at least one network that can be evaluated, got none; file:absent.pt: "
+    )
 
 
-def test_scenes_of_other_classes_are_not_tried():
+def test_scenes_of_other_classes_are_refused():
     other = SimpleNamespace(scenes=SimpleNamespace(space="voc", name="voc:val"))
     missing = first_missing(TBC["tbc-figure-2"], other)
-    assert missing.reason == "expected scenes labelled with ImageNet's or the nine classes, got voc:val with voc"
+    assert (
+        missing.reason == "expected scenes labelled with ImageNet's or the nine classes, got voc:val labelled with voc"
+    )
 
 
 # figures

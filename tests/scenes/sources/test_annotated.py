@@ -1,4 +1,4 @@
-"""ImageNet, VOC, Caltech 101 and folders of one's own: boxes, outlines and tables are read as they are meant."""
+"""ImageNet, VOC, Caltech 101 and folders of images: boxes, outlines and tables are read as documented."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_imagenet_reads_both_layouts(tmp_path, kaggle, listed):
     assert scene.mask[4, 5]
     assert scene.mask[24, 49]
     assert scenes.notices == (
-        "expected 50,000 images in 1,000 classes of ImageNet's val, got 4 in 2; the run goes on with these",
+        "expected 50,000 images in 1,000 classes of ImageNet's val, got 4 in 2; results are those of this subset",
     )
 
 
@@ -81,8 +81,8 @@ def test_imagenet_rejects_images_without_boxes_or_class(tmp_path):
         unknown,
     ]
     assert scenes.notices[1:] == (
-        "1 of 4 images have no box annotation and take no part",
-        "images of n02099600 take no part: not among ImageNet's 1000",
+        "1 of 4 images have no box annotation and are skipped",
+        "images of n02099600 are skipped: not among ImageNet's 1000",
     )
 
 
@@ -114,7 +114,7 @@ def test_imagenet_turns_boxes_with_the_image(tmp_path, orientation, turn):
         (
             (60, 40),
             "n01443537",
-            "expected a box of n01440764 in {xml} for {image}, got boxes of n01443537; mend one",
+            "expected a box of n01440764 in {xml} for {image}, got boxes of n01443537; correct one",
         ),
     ],
 )
@@ -151,7 +151,7 @@ def test_voc_reads_images_of_one_class_and_counts_the_others(tmp_path):
     scenes = open_scenes(f"voc:{write_voc(tmp_path)}")
     assert (scenes.name, scenes.space, len(scenes.classes)) == ("voc:VOC2012-val", "voc", 20)
     assert [(r.id, scenes.classes[r.label]) for r in scenes.records] == [("2007_000001", "cat"), ("2007_000002", "dog")]
-    assert scenes.notices == ("1 of 3 images show objects of several classes and are left out",)
+    assert scenes.notices == ("1 of 3 images show objects of several classes and are skipped",)
     scene = scenes["2007_000002"]
     # corners are counted from 1: (3, 5, 14.7, 24) and (21, 6, 30, 20)
     assert scene.box == (2, 4, 30, 24)

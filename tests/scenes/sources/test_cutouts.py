@@ -19,7 +19,7 @@ from bglab.scenes import Scene, SceneSet, open_scenes
 from bglab.scenes.sources import cutouts
 from bglab.seeding import keyed_generator
 from bglab.synthetic import HABITATS_BY_CLASS, HOVERS, PLATES, choose_plate, paint_plate
-from bglab.synthetic.scenery.backdrops import photograph
+from bglab.synthetic.photographs import photograph
 from fixtures import ROOT
 
 HEADER = "file,label,imagenet_index,habitat\n"
@@ -159,8 +159,8 @@ def test_fingerprint_travels_and_tells_options_apart(folder, tmp_path):
 def test_a_class_of_one_and_images_without_a_row_are_noticed(folder):
     save_disc(folder / "stray.png")
     assert drawn(folder).notices == (
-        "only one cut-out of: dog, bird, fish; with nobody of its class to borrow a background from, it drops out of "
-        "Mixed-Same (copies=2 makes two scenes of every cut-out)",
+        "only one cut-out of: dog, bird, fish; without a donor of the same class, Mixed-Same skips it "
+        "(copies=2 makes two scenes of every cut-out)",
         "images without a row in labels.csv are left out: 1, the first is stray.png",
     )
     assert len(drawn(folder, "&copies=2").notices) == 1

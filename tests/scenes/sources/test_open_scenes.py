@@ -1,4 +1,4 @@
-"""The release on disk: every image is read or rejected by name, and real images agree with the published ones."""
+"""The release on disk: every image is read or rejected by name, and composed variants agree with the published ones."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def pristine(tmp_path_factory):
 
 @pytest.fixture
 def release(pristine, tmp_path):
-    """Give a copy of the release's layout that a test may damage."""
+    """A copy of the release that a test may damage."""
     return shutil.copytree(pristine, tmp_path / "bg_challenge")
 
 
@@ -90,16 +90,16 @@ def test_a_box_does_not_grow_over_dark_or_bright_surroundings():
     assert widen_to_black(box, bright, black) == box
 
 
-def test_in9_says_when_the_counts_differ_from_the_release(release):
+def test_in9_reports_when_the_counts_differ_from_the_release(release):
     for folder in (release / "mixed_rand" / "val" / "00_dog", release / "only_fg" / "val"):
         shutil.rmtree(folder)
     assert open_scenes(f"in9:{release}").notices == (
         "expected 450 images in each of 9 classes of bg_challenge, got 2 dog, 2 bird, 2 vehicle, 2 reptile, "
-        "2 carnivore, 2 insect, 2 instrument, 2 primate, 2 fish; the run goes on with these, but its figures are not "
-        "those of the release",
+        "2 carnivore, 2 insect, 2 instrument, 2 primate, 2 fish; results are not comparable with those of "
+        "the release",
         "bg_challenge has no images of only_fg; these variants can be composed, but not opened as published",
-        "bg_challenge has 16 published images of mixed_rand but 18 originals; figures of mixed_rand rest on what is "
-        "there",
+        "bg_challenge has 16 published images of mixed_rand but 18 originals; results of mixed_rand use these "
+        "images only",
     )
 
 
@@ -136,7 +136,7 @@ def test_in9_rejects_by_name_what_lacks_a_file(release):
         ),
     ],
 )
-def test_in9_names_a_mask_that_is_none(release, mask, sentence):
+def test_in9_names_an_unusable_mask(release, mask, sentence):
     file = release / "fg_mask" / "val" / "00_dog" / f"{DOG}.npy"
     np.save(file, mask)
     with pytest.raises(BadInput) as problem:
@@ -166,8 +166,8 @@ def test_in9_never_guesses_a_misspelt_class(release):
     scenes = open_scenes(f"in9:{release}")
     reason = "expected a folder named after a class, got '00_dgo'; if it is '00_dog', rename it"
     assert scenes.notices[:2] == (
-        f"the images in {images / '00_dgo'} take no part: {reason}",
-        f"{images} has no folder '00_dog', '08_fish'; the run goes on with the 7 classes there",
+        f"the images in {images / '00_dgo'} are skipped: {reason}",
+        f"{images} has no folder '00_dog', '08_fish'; the set has only the other 7 classes",
     )
     assert {r.scene: r.reason for r in scenes.rejected} == {DOG: reason, in9_id(0, 1): reason}
     assert set(scenes.labels.tolist()) == set(range(1, 8))

@@ -1,4 +1,4 @@
-"""The sample pack: what the manifest claims, how the set opens, and that the cut-outs are good ones."""
+"""The sample photographs: consistency of the manifest, opening the set, and quality of the masks."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import csv
 import importlib.util
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from bglab.errors import MissingData, UnknownName
-from bglab.files import described_data
 from bglab.images import box_of, mask_quality, paper_filter
 from bglab.labels import IN9_NAMES, OUTSIDE, imagenet_names, to_in9
 from bglab.scenes import open_scenes
@@ -21,7 +21,7 @@ from fixtures import ROOT
 INSTALLED = all(importlib.util.find_spec(package) for package in ("foolbox", "skimage"))
 needs_images = pytest.mark.skipif(not INSTALLED, reason='the images come with pip install "bglab[demo]"')
 
-# pixels (x, y) that must be foreground and must be background, chosen where cutting out is hard: the thin tail,
+# pixels (x, y) that must be foreground and must be background, chosen where segmentation is hard: the thin tail,
 # the collar, toes and antennae; grass between legs, wall between handlebars, sky within the crook of a neck
 PROBES = {
     "bald_eagle": ([(270, 290), (30, 200), (490, 200), (270, 335), (390, 293)], [(270, 200), (60, 320), (450, 260)]),
@@ -39,7 +39,7 @@ PROBES = {
 
 
 def rows():
-    with (described_data() / "sample" / "manifest.csv").open(newline="") as lines:
+    with (Path(sample.__file__).parent / "sample.csv").open(newline="") as lines:
         return list(csv.DictReader(lines))
 
 
@@ -64,7 +64,7 @@ def test_labels_names_and_the_nine_classes_agree():
         assert row["in9"] == ("" if label == OUTSIDE else IN9_NAMES[label]), row["id"]
 
 
-def test_every_image_left_out_says_why():
+def test_every_excluded_image_has_a_reason():
     left_out = [row for row in rows() if not row["box"]]
     assert {"prayer_rug", "beaker", "tabby"} <= {row["id"] for row in left_out}
     assert all(row["note"] for row in left_out)
@@ -95,7 +95,7 @@ def test_the_nine_classes_and_everything():
 
 
 @needs_images
-def test_images_left_out_are_listed_with_the_reason():
+def test_excluded_images_are_listed_with_the_reason():
     reasons = {r.scene: r.reason for r in open_scenes("sample:all").rejected}
     assert reasons["prayer_rug"] == "the label is wrong: it shows stained-glass windows"
     assert "motorcycle" in reasons  # no ImageNet class, but one of the nine

@@ -12,7 +12,7 @@ from bglab.images import box_of
 from bglab.labels import IN9_NAMES, OUTSIDE
 from bglab.scenes import open_scenes
 from bglab.scenes.sources.synthetic9 import SCENERY_NAMES, Dials, describe, draw_object, render_scene
-from bglab.synthetic import FAMILIES, SPECIES, Light, paint, place
+from bglab.synthetic import SCENERIES, SPECIES, Light, paint, place
 from bglab.synthetic.objects.outlines import Drawing, Part, limb, polygon
 
 IDS = [f"synthetic-{index:06d}" for index in range(2700)]
@@ -95,9 +95,9 @@ def test_the_box_is_the_masks_and_keeps_clear_of_the_frame(scenes):
 def test_coverage_is_the_true_area_and_the_mask_its_half():
     # an upright rectangle whose edges cut pixels at known places, painted at 8 px and four-fold enlargement
     drawing = Drawing([Part(polygon((0, 0), (30, 0), (30, 30), (0, 30)), (200, 100, 50), 0.8)])
-    placement = place(drawing, mirrored=False, turn=0, share=0.36, margin=0.0, at=(0.5, 0.5))
-    cutout = paint(drawing, placement, size=80, light=Light(0, -1, 0), phase=(0, 0), contrast=1)
-    assert placement.scale == pytest.approx(0.02)
+    pose = place(drawing, mirrored=False, turn=0, share=0.36, margin=0.0, at=(0.5, 0.5))
+    cutout = paint(drawing, pose, size=80, light=Light(0, -1, 0), phase=(0, 0), contrast=1)
+    assert pose.scale == pytest.approx(0.02)
     assert cutout.coverage.sum() == pytest.approx(0.36 * 80**2, rel=0.02)
     assert np.allclose(cutout.coverage * 16, np.rint(cutout.coverage * 16))
     assert (cutout.coverage[18:62, 18:62] == 1).all()
@@ -259,7 +259,7 @@ def test_every_species_can_be_drawn_and_turned_up(label):
 
 
 def test_families_are_named_after_what_they_show():
-    assert tuple(family.name for family in FAMILIES) == SCENERY_NAMES
+    assert tuple(family.name for family in SCENERIES) == SCENERY_NAMES
     assert SCENERY_NAMES == ("lawn", "sky", "street", "desert", "forest", "leaf", "stage", "jungle", "reef")
 
 

@@ -1,46 +1,43 @@
-"""Scenery close by: leaf, stage, jungle, reef."""
+"""Scenery without a horizon: leaf, stage, jungle, reef."""
 
 from __future__ import annotations
 
 import functools
 
-import cv2
 import numpy as np
 from jaxtyping import Float
 
-from bglab.synthetic.objects.coats import blend, jitter, pick, shaded
-from bglab.synthetic.objects.outlines import Color, Outline, blob, limb, oval, polygon, turned
+from bglab.synthetic.colors import Color, Colors, blend, jitter, pick, shaded, tints
+from bglab.synthetic.objects.outlines import ROUND, Outline, blob, limb, oval, polygon, turned
 from bglab.synthetic.scenery.brushes import (
     Canvas,
-    Colors,
     Sprite,
     blend_in,
     fill,
     fill_alike,
+    fill_bottom,
     fill_each,
     fill_sprite,
     fill_stacks,
     first_row,
     gradient,
-    ground,
     modulate,
     ragged,
     scattered,
     soften,
-    tints,
     to_image,
     to_tones,
     wavy,
 )
+from bglab.synthetic.scenery.surfaces import BOARDS, SEABED, curtain, level_ground, water
 from bglab.synthetic.textures import glow_at, window
-
-ROUND = oval(0, 0, 1, 1)
 
 
 def leaf(rng: np.random.Generator, size: int) -> Canvas:
     """Paint a leaf in close-up: midrib, side veins, dew, and bokeh behind it."""
     green = jitter(rng, ((96, 160, 54), (140, 176, 60), (62, 134, 70))[pick(rng, 3)], 12)
-    behind = _bokeh(rng, size)
+    far = jitter(rng, ((60, 96, 50), (150, 170, 90), (96, 120, 110), (120, 100, 60))[pick(rng, 4)], 12)
+    behind = _bokeh(rng, size, far)
     turn, root = rng.uniform(-32, 32), (0.5, rng.uniform(0.52, 0.62))
     tones = gradient(size, (0, shaded(green, 1.16)), (1, shaded(green, 0.7)))
     blend_in(tones, (230, 246, 150), 0.45 * glow_at(size, rng.uniform(0.1, 0.9), rng.uniform(0.3, 0.6)))
@@ -74,7 +71,7 @@ _LEAF_RIM = blob(
 
 @functools.cache
 def _veins() -> tuple[Float[np.ndarray, "k n 2"], Float[np.ndarray, "1 n 2"]]:
-    """Give eight pairs of side veins and the midrib, around the middle of the midrib."""
+    """Return eight pairs of side veins, and the midrib, around the middle of the midrib."""
     midrib = limb([(-0.9, 0.01), (-0.1, 0), (0.8, 0)], [0.018, 0.014, 0.007])
     lines = []
     for k in range(8):
@@ -86,9 +83,8 @@ def _veins() -> tuple[Float[np.ndarray, "k n 2"], Float[np.ndarray, "1 n 2"]]:
     return np.stack(lines), midrib[None]
 
 
-def _bokeh(rng: np.random.Generator, size: int) -> Canvas:
-    """Paint discs of light far out of focus."""
-    far = jitter(rng, ((60, 96, 50), (150, 170, 90), (96, 120, 110), (120, 100, 60))[pick(rng, 4)], 12)
+def _bokeh(rng: np.random.Generator, size: int, far: Color) -> Canvas:
+    """Paint what is far out of focus: discs of light on a gradient of one colour."""
     image = to_image(gradient(size, (0, shaded(far, 1.15)), (1, shaded(far, 0.7))))
     x, y, radius, warm = rng.random((4, 11))
     discs = scattered(ROUND, np.array([x, 0.75 * y]).T, (0.05 + 0.09 * radius)[:, None])
@@ -102,18 +98,11 @@ def stage(rng: np.random.Generator, size: int) -> Canvas:
     """Paint a stage: heavy curtain in folds, boards in perspective, a spotlight."""
     edge = rng.uniform(0.6, 0.7)
     cloth = jitter(rng, ((168, 26, 36), (132, 20, 52), (40, 52, 120), (96, 36, 110))[pick(rng, 4)], 12)
-    x = (np.arange(size, dtype=np.float32) + 0.5) / size
-    sway = np.sin(2 * np.pi * (x * rng.uniform(0.8, 1.8) + rng.random()))
-    phase = 2 * np.pi * (rng.uniform(6, 9) * x + 0.35 * sway)
-    folds = 0.5 + 0.42 * np.sin(phase) + 0.16 * np.sin(2.3 * phase + 1)
-    tones = gradient(size, (0, shaded(cloth, 0.62)), (0.4, cloth), (edge, shaded(cloth, 0.75)))
-    modulate(tones, folds.astype(np.float32)[None, :], 1.0)
-    first = first_row(size, edge)
+    tones = curtain(rng, size, cloth, edge)
     wood = jitter(rng, ((170, 112, 62), (136, 84, 48), (196, 146, 92))[pick(rng, 3)], 10)
-    boards = gradient(size, (edge, shaded(wood, 0.62)), (edge + 0.03, shaded(wood, 0.85)), (1, wood))[:, first:]
-    modulate(boards, ground(rng, size, "streak", edge - 0.04, 1.4)[-boards.shape[1] :], 0.55)
-    tones[:, first:] = boards
+    stops = (edge, shaded(wood, 0.62)), (edge + 0.03, shaded(wood, 0.85)), (1, wood)
     image = to_image(tones)
+    fill_bottom(image, level_ground(rng, size, BOARDS, edge, edge - 0.04, *stops))
     if rng.random() < 0.6:
         _valance(image, cloth)
     k = np.arange(-9, 10)[:, None]
@@ -125,7 +114,7 @@ def stage(rng: np.random.Generator, size: int) -> Canvas:
 
 
 def _spotlit(image: Canvas, x: float) -> Canvas:
-    """Leave only a warm pool of light."""
+    """Darken a stage outside a warm pool of light around ``x``."""
     tones, high = to_tones(image), glow_at(image.shape[0], x, 0.5)
     tones *= np.float32(0.42) + np.float32(0.75) * high + np.float32(0.25) * glow_at(image.shape[0], x, 0.9)
     blend_in(tones, (255, 236, 190), np.float32(0.16) * high)
@@ -133,7 +122,7 @@ def _spotlit(image: Canvas, x: float) -> Canvas:
 
 
 def _valance(image: Canvas, cloth: Color) -> None:
-    """Hang a short scalloped curtain with a golden fringe along the top."""
+    """Paint a short scalloped curtain with a golden fringe along the top."""
     for x in (0.125, 0.375, 0.625, 0.875):
         for radius, color in ((0.155, (214, 174, 84)), (0.135, shaded(cloth, 0.85)), (0.07, shaded(cloth, 1.06))):
             fill(image, oval(x, -0.02, 0.98 * radius, 1.08 * radius), color)
@@ -162,7 +151,7 @@ def jungle(rng: np.random.Generator, size: int) -> Canvas:
 
 @functools.cache
 def _fronds() -> tuple[tuple[tuple[Outline, float], ...], ...]:
-    """Give a broad leaf and a feathered palm leaf, a unit long, each as outlines and shades."""
+    """Return a broad leaf and a feathered palm leaf, a unit long, each as outlines and shades."""
     broad = blob((0, 0), (0.3, -0.2), (0.7, -0.14), (1, 0.02), (0.7, 0.16), (0.3, 0.2))
     upper = polygon((0, 0), (0.35, -0.16), (0.75, -0.1), (1, 0.01))
     combs = []
@@ -177,7 +166,7 @@ def _fronds() -> tuple[tuple[tuple[Outline, float], ...], ...]:
 
 
 def _foliage(rng: np.random.Generator, image: Canvas, depth: int, colors: Colors) -> None:
-    """Scatter leaves: far ones anywhere, near ones mostly from the rim inwards."""
+    """Paint leaves: far ones anywhere, near ones mostly from the frame inwards."""
     count = len(colors)
     u, v, swing, where, long = rng.random((5, count))
     y = 0.1 + v if depth < 2 else np.where(where < 0.7, np.where(v < 0.6, 1.05, -0.04), 0.1 + v)
@@ -197,21 +186,17 @@ def reef(rng: np.random.Generator, size: int) -> Canvas:
         ((150, 224, 206), (30, 120, 130)),
     )[pick(rng, 3)]
     bed = rng.uniform(0.72, 0.84)
-    tones = gradient(size, (0, jitter(rng, top, 8)), (0.75, jitter(rng, deep, 8)), (1, shaded(deep, 0.85)))
-    modulate(tones, window(rng, "ripple", size), 0.12)
-    image = _rays(rng, to_image(tones))
+    image = water(rng, size, (0, jitter(rng, top, 8)), (0.75, jitter(rng, deep, 8)), (1, shaded(deep, 0.85)))
     rock = blend(deep, (40, 60, 80), 0.4)
     fill(image, ragged(rng, 9, bed - 0.02, 0.16), rock)
     fill(image, ragged(rng, 9, bed + 0.03, 0.1), shaded(rock, 0.9))
     image = soften(image, 0.018)
     sand = blend(jitter(rng, (222, 206, 160), 8), deep, 0.25)
-    first = first_row(size, bed)
-    floor = gradient(size, (bed, blend(sand, deep, 0.5)), (1, sand))[:, first:]
-    modulate(floor, ground(rng, size, "ripple", bed - 0.1, 1.0)[-floor.shape[1] :], 0.3)
+    stops = (bed, blend(sand, deep, 0.5)), (1, sand)
+    floor = level_ground(rng, size, SEABED, bed, bed - 0.1, *stops)
     # the sand ends in a soft swell, not in a straight edge
     fill(image, wavy(rng, bed, 0.012, 0.8), blend(sand, deep, 0.5))
-    below = first_row(size, bed + 0.015)
-    image[below:] = to_image(floor)[below - first :]
+    fill_bottom(image, floor[:, first_row(size, bed + 0.015) - size :])
     _growth(rng, image, bed, deep)
     count = pick(rng, 9)
     x, y, radius = rng.random((3, count))
@@ -221,20 +206,9 @@ def reef(rng: np.random.Generator, size: int) -> Canvas:
     return image
 
 
-def _rays(rng: np.random.Generator, image: Canvas) -> Canvas:
-    """Let slanting shafts of light fall through the water."""
-    lit, slant = image.copy(), rng.uniform(-0.25, 0.25)
-    x, wide = rng.random((2, 5))
-    half = 0.02 + 0.05 * wide
-    corners = [(x - half, -0.02), (x + half, -0.02), (x + slant + 2 * half, 0.95), (x + slant - 2 * half, 0.95)]
-    shafts = np.array([(cx, np.full(5, cy)) for cx, cy in corners]).transpose(2, 0, 1)
-    fill_each(lit, shafts, np.full((5, 3), (226, 250, 244)))  # they may cross
-    return cv2.addWeighted(image, 0.84, soften(lit, 0.03), 0.16, 0)
-
-
 @functools.cache
 def _corals() -> tuple[Sprite, ...]:
-    """Give what grows on a reef, a unit tall on y = 0: staghorn, weed, brain coral, fan."""
+    """Return what grows on a reef, a unit tall on y = 0: staghorn coral, weed, brain coral, fan coral."""
     stag: list[tuple[Outline, float]] = []
     for lean, rise in ((-0.55, 0.8), (-0.2, 1.0), (0.15, 0.9), (0.5, 0.85)):
         knee, tip = (0.5 * lean, -0.5 * rise), (1.15 * lean, -rise)
@@ -253,7 +227,7 @@ def _corals() -> tuple[Sprite, ...]:
 
 
 def _growth(rng: np.random.Generator, image: Canvas, bed: float, deep: Color) -> None:
-    """Plant corals and weeds along the sea bed."""
+    """Paint corals and weeds along the sea bed."""
     paints = ((236, 96, 110), (246, 160, 70), (176, 96, 190), (240, 206, 110), (86, 170, 110))
     x = rng.permutation(np.linspace(0.02, 0.98, 7))
     kinds, hues, tall, wide, low = rng.random((5, 7))

@@ -1,4 +1,4 @@
-"""What networks say of photographs whose backgrounds were changed at full resolution: one run for all artefacts."""
+"""Predictions for photographs whose backgrounds are replaced at full resolution, shared by all artefacts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from bglab.analysis import mark_correct, relative_accuracies
 from bglab.errors import BadInput
-from bglab.evaluation import run_grid, template
+from bglab.evaluation import run_grid
 from bglab.images import EvaluationTransform
 from bglab.labels import OUTSIDE
 from bglab.models import BASELINE, Classifier, load_classifier
@@ -22,27 +22,27 @@ from bglab.papers.artefact import Test
 from bglab.papers.illustrations import OUTSIDE_NAME
 from bglab.results import prediction_file, read_predictions_file, read_provenance
 from bglab.seeding import keyed_seed
-from bglab.variants import FullScenes, StreamSettings, expand, open_full, stream
+from bglab.variants import FullScenes, StreamSettings, expand, full_dataset, open_full, stream
 
 if TYPE_CHECKING:
     from bglab.papers.reproduction import Reproduction
 
-#: What every network is shown: the photograph, its foreground white, and its background white or a texture.
+#: Variants that every network is evaluated on: unmodified, foreground white, background white, background a texture.
 SHOWN = ("original", "white_fg", "on_white", "on_texture")
 
 
 @dataclass(frozen=True, eq=False)
-class Answers:
-    """What a run over networks and variants gave.
+class Evaluation:
+    """Predictions and accuracies of several networks on several variants.
 
     Attributes:
         full: The scenes at full resolution.
-        predictions: One row per image seen by one network.
-        table: From `relative_accuracies`, weakest network first, with intervals of top-5 too.
-        baseline: The network that the others are set beside.
-        missing: Columns ``[model, reason]``: networks that could not take part.
-        transforms: How each network's images are resized and cropped.
-        seed: Draws which images are shown.
+        predictions: Prediction table, one row per network, variant, draw and image.
+        table: Accuracies from `bglab.analysis.relative_accuracies`, least accurate network first, with limits of top-5.
+        baseline: The network that the others are compared with.
+        missing: Networks that could not be evaluated; columns ``[model, reason]``.
+        transforms: Resize and crop of each network's images.
+        seed: Seed for the choice of example images.
     """
 
     full: FullScenes
@@ -55,39 +55,39 @@ class Answers:
 
     @property
     def models(self) -> tuple[str, ...]:
-        """Networks in order of their accuracy on unmodified images, weakest first."""
+        """Networks by accuracy on unmodified images, least accurate first."""
         return tuple(dict.fromkeys(self.table["model"]))
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What every artefact made from this must say."""
-        told = [f"Photographs at full resolution: {self.full.census.text}."]
+        """Notes that apply to every artefact made from this evaluation."""
+        notes = [f"Photographs at full resolution: {self.full.census.text}."]
         if self.full.by_box.space == "in9":
-            told.append(
-                "The scenes are labelled with the nine classes of ImageNet-9: a right answer is any ImageNet class of "
-                "the right one of nine, which is easier than the paper's one of a thousand."
+            notes.append(
+                "The scenes are labelled with the nine classes of ImageNet-9: a prediction is correct if its ImageNet "
+                "class belongs to the labelled one, which is easier than the paper's 1000-way classification."
             )
         if self.baseline != BASELINE:
-            told.append(f"The paper's baseline, ResNet-18, is not among the networks; {self.baseline} stands in.")
+            notes.append(f"The paper's baseline, ResNet-18, is not among the networks; baseline is {self.baseline}.")
         if len(self.missing):
-            told.append(f"{len(self.missing)} networks could not take part; the table of missing networks says why.")
-        return tuple(told)
+            notes.append(f"{len(self.missing)} of the networks could not be evaluated; a table lists the reasons.")
+        return tuple(notes)
 
     @property
     def missing_test(self) -> tuple[Test, ...]:
-        """Give the missing networks as a table for the page; none if all took part."""
+        """The missing networks as a table for the report; () if there are none."""
         return (Test("Networks that are missing", self.missing),) if len(self.missing) else ()
 
-    def of(self, model: str) -> pd.DataFrame:
-        """Give what one network says, with what it is right about (`mark_correct`)."""
+    def of_model(self, model: str) -> pd.DataFrame:
+        """Return the predictions of one network, marked as correct or not by `bglab.analysis.mark_correct`."""
         return mark_correct(self.predictions.loc[self.predictions["model"] == model])
 
     def shuffled(self, scenes: Sequence[str], key: str) -> list[str]:
-        """Put scenes into an order drawn by the seed, so that none is picked by hand."""
+        """Order scenes by a draw keyed by the seed, so that no example is chosen by hand."""
         return sorted(scenes, key=lambda scene: keyed_seed(self.seed, key, scene))
 
     def images(self, scenes: Sequence[str], variants: Sequence[str]) -> dict[str, list[UInt8[np.ndarray, "3 s s"]]]:
-        """Make the images of some scenes as the baseline saw them, by variant, in the scenes' order."""
+        """Render scenes as the baseline's input images, by variant, in the order of ``scenes``."""
         chosen = [variant for variant in expand(variants, self.full.settings) if variant.name in variants]
         found: dict[tuple[str, str], UInt8[np.ndarray, "3 s s"]] = {}
         for block in stream(self.full.select(scenes), chosen, self.transforms[self.baseline]):
@@ -96,36 +96,38 @@ class Answers:
         return {name: [found[name, scene] for scene in scenes] for name in variants}
 
     def class_name(self, label: int) -> str:
-        """Name a label or an answer."""
+        """Return the name of a label or prediction; "outside" if it belongs to none of the nine classes."""
         return OUTSIDE_NAME if label == OUTSIDE else self.full.by_box.classes[label]
 
     def classes_of(self, scenes: Sequence[str]) -> list[str]:
-        """Name the true classes of scenes."""
+        """Return the names of the true classes of scenes."""
         first = self.predictions.drop_duplicates("scene")
         labels = dict(zip(first["scene"].tolist(), first["label"].tolist(), strict=True))
         return [self.class_name(labels[scene]) for scene in scenes]
 
 
 @functools.lru_cache(maxsize=1)
-def opened(reproduction: Reproduction) -> FullScenes:
-    """Open the scenes of a workbench at full resolution, once."""
+def open_full_resolution(reproduction: Reproduction) -> FullScenes:
+    """Open the scenes of a reproduction at full resolution; the result is cached."""
     settings = reproduction.settings
     return open_full(settings.scenes, StreamSettings(seed=settings.seed), progress=settings.progress)
 
 
 @functools.lru_cache(maxsize=2)
-def answers(reproduction: Reproduction, variants: tuple[str, ...] = SHOWN, models: tuple[str, ...] = ()) -> Answers:
-    """Evaluate networks on variants, once a workbench; what is in the results already is not done again.
+def evaluate_networks(
+    reproduction: Reproduction, variants: tuple[str, ...] = SHOWN, models: tuple[str, ...] = ()
+) -> Evaluation:
+    """Evaluate networks on variants; stored predictions are read, and the result is cached.
 
     Args:
-        reproduction: The workbench.
-        variants: What to show; all of it is made in one pass over the photographs.
-        models: URIs; () takes those of the settings.
+        reproduction: Scenes, settings and results folder.
+        variants: Names of the variants, all rendered in one pass over the photographs.
+        models: URIs of the networks; () evaluates those of the settings.
 
     Raises:
         BadInput: If no network could be evaluated.
     """
-    settings, full = reproduction.settings, opened(reproduction)
+    settings, full = reproduction.settings, open_full_resolution(reproduction)
     loader = _Loader(reproduction)
     precision = "float32" if settings.amp_dtype == "none" else settings.amp_dtype
     grid = run_grid(
@@ -137,16 +139,16 @@ def answers(reproduction: Reproduction, variants: tuple[str, ...] = SHOWN, model
     complete = [model for model in dict.fromkeys(grid.done["model"].tolist()) if model not in incomplete]
     if not complete:
         model, reason = missing.iloc[0]
-        raise BadInput(f"expected at least one network that can answer, got none; {model}: {reason}")
+        raise BadInput(f"expected at least one network that can be evaluated, got none; {model}: {reason}")
     names = [str(loader.ids.get(model, model)) for model in complete]
     predictions, transforms = _read(reproduction, full, names, variants, precision)
     baseline = BASELINE if BASELINE in names else names[0]
     table = with_top5_limits(relative_accuracies(predictions, baseline))
-    return Answers(full, predictions, table, baseline, missing, transforms, settings.seed)
+    return Evaluation(full, predictions, table, baseline, missing, transforms, settings.seed)
 
 
 class _Loader:
-    """Loads classifiers as the settings say, one at a time, and remembers the exact name of their weights."""
+    """Loads classifiers with the engine of the settings, and records the exact id of their weights."""
 
     def __init__(self, reproduction: Reproduction, load: Callable[..., Classifier] = load_classifier) -> None:
         self.settings = reproduction.settings
@@ -163,26 +165,26 @@ class _Loader:
 def _read(
     reproduction: Reproduction, full: FullScenes, models: Sequence[str], variants: Sequence[str], precision: str
 ) -> tuple[pd.DataFrame, dict[str, EvaluationTransform]]:
-    """Read what was evaluated, and how images were cropped, without loading weights."""
+    """Read the stored predictions and transforms, without loading weights."""
     parts: list[pd.DataFrame] = []
     transforms: dict[str, EvaluationTransform] = {}
     for model in dict.fromkeys(models):
         for variant in expand(variants, full.settings):
-            key = template(full, variant, EvaluationTransform()).key
+            key = full_dataset(full, variant).key
             folder = key if precision == "float32" else f"{key}-{precision}"
             path = prediction_file(reproduction.results, folder, model, variant.name)
             parts.append(read_predictions_file(path).assign(model=model, dataset=full.name))
             if model not in transforms:
-                kept = read_provenance(path)["transform"]
-                transforms[model] = EvaluationTransform(**kept | {"mean": tuple(kept["mean"])})
+                stored = read_provenance(path)["transform"]
+                transforms[model] = EvaluationTransform(**stored | {"mean": tuple(stored["mean"])})
     return pd.concat(parts, ignore_index=True), transforms
 
 
 def with_top5_limits(table: pd.DataFrame) -> pd.DataFrame:
-    """Add Wilson's limits of top-5, ``top5_low`` and ``top5_high``.
+    """Add Wilson's 95 % limits of top-5 accuracy, ``top5_low`` and ``top5_high``.
 
     Args:
-        table: Columns ``[n, top5]``; a mean over draws stands for as many images as one draw has.
+        table: Table with columns ``n`` and ``top5``; ``n`` of a mean over draws is the number of images of one draw.
     """
     low, high = limits_of_mean(table["top5"].to_numpy(float), table["n"].to_numpy(np.int64))
     return table.assign(top5_low=low, top5_high=high)
@@ -191,8 +193,16 @@ def with_top5_limits(table: pd.DataFrame) -> pd.DataFrame:
 def limits_of_mean(
     shares: Float[np.ndarray, " k"], totals: Int[np.ndarray, " k"]
 ) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
-    """Give Wilson's 95 % limits of mean shares over draws or runs of ``totals`` images; NaN where there is none."""
+    """Compute Wilson's 95 % limits of mean accuracies over draws or runs.
+
+    Args:
+        shares: Accuracies in [0, 1]; NaN where unknown.
+        totals: Number of images of one draw or run.
+
+    Returns:
+        Lower and upper limits; NaN where the accuracy is unknown.
+    """
     known = np.isfinite(shares)
     low, high = proportion_confint(np.where(known, shares, 0) * totals, totals, method="wilson")
-    # rounding can push a limit past the share itself
+    # rounding errors can move a limit past the accuracy itself
     return np.where(known, np.minimum(low, shares), np.nan), np.where(known, np.maximum(high, shares), np.nan)

@@ -1,0 +1,223 @@
+"""From logits to the prediction table: its rows, its provenance, and the file that stores both."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float
+from scipy.special import softmax
+
+from bglab.errors import BadInput
+from bglab.labels import DecisionRule, decide_in9
+from bglab.models import Classifier
+from bglab.results import (
+    PREDICTION_SCHEMA,
+    commit,
+    prediction_file,
+    read_predictions_file,
+    reusable,
+    versions,
+    write_predictions,
+)
+from bglab.scenes import Rejection
+from bglab.variants import Dataset, DatasetRow
+
+#: What must agree for a stored table to stand in for a new run.
+_IDENTITY = ("weights_sha256", "pixels", "decision_rule", "engine", "precision", "seed", "size", "rows")
+
+#: Images held as logits before they become rows: a few megabytes per variant.
+_HELD = 1024
+
+
+class PredictionWriter:
+    """Collects the logits of one data set and turns them into its table; logits become rows early to save memory.
+
+    Args:
+        classifier: From `load_classifier`.
+        dataset: What is classified, as the classifier sees it (`Dataset.seen_through`).
+        results: Folder of results; None stores nothing.
+        decision_rule: How a thousand logits become one of nine classes.
+
+    Raises:
+        BadInput: If classifier and data set have no classes in common.
+    """
+
+    def __init__(
+        self, classifier: Classifier, dataset: Dataset, results: Path | None, decision_rule: DecisionRule
+    ) -> None:
+        check_spaces(classifier, dataset)
+        self.classifier, self.dataset = classifier, dataset
+        self.provenance = describe(classifier, dataset, decision_rule)
+        self.count = 0
+        self.rejected: list[Rejection] = []
+        self._rule: DecisionRule = decision_rule
+        self._path = None
+        if results is not None:
+            variant = dataset.variant.name
+            self._path = prediction_file(results, self.provenance["dataset"], classifier.spec.id, variant)
+        self._rows: list[DatasetRow] = []
+        self._logits: list[Float[np.ndarray, "n c"]] = []
+        self._tables: list[pd.DataFrame] = []
+
+    def stored(self) -> pd.DataFrame | None:
+        """Read the table of an earlier run of the same weights and pixels; None if there is none."""
+        found = reusable(self._path, self.provenance, _IDENTITY) if self._path else {}
+        if not found or self._path is None:
+            return None
+        table = read_predictions_file(self._path)
+        table.attrs.update(found)
+        return table
+
+    def add(
+        self,
+        rows: Sequence[DatasetRow],
+        logits: Float[np.ndarray, "n c"],
+        rejected: Sequence[Rejection] = (),
+    ) -> None:
+        """Add the logits of some images, and the scenes that turned out unusable before them."""
+        self._rows += rows
+        self._logits.append(logits)
+        self.count += len(rows)
+        self.rejected += rejected
+        if len(self._rows) >= _HELD:
+            self._tabulate()
+
+    def finish(self, seconds: float, images_per_s: float) -> pd.DataFrame:
+        """Return the whole table, its provenance in ``.attrs``, and store it.
+
+        Args:
+            seconds: Duration of the run.
+            images_per_s: Its speed, over all data sets that were classified together.
+
+        Raises:
+            BadInput: If no image could be used, or the folder cannot be written.
+        """
+        if self._rows:
+            self._tabulate()
+        if not self._tables:
+            first = self.rejected[0].reason if self.rejected else "there were none"
+            raise BadInput(f"expected usable images of {self.dataset.variant.name}, got none; the first: {first}")
+        table = pd.concat(self._tables, ignore_index=True)
+        self.provenance |= {
+            "rows": len(table),
+            "rejected": [list(r) for r in (*self.dataset.rejected, *self.rejected)],
+            "seconds": round(seconds, 3),
+            "images_per_s": round(images_per_s, 2),
+        }
+        table.attrs.update(self.provenance)
+        if self._path is not None:
+            write_predictions(self._path, table, self.provenance)
+        return table
+
+    def _tabulate(self) -> None:
+        rows = replace(self.dataset, rows=tuple(self._rows))
+        self._tables.append(tabulate(self.classifier, rows, np.concatenate(self._logits), self._rule))
+        self._rows, self._logits = [], []
+
+
+def check_spaces(classifier: Classifier, dataset: Dataset) -> None:
+    """Check that the classifier's predictions can be compared with the data set's labels.
+
+    Raises:
+        BadInput: If they cannot.
+    """
+    comparable = {("imagenet", "in9"), (classifier.spec.space, classifier.spec.space)}
+    if (classifier.spec.space, dataset.space) not in comparable:
+        raise BadInput(
+            f"expected a classifier that answers in the classes of {dataset.name} ({dataset.space}, "
+            f"{len(dataset.classes)} classes), but {classifier.spec.id} answers in {classifier.spec.space} "
+            f"({len(classifier.classes)}); choose other scenes or another model"
+        )
+
+
+def tabulate(
+    classifier: Classifier, dataset: Dataset, logits: Float[np.ndarray, "n c"], decision_rule: DecisionRule = "argmax"
+) -> pd.DataFrame:
+    """Turn logits into the prediction table; see `bglab.results.PREDICTION_SCHEMA` for its columns."""
+    native = logits.argmax(axis=1)
+    to_nine = classifier.spec.space == "imagenet" and dataset.space == "in9"
+    # a stable order makes the fifth of equal logits the same on every machine
+    top5 = np.argsort(-logits, axis=1, kind="stable")[:, :5]
+    return pd.DataFrame(
+        {
+            "model": classifier.spec.id,
+            "dataset": run_key(classifier, dataset, decision_rule),
+            "variant": dataset.variant.name,
+            "scene": [row.scene for row in dataset.rows],
+            "donor": [row.donor for row in dataset.rows],
+            "label": np.array([row.label for row in dataset.rows], dtype=np.int64),
+            "native_label": np.array([row.native_label for row in dataset.rows], dtype=np.int64),
+            "prediction": decide_in9(logits, decision_rule) if to_nine else native,
+            "native": native,
+            "top5": list(top5),
+            "confidence": softmax(logits, axis=1).max(axis=1).astype(np.float32),
+            "space": dataset.space,
+            "native_space": classifier.spec.space,
+        }
+    ).reindex(columns=PREDICTION_SCHEMA.names)
+
+
+def run_key(classifier: Classifier, dataset: Dataset, decision_rule: DecisionRule = "argmax") -> str:
+    """Name a run for result folders: the data set, and any departure from float32 and arg-max."""
+    parts = [dataset.key]
+    parts += [decision_rule] if decision_rule != "argmax" else []
+    parts += [classifier.engine.precision] if classifier.engine.precision != "float32" else []
+    return "-".join(parts)
+
+
+def describe(classifier: Classifier, dataset: Dataset, decision_rule: DecisionRule = "argmax") -> dict[str, Any]:
+    """Return the provenance of a result: weights, preprocessing, pixels, decision rule, engine, versions."""
+    spec = asdict(classifier.spec)
+    resize = spec["input_size"] if spec["fixed_input_size"] else "none: images are fed as they are"
+    if dataset.full is not None:
+        resize = f"at full resolution, then {classifier.spec.transform.key}"
+    described = {
+        "model": classifier.spec.id,
+        "tag": spec["tag"],
+        "weights_sha256": spec["sha256"],
+        "preprocessing": {"mean": list(spec["mean"]), "std": list(spec["std"]), "resize": resize},
+        "decision_rule": decision_rule,
+        "engine": classifier.engine.name,
+        "precision": classifier.engine.precision,
+        "device": _device_name(classifier.engine.device),
+        "dataset": run_key(classifier, dataset, decision_rule),
+        "scenes": dataset.name,
+        "classes": list(dataset.classes),
+        "variant": dataset.variant.name,
+        "rule": repr(dataset.variant),
+        "resolution": dataset.resolution,
+        "published": dataset.published,
+        "seed": dataset.seed,
+        "size": dataset.size,
+        "rejected": [list(r) for r in dataset.rejected],
+        "fingerprint": dataset.fingerprint,
+        "pixels": dataset.digest,
+        "versions": versions(),
+        "commit": commit(),
+    }
+    return described | (_describe_streaming(classifier, dataset) if dataset.full else {"rows": len(dataset)})
+
+
+def _describe_streaming(classifier: Classifier, dataset: Dataset) -> dict[str, Any]:
+    """Describe what holds at full resolution only; how many rows there will be is not known beforehand."""
+    full = dataset.full
+    assert full is not None, "asked for full-resolution data sets only"
+    transform = asdict(classifier.spec.transform)
+    return {
+        "transform": transform | {"mean": list(transform["mean"])},
+        "streaming": asdict(full.settings) | {"textures": full.textures.source, "backdrops": full.backdrops.source},
+        "area": full.census.text,
+    }
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return platform.processor() or platform.machine() if device.type == "cpu" else str(device)

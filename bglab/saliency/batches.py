@@ -1,0 +1,116 @@
+"""Batches of images to explain, with their masks and the photographs they were made from."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, UInt8
+from torch import Tensor
+
+from bglab.errors import BadInput
+from bglab.images import EvaluationTransform
+from bglab.scenes import PreparedScenes, Rejection
+from bglab.variants import VARIANTS, Dataset, DatasetRow, stream
+
+_LOG = logging.getLogger(__name__)
+
+
+class ImageBatch(NamedTuple):
+    """Some images of a variant.
+
+    Attributes:
+        rows: Scene, donor and labels of each image.
+        images: The images, on the classifier's device.
+        photographs: The same scenes unmodified; None where the images are the photographs themselves.
+        masks: True on the object, or where it stood.
+        rejected: Scenes found unusable since the last batch.
+    """
+
+    rows: tuple[DatasetRow, ...]
+    images: UInt8[Tensor, "n 3 s s"]
+    photographs: UInt8[Tensor, "n 3 s s"] | None
+    masks: Bool[np.ndarray, "n s s"]
+    rejected: tuple[Rejection, ...] = ()
+
+
+def prepared_batches(
+    dataset: Dataset, original: Dataset, prepared: PreparedScenes, device: torch.device, batch_size: int
+) -> Iterator[ImageBatch]:
+    """Render batches of a data set of prepared scenes.
+
+    Args:
+        dataset: What to explain; every row's scene is in ``prepared`` (see `with_masks`).
+        original: The unmodified scenes.
+        prepared: Where the masks come from.
+        device: Device of the images.
+        batch_size: Images per batch.
+    """
+    where = {row.scene: i for i, row in enumerate(original.rows)}
+    at = np.array([where[row.scene] for row in dataset.rows])
+    is_original = dataset.variant.name == "original"
+    for first in range(0, len(dataset), batch_size):
+        part = slice(first, min(first + batch_size, len(dataset)))
+        rows = dataset.rows[part]
+        places = [prepared.scenes.positions[row.scene] for row in rows]
+        yield ImageBatch(
+            rows,
+            dataset.images(part, device),
+            None if is_original else original.images(at[part], device),
+            np.asarray(prepared.masks[places]),
+        )
+
+
+def streamed_batches(
+    dataset: Dataset, transform: EvaluationTransform, device: torch.device, batch_size: int
+) -> Iterator[ImageBatch]:
+    """Stream batches of a data set at full resolution, each photograph decoded once for image, original and mask.
+
+    Args:
+        dataset: A data set with `Dataset.full`.
+        transform: Resize and crop of the network.
+        device: Device of the images.
+        batch_size: Images per batch.
+    """
+    full, is_original = dataset.full, dataset.variant.name == "original"
+    assert full is not None, "asked for full-resolution data sets only"
+    variants = [dataset.variant] if is_original else [dataset.variant, VARIANTS["original"]]
+    for block in stream(full, variants, transform, block_size=batch_size, with_masks=True):
+        if not block.records or block.masks is None:
+            yield ImageBatch((), torch.empty(0), None, np.empty((0, 1, 1), dtype=bool), block.rejected)
+            continue
+        rows = zip(block.records, block.donors[0], strict=True)
+        images = [torch.from_numpy(crops).to(device) for crops in block.crops]
+        yield ImageBatch(
+            tuple(DatasetRow(r.id, donor, r.label, r.native_label) for r, donor in rows),
+            images[0],
+            None if is_original else images[1],
+            block.masks,
+            block.rejected,
+        )
+
+
+def with_masks(dataset: Dataset, prepared: PreparedScenes) -> Dataset:
+    """Return a data set without the published images whose scene has no usable mask; they are counted in a warning.
+
+    Raises:
+        BadInput: If no scene is left.
+    """
+    known = prepared.scenes.positions
+    kept = np.array([i for i, row in enumerate(dataset.rows) if row.scene in known], dtype=np.int64)
+    if len(kept) == len(dataset):
+        return dataset
+    if not len(kept):
+        raise BadInput(
+            f"expected images of the scenes of {prepared.scenes.name}, but none of {dataset.name}, "
+            f"{dataset.variant.name}, shows one; open both from the same set"
+        )
+    absent = next(row.scene for row in dataset.rows if row.scene not in known)
+    count = len(dataset) - len(kept)
+    _LOG.warning("%d images of %s are skipped, %s first: no usable mask", count, dataset.variant.name, absent)
+    images, rows = dataset.images, tuple(dataset.rows[i] for i in kept)
+    return replace(dataset, rows=rows, images=lambda positions, device: images(kept[positions], device))

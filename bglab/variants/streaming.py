@@ -1,0 +1,155 @@
+"""Stream photographs at full resolution through variants into a network's own resize and crop.
+
+Each photograph is decoded once for all variants, by a few threads, and only finished crops wait for the engine, so
+memory does not grow with the set.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, UInt8
+from PIL import Image
+
+from bglab.errors import BadInput
+from bglab.images import EvaluationTransform
+from bglab.parallel import thread_map
+from bglab.scenes import Rejection, Scene, SceneRecord, SceneSet
+from bglab.seeding import keyed_generator
+from bglab.variants.full_resolution import FullScenes, is_untouched, region_of
+from bglab.variants.rules import GivenImage, Keep, Patch, Region, SceneBatch
+from bglab.variants.variant import Variant, render
+
+
+class Block(NamedTuple):
+    """A few finished images of some variants.
+
+    Attributes:
+        variants: Names, in the order of the first axis.
+        records: The scenes, in the order of the second axis.
+        donors: For each variant, which plate each scene stands on; "" if its own, a colour or noise.
+        crops: The images, as the network takes them.
+        masks: The foregrounds that the variants are cut by, cropped like the images; None if they were not asked for.
+        rejected: Scenes between those of this block and of the one before that could not be used.
+    """
+
+    variants: tuple[str, ...]
+    records: tuple[SceneRecord, ...]
+    donors: tuple[tuple[str, ...], ...]
+    crops: UInt8[np.ndarray, "v n 3 s s"]
+    rejected: tuple[Rejection, ...]
+    masks: Bool[np.ndarray, "n s s"] | None = None
+
+
+def stream(
+    full: FullScenes,
+    variants: Sequence[Variant],
+    transform: EvaluationTransform,
+    *,
+    block_size: int = 16,
+    with_masks: bool = False,
+) -> Iterator[Block]:
+    """Decode each scene once, make its variants at full resolution, and give crops in the set's order.
+
+    Args:
+        full: From `open_full`.
+        variants: From `expand`; all of one region.
+        transform: Of the network.
+        block_size: Scenes per block.
+        with_masks: Crop the foreground masks, too.
+
+    Raises:
+        BadInput: If variants of both regions are mixed.
+    """
+    # an untouched photograph is cut by nothing, so it goes with either
+    regions: set[Region] = {region_of(variant) for variant in variants if not is_untouched(variant)} or {"box"}
+    if len(regions) > 1:
+        raise BadInput("expected variants that cut out either boxes or masks, got both; stream them one after another")
+    scenes = full.scenes(regions.pop())
+    names = tuple(variant.name for variant in variants)
+    workers = full.settings.workers or os.cpu_count() or 1
+    make = functools.partial(_make, full, scenes, tuple(variants), transform, with_masks=with_masks)
+    made: list[_Made] = []
+    rejected: list[Rejection] = []
+    pending = block_size + 2 * workers
+    for outcome in thread_map(make, scenes.records, workers=workers, pending=pending, name="bglab-decode"):
+        if isinstance(outcome, Rejection):
+            rejected.append(outcome)
+            continue
+        made.append(outcome)
+        if len(made) == block_size:
+            yield _block(names, made, rejected)
+            made, rejected = [], []
+    if made or rejected:
+        yield _block(names, made, rejected, transform.size)
+
+
+class _Made(NamedTuple):
+    """One scene's images, one per variant, the plates they stand on, and its mask if it was asked for."""
+
+    record: SceneRecord
+    donors: tuple[str, ...]
+    crops: UInt8[np.ndarray, "v 3 s s"]
+    mask: Bool[np.ndarray, "s s"] | None
+
+
+def _block(names: tuple[str, ...], made: Sequence[_Made], rejected: Sequence[Rejection], size: int = 1) -> Block:
+    crops = np.stack([m.crops for m in made], axis=1) if made else np.zeros((len(names), 0, 3, size, size), np.uint8)
+    donors = tuple(zip(*(m.donors for m in made), strict=True)) or ((),) * len(names)
+    masks = [m.mask for m in made if m.mask is not None]
+    cropped = np.stack(masks) if masks else None
+    return Block(names, tuple(m.record for m in made), donors, crops, tuple(rejected), cropped)
+
+
+def _make(
+    full: FullScenes,
+    scenes: SceneSet,
+    variants: tuple[Variant, ...],
+    transform: EvaluationTransform,
+    record: SceneRecord,
+    *,
+    with_masks: bool,
+) -> _Made | Rejection:
+    """Make the images of one scene; runs in a thread of the pool."""
+    try:
+        scene = scenes.read(record)
+        images = [_image(full, variant, scene) for variant in variants]
+    except BadInput as problem:
+        return Rejection(record.id, str(record.files[0]) if record.files else "", str(problem))
+    crops = np.stack([transform(image) for _, image in images])
+    mask = transform.mask(scene.mask) if with_masks else None
+    return _Made(record, tuple(donor for donor, _ in images), crops, mask)
+
+
+def _image(full: FullScenes, variant: Variant, scene: Scene) -> tuple[str, Image.Image]:
+    """Make one variant of a scene at full resolution; give the name of the plate it stands on, and the image."""
+    if is_untouched(variant):
+        return "", _as_image(scene.image)
+    image, mask = torch.from_numpy(scene.image).unsqueeze(0), torch.from_numpy(scene.mask).unsqueeze(0)
+    batch = SceneBatch((scene.id,), image, mask, image, torch.tensor([scene.box]))
+    donor, plates = "", full.plates(variant)
+    if plates is not None:
+        rng = keyed_generator(full.settings.seed, variant.name, scene.id)
+        donor, plate = plates.draw(rng, *scene.mask.shape)
+        variant = replace(variant, background=GivenImage(torch.from_numpy(np.ascontiguousarray(plate))))
+    rendered = render(_by_its_mask(variant), batch, seed=full.settings.seed)[0]
+    return donor, _as_image(rendered.numpy())
+
+
+def _as_image(levels: UInt8[np.ndarray, "3 h w"]) -> Image.Image:
+    """Hand levels to Pillow channel by channel, which costs a tenth of turning the array around first."""
+    return Image.merge("RGB", [Image.fromarray(np.ascontiguousarray(channel)) for channel in levels])
+
+
+def _by_its_mask(variant: Variant) -> Variant:
+    """Cut by the scene's mask, which is the union of the boxes where the variant asks for boxes."""
+    foreground = variant.foreground
+    if isinstance(foreground, Keep | Patch):
+        return replace(variant, foreground=replace(foreground, region="mask"))
+    return variant

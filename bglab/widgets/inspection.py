@@ -1,0 +1,228 @@
+"""What classifiers predict for an explorer's state, and where they look: probabilities, correctness, Grad-CAM."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, cast
+
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+from scipy.special import softmax
+from torch import Tensor
+
+from bglab.analysis import share_on_object
+from bglab.errors import BadInput
+from bglab.labels import IN9_NAMES, OUTSIDE, in9_probabilities, to_in9
+from bglab.models import Classifier
+from bglab.saliency import GradCam, resolve_targets, upsample
+from bglab.widgets.collection import IN9_SPACES, ImageCollection
+from bglab.widgets.rendering import Rendered, StateRenderer
+from bglab.widgets.state import State
+
+_TOP = 5
+#: Inspections of photographs that are cached; a long session must not grow without bound.
+_CACHED_ORIGINALS = 256
+#: Names of the nine classes, and of everything outside them.
+NINE_NAMES = (*IN9_NAMES, "outside")
+
+
+@dataclass(frozen=True, eq=False)
+class Classification:
+    """A classifier's prediction for one image.
+
+    Attributes:
+        probabilities: Softmax over the native classes.
+        top: The five most probable native classes as (index, name, probability), most probable first.
+        native: Index of the most probable native class.
+        nine: Probabilities of the nine classes and of everything outside them; None if the native classes do not map
+            to the nine.
+        prediction: Predicted class among the nine, or OUTSIDE.
+        correct: Whether the prediction is the true class; None if that is unknown, or the native classes do not map to
+            the nine.
+        captured: Whether the prediction is the background's class instead of the true one.
+    """
+
+    probabilities: Float[np.ndarray, " c"]
+    top: tuple[tuple[int, str, float], ...]
+    native: int
+    nine: Float[np.ndarray, "10"] | None
+    prediction: int
+    correct: bool | None
+    captured: bool
+
+
+class Saliency(NamedTuple):
+    """Where a classifier looks in one image.
+
+    Attributes:
+        values: Raw Grad-CAM at the layer's resolution; None if the classifier has no map.
+        share: Share of the map's sum on the object, in [0, 1]; NaN without a map or an object.
+        why_missing: Why there is no map, or "".
+    """
+
+    values: Float[np.ndarray, "mh mw"] | None
+    share: float
+    why_missing: str
+
+
+class Inspection(NamedTuple):
+    """One classifier's prediction and saliency for one image.
+
+    Attributes:
+        model: Id of the weights.
+        classification: Probabilities, prediction and its correctness.
+        saliency: Map that explains the target class, and its share on the object.
+    """
+
+    model: str
+    classification: Classification
+    saliency: Saliency
+
+
+class Inspector:
+    """Classifies states and caches what does not change: Grad-CAM per classifier, results for the photographs.
+
+    Args:
+        images: Scenes and uploads that a state may name.
+        renderer: Composes the states.
+        classifiers: Classifiers to inspect.
+
+    Attributes:
+        forwards: Number of forward passes that `inspect` has made so far.
+    """
+
+    def __init__(self, images: ImageCollection, renderer: StateRenderer, classifiers: Sequence[Classifier]) -> None:
+        self.classifiers: tuple[Classifier, ...] = tuple(classifiers)
+        self.forwards = 0
+        self._images = images
+        self._renderer = renderer
+        self._cams: dict[int, GradCam | str] = {}
+        self._originals: dict[str, tuple[Inspection, ...]] = {}
+        self._correctness: list[str] = []
+        # a notebook cell and the widget's own thread may classify at the same time
+        self._lock = threading.RLock()
+
+    def inspect(self, state: State) -> tuple[Inspection, ...]:
+        """Classify and explain what the state shows, once per classifier.
+
+        Raises:
+            BadInput: If the widget was replaced by another run of its cell.
+        """
+        if not self.classifiers:
+            raise BadInput(
+                "expected the widget that is shown below its cell, got one from an earlier run of the cell; "
+                "use what the cell returns now"
+            )
+        rendered, truth = self._renderer.render(state), self._images.label(state.scene)
+        with self._lock:
+            return tuple(self._inspect(i, rendered, state.target, truth) for i in range(len(self.classifiers)))
+
+    def inspect_original(self, scene: str) -> tuple[Inspection, ...]:
+        """Classify and explain a photograph as it was taken, cached per scene."""
+        if scene not in self._originals:
+            if len(self._originals) > _CACHED_ORIGINALS:
+                self._originals.clear()
+            self._originals[scene] = self.inspect(State(scene))
+        return self._originals[scene]
+
+    def classify_next(self, count: int = 8) -> tuple[int, list[str]]:
+        """Classify the next photographs of the set with the first classifier.
+
+        Args:
+            count: Number of photographs.
+
+        Returns:
+            How many are classified so far, and for each scene ``correct``, ``incorrect``, or ``""`` while that is
+            unknown.
+        """
+        scenes, done = self._images.scenes, len(self._correctness)
+        photographs = self._images.photographs(done, done + count)
+        if len(photographs):
+            classifier = self.classifiers[0]
+            with self._lock:
+                native = classifier(photographs).cpu().argmax(1).numpy()
+            predictions = native if classifier.spec.space == "in9" else to_in9(native)
+            truths = [self._images.label(scene) for scene in scenes.ids[done : done + count]]
+            self._correctness += [
+                "" if truth == OUTSIDE else "correct" if prediction == truth else "incorrect"
+                for prediction, truth in zip(predictions, truths, strict=True)
+            ]
+        return len(self._correctness), self._correctness + [""] * (len(scenes) - len(self._correctness))
+
+    def forget(self, scene: str) -> None:
+        """Drop what is cached of an image that has changed."""
+        self._originals.pop(scene, None)
+
+    def release(self) -> None:
+        """Drop the classifiers and everything cached: they take most of the lab's memory."""
+        with self._lock:
+            self.classifiers = ()
+            self._cams.clear()
+            self._originals.clear()
+
+    def _inspect(self, position: int, rendered: Rendered, target: str, truth: int) -> Inspection:
+        """Classify one image with one classifier, and explain its target class."""
+        classifier, cam = self.classifiers[position], self._cam(position)
+        donor_label = rendered.donor_label
+        self.forwards += 1
+        if isinstance(cam, GradCam):
+            maps, logits = _explain(classifier, cam, rendered.image, target, truth, donor_label)
+            saliency = Saliency(maps[0].float().cpu().numpy(), self._share(maps, rendered.region), "")
+        else:
+            logits = classifier(rendered.image)
+            saliency = Saliency(None, float("nan"), cam)
+        scores = logits[0].double().cpu().numpy()
+        return Inspection(classifier.spec.id, _classify(classifier, scores, truth, donor_label), saliency)
+
+    def _share(self, maps: Float[Tensor, "1 mh mw"], region: Bool[Tensor, "1 h w"]) -> float:
+        """Compute the share of the saliency on the object; NaN if the object is nowhere or everywhere."""
+        if not bool(region.any()) or bool(region.all()):
+            return float("nan")
+        large = upsample(maps.float().cpu(), self._images.size, self._images.size)
+        return float(share_on_object(large.numpy(), region.numpy())[0])
+
+    def _cam(self, position: int) -> GradCam | str:
+        """Return a classifier's Grad-CAM, or the sentence that says why it has none."""
+        if position not in self._cams:
+            try:
+                self._cams[position] = GradCam(self.classifiers[position])
+            except BadInput as problem:
+                self._cams[position] = str(problem)
+        return self._cams[position]
+
+
+def _explain(
+    classifier: Classifier, cam: GradCam, image: UInt8[Tensor, "1 3 h w"], target: str, truth: int, donor_label: int
+) -> tuple[Float[Tensor, "1 mh mw"], Float[Tensor, "1 c"]]:
+    """Compute map and logits; a target class that is unknown is replaced by the predicted one."""
+    wanted = {"true": truth, "background": donor_label}.get(target, OUTSIDE)
+    targets = None
+    if wanted != OUTSIDE and classifier.spec.space in IN9_SPACES:
+        rule = cast(Literal["true", "background"], target)
+        targets = resolve_targets(classifier, rule, labels=[truth], donor_labels=[donor_label]).targets
+    explained = cam.cam(image, targets)
+    return explained.maps, explained.logits
+
+
+def _classify(classifier: Classifier, logits: Float[np.ndarray, " c"], truth: int, donor_label: int) -> Classification:
+    """Turn one image's logits into a prediction, and compare it with the true and the background's class."""
+    space = classifier.spec.space
+    probabilities = softmax(logits)
+    best = np.argsort(-probabilities, kind="stable")[:_TOP]
+    native = int(logits.argmax())
+    nine, prediction = None, OUTSIDE
+    if space == "in9":
+        nine, prediction = np.append(probabilities, 0.0), native
+    elif space == "imagenet":
+        nine, prediction = in9_probabilities(logits[None])[0], int(to_in9(np.array([native]))[0])
+    return Classification(
+        probabilities=probabilities,
+        top=tuple((int(i), classifier.classes[i], float(probabilities[i])) for i in best),
+        native=native,
+        nine=nine,
+        prediction=prediction,
+        correct=None if truth == OUTSIDE or nine is None else prediction == truth,
+        captured=donor_label not in {OUTSIDE, truth} and prediction == donor_label,
+    )

@@ -1,0 +1,158 @@
+"""Where variants are made: one pipeline for prepared and full-resolution images, and which is the default."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import bglab
+from bglab.__main__ import main
+from bglab.errors import UnknownName
+from bglab.papers import Reproduction, Settings, catalogue
+from bglab.papers.runner import run_one
+from bglab.results import read_provenance
+from bglab.results.predictions import prediction_files
+from bglab.scenes import open_by_box
+from bglab.variants import INVARIANCE, StreamSettings, compose_all, default_resolution, open_full
+from fixtures.layouts import write_imagenet
+from fixtures.plain_script import plain_logits
+from fixtures.stand_ins import make_classifier, make_scenes
+
+MODEL = "lite:efficientnet_lite0"
+
+
+@pytest.fixture(scope="module")
+def imagenet(tmp_path_factory):
+    return f"imagenet:{write_imagenet(tmp_path_factory.mktemp('imagenet'))}?masks=box"
+
+
+def brightness(images):
+    return images.float().mean((1, 2, 3)).long() % 1000
+
+
+def classifier():
+    """Make an ImageNet classifier of 32 × 32 pixels from a rule."""
+    made = make_classifier(brightness, space="imagenet")
+    return dataclasses.replace(made, spec=dataclasses.replace(made.spec, input_size=32))
+
+
+def test_the_second_papers_variants_are_made_at_full_resolution_where_there_are_photographs(imagenet):
+    photographs, drawn = bglab.open_scenes(imagenet), bglab.open_scenes("synthetic9?n=9")
+    assert [default_resolution(photographs, name) for name in ("white_fg", "on_grey_mask", *INVARIANCE)] == ["full"] * 9
+    assert [default_resolution(photographs, name) for name in ("original", "mixed_rand", "no_fg")] == ["prepared"] * 3
+    assert default_resolution(drawn, "white_fg") == "prepared"
+    assert default_resolution(drawn, "on_scenes") == "full"  # has no prepared form
+    assert bglab.compose(photographs, "white_fg", progress=False).resolution == "full"
+    assert bglab.compose(photographs, "white_fg", resolution="prepared", progress=False).resolution == "prepared"
+    with pytest.raises(UnknownName, match="unknown variant 'white-fg'; did you mean 'white_fg'"):
+        default_resolution(photographs, "white-fg")
+
+
+def test_the_original_is_made_wherever_the_others_are(imagenet):
+    def made(*names, **options):
+        return [(d.variant.name, d.resolution) for d in compose_all(imagenet, names, progress=False, **options)]
+
+    assert made("original") == [("original", "prepared")]
+    assert made("original", "white_fg") == [("original", "full"), ("white_fg", "full")]
+    assert made("white_fg", "no_fg", "original") == [
+        ("white_fg", "full"),
+        ("no_fg", "prepared"),
+        ("original", "prepared"),
+        ("original", "full"),
+    ]
+    assert made("original", "white_fg", resolution="prepared") == [("original", "prepared"), ("white_fg", "prepared")]
+
+
+def test_results_of_both_resolutions_never_share_a_file(imagenet, tmp_path):
+    for resolution in ("prepared", "full"):
+        datasets = compose_all(imagenet, ["original", "white_fg"], resolution=resolution, progress=False)
+        bglab.predict_all(classifier(), datasets, results=tmp_path, progress=False)
+    files = list(prediction_files(tmp_path))
+    assert len(files) == 4
+    by_folder = {path.parts[-3]: read_provenance(path)["resolution"] for path in files}
+    assert sorted(by_folder.values()) == ["full", "prepared"]
+    assert all(("-full-" in folder) == (resolution == "full") for folder, resolution in by_folder.items())
+
+
+def test_one_call_predicts_both_kinds_in_the_order_asked(imagenet):
+    datasets = compose_all(imagenet, ["white_fg", "no_fg", "original"], progress=False)
+    together = bglab.predict_all(classifier(), datasets, progress=False)
+    for dataset, table in zip(datasets, together, strict=True):
+        alone = bglab.predict(classifier(), dataset, progress=False)
+        pd.testing.assert_frame_equal(alone, table, check_flags=False)
+        assert set(table["variant"]) == {dataset.variant.name}
+
+
+def test_an_image_at_full_resolution_can_be_looked_at(imagenet):
+    dataset = bglab.compose(imagenet, "white_fg", progress=False).seen_through(classifier().spec.transform)
+    image = dataset[dataset.rows[0].scene]
+    assert image.shape == (3, 32, 32)
+    assert image.dtype == torch.uint8
+    assert torch.equal(image, dataset.images(np.array([0]), "cpu")[0])
+
+
+def test_a_chosen_part_of_a_set_keeps_its_boxes(imagenet):
+    whole = bglab.open_scenes(imagenet)
+    part = whole.select(ids=whole.ids[:2])
+    rows = bglab.compose(part, "on_white", progress=False).rows
+    assert {row.scene for row in rows} <= set(part.ids)
+    changed = dataclasses.replace(whole, records=tuple(r._replace(label=0) for r in whole.records))
+    assert {row.label for row in bglab.compose(changed, "on_white", progress=False).rows} == {0}
+
+
+def test_a_donor_has_no_full_resolution_form(imagenet):
+    with pytest.raises(UnknownName, match="unknown variant at full resolution 'mixed_rand'"):
+        bglab.compose(imagenet, "mixed_rand", resolution="full", progress=False)
+
+
+def test_published_images_have_one_size(capsys):
+    arguments = ["predict", "--scenes", "synthetic9?n=9", "--models", MODEL, "--variants", "original"]
+    assert main([*arguments, "--results", "unused", "--published", "--resolution", "full"]) == 2
+    assert "expected --published or --resolution full, got both" in capsys.readouterr().err
+
+
+def test_saliency_is_measured_at_full_resolution(tmp_path):
+    scenes = make_scenes(per_class=1)
+    full = open_full(scenes, StreamSettings(smallest=0, largest=1, workers=2), progress=False)
+    model = bglab.load_classifier(MODEL, engine="torch", device="cpu")
+    rows = bglab.saliency_table(model, full, ["original", "on_white"], results=tmp_path, progress=False)
+    assert rows.groupby("variant").size().to_dict() == {"original": len(scenes), "on_white": len(scenes)}
+    assert rows.loc[rows["variant"] == "original", "drift_outside"].isna().all()
+    assert rows.loc[rows["variant"] == "on_white", "drift_outside"].notna().all()
+    # the network sees the middle seven eighths of the image, and the box with it
+    boxes = [np.kron(scene.mask, np.ones((8, 8), dtype=bool)) for scene in open_by_box(scenes)]
+    seen = [box[len(box) // 16 : -len(box) // 16, len(box) // 16 : -len(box) // 16].mean() for box in boxes]
+    assert rows["mask_area"].tolist()[: len(scenes)] == pytest.approx(seen, abs=0.01)
+    again = bglab.saliency_table(model, full, ["original", "on_white"], results=tmp_path, progress=False)
+    pd.testing.assert_frame_equal(again, rows, check_dtype=False)
+    shown = bglab.explain_scenes(model, full, scenes.ids[1:3], "on_white")
+    assert shown.rows["scene"].tolist() == scenes.ids[1:3]
+    assert shown.images.shape == (2, 3, 224, 224)
+
+
+@pytest.mark.slow
+def test_the_command_equals_the_reproduction_and_a_plain_script(mini, tmp_path):
+    names = ("original", "white_fg", "on_white")
+    scenes, results = f"imagenet:{mini / 'imagenet'}", tmp_path / "predict"
+    arguments = ["predict", "--scenes", scenes, "--models", MODEL, "--results", str(results), "--variants", *names]
+    assert main([*arguments, "--engine", "torch", "--device", "cpu"]) == 0
+    ours = bglab.read_predictions(results).set_index(["variant", "scene"])["native"]
+    assert {read_provenance(path)["resolution"] for path in prediction_files(results)} == {"full"}
+
+    out = tmp_path / "report"
+    settings = Settings(scenes=scenes, out=out, models=(MODEL,), engine="torch", device="cpu", progress=False)
+    reproduction = Reproduction(settings)
+    for name in ("tbc-figure-2", "tbc-figure-4"):
+        run_one(catalogue(["tbc"])[name], reproduction)
+    theirs = bglab.read_predictions(out / "results").set_index(["variant", "scene"])["native"]
+    for name in names:
+        pd.testing.assert_series_equal(ours[name].sort_index(), theirs[name].sort_index())
+
+    network = bglab.load_classifier(MODEL, engine="torch", device="cpu").network.network
+    for name in names:
+        logits = plain_logits(mini / "imagenet", network, name, ours[name].index)
+        assert ours[name].tolist() == logits.argmax(1).tolist(), name
