@@ -6,14 +6,23 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import jaxtyping
 import pytest
 
 # workers beside each other share the cores; read by torch when it is imported, and by processes that tests start
 if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
+# hypothesis gives each example 200 ms, which a busy machine does not keep
+hypothesis.settings.register_profile("bglab", deadline=None)
+hypothesis.settings.load_profile("bglab")
 
 NO_TEST_DATA = "BGLAB_TEST_DATA does not name a folder with bg_challenge/ and imagenet/ in it"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run slow tests first, so that no worker ends with one of them while the others have nothing left to do."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

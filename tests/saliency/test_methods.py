@@ -150,14 +150,15 @@ def test_captum_agrees_on_a_vision_transformer():
     assert relative(ours, by_captum(classifier, block.norm1.map, images, targets)) < 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "size", "layer"),
     [
+        ("test_vit", 160, None),
+        ("convnext_atto", 64, None),
         ("resnet18", 64, "layer3"),
-        pytest.param("test_vit", 160, None, marks=pytest.mark.slow),
-        pytest.param("convnext_atto", 64, None, marks=pytest.mark.slow),
-        pytest.param("test_efficientnet", 160, "blocks.1", marks=pytest.mark.slow),
-        pytest.param("swin_s3_tiny_224", 224, "layers.3.blocks.0", marks=pytest.mark.slow),
+        ("test_efficientnet", 160, "blocks.1"),
+        ("swin_s3_tiny_224", 224, "layers.3.blocks.0"),
     ],
 )
 def test_a_backward_pass_on_openvino_equals_torch(name, size, layer, caplog):
