@@ -48,7 +48,7 @@ check: style
 
 notebooks: $(VENV)/.installed
 	@$(BIN)/bglab data prepare
-	@$(BIN)/python tests/run_notebooks.py $(NOTEBOOKS)
+	@$(BIN)/python tests/run_notebooks.py --jobs $(JOBS) $(NOTEBOOKS)
 
 # one stamp for the whole environment: installed again only when what it is made from has changed
 $(VENV)/.installed: pyproject.toml constraints.txt
