@@ -145,7 +145,7 @@ def synset_index() -> dict[str, int]:
 
 
 def class_names(space: str) -> tuple[str, ...]:
-    """Give the class names of a label space that is the same for every set (``in9`` or ``imagenet``)."""
+    """Return the class names of a label space that all sets share, ``in9`` or ``imagenet``."""
     if space == "in9":
         return IN9_NAMES
     if space == "imagenet":

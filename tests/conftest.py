@@ -48,7 +48,7 @@ def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def mini() -> Path:
-    """Give the folder with real images in the layouts of the IN-9 release and of ImageNet."""
+    """Return the folder with real images in the layouts of the IN-9 release and of ImageNet."""
     named = os.environ.get("BGLAB_TEST_DATA", "")
     if not named or not (Path(named) / "bg_challenge").is_dir():
         pytest.skip(NO_TEST_DATA)

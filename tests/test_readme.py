@@ -5,11 +5,16 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
+
+from bglab.lab.jupyter import free_port
+from fixtures.lab import own_environment
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -43,6 +48,26 @@ def test_the_python_block_runs(tmp_path):
     run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     assert "mixed_rand" in run.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.alone
+def test_make_lab_opens_the_lab(tmp_path):
+    if not (ROOT / ".venv" / ".installed").exists():
+        pytest.skip("the environment was not made by make")
+    command = ["make", "lab", f"PORT={free_port(None)}"]
+    lab = subprocess.Popen(
+        command, cwd=ROOT, env=own_environment(tmp_path), stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert lab.stdout is not None
+    try:
+        address = next(line.strip() for line in lab.stdout if line.startswith("http://127.0.0.1:"))
+        with urllib.request.urlopen(address, timeout=30) as page:
+            assert "JupyterLab" in page.read().decode()
+    finally:
+        os.killpg(lab.pid, signal.SIGINT)  # as Ctrl-C does
+        lab.wait(timeout=60)
+        lab.stdout.close()
 
 
 def test_the_make_targets_exist():

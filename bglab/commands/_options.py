@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bglab.models import Classifier
+    from bglab.models import Classifier, EngineChoice
     from bglab.scenes import Rejection, SceneSet
     from bglab.variants import Dataset
 
@@ -70,17 +71,18 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--torchcompile", action="store_true")
 
 
+def engine_choice(options: argparse.Namespace) -> EngineChoice:
+    """Return the engine options of a command as one value."""
+    from bglab.models import EngineChoice
+
+    return EngineChoice(options.engine, options.device, options.amp_dtype, torchcompile=options.torchcompile)
+
+
 def load(model: str, options: argparse.Namespace) -> Classifier:
     """Load a classifier with the engine options of the command line."""
     from bglab.models import load_classifier
 
-    return load_classifier(
-        model,
-        engine=options.engine,
-        device=options.device,
-        amp_dtype=options.amp_dtype,
-        torchcompile=options.torchcompile,
-    )
+    return load_classifier(model, **asdict(engine_choice(options)))
 
 
 def positive(text: str) -> int:

@@ -7,7 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bglab.commands._options import MODELS_HELP, command, positive, report_notices, say_error, watched
+from bglab.commands._options import (
+    MODELS_HELP,
+    add_engine_options,
+    command,
+    engine_choice,
+    positive,
+    report_notices,
+    say_error,
+    watched,
+)
 from bglab.errors import BadInput
 
 if TYPE_CHECKING:
@@ -35,9 +44,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
         help="scenes per class in the background search, 0 = all (default: 0 on a GPU, else 10)",
     )  # fmt: skip
     reproduce.add_argument("-b", "--batch-size", type=positive, default=64, help="images per forward pass")
-    reproduce.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
-    reproduce.add_argument("--engine", default="auto", choices=("auto", "torch", "openvino"))
-    reproduce.add_argument("--amp-dtype", default="none", choices=("none", "bfloat16", "float16"))
+    add_engine_options(reproduce)
     reproduce.add_argument("--seed", type=int, default=0, help="seed for donors and example images")
     reproduce.add_argument("--size", type=positive, default=224, help="side of the images in pixels")
     _add_training_options(reproduce.add_argument_group("trained networks"))
@@ -138,9 +145,7 @@ def _open_reproduction(options: argparse.Namespace) -> Reproduction:
             size=options.size,
             seed=options.seed,
             batch_size=options.batch_size,
-            engine=options.engine,
-            device=options.device,
-            amp_dtype=options.amp_dtype,
+            engine=engine_choice(options),
             progress=watched(),
         )
     )

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bglab.commands._options import command, positive, report_notices, watched
-from bglab.training import PAPER_ARCHITECTURES, PRESETS
 
 if TYPE_CHECKING:
     from bglab.training import Recipe
+
+#: Names of `bglab.training.PRESETS`; reading them there would make every command wait for torch.
+_PRESETS = ("paper", "toy")
 
 #: Options that set the field of the recipe with the same name.
 _CHANGES = ("architecture", "epochs", "batch_size", "lr", "weight_decay", "seed", "size", "fraction", "amp_dtype",
@@ -27,12 +29,10 @@ def add(verbs: argparse._SubParsersAction) -> None:
         "--variant", required=True, nargs="+", metavar="V", help="variants to train on, for example original"
     )
     train.add_argument("--out", required=True, help="checkpoint to write after each epoch; load it as file:OUT")
-    train.add_argument(
-        "--preset", choices=tuple(PRESETS), default="toy", help="recipe to start from (default: %(default)s)"
-    )
+    train.add_argument("--preset", choices=_PRESETS, default="toy", help="recipe to start from (default: %(default)s)")
     train.add_argument(
         "--arch", dest="architecture", metavar="A",
-        help=f"name in timm, or tv_ and torchvision's name; the paper's: {', '.join(PAPER_ARCHITECTURES.values())}",
+        help="name in timm, or tv_ and torchvision's name; the paper's are in bglab.training.PAPER_ARCHITECTURES",
     )  # fmt: skip
     train.add_argument("--epochs", type=positive, help="number of epochs")
     train.add_argument("-b", "--batch-size", type=positive, help="images per step, over all processes")
@@ -86,4 +86,6 @@ def run_train(options: argparse.Namespace) -> int:
 def _recipe(options: argparse.Namespace) -> Recipe:
     """Apply the options to the preset."""
     changes: dict[str, Any] = {name: getattr(options, name) for name in _CHANGES if getattr(options, name) is not None}
+    from bglab.training import PRESETS
+
     return replace(PRESETS[options.preset], variants=tuple(options.variant), **changes)

@@ -1,4 +1,4 @@
-"""Keep finished crops, so that the next network with the same transform decodes nothing."""
+"""Cache of finished crops, so that the next network with the same transform decodes nothing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bglab.variants import Block, FullScenes, Variant
 
 
 def crop_file(full: FullScenes, variant: Variant, transform: EvaluationTransform) -> Path:
-    """Say where the crops of one variant are kept; the index beside it, with the suffix .json, makes them whole."""
+    """Return the path of a variant's cached crops; they are complete once their index exists, with the suffix .json."""
     name = f"{full.by_box.fingerprint}-{full.definition(variant, transform)}.raw"
     return data_root() / "cache" / "crops" / name
 
@@ -26,7 +26,7 @@ def crop_file(full: FullScenes, variant: Variant, transform: EvaluationTransform
 def kept_blocks(
     full: FullScenes, variant: Variant, transform: EvaluationTransform, block_size: int
 ) -> Iterator[Block] | None:
-    """Give the kept crops of one variant as blocks; None if they are not there."""
+    """Read the cached crops of a variant as blocks; None if there are none."""
     file = crop_file(full, variant, transform)
     try:
         index = json.loads(file.with_suffix(".json").read_text())
@@ -50,7 +50,7 @@ def _from_index(full: FullScenes, variant: Variant, index: dict, crops: np.ndarr
 def keeping(
     full: FullScenes, variants: Sequence[Variant], transform: EvaluationTransform, given: Iterator[Block]
 ) -> Iterator[Block]:
-    """Pass blocks on and keep their crops; a run that ends early keeps nothing.
+    """Yield blocks unchanged and cache their crops; an interrupted run caches nothing.
 
     Raises:
         BadInput: If the cache cannot be written.
@@ -90,7 +90,7 @@ class _Keeper:
         self.index["rejected"] += [list(rejection) for rejection in block.rejected]
 
     def finish(self) -> None:
-        """Give both files their names, the index last."""
+        """Rename both files to their final names, the index last."""
         self.stream.close()
         self.scratch.replace(self.file)
         index = self.scratch.with_suffix(".json")

@@ -118,7 +118,7 @@ def _batching(classifier: Classifier, wanted: int) -> Batching:
 def blocks(
     full: FullScenes, variants: Sequence[Variant], transform: EvaluationTransform, batch_size: int
 ) -> Iterator[Block]:
-    """Give the blocks of all variants, a step ahead of who asks: kept crops first, then what must be decoded."""
+    """Yield the blocks of all variants, prefetched: cached crops first, then those that must be decoded."""
     here, missing = [], list(variants)
     if full.settings.keep_crops:
         here = [(v, found) for v in variants if (found := kept_blocks(full, v, transform, batch_size)) is not None]

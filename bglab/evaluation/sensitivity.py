@@ -88,7 +88,7 @@ class NormedForeground(Foreground):
     norm: float
 
     def draw(self, scenes: SceneBatch, key: Draw) -> tuple[UInt8[Tensor, "n 3 h w"], Bool[Tensor, "n h w"]]:
-        """Give the noisy photographs, cut out by their masks."""
+        """Return the noisy photographs and the masks."""
         return _noise_of_norm(scenes, scenes.masks, key, self.norm), scenes.masks
 
 
@@ -102,12 +102,12 @@ class NormedBackground(Background):
     norm: float
 
     def plate(self, scenes: SceneBatch, donors: SceneBatch | None, key: Draw) -> UInt8[Tensor, "n 3 h w"]:
-        """Give the noisy photographs."""
+        """Return the noisy photographs."""
         return _noise_of_norm(scenes, ~scenes.masks, key, self.norm)
 
 
 def noise_variants(norm: Norm, strength: float) -> dict[str, Variant]:
-    """Give the two variants of one strength: noise on the object, and noise beside it.
+    """Return the two variants of one strength: noise on the object, and noise on the background.
 
     Args:
         norm: See `NoiseGrid`.

@@ -4,7 +4,7 @@ from bglab.models.answers import Batching, Classification, ask, classify, classi
 from bglab.models.architectures import check_architecture, create_network
 from bglab.models.backward_graph import write_out
 from bglab.models.classifier import IMAGENET_MEAN, IMAGENET_STD, IN9_MEAN, IN9_STD, Classifier, load_classifier
-from bglab.models.engines import AmpDtype, Engine, EngineName, Normalised, OpenVINOEngine, pick_device
+from bglab.models.engines import AmpDtype, Engine, EngineChoice, EngineName, Normalised, OpenVINOEngine, pick_device
 from bglab.models.model_lists import BASELINE, TABLE_1, expand
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "BASELINE",
     "Classifier",
     "Engine",
+    "EngineChoice",
     "EngineName",
     "IMAGENET_MEAN",
     "IMAGENET_STD",

@@ -66,7 +66,7 @@ class Grouped(nn.Module):
         self.members = [[i for i, g in enumerate(groups) if g == group] for group in sorted(set(groups))]
 
     def forward(self, images: Tensor) -> Tensor:
-        """Give logits of the coarse classes."""
+        """Return the logits of the coarse classes."""
         logits = self.network(images)
         return torch.stack([logits[:, members].amax(1) for members in self.members], dim=1)
 

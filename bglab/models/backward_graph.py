@@ -107,7 +107,7 @@ def convolution_backward(
     groups: int,
     _wanted: Any,
 ) -> tuple[Float[Tensor, "n k h w"], None, None]:
-    """Give a convolution's gradient with respect to its input, as a convolution.
+    """Write a convolution's gradient with respect to its input as a convolution.
 
     At stride 1 it is one with mirrored kernels, which engines run far faster than a transposed convolution.
     """
@@ -126,14 +126,14 @@ def convolution_backward(
 
 # sizes may be symbols of the tracer, so their type is left open
 def select_backward(gradient: Tensor, sizes: Sequence[Any], dimension: int, index: int) -> Tensor:
-    """Give the gradient of taking one slice, by padding, which engines know, in place of writing into zeros."""
+    """Write the gradient of selecting one slice as padding, which engines support, instead of writing into zeros."""
     index %= sizes[dimension]
     margins = (index, sizes[dimension] - index - 1)
     return _padded(gradient.unsqueeze(dimension), dimension, margins)
 
 
 def slice_backward(gradient: Tensor, sizes: Sequence[Any], dimension: int, start: Any, end: Any, step: int) -> Tensor:
-    """Give the gradient of taking a range, by padding."""
+    """Write the gradient of slicing as padding."""
     if step != 1:
         return NotImplemented
     length = sizes[dimension]

@@ -67,12 +67,12 @@ class ModelSpec:
 
     @property
     def transform(self) -> EvaluationTransform:
-        """Give the resize and crop the weights were evaluated with, for photographs at full resolution."""
+        """Resize and crop with which the weights were evaluated, for photographs at full resolution."""
         return EvaluationTransform(self.input_size, self.crop_pct, self.interpolation, self.crop_mode, self.mean)
 
     @property
     def id(self) -> str:
-        """Give the URI that loads these weights again."""
+        """URI from which `load_classifier` loads these weights again."""
         joint = {"timm": ".", "tv": "/"}.get(self.source, "")
         return f"{self.source}:{self.name}{joint}{self.tag if joint else ''}"
 
@@ -110,7 +110,7 @@ class Classifier:
     engine: Engine = field(repr=False)
 
     def __call__(self, images: Tensor) -> Float[Tensor, "n c"]:
-        """Give logits in float32; a network of fixed size resizes the images itself.
+        """Return logits in float32; images are resized for a network of fixed input size.
 
         Args:
             images: RGB levels as uint8, ``n 3 h w``, any size.

@@ -59,7 +59,7 @@ class Normalised(nn.Module):
         self.register_buffer("scale", 1.0 / (255.0 * torch.tensor(std).view(1, 3, 1, 1)))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Give logits, ``n c``, for uint8 images, ``n 3 h w``."""
+        """Return logits of shape ``n c`` for uint8 images of shape ``n 3 h w``."""
         levels = images.to(self.shift.dtype)
         if self.resize is not None and levels.shape[-1] != self.resize:
             levels = nn.functional.interpolate(
@@ -199,7 +199,7 @@ class OpenVINOEngine(Engine):
 
 @cache
 def _core() -> Any:
-    """Give OpenVINO's runtime, one for the whole process.
+    """Return OpenVINO's runtime, one for the whole process.
 
     Each runtime gives the thread a stack for signal handlers and puts back at its end what it found. Where runtimes end
     in another order than they began, that is a stack long gone, and the next interrupt ends the process.
@@ -268,6 +268,11 @@ class EngineChoice:
     device: str = "auto"
     amp_dtype: AmpDtype = "none"
     torchcompile: bool = False
+
+    @property
+    def precision(self) -> str:
+        """Name of the arithmetic's precision, as results state it."""
+        return "float32" if self.amp_dtype == "none" else self.amp_dtype
 
     def start(self, network: Normalised, key: str = "") -> Engine:
         """Start an engine for a network.

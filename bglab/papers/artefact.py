@@ -75,7 +75,7 @@ class Product:
         shown: Table in the paper's layout, for the report and LaTeX (cells may be `bglab.analysis.Estimate`); None
             shows ``table``.
         bold: Mask of the cells of ``shown`` to set in bold (`bglab.analysis.significant_best`); None for none.
-        compared: Our numbers next to the published ones, from `bglab.analysis.with_published`; None if nothing was compared.
+        compared: Our numbers next to the published ones (`bglab.analysis.with_published`); None if none was compared.
         published: The published numbers in the layout of ``shown``; None uses the artefact's ``layout``.
         tests: Significance tests shown with the product.
         notes: Substitutions and omissions, and the reason for each; one sentence each.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -110,8 +110,7 @@ class Reproduction:
     @functools.lru_cache(maxsize=4)  # noqa: B019 - as above
     def classifier(self, model: str) -> Classifier:
         """Load a classifier once."""
-        s = self.settings
-        return load_classifier(model, engine=s.engine, device=s.device, amp_dtype=s.amp_dtype)
+        return load_classifier(model, **asdict(self.settings.engine))
 
     def size_of(self, model: str) -> int:
         """Return the side of a model's input images in pixels: a trained network's own, else the settings'."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bglab.models import AmpDtype, EngineName
+from bglab.models import EngineChoice
 
 Training = Literal["auto", "none", "toy", "paper"]
 
@@ -33,9 +33,7 @@ class Settings:
         size: Side of the input images of pre-trained models in pixels; trained networks use their own.
         seed: Seed for the donor draw and for the choice of example images.
         batch_size: Images per forward pass.
-        engine: Inference engine, see `bglab.models.load_classifier`.
-        device: Device of the engine, e.g. ``auto``, ``cpu``, ``cuda:0``.
-        amp_dtype: Precision of inference; ``none`` is float32.
+        engine: How classifiers are run: engine, device, precision, compilation.
         progress: Show progress bars.
     """
 
@@ -52,7 +50,5 @@ class Settings:
     size: int = 224
     seed: int = 0
     batch_size: int = 64
-    engine: EngineName = "auto"
-    device: str = "auto"
-    amp_dtype: AmpDtype = "none"
+    engine: EngineChoice = EngineChoice()
     progress: bool = True

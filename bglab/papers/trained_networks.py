@@ -180,7 +180,8 @@ class TrainedNetworks:
             raise TimeLimitReached(f"{limit} before {run.title}; run the same command again to resume")
         try:
             data = prepare(scenes, recipe.source_size, progress=self.settings.progress)
-            fit(recipe, data, out=path, device=self.settings.device, callback=stop, progress=self.settings.progress)
+            options = {"device": self.settings.engine.device, "progress": self.settings.progress}
+            fit(recipe, data, out=path, callback=stop, **options)
         except BadInput as problem:
             raise BadInput(f"training on {run.title} failed: {problem}") from None
         finally:

@@ -136,7 +136,7 @@ class PairStore:
             )
 
     def begin(self, make_head: Callable[[], PairPredictions]) -> PairPredictions:
-        """Give the matrix as it is so far; one that was never begun begins with the head."""
+        """Return the matrix with the rows stored so far; without any, the empty matrix given."""
         if not read_provenance(self.folder / _FOREGROUNDS):
             head = make_head()
             columns = pa.table(_side_columns(head.backgrounds), schema=pa.schema(_SIDE))
@@ -183,7 +183,7 @@ class PairStore:
         _write(self.folder, _RUN, lambda file: file.write(json.dumps(dict(run), sort_keys=True).encode()))
 
     def noted(self) -> dict[str, Any]:
-        """Give what earlier runs took."""
+        """Return duration and number of forward passes of the earlier runs."""
         return _read_run(self.folder)
 
     def _read_block(self, path: Path, shape: tuple[int, int]) -> Int[np.ndarray, "r b"]:
@@ -200,7 +200,7 @@ class PairStore:
 
 
 def pairs_folder(results: Path, dataset: str, model: str, *, kind: str = "pairs") -> Path:
-    """Say where the matrix of one model on one set lies; one that was stopped early is of another kind."""
+    """Return the folder of one model's matrix on one set; a first-hit search has a folder of its own."""
     return results / kind / dataset / file_name(model)
 
 

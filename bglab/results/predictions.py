@@ -42,7 +42,7 @@ _WHOLE_NUMBERS = ("label", "native_label", "prediction", "native")
 
 
 def prediction_file(results: Path, dataset: str, model: str, variant: str) -> Path:
-    """Say where the predictions of one model on one variant lie."""
+    """Return the path of the predictions of one model on one variant."""
     return results / "predictions" / dataset / file_name(model) / f"{variant}.parquet"
 
 

@@ -113,7 +113,7 @@ CRITERIA: tuple[Criterion, Criterion] = ("any", "targeted")
 def succeeds(
     criterion: Criterion, answers: Int[np.ndarray, "*#n"], own: Int[np.ndarray, "*#n"], other: Int[np.ndarray, "*#n"]
 ) -> Bool[np.ndarray, "*n"]:
-    """Say for answers to foregrounds of class ``own`` on backgrounds of class ``other`` whether they reach a criterion.
+    """Check whether predictions for foregrounds of class ``own`` on backgrounds of class ``other`` meet a criterion.
 
     Example:
         >>> succeeds("targeted", np.array([1, 1, -1]), np.array([0, 1, 0]), np.array([1, 1, -1])).tolist()

@@ -47,7 +47,7 @@ SALIENCY_SCHEMA = pa.schema(
 
 
 def saliency_file(results: Path, dataset: str, model: str, variant: str, how: str) -> Path:
-    """Say where the saliency rows of one model on one variant lie; ``how`` is method and target."""
+    """Return the path of the saliency rows of one model on one variant; ``how`` names method and target."""
     return results / "saliency" / dataset / file_name(model) / f"{variant}-{file_name(how)}.parquet"
 
 

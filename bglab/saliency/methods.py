@@ -231,7 +231,7 @@ class _Question:
     seed: int
 
     def levels(self) -> Float[Tensor, "n 3 h w"]:
-        """Give the images as numbers that a gradient can be taken of; gradients are per grey level."""
+        """Return the images as a float leaf tensor that requires gradients, which are per grey level."""
         return self.images.to(self.classifier.engine.device).float()
 
     def score_of(self) -> Callable[[Float[Tensor, "n c"]], Float[Tensor, " n"]]:
@@ -291,7 +291,7 @@ def _smooth_grad(question: _Question) -> Float[Tensor, "n h w"]:
 
 
 def _occlusion(question: _Question) -> Float[Tensor, "n h w"]:
-    """Give how far the score falls, on average, when a grey window covers a pixel; 0 where that raises the score.
+    """Compute the mean drop of the score over all positions of a grey window that cover a pixel, clipped at 0.
 
     Zeiler and Fergus 2014, section 4.2.
     """

@@ -223,7 +223,7 @@ def _redraw(weights: torch.nn.Parameter, seed: int) -> None:
 
 
 def _agreement(one: Float[Tensor, "n h w"], other: Float[Tensor, "n h w"]) -> float:
-    """Give Spearman's rank correlation over positions, averaged over images; a constant map agrees with none."""
+    """Compute Spearman's rank correlation over positions, averaged over images; 0 if either map is constant."""
     first, second = (rankdata(m.flatten(1).cpu().numpy(), axis=1) for m in (one, other))
     first, second = first - first.mean(1, keepdims=True), second - second.mean(1, keepdims=True)
     scale = np.sqrt((first**2).sum(1) * (second**2).sum(1))

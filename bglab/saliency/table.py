@@ -82,7 +82,7 @@ class Explained(NamedTuple):
 
     @property
     def captions(self) -> list[str]:
-        """Say below each map what was answered and how much of the saliency lies on the object."""
+        """Caption of each map: the predicted class, and the share of the saliency on the object."""
         shares = [f"{100 * s:.0f} % on the object" if s == s else "no saliency" for s in self.rows["share_on_object"]]
         return [f"{answer}, {share}" for answer, share in zip(self.answers, shares, strict=True)]
 

@@ -90,7 +90,7 @@ def find_layer(network: nn.Module, size: int = 224) -> CamLayer:
 
 
 def locate_layer(network: nn.Module, name: str, size: int = 224) -> CamLayer:
-    """Give a layer chosen by its name, with the layout of its output.
+    """Return the layer of a given name, with the layout of its output.
 
     Raises:
         UnknownName: If the network has no such layer.
@@ -123,7 +123,7 @@ def share(network: nn.Module) -> nn.Module:
 
 
 def head_weight(network: nn.Module, layer: CamLayer, size: int = 224) -> Float[Tensor, "c k"] | None:
-    """Give the last layer's weight if the logits are linear in the average over positions; that is tried, not assumed.
+    """Return the last layer's weight if the logits are linear in the average over positions, which is verified.
 
     Returns:
         One row a class, or None if more than averaging and one linear layer stands between the map and the logits.
@@ -216,7 +216,7 @@ def to_grid(output: Tensor, layer: CamLayer, shape: tuple[int, int]) -> Float[Te
 
 
 def _grid_shape(layer: CamLayer, shape: torch.Size, aspect: float = 1.0) -> tuple[int, int]:
-    """Give height and width of the grid; tokens share the images' aspect."""
+    """Return height and width of the grid of tokens, which has the aspect ratio of the images."""
     if layer.layout == "channels_first":
         return int(shape[2]), int(shape[3])
     if layer.layout == "channels_last":
@@ -347,7 +347,7 @@ def _layout(module: nn.Module, output: Tensor) -> Layout | None:
 
 
 def _prefix(tokens: int, sides: list[int]) -> int | None:
-    """Give the number of tokens that belong to no position, or None if the others make no square."""
+    """Return the number of tokens without a position (class and register tokens); None if the rest form no square."""
     fitting = [tokens - side * side for side in sides if side > 1 and 0 <= tokens - side * side <= _MOST_PREFIX_TOKENS]
     if not fitting and math.isqrt(tokens) ** 2 == tokens > 1:
         return 0

@@ -118,7 +118,7 @@ def first_hit(
 
 
 def summarise_hits(any_error: FirstHits, targeted: FirstHits) -> dict[str, Any]:
-    """Give the numbers of `bglab search --mode first-hit --json` from the verdicts on both criteria.
+    """Compute the numbers of ``bglab search --mode first-hit --json`` from the hits under both criteria.
 
     ``per_class_total`` is empty: it takes a verdict on every class of backgrounds, which the matrix gives.
     """

@@ -122,7 +122,7 @@ def classify_shown(evaluator: PairEvaluator, images: UInt8[Tensor, "n 3 h w"]) -
 
 
 def find_row(evaluator: PairEvaluator, foreground: int | str) -> int:
-    """Give the row of a foreground.
+    """Return the row of a foreground.
 
     Raises:
         UnknownName: If there is no such scene.

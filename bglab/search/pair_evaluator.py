@@ -54,7 +54,7 @@ class Pairs(NamedTuple):
     columns: Int[np.ndarray, " n"]
 
     def part(self, start: int, stop: int) -> Pairs:
-        """Give some of the pairs."""
+        """Return the pairs from ``start`` to before ``stop``."""
         return Pairs(self.rows[start:stop], self.columns[start:stop])
 
 
@@ -158,7 +158,7 @@ class PairEvaluator:
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """Say how the matrix is made; nothing in it depends on the clock."""
+        """Provenance of the matrix, without anything that depends on time."""
         described = describe(self.classifier, self.originals)
         return described | {
             "dataset": self.key,
@@ -218,7 +218,7 @@ def open_evaluator(
 
 
 def _part(dataset: Dataset, start: int, stop: int) -> Dataset:
-    """Give the rows of a data set from ``start`` to before ``stop``."""
+    """Return the rows of a data set from ``start`` to before ``stop``."""
     place = np.arange(len(dataset))[start:stop]
     return replace(
         dataset, rows=dataset.rows[start:stop], images=lambda wanted, device: dataset.images(place[wanted], device)
@@ -249,7 +249,7 @@ class Clock:
         self._started = time.perf_counter()
 
     def note(self, batching: Batching) -> dict[str, Any]:
-        """Say how long it took, for how many images, in how many sessions."""
+        """Return duration, forward passes and speed, over all sessions."""
         seconds = self._earlier.get("seconds", 0.0) + time.perf_counter() - self._started
         forwards = self._earlier.get("forwards", 0) + batching.forwards
         return {

@@ -184,7 +184,7 @@ class _Refiner:
             self._scores.append(self._best.score)
 
     def found(self) -> Refinement:
-        """Give the best, with its image."""
+        """Return the best attempt with its image."""
         assert self._best is not None
         best = self._best
         image = attempt_images(self._evaluator, self._row, [best.attempt])[0]
@@ -204,7 +204,7 @@ class _Refiner:
 
 
 def _moves(attempt: Attempt, coordinate: str, share: float) -> list[Attempt]:
-    """Give the neighbours of an attempt along one coordinate."""
+    """Return the neighbours of an attempt along one coordinate."""
     placement = attempt.placement
     if coordinate == "flip":
         return [replace(attempt, placement=replace(placement, flip=not placement.flip))]

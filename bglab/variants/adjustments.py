@@ -1,6 +1,6 @@
-"""What a hand does to a variant: move the object, soften its edge, dim or blur what is behind, mix with the original.
+"""Manual adjustments of a variant: move the object, soften its edge, dim or blur the background, mix with the original.
 
-Two rules that wrap any other rule, so that whatever was found by hand can be rendered over a whole set.
+Two rules wrap any other rule, so that an adjustment found in the explorer can be rendered for a whole data set.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ class Adjustment(NamedTuple):
     """How a variant is changed by hand; the defaults change nothing.
 
     Attributes:
-        mix: How much of the change is shown: 0 is the photograph, 1 the full variant.
-        background_blur: Of the background, standard deviation of a Gaussian in pixels.
+        mix: Interpolation between the photograph (0) and the variant (1).
+        background_blur: Standard deviation of the background's Gaussian blur in pixels.
         brightness: Factor on the background's levels.
-        feather: Of the object's edge, standard deviation of a Gaussian in pixels.
+        feather: Standard deviation in pixels of the Gaussian that softens the object's edge.
         grow: Pixels by which the mask is dilated, or eroded if negative.
-        dx: Shift to the right, as a share of the image's width.
-        dy: Shift downwards, as a share of the image's height.
+        dx: Shift to the right, as a fraction of the image's width.
+        dy: Shift downwards, as a fraction of the image's height.
         scale: Factor on the object's size, around the image's centre.
         flip: Whether the object is mirrored left to right.
     """
@@ -44,12 +44,12 @@ class Adjustment(NamedTuple):
 
     @property
     def placement(self) -> Placement:
-        """Give the part that says where the object stands."""
+        """Placement of the object: shift, scale and flip."""
         return Placement(self.dx, self.dy, self.scale, self.flip)
 
     @property
     def words(self) -> str:
-        """Write what differs from the defaults, for the name of a variant.
+        """Suffix for the name of a variant: what differs from the defaults.
 
         Example:
             >>> Adjustment(mix=0.5, flip=True).words
@@ -70,7 +70,7 @@ class Placed(Foreground):
     adjustment: Adjustment
 
     def draw(self, scenes: SceneBatch, key: Draw) -> tuple[UInt8[Tensor, "*#n 3 h w"], Shaped[Tensor, "n h w"]]:
-        """Give the adjusted colours and alpha; the mask is grown, then softened, then moved."""
+        """Return the adjusted colours and alpha; the mask is grown, then softened, then moved."""
         by = self.adjustment
         colours, alpha = self.foreground.draw(scenes, key)
         if alpha.dtype == torch.bool:
@@ -92,14 +92,14 @@ class Adjusted(Background):
     adjustment: Adjustment
 
     def plate(self, scenes: SceneBatch, donors: SceneBatch | None, key: Draw) -> UInt8[Tensor, "*#n 3 h w"]:
-        """Give the adjusted plates."""
+        """Return the adjusted plates."""
         by = self.adjustment
         plate = compositing.blur(self.background.plate(scenes, donors, key), by.background_blur)
         return _mixed(compositing.brighten(plate, by.brightness), scenes.images, by.mix)
 
 
 def adjusted(variant: Variant, adjustment: Adjustment) -> Variant:
-    """Give a variant as changed by hand, named after the change; one that changes nothing is the variant itself.
+    """Return an adjusted variant, named after the adjustment; the default adjustment returns the variant itself.
 
     Example:
         >>> from bglab.variants.variant import VARIANTS
@@ -118,7 +118,7 @@ def adjusted(variant: Variant, adjustment: Adjustment) -> Variant:
 
 
 def object_region(variant: Variant, scenes: SceneBatch) -> Bool[Tensor, "n h w"]:
-    """Mark where a variant shows its foreground; nowhere if it shows none."""
+    """Return a mask of where a variant shows its foreground, empty if it shows none."""
     _, alpha = variant.foreground.draw(scenes, Draw(0, variant.drawn_as or variant.name))
     return alpha if alpha.dtype == torch.bool else alpha >= 0.5
 
@@ -135,7 +135,7 @@ def _moved(
 def _mixed(
     changed: UInt8[Tensor, "*#n 3 h w"], photograph: UInt8[Tensor, "n 3 h w"], mix: float
 ) -> UInt8[Tensor, "*#n 3 h w"]:
-    """Lay the change over the photograph, as far as ``mix`` says."""
+    """Interpolate between the photograph and the changed image."""
     if mix == 1:
         return changed
     return compositing.composite(

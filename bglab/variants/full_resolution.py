@@ -152,21 +152,21 @@ class FullScenes:
         return outlined.select(ids=set(self.by_box.ids) & set(outlined.ids))
 
     def select(self, ids: Collection[str]) -> FullScenes:
-        """Give only some of the scenes, those of a test split for example."""
+        """Return the scenes with these ids only, for example those of a test split."""
         return replace(self, by_box=self.by_box.select(ids=set(ids) & set(self.by_box.ids)))
 
     def scenes(self, region: Region) -> SceneSet:
-        """Give the scenes with the masks that a variant's foreground asks for."""
+        """Return the scenes with boxes or with masks as their foregrounds."""
         return self.by_box if region == "box" else self.by_mask
 
     def plates(self, variant: Variant) -> Plates | None:
-        """Give the stock a variant draws its backgrounds from; None if it has none."""
+        """Return the plates that a variant draws its backgrounds from; None if it draws none."""
         if isinstance(variant.background, Texture):
             return self.textures
         return self.backdrops if isinstance(variant.background, Backdrop) else None
 
     def definition(self, variant: Variant, transform: EvaluationTransform) -> str:
-        """Digest everything that decides about the pixels of one variant, before any is made."""
+        """Return a digest of everything that determines the pixels of a variant, without rendering any."""
         plates = self.plates(variant)
         drawn_from = plates.stamp if plates else ""
         seed = self.settings.seed if is_random(variant) else 0
@@ -265,13 +265,13 @@ def expand(names: Sequence[str | Variant], settings: StreamSettings) -> tuple[Va
 
 
 def is_random(variant: Variant) -> bool:
-    """Say whether another seed would give other pixels."""
+    """Check whether a variant's pixels depend on the seed."""
     drawn = Texture | Noise | NoisyBackground | Backdrop
     return isinstance(variant.background, drawn) or isinstance(variant.foreground, NoisyForeground)
 
 
 def region_of(variant: Variant) -> Region:
-    """Say which foreground a variant is cut by; ``box`` where it makes no difference, because boxes cost nothing."""
+    """Return the region that a variant is cut by; ``box``, which is cheaper, where it makes no difference."""
     foreground = variant.foreground
     if is_untouched(variant) or isinstance(foreground, Absent):
         return "box"
@@ -279,7 +279,7 @@ def region_of(variant: Variant) -> Region:
 
 
 def is_untouched(variant: Variant) -> bool:
-    """Say whether a variant shows the photograph as it is."""
+    """Check whether a variant shows the unmodified photograph."""
     return isinstance(variant.foreground, Keep) and isinstance(variant.background, Own)
 
 

@@ -1,6 +1,6 @@
-"""What a variant does to the foreground and to the background: two interfaces and their leaves.
+"""Rules of a variant: how the foreground and the background of a scene are rendered.
 
-A layer is a rule with its parameters and holds no state; whatever is random is keyed by (seed, variant, scene).
+A rule is a frozen data class of its parameters; everything random is keyed by (seed, variant, scene).
 """
 
 from __future__ import annotations
@@ -27,7 +27,15 @@ WHITE: Color = (255, 255, 255)
 
 @dataclass(frozen=True, eq=False)
 class SceneBatch:
-    """A few prepared scenes of one size on one device."""
+    """Scenes of one size on one device.
+
+    Attributes:
+        ids: Scene ids.
+        images: The photographs, RGB, 0-255.
+        masks: True on the foreground.
+        plates: The scenes' backgrounds without their foreground.
+        boxes: ``(x0, y0, x1, y1)`` in pixels, half-open.
+    """
 
     ids: tuple[str, ...]
     images: UInt8[Tensor, "n 3 h w"]
@@ -36,12 +44,17 @@ class SceneBatch:
     boxes: Int[Tensor, "n 4"]
 
     def region(self, region: Region) -> Bool[Tensor, "n h w"]:
-        """Mark each scene's foreground: its mask, or its whole box."""
+        """Return each scene's foreground as a mask: its own, or its whole box."""
         return self.masks if region == "mask" else box_mask(self.boxes, *self.images.shape[-2:])
 
 
 class Draw(NamedTuple):
-    """The key of everything random in one rendering."""
+    """Key of everything random in one rendering.
+
+    Attributes:
+        seed: Seed of textures and noise.
+        variant: Name of the variant.
+    """
 
     seed: int
     variant: str
@@ -49,19 +62,19 @@ class Draw(NamedTuple):
     def for_each(
         self, scenes: SceneBatch, draw: Callable[[np.random.Generator], np.ndarray]
     ) -> Shaped[Tensor, "n 3 h w"]:
-        """Draw one array a scene, each from its own generator, and put them on the scenes' device."""
+        """Draw one array per scene, each from the scene's own generator, and stack them on the scenes' device."""
         drawn = [draw(keyed_generator(self.seed, self.variant, scene)) for scene in scenes.ids]
         return torch.from_numpy(np.stack(drawn)).to(scenes.images.device)
 
 
 class _Worded:
-    """A rule that says in a few words what it does, from a sentence with its parameters in it."""
+    """A rule that can be described in a few words, by a template filled with its parameters."""
 
     wording: ClassVar[str]
 
     @property
     def text(self) -> str:
-        """Say what the rule does."""
+        """Short description of the rule, as `variant_table` shows it."""
         fields = vars(self).items()
         parameters = {n: _COLOR_NAMES.get(v, str(v)) if isinstance(v, tuple) else v for n, v in fields}
         return self.wording.format(**parameters).strip()
@@ -77,17 +90,22 @@ _COLOR_NAMES: dict[object, str] = {
 
 
 class Foreground(_Worded, ABC):
-    """What stands in front: colours, and where they count."""
+    """A rule for the foreground: its colours and its alpha."""
 
     @abstractmethod
     def draw(self, scenes: SceneBatch, key: Draw) -> tuple[UInt8[Tensor, "*#n 3 h w"], Shaped[Tensor, "n h w"]]:
-        """Give the foreground's colours and its alpha (bool, or a float matte in [0, 1])."""
+        """Return the foreground's colours, 0-255, and its alpha: bool, or a float matte in [0, 1]."""
 
 
 @final
 @dataclass(frozen=True)
 class Keep(Foreground):
-    """The object as photographed, cut out by its mask or by its whole box; a feathered edge is optional."""
+    """The object as photographed, cut out by its mask or its box.
+
+    Attributes:
+        region: Cut out by the mask or by the box.
+        feather: Standard deviation in pixels by which the edge is softened; 0 keeps it hard.
+    """
 
     wording: ClassVar[str] = "the object, cut out by its {region}"
 
@@ -95,7 +113,7 @@ class Keep(Foreground):
     feather: float = 0.0
 
     def draw(self, scenes: SceneBatch, key: Draw) -> tuple[UInt8[Tensor, "n 3 h w"], Shaped[Tensor, "n h w"]]:
-        """Give the photographs and their cut-outs."""
+        """Return the photographs and their foreground regions."""
         region = scenes.region(self.region)
         return scenes.images, soften(region, self.feather) if self.feather > 0 else region
 
@@ -108,14 +126,14 @@ class Absent(Foreground):
     wording: ClassVar[str] = "none"
 
     def draw(self, scenes: SceneBatch, key: Draw) -> tuple[UInt8[Tensor, "n 3 h w"], Bool[Tensor, "n h w"]]:
-        """Give alpha 0 everywhere."""
+        """Return an alpha of 0 everywhere."""
         return scenes.images, torch.zeros_like(scenes.masks)
 
 
 @final
 @dataclass(frozen=True)
 class Patch(Foreground):
-    """The object painted over in one colour: a silhouette (mask) or a rectangle (box)."""
+    """The object painted over in one colour: a silhouette (by mask) or a rectangle (by box)."""
 
     wording: ClassVar[str] = "painted {color}, by its {region}"
 
@@ -123,7 +141,7 @@ class Patch(Foreground):
     region: Region = "mask"
 
     def draw(self, scenes: SceneBatch, key: Draw) -> tuple[UInt8[Tensor, "3 h w"], Bool[Tensor, "n h w"]]:
-        """Give the colour where the object is."""
+        """Return the colour, with the foreground region as alpha."""
         return plain(self.color, scenes.images), scenes.region(self.region)
 
 
@@ -137,16 +155,16 @@ class NoisyForeground(Foreground):
     sigma: float = 64.0
 
     def draw(self, scenes: SceneBatch, key: Draw) -> tuple[UInt8[Tensor, "n 3 h w"], Bool[Tensor, "n h w"]]:
-        """Give the noisy photographs, cut out by their masks."""
+        """Return the noisy photographs and the masks."""
         return _noisy(scenes, key, self.sigma), scenes.masks
 
 
 class Background(_Worded, ABC):
-    """What stands behind: a full-frame plate a scene."""
+    """A rule for the background: one plate of the whole frame per scene."""
 
     @abstractmethod
     def plate(self, scenes: SceneBatch, donors: SceneBatch | None, key: Draw) -> UInt8[Tensor, "*#n 3 h w"]:
-        """Give the plates, from the scenes themselves or from their donors."""
+        """Return the plates, 0-255, made from the scenes themselves or from their donors."""
 
 
 @final
@@ -157,7 +175,7 @@ class Own(Background):
     wording: ClassVar[str] = "as photographed"
 
     def plate(self, scenes: SceneBatch, donors: SceneBatch | None, key: Draw) -> UInt8[Tensor, "n 3 h w"]:
-        """Give the photographs."""
+        """Return the photographs."""
         return scenes.images
 
 
@@ -171,7 +189,7 @@ class BoxFilled(Background):
     color: Color = BLACK
 
     def plate(self, scenes: SceneBatch, donors: SceneBatch | None, key: Draw) -> UInt8[Tensor, "n 3 h w"]:
-        """Give the photographs without what their boxes held."""
+        """Return the photographs with their boxes filled."""
         return fill_box(scenes.images, scenes.boxes, self.color)
 
 
@@ -183,10 +201,10 @@ class Tiled(Background):
     wording: ClassVar[str] = "tiled over its box"
 
     def plate(self, scenes: SceneBatch, donors: SceneBatch | None, key: Draw) -> UInt8[Tensor, "n 3 h w"]:
-        """Give the donors' plates.
+        """Return the donors' plates.
 
         Raises:
-            BadInput: If no donors came.
+            BadInput: If no donors are given.
         """
         if donors is None:
             raise BadInput("expected donors for a tiled background, got none; give the variant a donor rule")
@@ -203,7 +221,7 @@ class Blurred(Background):
     sigma: float = 8.0
 
     def plate(self, scenes: SceneBatch, donors: SceneBatch | None, key: Draw) -> UInt8[Tensor, "n 3 h w"]:
-        """Give the blurred photographs."""
+        """Return the blurred photographs."""
         return blur(scenes.images, self.sigma)
 
 
@@ -217,21 +235,25 @@ class Plain(Background):
     color: Color
 
     def plate(self, scenes: SceneBatch, donors: SceneBatch | None, key: Draw) -> UInt8[Tensor, "3 h w"]:
-        """Give one plate that serves all scenes."""
+        """Return one plate for all scenes."""
         return plain(self.color, scenes.images)
 
 
 @final
 @dataclass(frozen=True)
 class Texture(Background):
-    """A procedural texture, another for each scene; ``family`` "" draws one of all families."""
+    """A procedural texture, a new one for each scene.
+
+    Attributes:
+        family: Family of textures (`bglab.images.FAMILIES`); "" draws one of all.
+    """
 
     wording: ClassVar[str] = "a procedural texture {family}"
 
     family: str = ""
 
     def plate(self, scenes: SceneBatch, donors: SceneBatch | None, key: Draw) -> UInt8[Tensor, "n 3 h w"]:
-        """Draw the textures."""
+        """Return a texture per scene."""
         size = max(scenes.images.shape[-2:])
         height, width = scenes.images.shape[-2:]
         plates = key.for_each(scenes, lambda rng: draw_texture(size, rng, self.family or None))
@@ -249,7 +271,7 @@ class Noise(Background):
     sigma: float = 64.0
 
     def plate(self, scenes: SceneBatch, donors: SceneBatch | None, key: Draw) -> UInt8[Tensor, "n 3 h w"]:
-        """Draw the noise."""
+        """Return noise, drawn per scene."""
         shape = scenes.images.shape[1:]
         if self.kind == "uniform":
             return key.for_each(scenes, lambda rng: rng.integers(0, 256, size=shape, dtype=np.uint8))
@@ -267,24 +289,24 @@ class NoisyBackground(Background):
     sigma: float = 64.0
 
     def plate(self, scenes: SceneBatch, donors: SceneBatch | None, key: Draw) -> UInt8[Tensor, "n 3 h w"]:
-        """Give the noisy photographs."""
+        """Return the noisy photographs."""
         return _noisy(scenes, key, self.sigma)
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class GivenImage(Background):
-    """A plate of the user's own, of the same size as the prepared scenes."""
+    """An image given by the user, of the same size as the scenes."""
 
     wording: ClassVar[str] = "an image of one's own"
 
     image: UInt8[Tensor, "3 h w"]
 
     def plate(self, scenes: SceneBatch, donors: SceneBatch | None, key: Draw) -> UInt8[Tensor, "3 h w"]:
-        """Give the plate.
+        """Return the image.
 
         Raises:
-            BadInput: If its size is another.
+            BadInput: If it does not have the size of the scenes.
         """
         if self.image.shape[-2:] != scenes.images.shape[-2:]:
             came, wanted = tuple(self.image.shape[-2:]), tuple(scenes.images.shape[-2:])

@@ -18,7 +18,7 @@ _RESIDENT_SHARE = 0.4
 
 @functools.lru_cache(maxsize=2)
 def scene_tensors(prepared: PreparedScenes) -> SceneTensors:
-    """Give the tensors of prepared scenes; all variants of a set share one upload to a device."""
+    """Return the tensors of prepared scenes; all variants of a set share one upload to a device."""
     return SceneTensors(prepared)
 
 
@@ -31,7 +31,7 @@ class SceneTensors:
         self._uploaded: dict[str, dict[str, Tensor]] = {}
 
     def batch(self, positions: slice | Int[np.ndarray, " n"], device: torch.device | str) -> SceneBatch:
-        """Give some scenes on a device."""
+        """Return the scenes at some positions, on a device."""
         arrays = self._on(torch.device(device))
         if isinstance(positions, slice):
             parts = {name: array[positions] for name, array in arrays.items()}
@@ -42,7 +42,7 @@ class SceneTensors:
         return SceneBatch(ids=tuple(self._ids[positions]), **moved)
 
     def _on(self, device: torch.device) -> dict[str, Tensor]:
-        """Give the whole set on the device if it fits there, else memory-mapped on the processor."""
+        """Return the whole set on the device if it fits there, otherwise memory-mapped on the CPU."""
         if str(device) not in self._uploaded:
             names = ("images", "masks", "plates", "boxes")
             mapped = {name: torch.from_numpy(np.asarray(getattr(self._prepared, name))) for name in names}

@@ -1,4 +1,4 @@
-"""Every variant of both papers as a value: one foreground rule, one background rule, one donor rule."""
+"""The variants of both papers: a foreground rule, a background rule and a donor rule each."""
 
 from __future__ import annotations
 
@@ -44,19 +44,19 @@ DonorRule = Literal["none", "self", "same_class", "any_class", "next_class", "gi
 
 @dataclass(frozen=True)
 class Variant:
-    """A way to change a scene's background or foreground.
+    """A modification of a scene's foreground or background.
 
     Attributes:
-        name: As in commands and result tables.
-        foreground: What stands in front.
-        background: What stands behind.
-        donor: Which scene lends its background: ``self``; ``same_class`` (never the scene itself);
+        name: Name in commands and result tables.
+        foreground: Rule for the foreground.
+        background: Rule for the background.
+        donor: Which scene provides the background: ``self``; ``same_class`` (never the scene itself);
             ``any_class`` (a class drawn uniformly from all, the own one included, then a scene of it);
             ``next_class`` (the next class in folder order that has scenes); ``given`` (``donor_scene``).
-        place: Where the papers define it.
+        place: Paper and table or figure that define it.
         donor_scene: Id of the donor under the rule ``given``.
-        drawn_as: Name that keys what is drawn at random (donors, textures, noise), so that an adjusted variant keeps
-            its original's draws; "" is its own.
+        drawn_as: Name that keys random draws (donors, textures, noise), so that an adjusted variant keeps those of the
+            variant it was made from; "" is its own name.
         is_full: Whether its paper makes it from the photograph at full resolution, before the network's own resize
             and crop; where scenes have photographs, that is the default.
     """
@@ -72,7 +72,7 @@ class Variant:
 
     @property
     def title(self) -> str:
-        """The name as the papers print it."""
+        """Name as the papers print it."""
         return display_name(self.name)
 
 
@@ -128,7 +128,7 @@ _CONTROLS = (
     Variant("on_own_tiled", _KEEP, _TILED, "self", "control for cut-and-paste artefacts"),
 )
 
-#: Every variant by name. A new one is a new row in this file.
+#: All variants by name. A new one is a new row in this file.
 VARIANTS: Catalogue[Variant] = Catalogue(
     "variant", {v.name: v for v in (*_NOISE_OR_SIGNAL, *_WHITENED, *_ON_PLATES, *_CONTROLS)}
 )
@@ -146,10 +146,9 @@ def given(
     """Make a variant from a chosen background.
 
     Args:
-        background: A rule (``layers.Plain(…)``), the id of a scene whose tiled background is taken, or a
-            image as uint8.
-        foreground: What stands in front; the cut-out object by default.
-        name: What result tables call it.
+        background: A rule (``Plain(…)``), the id of a scene whose tiled background is used, or an image as uint8.
+        foreground: Rule for the foreground; the object, cut out by its mask, by default.
+        name: Name in result tables.
 
     Example:
         >>> given("n02090379_1168").donor
@@ -163,10 +162,10 @@ def given(
 
 
 def find_variant(variant: str | Variant) -> Variant:
-    """Give the variant of that name, or the variant itself.
+    """Return the variant of that name; a variant is returned as it is.
 
     Raises:
-        UnknownName: With the nearest name.
+        UnknownName: If there is no such variant; the message suggests the nearest name.
     """
     return VARIANTS[variant] if isinstance(variant, str) else variant
 
@@ -174,13 +173,16 @@ def find_variant(variant: str | Variant) -> Variant:
 def render(
     variant: Variant, scenes: SceneBatch, donors: SceneBatch | None = None, *, seed: int = 0
 ) -> UInt8[Tensor, "n 3 h w"]:
-    """Turn scenes into images of a variant: the only path from rules to pixels.
+    """Render a variant of some scenes; all rendering goes through this function.
 
     Args:
-        variant: What to make.
-        scenes: The foregrounds.
-        donors: The scenes that lend their backgrounds, row by row; None if the variant needs none.
-        seed: Of textures and noise.
+        variant: Variant to render.
+        scenes: Scenes that provide the foregrounds.
+        donors: Scenes that provide the backgrounds, row by row; None if the variant has no donors.
+        seed: Seed of textures and noise.
+
+    Returns:
+        RGB images, 0-255, of the scenes' size and on their device.
     """
     key = Draw(seed, variant.drawn_as or variant.name)
     colours, alpha = variant.foreground.draw(scenes, key)
@@ -196,20 +198,20 @@ def pair_donors(
     *,
     seed: int = 0,
 ) -> Int[np.ndarray, " n"]:
-    """Choose for each scene the scene that lends its background.
+    """Choose for each scene the donor of its background.
 
     The draw of a scene is keyed by (seed, variant, scene id) and candidates are sorted by id, so neither the
     order of the set nor the size of a batch changes it.
 
     Args:
-        variant: Whose rule to follow.
-        ids: Scenes, in the set's order.
-        labels: Their classes.
-        lends: False for scenes that have no background to lend.
-        seed: Of the draw.
+        variant: Variant whose donor rule to follow.
+        ids: Scene ids, in the set's order.
+        labels: Labels of the scenes.
+        lends: False for scenes without a background of their own to provide.
+        seed: Seed of the draw.
 
     Returns:
-        Positions of the donors; −1 where the rule finds none.
+        Positions of the donors; -1 where there is none.
 
     Raises:
         BadInput: If a given donor is not in the set, or has no background to lend.
@@ -235,7 +237,7 @@ def _draw_donor(
     classes: list[int],
     seed: int,
 ) -> int:
-    """Draw one donor; a class with nobody left in it is passed over."""
+    """Draw one donor, skipping classes that have no candidate."""
     rng = keyed_generator(seed, "donor", variant.drawn_as or variant.name, scene)
     if variant.donor == "next_class":
         following = [c for c in classes if c > label] + [c for c in classes if c < label]
@@ -262,11 +264,11 @@ def _given_position(variant: Variant, ids: Sequence[str], lends: Bool[np.ndarray
 
 
 def at_strength(variant: Variant, sigma: float) -> Variant:
-    """Give the same variant with its noise or blur at another strength, named so.
+    """Return a variant with another strength of noise or blur, named after it.
 
     Args:
-        variant: One whose foreground or background has a ``sigma``.
-        sigma: In grey levels for noise, in pixels for blur.
+        variant: Variant whose foreground or background rule has a ``sigma``.
+        sigma: Standard deviation, in grey levels for noise and in pixels for blur.
 
     Raises:
         BadInput: If the variant has no strength.
@@ -294,7 +296,7 @@ _DONORS = {
 
 
 def variant_table(names: Sequence[str] = IN9_VARIANTS) -> pd.DataFrame:
-    """Say how each variant is made, as Noise or Signal's Table 1 does.
+    """Tabulate how variants are made, as in Noise or Signal, Table 1.
 
     Example:
         >>> variant_table(["no_fg"]).iloc[0].tolist()

@@ -23,7 +23,7 @@ from bglab.figures import ShownFigure
 from bglab.images import Box
 from bglab.labels import OUTSIDE
 from bglab.models import Classifier
-from bglab.scenes import PreparedScenes, SceneSet, prepare
+from bglab.scenes import PreparedScenes, SceneSet, as_prepared
 from bglab.variants import Variant
 from bglab.widgets import export
 from bglab.widgets.inspection import NINE_NAMES, Inspection
@@ -281,7 +281,7 @@ def explore(
     classifiers = [classifier] if isinstance(classifier, Classifier) else list(classifier)
     if not classifiers:
         raise BadInput("expected at least one classifier, got none; load one with bglab.load_classifier")
-    prepared = scenes if isinstance(scenes, PreparedScenes) else prepare(scenes, size)
+    prepared = as_prepared(scenes, size)
     session = Session(prepared, classifiers, seed)
     state = State(prepared.scenes.ids[0]).but(settings)
     session.check(state)

@@ -18,7 +18,7 @@ from matplotlib.axes import Axes
 from bglab.figures import ShownFigure, color_of, save, theme
 from bglab.labels import OUTSIDE
 from bglab.saliency import upsample
-from bglab.widgets.inspection import NINE_NAMES, Classification, Saliency
+from bglab.widgets.inspection import NINE_NAMES, Prediction, Saliency
 from bglab.widgets.messages import COLOUR_MAP, class_name
 from bglab.widgets.session import Session
 from bglab.widgets.state import State
@@ -44,7 +44,7 @@ def table(session: Session, state: State) -> pd.DataFrame:
     truth = session.images.label(state.scene)
     inspections, originals = session.inspector.inspect(state), session.inspector.inspect_original(state.scene)
     for inspection, original in zip(inspections, originals, strict=True):
-        now, before = inspection.classification, original.classification
+        now, before = inspection.prediction, original.prediction
         shared = {
             "model": inspection.model,
             "scene": state.scene,
@@ -99,7 +99,7 @@ def draw(session: Session, state: State, venue: str = "notebook") -> ShownFigure
                 height_ratios=[1, 1.6] if narrow else None,
             )
             _show(axes["photograph"], photograph, "Photograph")
-            now, before = inspection.classification, original.classification
+            now, before = inspection.prediction, original.prediction
             _show(axes["image"], image, _prediction(now))
             _show_saliency(axes["saliency"], image, inspection.saliency)
             _draw_bars(axes["bars"], now, before, session.images.label(state.scene))
@@ -168,15 +168,15 @@ def _stem(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9._]+", "-", text).strip("-")
 
 
-def _predicted_name(classification: Classification) -> str:
+def _predicted_name(prediction: Prediction) -> str:
     """Return the name of the predicted class: one of the nine where the native classes map to them."""
-    return classification.top[0][1] if classification.nine is None else NINE_NAMES[classification.prediction]
+    return prediction.top[0][1] if prediction.nine is None else NINE_NAMES[prediction.prediction]
 
 
-def _prediction(classification: Classification) -> str:
+def _prediction(prediction: Prediction) -> str:
     """Return the predicted class, with a tick or cross where the true class is known."""
-    mark = {True: "✓ ", False: "✗ ", None: ""}[classification.correct]
-    return f"{mark}{_predicted_name(classification)}"
+    mark = {True: "✓ ", False: "✗ ", None: ""}[prediction.correct]
+    return f"{mark}{_predicted_name(prediction)}"
 
 
 def _show(ax: Axes, image: np.ndarray, title: str) -> None:
@@ -197,7 +197,7 @@ def _show_saliency(ax: Axes, image: np.ndarray, saliency: Saliency) -> None:
         ax.imshow(level, cmap=COLOUR_MAP, alpha=_OVERLAY * np.sqrt(level), vmin=0, vmax=1)
 
 
-def _draw_bars(ax: Axes, now: Classification, before: Classification, truth: int) -> None:
+def _draw_bars(ax: Axes, now: Prediction, before: Prediction, truth: int) -> None:
     """Draw the probabilities of the nine classes, or of the top native ones, with the photograph's as lines."""
     if now.nine is None or before.nine is None:
         names = [name for _, name, _ in now.top]

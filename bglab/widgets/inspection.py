@@ -14,8 +14,8 @@ from torch import Tensor
 
 from bglab.analysis import share_on_object
 from bglab.errors import BadInput
-from bglab.labels import IN9_NAMES, OUTSIDE, in9_probabilities, to_in9
-from bglab.models import Classifier
+from bglab.labels import IN9_NAMES, OUTSIDE, to_in9
+from bglab.models import Classifier, from_logits
 from bglab.saliency import GradCam, resolve_targets, upsample
 from bglab.widgets.collection import IN9_SPACES, ImageCollection
 from bglab.widgets.rendering import Rendered, StateRenderer
@@ -29,7 +29,7 @@ NINE_NAMES = (*IN9_NAMES, "outside")
 
 
 @dataclass(frozen=True, eq=False)
-class Classification:
+class Prediction:
     """A classifier's prediction for one image.
 
     Attributes:
@@ -72,12 +72,12 @@ class Inspection(NamedTuple):
 
     Attributes:
         model: Id of the weights.
-        classification: Probabilities, prediction and its correctness.
+        prediction: Probabilities, predicted class and its correctness.
         saliency: Map that explains the target class, and its share on the object.
     """
 
     model: str
-    classification: Classification
+    prediction: Prediction
     saliency: Saliency
 
 
@@ -206,18 +206,16 @@ def _explain(
     return explained.maps, explained.logits
 
 
-def _classify(classifier: Classifier, logits: Float[np.ndarray, " c"], truth: int, donor_label: int) -> Classification:
+def _classify(classifier: Classifier, logits: Float[np.ndarray, " c"], truth: int, donor_label: int) -> Prediction:
     """Turn one image's logits into a prediction, and compare it with the true and the background's class."""
     space = classifier.spec.space
     probabilities = softmax(logits)
     best = np.argsort(-probabilities, kind="stable")[:_TOP]
-    native = int(logits.argmax())
-    nine, prediction = None, OUTSIDE
-    if space == "in9":
-        nine, prediction = np.append(probabilities, 0.0), native
-    elif space == "imagenet":
-        nine, prediction = in9_probabilities(logits[None])[0], int(to_in9(np.array([native]))[0])
-    return Classification(
+    native, nine, prediction = int(logits.argmax()), None, OUTSIDE
+    if space in IN9_SPACES:
+        found = from_logits(logits[None], space, "in9")
+        nine, prediction = found.probabilities[0], int(found.predictions[0])
+    return Prediction(
         probabilities=probabilities,
         top=tuple((int(i), classifier.classes[i], float(probabilities[i])) for i in best),
         native=native,

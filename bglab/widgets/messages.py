@@ -96,17 +96,17 @@ def map_bytes(inspection: Inspection) -> bytes:
 
 
 def _result(inspection: Inspection, original: Inspection) -> dict[str, Any]:
-    classification, saliency = inspection.classification, inspection.saliency
-    before = original.classification.probabilities
+    prediction, saliency = inspection.prediction, inspection.saliency
+    before = original.prediction.probabilities
     return {
-        "nine": None if classification.nine is None else [round(float(p), 5) for p in classification.nine],
+        "nine": None if prediction.nine is None else [round(float(p), 5) for p in prediction.nine],
         "top": [
             [index, name, round(probability, 5), round(float(before[index]), 5)]
-            for index, name, probability in classification.top
+            for index, name, probability in prediction.top
         ],
-        "prediction": classification.prediction,
-        "correct": classification.correct,
-        "captured": classification.captured,
+        "prediction": prediction.prediction,
+        "correct": prediction.correct,
+        "captured": prediction.captured,
         "share": None if math.isnan(saliency.share) else round(saliency.share, 5),
         "map": None if saliency.values is None else list(saliency.values.shape),
         "no_map": saliency.why_missing,

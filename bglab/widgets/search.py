@@ -20,7 +20,7 @@ from bglab.figures import ShownFigure
 from bglab.labels import OUTSIDE
 from bglab.models import Classifier
 from bglab.results import Criterion, Protocol
-from bglab.scenes import PreparedScenes, SceneSet, prepare
+from bglab.scenes import PreparedScenes, SceneSet, as_prepared
 from bglab.search import LiveState, LiveStep, Refinement, open_evaluator, refine_attack, search_live_steps, start_live
 from bglab.widgets.explorer import Explorer
 from bglab.widgets.export import draw
@@ -361,7 +361,7 @@ def search_live(
         UnknownName: If there is no such scene or target.
         BadInput: If the scenes are not labelled in the nine classes, or the classifier's classes do not map to them.
     """
-    prepared = scenes if isinstance(scenes, PreparedScenes) else prepare(scenes, size)
+    prepared = as_prepared(scenes, size)
     if prepared.scenes.space != "in9":
         raise BadInput(
             f"expected scenes labelled in the nine classes, got {prepared.scenes.name} ({prepared.scenes.space}); "

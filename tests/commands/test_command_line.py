@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
@@ -10,11 +11,13 @@ from importlib import import_module
 import pandas as pd
 import pytest
 
-from bglab.__main__ import main
+from bglab.__main__ import _parser, main
+from bglab.commands import train
 from bglab.commands.accuracy import ACCURACY_COLUMNS
 from bglab.errors import BadInput, MissingData
 from bglab.lab import jupyter
 from bglab.scenes import area_census, downloads
+from bglab.training import PRESETS
 from fixtures.boxed import BoxedImageNet
 
 SCENES = "synthetic9?n=27&size=64"
@@ -23,7 +26,7 @@ MODEL = "lite:efficientnet_lite0"
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory, data_folder):
-    """Give a folder with the predictions of one model on three variants."""
+    """Return a folder with the predictions of one model on three variants."""
     folder = tmp_path_factory.mktemp("results")
     arguments = ["predict", "--scenes", SCENES, "--models", MODEL, "--size", "64", "--results", str(folder)]
     assert main([*arguments, "--variants", "original", "mixed_same", "mixed_rand"]) == 0
@@ -232,3 +235,22 @@ def test_result_provenance_is_json_that_others_can_read(results):
         assert kept["model"] == MODEL
         assert kept["weights_sha256"]
         assert kept["scenes"].startswith("synthetic9")
+
+
+def test_every_command_with_an_engine_takes_the_same_engine_options():
+    parser = _parser()
+    (verbs,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    options = {name: set(verb._option_string_actions) for name, verb in verbs.choices.items()}
+    engine = {"--device", "--engine", "--amp-dtype", "--torchcompile"}
+    named = {name for name, known in options.items() if engine <= known}
+    assert named >= {"predict", "search", "saliency", "reproduce", "bench"}
+    assert {name for name, known in options.items() if "--engine" in known} == named
+
+
+def test_the_presets_on_the_command_line_are_all_presets():
+    assert tuple(PRESETS) == train._PRESETS
+
+
+def test_help_does_not_wait_for_torch():
+    code = "import sys; from bglab.__main__ import _parser; _parser(); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

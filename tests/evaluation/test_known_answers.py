@@ -29,7 +29,7 @@ MIXED = ("mixed_same", "mixed_rand", "mixed_next")
     scope="module", params=[pytest.param(rho, marks=[] if rho == 0.5 else pytest.mark.slow) for rho in RHOS]
 )
 def world(request, data_folder):
-    """Give ρ, prepared scenes, and both readers."""
+    """Return ρ, prepared scenes, and both readers."""
     rho = request.param
     scenes = bglab.open_scenes(f"synthetic9?n={COUNT}&rho={rho}&size={SIZE}")
     prepared = bglab.prepare(scenes, SIZE, progress=False)
@@ -62,7 +62,7 @@ def _some_pixels(rng, regions):
 
 
 def _recognise(images, known, where, classes):
-    """Give the class of the known image that most of the pixels agree with, exactly; 0 where most agree with none."""
+    """Return the class of the known image that most of the pixels agree with, exactly; 0 where most agree with none."""
     rows, columns = where
     index = torch.arange(len(known))[:, None]
     expected = known[index, :, rows, columns]  # known, pixel, channel

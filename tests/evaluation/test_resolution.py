@@ -12,6 +12,7 @@ import torch
 import bglab
 from bglab.__main__ import main
 from bglab.errors import UnknownName
+from bglab.models import EngineChoice
 from bglab.papers import Reproduction, Settings, catalogue
 from bglab.papers.runner import run_one
 from bglab.results import read_provenance
@@ -144,7 +145,7 @@ def test_the_command_equals_the_reproduction_and_a_plain_script(mini, tmp_path):
     assert {read_provenance(path)["resolution"] for path in prediction_files(results)} == {"full"}
 
     out = tmp_path / "report"
-    settings = Settings(scenes=scenes, out=out, models=(MODEL,), engine="torch", device="cpu", progress=False)
+    settings = Settings(scenes=scenes, out=out, models=(MODEL,), engine=EngineChoice("torch", "cpu"), progress=False)
     reproduction = Reproduction(settings)
     for name in ("tbc-figure-2", "tbc-figure-4"):
         run_one(catalogue(["tbc"])[name], reproduction)

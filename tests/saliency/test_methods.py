@@ -50,7 +50,7 @@ def by_captum(classifier, layer, images, targets):
 
 
 def relative(ours, theirs):
-    """Give the largest difference as a fraction of the largest value."""
+    """Return the largest difference as a fraction of the largest value."""
     assert theirs.abs().max() > 0
     return float((ours - theirs).abs().max() / theirs.abs().max())
 

@@ -30,7 +30,7 @@ def evaluator():
 
 @pytest.fixture(scope="module")
 def real(data_folder):
-    """Give a evaluator of random scenes whose classifier answers by brightness."""
+    """Return a evaluator of random scenes whose classifier answers by brightness."""
     prepared = prepare(make_scenes(), 32, progress=False)
     return open_evaluator(make_classifier(lambda p: p.float().mean((1, 2, 3)).long() % 9), prepared)
 
@@ -186,7 +186,7 @@ def reader(target):
 
 @pytest.fixture
 def movable():
-    """Give a evaluator whose classifier is fooled only once the object stands far to the right."""
+    """Return a evaluator whose classifier is fooled only once the object stands far to the right."""
     scenes = coded_scenes([0, 1], size=16)
     scenes.images[:] = 250
     scenes.plates[:] = 20

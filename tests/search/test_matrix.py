@@ -40,7 +40,7 @@ ORIGINAL = [0, 1, 1, 1, 2, 0, 3]
 
 
 def contents(folder):
-    """Give every file of a results folder but the statistics of the run."""
+    """Return every file of a results folder but the statistics of the run."""
     files = (path for path in Path(folder).rglob("*") if path.is_file() and path.name != "run.json")
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
@@ -160,7 +160,7 @@ def test_the_background_reader_reads_backgrounds_and_the_foreground_reader_foreg
     labels = torch.from_numpy(scenes.labels)
 
     def nearest(shown, known, where):
-        """Give the class of the known image that agrees best where told."""
+        """Return the class of the known image that agrees best where told."""
         same = (shown[:, None] == known[None]).all(2) & where
         return labels[same.float().mean((2, 3)).argmax(1)]
 

@@ -32,14 +32,14 @@ def everything(dataset):
 
 
 def regions(prepared):
-    """Give masks and box masks as tensors."""
+    """Return masks and box masks as tensors."""
     masks = torch.from_numpy(np.asarray(prepared.masks))
     boxes = compositing.box_mask(torch.from_numpy(np.asarray(prepared.boxes)), SIZE, SIZE)
     return masks, boxes
 
 
 def masked(images, region):
-    """Give the pixels of a region, channels last."""
+    """Return the pixels of a region, channels last."""
     return images.permute(0, 2, 3, 1)[region]
 
 

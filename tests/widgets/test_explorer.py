@@ -180,7 +180,7 @@ def test_correct_and_captured_predictions_are_told_apart(prepared, predicted, co
     constant = make_classifier(lambda images: torch.full((len(images),), predicted))
     widget = bglab.explore(prepared, constant, scene="scene-2-0", background="scene:scene-6-0")
     (inspection,) = widget.inspections
-    assert (inspection.classification.correct, inspection.classification.captured) == (correct, captured)
+    assert (inspection.prediction.correct, inspection.prediction.captured) == (correct, captured)
     widget.close()
 
 

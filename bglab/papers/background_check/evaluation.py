@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -129,7 +129,7 @@ def evaluate_networks(
     """
     settings, full = reproduction.settings, open_full_resolution(reproduction)
     loader = _Loader(reproduction)
-    precision = "float32" if settings.amp_dtype == "none" else settings.amp_dtype
+    precision = settings.engine.precision
     grid = run_grid(
         models or settings.models, full, variants, reproduction.results, load=loader, precision=precision,
         batch_size=settings.batch_size, progress=settings.progress,
@@ -156,8 +156,7 @@ class _Loader:
         self.ids: dict[str, str] = {}
 
     def __call__(self, model: str) -> Classifier:
-        s = self.settings
-        classifier = self.load(model, engine=s.engine, device=s.device, amp_dtype=s.amp_dtype)
+        classifier = self.load(model, **asdict(self.settings.engine))
         self.ids[model] = classifier.spec.id
         return classifier
 

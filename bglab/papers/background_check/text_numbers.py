@@ -92,7 +92,7 @@ def make_set(name: str, reproduction: Reproduction) -> Product:
     runs = _RUNS[name]
     predictions = check_backgrounds(
         settings.scenes, results=reproduction.results, weights=RANDOM if toy else WEIGHTS, recipe=recipe, runs=runs,
-        device=settings.device, batch_size=settings.batch_size, progress=settings.progress,
+        device=settings.engine.device, batch_size=settings.batch_size, progress=settings.progress,
     )  # fmt: skip
     table = mean_of_runs(predictions)
     # the runs' test sets overlap, so the interval is computed for the number of images of one run

@@ -12,7 +12,7 @@ import pytest
 from bglab.analysis import published, relative_accuracies
 from bglab.errors import BadInput
 from bglab.figures import plot_influence, plot_invariance, plot_ticks, theme
-from bglab.models import TABLE_1
+from bglab.models import TABLE_1, EngineChoice
 from bglab.papers import Reproduction, catalogue, first_missing
 from bglab.papers.artefact import status_of
 from bglab.papers.background_check import catalogue as background_check
@@ -211,7 +211,9 @@ def test_a_data_set_is_the_mean_of_its_runs_next_to_the_published_numbers(monkey
         return pd.concat(parts, ignore_index=True)
 
     monkeypatch.setattr(text_numbers, "check_backgrounds", runs)
-    chosen = dict(scenes="caltech101:X", train="auto", device="cpu", batch_size=4, progress=False)
+    chosen = dict(
+        scenes="caltech101:X", train="auto", engine=EngineChoice("torch", "cpu"), batch_size=4, progress=False
+    )
     with theme():
         product = TBC["tbc-text-caltech101"].make(SimpleNamespace(settings=SimpleNamespace(**chosen), results="R"))
     compared = product.compared.set_index("variant")
