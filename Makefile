@@ -1,5 +1,7 @@
 # make lab        everything from a fresh clone to JupyterLab; PORT=9000 chooses the port
-# make test       style, import rows, tests; ARGS="-k name" chooses, JOBS=4 runs more at a time
+# make test       style, import rows, the fast tests; ARGS="-k name" chooses, JOBS=4 runs more at a time
+# make test-all   the slow tests, too, then those that measure time or memory
+# make browser    the tests that drive Chromium
 # make notebooks  run every notebook headless, results kept in the notebooks
 # make check      what make test runs before the tests, and the type checker
 
@@ -12,32 +14,41 @@ JOBS := 2
 # pytest ends with 5 where ARGS leave no test
 NONE_IS_FINE := || [ $$? -eq 5 ]
 
-.PHONY: lab test notebooks check browser clean
+.PHONY: lab test test-all notebooks style check browser clean
 .DEFAULT_GOAL := lab
+
+# containers often set it; without compiled files, every process that imports torch compiles 1,500 modules first: 6 s
+unexport PYTHONDONTWRITEBYTECODE
 
 lab: $(VENV)/.installed
 	@$(BIN)/bglab data prepare
 	@$(BIN)/bglab lab $(if $(PORT),--port $(PORT))
 
-test: $(VENV)/.installed
-	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check .
-	@$(BIN)/lint-imports
-	@$(BIN)/python -m pytest -m "not browser and not alone" -n $(JOBS) --dist worksteal $(ARGS) $(NONE_IS_FINE)
-	@$(BIN)/python -m pytest -m "alone and not browser" $(ARGS) $(NONE_IS_FINE)
+# $(call tests,MARKERS,OPTIONS)
+tests = $(BIN)/python -m pytest -m "$(1)" $(2) $(ARGS) $(NONE_IS_FINE)
+AT_ONCE := -n $(JOBS) --dist worksteal
+
+test: style
+	@$(call tests,not slow and not alone and not browser,$(AT_ONCE))
+
+test-all: style
+	@$(call tests,not alone and not browser,$(AT_ONCE))
+	@$(call tests,alone and not browser)
 
 browser: $(VENV)/.installed
 	@$(BIN)/python -m pytest -m browser $(ARGS)
 
-check: $(VENV)/.installed
+style: $(VENV)/.installed
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/lint-imports
+
+check: style
 	@$(BIN)/pyright
 
 notebooks: $(VENV)/.installed
 	@$(BIN)/bglab data prepare
-	@$(BIN)/python tests/run_notebooks.py $(NOTEBOOKS)
+	@$(BIN)/python tests/run_notebooks.py --jobs $(JOBS) $(NOTEBOOKS)
 
 # one stamp for the whole environment: installed again only when what it is made from has changed
 $(VENV)/.installed: pyproject.toml constraints.txt

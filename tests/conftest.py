@@ -6,12 +6,36 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import jaxtyping
 import pytest
 
 # workers beside each other share the cores; read by torch when it is imported, and by processes that tests start
 if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
+# hypothesis gives each example 200 ms, which a busy machine does not keep
+hypothesis.settings.register_profile("bglab", deadline=None)
+hypothesis.settings.load_profile("bglab")
+
+NO_TEST_DATA = "BGLAB_TEST_DATA does not name a folder with bg_challenge/ and imagenet/ in it"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run slow tests first, so that no worker ends with one of them while the others have nothing left to do."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Iterator[None]:
+    """End with how many tests were skipped because there are no real images, and with what to do about it."""
+    yield  # pytest's own summary
+    skipped = [report for report in terminalreporter.getreports("skipped") if NO_TEST_DATA in str(report.longrepr)]
+    if skipped:
+        terminalreporter.write_line(
+            f"{len(skipped)} tests were skipped because BGLAB_TEST_DATA is not set to a folder with bg_challenge/ (the "
+            "IN-9 release's layout) and imagenet/ (ImageNet's): they read real images from it",
+            yellow=True,
+        )
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -27,7 +51,7 @@ def mini() -> Path:
     """Return the folder with real images in the layouts of the IN-9 release and of ImageNet."""
     named = os.environ.get("BGLAB_TEST_DATA", "")
     if not named or not (Path(named) / "bg_challenge").is_dir():
-        pytest.skip("BGLAB_TEST_DATA does not name a folder with bg_challenge/ and imagenet/ in it")
+        pytest.skip(NO_TEST_DATA)
     return Path(named)
 
 

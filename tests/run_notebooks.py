@@ -1,12 +1,15 @@
 """Execute notebooks in place, top to bottom, and keep their outputs without any widget state.
 
-python tests/run_notebooks.py [NOTEBOOK…]      default: all of notebooks/
+python tests/run_notebooks.py [--jobs N] [NOTEBOOK…]      default: two at a time, all of notebooks/
 """
 
 from __future__ import annotations
 
+import argparse
+import re
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nbformat
@@ -15,6 +18,8 @@ from nbclient.exceptions import CellExecutionError
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 LARGEST_BYTES = 1_000_000
+# take minutes; started first, so that none of them runs at the end alone
+LONG = ("06_saliency", "10_background_check", "04_adversarial_backgrounds", "02_background_signal")
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 
@@ -56,10 +61,19 @@ def tidy(notebook: nbformat.NotebookNode) -> None:
             cell.metadata = {}
             # progress bars and log lines on stderr are not results
             cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr" and not _is_progress_bar(o)]
+            if any(_has_image(output) for output in cell.outputs):
+                # without its state a live view shows nothing; the image of it does
+                cell.outputs = [o for o in cell.outputs if _has_image(o) or WIDGET_VIEW not in o.get("data", {})]
             for output in cell.outputs:
-                if any(kind.startswith("image/") for kind in output.get("data", {})):
-                    # without its state a live view shows nothing; the image of it does
-                    output.data.pop(WIDGET_VIEW, None)
+                data = output.get("data", {})
+                if _has_image(output):
+                    data.pop(WIDGET_VIEW, None)
+                if "text/plain" in data:
+                    data["text/plain"] = re.sub(r" at 0x[0-9a-f]+>", ">", data["text/plain"])
+
+
+def _has_image(output: nbformat.NotebookNode) -> bool:
+    return any(kind.startswith("image/") for kind in output.get("data", {}))
 
 
 def _is_progress_bar(output: nbformat.NotebookNode) -> bool:
@@ -69,13 +83,22 @@ def _is_progress_bar(output: nbformat.NotebookNode) -> bool:
 
 def main() -> None:
     """Run the notebooks named, or all."""
-    named = [Path(name) for name in sys.argv[1:]]
-    for path in named or sorted(NOTEBOOKS.glob("*.ipynb")):
+    parser = argparse.ArgumentParser()
+    parser.add_argument("notebooks", type=Path, nargs="*", default=sorted(NOTEBOOKS.glob("*.ipynb")))
+    # a notebook alone keeps little more than one core busy
+    parser.add_argument("--jobs", type=int, default=2)
+    options = parser.parse_args()
+    with ThreadPoolExecutor(options.jobs) as pool:
+        in_turn = sorted(options.notebooks, key=lambda path: LONG.index(path.stem) if path.stem in LONG else len(LONG))
+        running = {path: pool.submit(execute, path) for path in in_turn}
         try:
-            seconds = execute(path)
+            for path, seconds in running.items():
+                sys.stdout.write(f"{path.name}: {seconds.result():.1f} s\n")
+                sys.stdout.flush()
         except CellExecutionError as problem:
             sys.exit(f"{path.name} failed:\n{problem}")
-        sys.stdout.write(f"{path.name}: {seconds:.1f} s\n")
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 if __name__ == "__main__":

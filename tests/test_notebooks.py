@@ -6,7 +6,6 @@ import ast
 import re
 from pathlib import Path
 
-import nbformat
 import pytest
 
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("*.ipynb"))
@@ -19,6 +18,8 @@ def path(request):
 
 @pytest.fixture
 def notebook(path):
+    import nbformat  # takes 2 s, for the JSON schema of every URL format
+
     return nbformat.read(path, as_version=4)
 
 
@@ -32,6 +33,8 @@ def test_names_are_numbered_in_reading_order():
 
 
 def test_every_cell_was_executed_without_error(notebook):
+    import nbformat
+
     nbformat.validate(notebook)
     counts = [cell.execution_count for cell in code_cells(notebook)]
     assert counts == list(range(1, len(counts) + 1))

@@ -289,10 +289,11 @@ class _Store:
         scratch.mkdir()
         try:
             self._fill(scratch, items, build, title)
-            shutil.rmtree(folder, ignore_errors=True)
-            scratch.rename(folder)
+            # another run may have completed the same folder first, and be reading it; its arrays are identical
+            if self._read_index(folder) is None:
+                shutil.rmtree(folder, ignore_errors=True)
+                scratch.rename(folder)
         except OSError as problem:
-            # another run may have completed the same folder first; its arrays are identical
             if self._read_index(folder) is None:
                 raise BadInput(
                     f"could not write prepared scenes to {folder} ({problem.strerror or problem}); free some "

@@ -25,7 +25,9 @@ FRAME = 2  # width of the edge; most of it shows scenery, whatever the object
 MIXED = ("mixed_same", "mixed_rand", "mixed_next")
 
 
-@pytest.fixture(scope="module", params=RHOS)
+@pytest.fixture(
+    scope="module", params=[pytest.param(rho, marks=[] if rho == 0.5 else pytest.mark.slow) for rho in RHOS]
+)
 def world(request, data_folder):
     """Return ρ, prepared scenes, and both readers."""
     rho = request.param
@@ -83,47 +85,40 @@ def expect(row, probability):
         assert stats.binomtest(round(row.top1 * row.n), int(row.n), probability).pvalue > 1e-4
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("variant", ["original", "only_bg_t", "only_bg_b", "no_fg", "mixed_same"])
 def test_the_background_reader_follows_the_scenery(world, variant):
     rho, prepared, read_background, _ = world
     expect(accuracy(read_background, prepared, variant), rho + (1 - rho) / 9)
 
 
-@pytest.mark.slow
 def test_the_background_reader_is_at_chance_on_random_backgrounds(world):
     _, prepared, read_background, _ = world
     expect(accuracy(read_background, prepared, "mixed_rand"), 1 / 9)
 
 
-@pytest.mark.slow
 def test_the_background_reader_is_misled_by_the_next_class(world):
     rho, prepared, read_background, _ = world
     expect(accuracy(read_background, prepared, "mixed_next"), (1 - rho) / 9)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("variant", ["only_fg", "on_white_mask", "on_texture_mask", "on_grey_mask"])
 def test_the_background_reader_sees_nothing_on_plates(world, variant):
     _, prepared, read_background, _ = world
     assert accuracy(read_background, prepared, variant).top1 == pytest.approx(1 / 9)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("variant", ["original", "only_fg", "on_white", "on_texture_mask", "spurious_noise", *MIXED])
 def test_the_foreground_reader_is_always_right(world, variant):
     _, prepared, _, read_foreground = world
     expect(accuracy(read_foreground, prepared, variant), 1.0)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("variant", ["only_bg_t", "only_bg_b", "no_fg", "white_fg", "core_noise"])
 def test_the_foreground_reader_sees_nothing_without_its_object(world, variant):
     _, prepared, _, read_foreground = world
     assert accuracy(read_foreground, prepared, variant).top1 == pytest.approx(1 / 9)
 
 
-@pytest.mark.slow
 def test_the_gap_is_eight_ninths_of_rho(world):
     rho, prepared, read_background, read_foreground = world
     gaps = {}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import nbformat
 import numpy as np
 import pytest
 
 from fixtures.chromium import open_page
 from fixtures.lab import PATIENCE_MS, canvas, jupyter_server, wait_for_answer
+from fixtures.notebooks import write_notebook
 
 pytestmark = pytest.mark.browser
 
@@ -25,10 +25,7 @@ _KERNEL_IS_IDLE = """() =>
 
 @pytest.fixture
 def folder(tmp_path):
-    cells = [nbformat.v4.new_code_cell(CODE)]
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), tmp_path / "explore.ipynb")
-    return tmp_path
+    return write_notebook(tmp_path / "explore.ipynb", CODE).parent
 
 
 def use(page):

@@ -6,12 +6,12 @@ import json
 import os
 from pathlib import Path
 
-import nbformat
 import pytest
 
 from bglab.lab.jupyter import NO_DELAY
 from fixtures.chromium import open_page
 from fixtures.lab import PATIENCE_MS, jupyter_server, run_all
+from fixtures.notebooks import write_notebook
 
 pytestmark = pytest.mark.browser
 
@@ -32,9 +32,7 @@ search"""
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
     folder = tmp_path_factory.mktemp("search")
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(CODE)], metadata=kernel)
-    nbformat.write(notebook, folder / "search.ipynb")
+    write_notebook(folder / "search.ipynb", CODE)
     arguments = ["jupyterlab", str(folder), f"--ServerApp.kernel_websocket_connection_class={NO_DELAY}"]
     with jupyter_server(folder / "home", *arguments, path="lab/tree/search.ipynb") as address, open_page() as page:
         page.goto(address, timeout=PATIENCE_MS)

@@ -52,7 +52,7 @@ def test_uint8_in_equals_normalised_floats_by_hand():
     assert torch.allclose(classifier(levels), by_hand, atol=1e-4)
 
 
-@pytest.mark.parametrize("classes", [9, 1000])
+@pytest.mark.parametrize("classes", [9, pytest.param(1000, marks=pytest.mark.slow)])
 def test_engines_agree(classes):
     weights = tiny(classes)
     torch_answer = build_classifier("random", weights, EngineChoice("torch", "cpu"))(images(7))
@@ -97,6 +97,7 @@ print(*caught)
 """
 
 
+@pytest.mark.slow
 def test_engines_that_come_and_go_leave_interrupts_alone():
     command = [sys.executable, "-W", "ignore", "-c", MANY_ENGINES]
     run = subprocess.run(command, capture_output=True, text=True, check=False)

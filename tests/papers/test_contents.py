@@ -74,11 +74,7 @@ def test_an_unknown_id_names_the_nearest():
 # every artefact on small scenes
 
 
-# those that differ from another in the class only
-ALIKE = {f"nos-figure-{k}" for k in (*range(15, 22), *range(23, 30))}
-
-
-@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in ALIKE else n for n in NOS])
+@pytest.mark.parametrize("name", NOS)
 def test_each_artefact_is_made(name, reproduction):
     product = made(NOS[name], reproduction)
     assert len(product.table) > 0

@@ -113,6 +113,7 @@ def test_captum_agrees_on_real_weights(lite, photographs, layer):
     assert torch.equal(result.targets, lite(photographs).argmax(1))
 
 
+@pytest.mark.slow
 def test_captum_agrees_on_openvino(lite, lite_openvino, photographs):
     explainer = GradCam(lite_openvino)
     assert explainer.layer.name == "bn2"

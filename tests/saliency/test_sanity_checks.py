@@ -10,28 +10,33 @@ from bglab.errors import UnknownName
 from bglab.saliency.sanity_checks import examine_layer, textured_images
 from fixtures.networks import fresh, wrap
 
-QUICK = [("test_resnet", 96), ("test_efficientnet", 96), ("test_convnext", 96), ("test_vit", 160)]
-SLOW = [
+QUICK = [
+    ("test_resnet", 96),
+    ("test_efficientnet", 96),
+    ("test_convnext", 96),
+    ("test_vit", 160),
     ("resnet18", 96),
     ("resnetv2_18", 96),
     ("convnext_atto", 96),
     ("mobilenetv3_small_050", 96),
-    ("regnetx_002", 96),
     ("test_byobnet", 96),
     ("test_efficientnet_ln", 96),
     ("test_mambaout", 96),
     ("test_nfnet", 96),
     ("test_vit2", 64),
     ("test_vit3", 160),
+    ("edgenext_xx_small", 96),
+    ("tv_squeezenet1_1", 96),
+    ("tv_mobilenet_v2", 96),
+    ("tv_shufflenet_v2_x0_5", 96),
+]
+SLOW = [
+    ("regnetx_002", 96),
     ("vit_tiny_patch16_224", 224),
     ("deit_tiny_distilled_patch16_224", 224),
     ("swin_s3_tiny_224", 224),
     ("gmlp_ti16_224", 224),
     ("poolformer_s12", 160),
-    ("edgenext_xx_small", 96),
-    ("tv_squeezenet1_1", 96),
-    ("tv_mobilenet_v2", 96),
-    ("tv_shufflenet_v2_x0_5", 96),
 ]
 
 

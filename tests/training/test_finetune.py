@@ -79,6 +79,7 @@ def caltech(tmp_path_factory):
     return root
 
 
+@pytest.mark.slow
 def test_voc_end_to_end(voc, tmp_path):
     variants = ["original", "on_white", "on_texture", "on_white_mask"]
     options = {"weights": RANDOM, "recipe": TINY, "variants": variants, "settings": QUICK, "runs": 2}

@@ -12,8 +12,6 @@ from bglab.variants import VARIANTS, Adjustment, Draw, SceneBatch, adjusted, obj
 from bglab.widgets.live_widget import module_of
 from fixtures.chromium import open_page
 
-pytestmark = pytest.mark.browser
-
 SIZE = 64
 
 ADJUSTMENTS = [
@@ -86,6 +84,7 @@ def in_the_browser(page, scene, adjustment):
     return np.array(levels, dtype=np.int64).reshape(SIZE, SIZE, 4)[..., :3].transpose(2, 0, 1)
 
 
+@pytest.mark.browser
 @pytest.mark.parametrize("adjustment", ADJUSTMENTS, ids=lambda a: a.words or "unchanged")
 def test_canvas_and_kernel_agree(page, scene, adjustment):
     variant = adjusted(VARIANTS["on_own_tiled"], adjustment)

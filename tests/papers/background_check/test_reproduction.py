@@ -233,6 +233,7 @@ def reproduction(tmp_path_factory):
     return Reproduction(replace(settings, models=(*settings.models, "file:absent.pt")))
 
 
+@pytest.mark.slow
 def test_one_failing_network_does_not_stop_the_others(reproduction):
     outcomes = {name: run_one(TBC[name], reproduction) for name in TBC}
     statuses = {name: outcome.status for name, outcome in outcomes.items()}

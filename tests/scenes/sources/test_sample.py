@@ -151,11 +151,9 @@ def test_opening_imports_neither_package():
 
 # --- cut-outs
 
-FAST = {"bald_eagle", "white_ibis"}
-
 
 @needs_images
-@pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n in FAST else pytest.mark.slow) for n in PROBES])
+@pytest.mark.parametrize("name", PROBES)
 def test_the_cutout_is_whole_and_clean(name):
     scene = open_scenes("sample")[name]
     inside, outside = PROBES[name]
