@@ -1,8 +1,9 @@
 # make lab        everything from a fresh clone to JupyterLab; PORT=9000 chooses the port
 # make test       style, import rows, the fast tests; ARGS="-k name" chooses, JOBS=4 runs more at a time
-# make test-all   the slow tests, too, then those that measure time or memory
+# make test-all   the slow tests, too, and those that measure time or memory
 # make browser    the tests that drive Chromium
 # make notebooks  run every notebook headless, results kept in the notebooks
+# make wheel      a wheel in dist/, to be installed where there is no checkout
 # make check      what make test runs before the tests, and the type checker
 
 PYTHON ?= python3
@@ -14,7 +15,7 @@ JOBS := 2
 # pytest ends with 5 where ARGS leave no test
 NONE_IS_FINE := || [ $$? -eq 5 ]
 
-.PHONY: lab test test-all notebooks style check browser clean
+.PHONY: lab test test-slow test-all notebooks wheel style check browser clean
 .DEFAULT_GOAL := lab
 
 # containers often set it; without compiled files, every process that imports torch compiles 1,500 modules first: 6 s
@@ -31,9 +32,11 @@ AT_ONCE := -n $(JOBS) --dist worksteal
 test: style
 	@$(call tests,not slow and not alone and not browser,$(AT_ONCE))
 
-test-all: style
-	@$(call tests,not alone and not browser,$(AT_ONCE))
+test-slow: $(VENV)/.installed
+	@$(call tests,slow and not alone and not browser,$(AT_ONCE))
 	@$(call tests,alone and not browser)
+
+test-all: test test-slow
 
 browser: $(VENV)/.installed
 	@$(BIN)/python -m pytest -m browser $(ARGS)
@@ -45,6 +48,9 @@ style: $(VENV)/.installed
 
 check: style
 	@$(BIN)/pyright
+
+wheel: $(VENV)/.installed
+	@$(BIN)/python -m hatchling build -t wheel -d dist
 
 notebooks: $(VENV)/.installed
 	@$(BIN)/bglab data prepare
