@@ -157,3 +157,20 @@ def test_the_command_equals_the_reproduction_and_a_plain_script(mini, tmp_path):
     for name in names:
         logits = plain_logits(mini / "imagenet", network, name, ours[name].index)
         assert ours[name].tolist() == logits.argmax(1).tolist(), name
+
+
+def test_a_device_that_runs_out_of_memory_gets_smaller_batches_at_full_resolution(imagenet, caplog):
+    dataset = bglab.compose(imagenet, "white_fg", progress=False)
+    expected = bglab.predict(classifier(), dataset, progress=False)
+    small = classifier()
+    answer = small.engine.answer
+
+    def answer_two(images):
+        if len(images) > 2:
+            raise torch.cuda.OutOfMemoryError("simulated")
+        return answer(images)
+
+    small.engine.answer = answer_two
+    table = bglab.predict(small, dataset, batch_size=8, progress=False)
+    pd.testing.assert_frame_equal(table, expected, check_flags=False)
+    assert "out of memory on cpu: going on with batches of 2" in caplog.text
