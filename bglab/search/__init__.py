@@ -3,7 +3,8 @@
 from bglab.search.first_hit import FirstHits, first_hit, summarise_hits
 from bglab.search.live import LiveState, LiveStep, search_live_steps, start_live
 from bglab.search.matrix import search_matrix
-from bglab.search.pair_evaluator import PairEvaluator, Pairs, open_evaluator, start_batching
+from bglab.search.pair_evaluator import PairEvaluator, open_evaluator, start_batching
+from bglab.search.pair_images import PairImages, Pairs
 from bglab.search.refine import Refinement, refine_attack
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Pairs",
     "Refinement",
     "PairEvaluator",
+    "PairImages",
     "first_hit",
     "refine_attack",
     "search_live_steps",

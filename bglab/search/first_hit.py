@@ -32,11 +32,11 @@ from bglab.search.pair_evaluator import (
     BatchSize,
     Clock,
     PairEvaluator,
-    Pairs,
     answer_blocks,
     open_evaluator,
     start_batching,
 )
+from bglab.search.pair_images import Pairs
 
 #: A group of foregrounds is searched together, so that first candidates fill a quarter of a batch at once. Smaller
 #: groups waste fewer forwards on those already fooled (hardly fewer below this), larger ones feed the device better.
@@ -160,7 +160,7 @@ def _run(search: _Search, store: PairStore | None, *, progress: bool) -> PairPre
             head.native[rows.start : rows.stop] = search.decide(np.arange(rows.start, rows.stop))
             search.learn(np.arange(rows.start, rows.stop))
             bar.update(len(rows))
-            search.evaluator.release()
+            search.evaluator.composer.release()
             if store:
                 store.write(rows, head.native[rows.start : rows.stop])
                 store.note(clock.note(batching))

@@ -19,11 +19,11 @@ from bglab.search.pair_evaluator import (
     BatchSize,
     Clock,
     PairEvaluator,
-    Pairs,
     answer_blocks,
     open_evaluator,
     start_batching,
 )
+from bglab.search.pair_images import Pairs
 
 #: Pairs a block, about: what a killed run loses at most (half a minute on a processor).
 _BLOCK_PAIRS = 4096
@@ -94,7 +94,7 @@ def _fill(
         for index, answers in enumerate(answer_blocks(evaluator, cells, batching, done=bar.update)):
             rows, native = cells.blocks[index], cells.spread(index, answers)
             head.native[rows.start : rows.stop] = native
-            evaluator.release()
+            evaluator.composer.release()
             if store:
                 store.write(rows, native)
                 store.note(clock.note(batching))

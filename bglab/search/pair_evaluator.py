@@ -7,12 +7,11 @@ into a few buffers that are used again and again, by a thread of its own while t
 from __future__ import annotations
 
 import logging
-import mmap
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -22,13 +21,13 @@ from tqdm.auto import tqdm
 
 from bglab.errors import BadInput
 from bglab.evaluation import all_logits, check_spaces, describe, run_key
-from bglab.images import composite
 from bglab.models import Batching, Classifier
 from bglab.parallel import prefetch
 from bglab.results import NOT_EVALUATED, PairPredictions, Protocol, Side, protocol_provenance
-from bglab.scenes import PreparedScenes, SceneSet, as_prepared, memory_bytes
+from bglab.scenes import PreparedScenes, SceneSet, as_prepared
+from bglab.search.pair_images import PairImages, Pairs
 from bglab.seeding import digest
-from bglab.variants import Dataset, SceneTensors, compose, scene_tensors
+from bglab.variants import Dataset, compose, scene_tensors
 
 _LOG = logging.getLogger(__name__)
 
@@ -36,26 +35,7 @@ _LOG = logging.getLogger(__name__)
 _BATCH_SIZES = {"cuda": 512, "cpu": 32, "mps": 64}
 
 _ORIGINALS_AT_ONCE = 512
-#: Sets smaller than this may stay in memory whole.
-_ROOMY_BYTES = 500_000_000
-
 BatchSize = int | Literal["auto"]
-
-
-class Pairs(NamedTuple):
-    """Some cells of the matrix: foregrounds by row and backgrounds by column, pair by pair.
-
-    Attributes:
-        rows: Positions among the foregrounds.
-        columns: Positions among the backgrounds.
-    """
-
-    rows: Int[np.ndarray, " n"]
-    columns: Int[np.ndarray, " n"]
-
-    def part(self, start: int, stop: int) -> Pairs:
-        """Return the pairs from ``start`` to before ``stop``."""
-        return Pairs(self.rows[start:stop], self.columns[start:stop])
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,23 +44,24 @@ class PairEvaluator:
 
     Attributes:
         classifier: Classifier of the pairs.
-        prepared: Scenes that provide the pixels.
+        composer: Composes the pairs' images.
         originals: The scenes' untouched images, row by row.
         protocol: Rules for which pairs are tried.
         foregrounds: The rows: every scene.
         backgrounds: The columns: every scene of the pool that has a background to lend.
-        positions: Positions of the columns among the prepared scenes.
-        tensors: The scenes on the engine's device.
     """
 
     classifier: Classifier
-    prepared: PreparedScenes
+    composer: PairImages
     originals: Dataset
     protocol: Protocol
     foregrounds: Side
     backgrounds: Side
-    positions: Int[np.ndarray, " b"]
-    tensors: SceneTensors = field(repr=False)
+
+    @property
+    def prepared(self) -> PreparedScenes:
+        """Scenes that provide the pixels."""
+        return self.composer.prepared
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -91,27 +72,6 @@ class PairEvaluator:
     def key(self) -> str:
         """Name for result folders: data set, precision, and any departure from the reference's protocol."""
         return "-".join(part for part in (run_key(self.classifier, self.originals), self.protocol.key) if part)
-
-    def images(self, pairs: Pairs) -> UInt8[Tensor, "n 3 h w"]:
-        """Compose pairs on the engine's device, as the mixed variants compose them."""
-        device = self.classifier.engine.device
-        plates = self.tensors.batch(self.positions[pairs.columns], device).plates
-        one = pairs.rows.size > 0 and bool((pairs.rows == pairs.rows[0]).all())
-        rows = slice(int(pairs.rows[0]), int(pairs.rows[0]) + 1) if one else pairs.rows
-        front = self.tensors.batch(rows, device)
-        return composite(front.images, plates, front.masks)
-
-    def compose_into(self, pairs: Pairs, canvas: UInt8[np.ndarray, "m 3 h w"]) -> UInt8[Tensor, "n 3 h w"]:
-        """Compose pairs into memory that is there already: a sixth of the time on a processor, the same pixels."""
-        count = len(pairs.rows)
-        used = canvas[:count]
-        # "clip" writes straight into the canvas; positions are known to be in range
-        np.take(self.prepared.plates, self.positions[pairs.columns], axis=0, out=used, mode="clip")
-        bounds = [0, *(np.flatnonzero(np.diff(pairs.rows)) + 1).tolist(), count]
-        for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
-            row = int(pairs.rows[start])
-            np.copyto(used[start:stop], self.prepared.images[row], where=self.prepared.masks[row])
-        return torch.from_numpy(used)
 
     def head(self, *, progress: bool = True) -> PairPredictions:
         """Classify the originals, and return the matrix with its cells empty."""
@@ -134,23 +94,9 @@ class PairEvaluator:
             for start in range(0, len(native), _ORIGINALS_AT_ONCE):
                 part = _part(self.originals, start, start + _ORIGINALS_AT_ONCE)
                 native[start : start + len(part)] = all_logits(self.classifier, part, progress=False).argmax(dim=1)
-                self.release()
+                self.composer.release()
                 bar.update(len(part))
         return native
-
-    def release(self) -> None:
-        """Let go of the photographs' pages, which are read once a row and would fill the memory with the whole set.
-
-        They stay in the system's file cache. Nothing of ours ever writes to these arrays, which a release would undo.
-        """
-        if memory_bytes(len(self.prepared), self.prepared.size) < _ROOMY_BYTES:
-            return
-        for array in (self.prepared.images, self.prepared.masks):
-            base: Any = array
-            while isinstance(base, np.ndarray):
-                base = base.base
-            if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
-                base.madvise(mmap.MADV_DONTNEED)
 
     def get_ready(self) -> None:
         """Let the engine do what is done once, so that it is not counted as speed."""
@@ -207,13 +153,11 @@ def open_evaluator(
         )
     return PairEvaluator(
         classifier=classifier,
-        prepared=prepared,
+        composer=PairImages(prepared, lends[kept], classifier.engine.device, scene_tensors(prepared)),
         originals=originals,
         protocol=chosen,
         foregrounds=_side(records),
         backgrounds=_side([records[i] for i in lends[kept]]),
-        positions=lends[kept],
-        tensors=scene_tensors(prepared),
     )
 
 
@@ -316,12 +260,12 @@ def _batches(
     """Compose batches from one pair on, each with the length of its block; on a processor one ahead."""
     jobs = _jobs(blocks, index, start, size)
     if evaluator.classifier.engine.device.type != "cpu":
-        yield from ((length, evaluator.images(pairs)) for length, pairs in jobs)
+        yield from ((length, evaluator.composer.render(pairs)) for length, pairs in jobs)
         return
     side = evaluator.prepared.size
     # one canvas is being filled, one waits, one is with the engine
     canvases = [np.empty((size, 3, side, side), dtype=np.uint8) for _ in range(3)]
-    work = ((length, evaluator.compose_into(pairs, canvases[i % 3])) for i, (length, pairs) in enumerate(jobs))
+    work = ((length, evaluator.composer.compose_into(pairs, canvases[i % 3])) for i, (length, pairs) in enumerate(jobs))
     with closing(prefetch(work, name="bglab-compose")) as ready:
         yield from ready
 
