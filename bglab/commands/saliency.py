@@ -50,7 +50,7 @@ def run_saliency(options: argparse.Namespace) -> int:
     from bglab.analysis import localisation_summary, to_markdown
     from bglab.files import writable_folder
     from bglab.saliency import saliency_table
-    from bglab.scenes import open_scenes, prepare
+    from bglab.scenes import Rejection, open_scenes, prepare
 
     target = read_target(options.target)
     writable_folder(Path(options.results))
@@ -61,7 +61,6 @@ def run_saliency(options: argparse.Namespace) -> int:
     prepared = None
     if any(dataset.full is None for dataset in datasets):
         prepared = prepare(scenes, options.size, progress=watched())
-        report_rejections(prepared.rejected)
     rows = saliency_table(
         classifier,
         prepared or scenes,
@@ -73,6 +72,7 @@ def run_saliency(options: argparse.Namespace) -> int:
         batch_size=options.batch_size,
         progress=watched(),
     )
+    report_rejections([Rejection(*entry) for entry in rows.attrs["rejected"]])
     summary = localisation_summary(rows, by=["variant"])
     print(f"{classifier.spec.id} on {scenes.name}: {options.method} of the class '{options.target}', in %,")
     print("with 95 % intervals over scenes; chance is what a map that knows nothing would score (auc: 50),")

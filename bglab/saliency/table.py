@@ -23,7 +23,7 @@ from bglab.evaluation import check_spaces, describe, tabulate
 from bglab.labels import OUTSIDE
 from bglab.models import Classifier
 from bglab.parallel import prefetch
-from bglab.results import SALIENCY_SCHEMA, read_saliency_file, reusable, saliency_file, write_saliency
+from bglab.results import SALIENCY_SCHEMA, read_provenance, read_saliency_file, reusable, saliency_file, write_saliency
 from bglab.saliency.batches import ImageBatch, prepared_batches, streamed_batches, with_masks
 from bglab.saliency.methods import (
     METHODS,
@@ -152,8 +152,8 @@ def saliency_table(
         progress: Show a bar.
 
     Returns:
-        One row per image and variant with the columns of `saliency_files.SALIENCY_SCHEMA`; a map without any
-        saliency has NaN for measures.
+        One row per image and variant with the columns of `bglab.results.SALIENCY_SCHEMA`; a map without any
+        saliency has NaN for measures. The scenes that were skipped are in ``.attrs["rejected"]``.
 
     Raises:
         BadInput: If classifier and scenes have no classes in common, the classifier has no layer to explain, or a
@@ -180,7 +180,10 @@ def saliency_table(
             seen, prepared = dataset.seen_through(transform), None
             batches = functools.partial(streamed_batches, seen, transform)
         tables.append(_explained(question, seen, batches, prepared, folder, batch_size, progress=progress))
-    return pd.concat(tables, ignore_index=True)
+    table = pd.concat(tables, ignore_index=True)
+    skipped = dict.fromkeys(tuple(rejection) for rows in tables for rejection in rows.attrs["rejected"])
+    table.attrs["rejected"] = [list(rejection) for rejection in skipped]
+    return table
 
 
 def _explained(
@@ -201,12 +204,15 @@ def _explained(
     if results is not None:
         path = saliency_file(results, provenance["dataset"], classifier.spec.id, dataset.variant.name, question.name)
         if reusable(path, provenance, _IDENTITY):
-            return read_saliency_file(path)
+            rows = read_saliency_file(path)
+            rows.attrs["rejected"] = read_provenance(path).get("rejected", [])
+            return rows
     (question.cam or classifier.engine).get_ready(dataset.size, dataset.size)
     started = time.perf_counter()
     with closing(prefetch(batches(classifier.engine.device, batch_size))) as ready:
         rows, rejected = _explain_all(question, dataset, ready, prepared, progress=progress)
     elapsed_s = time.perf_counter() - started
+    rows.attrs["rejected"] = [list(r) for r in (*dataset.rejected, *rejected)]
     if path is not None:
         write_saliency(
             path,
@@ -214,7 +220,7 @@ def _explained(
             provenance
             | {
                 "rows": len(rows),
-                "rejected": [list(r) for r in (*dataset.rejected, *rejected)],
+                "rejected": rows.attrs["rejected"],
                 "seconds": round(elapsed_s, 3),
                 "images_per_s": round(len(rows) / elapsed_s, 2),
             },

@@ -166,6 +166,8 @@ def compose(
         scenes = open_scenes(scenes)
     if (resolution or default_resolution(scenes, variant)) == "full":
         return full_dataset(_full_form(scenes, seed, progress=progress), find_streamed(variant))
+    if isinstance(variant, str) and split_draw(variant)[0] in STREAMED and variant not in VARIANTS:
+        raise BadInput(f"expected a variant that can be made on prepared images, got '{variant}'; use resolution full")
     return _compose_prepared(as_prepared(scenes, size, progress=progress), find_variant(variant), seed)
 
 

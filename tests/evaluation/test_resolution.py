@@ -11,7 +11,7 @@ import torch
 
 import bglab
 from bglab.__main__ import main
-from bglab.errors import UnknownName
+from bglab.errors import BadInput, UnknownName
 from bglab.models import EngineChoice
 from bglab.papers import Reproduction, Settings, catalogue
 from bglab.papers.runner import run_one
@@ -19,7 +19,7 @@ from bglab.results import read_provenance
 from bglab.results.predictions import prediction_files
 from bglab.scenes import open_by_box
 from bglab.variants import INVARIANCE, StreamSettings, compose_all, default_resolution, open_full
-from fixtures.layouts import write_imagenet
+from fixtures.layouts import truncate, write_imagenet
 from fixtures.plain_script import plain_logits
 from fixtures.stand_ins import make_classifier, make_scenes
 
@@ -108,6 +108,22 @@ def test_a_chosen_part_of_a_set_keeps_its_boxes(imagenet):
 def test_a_donor_has_no_full_resolution_form(imagenet):
     with pytest.raises(UnknownName, match="unknown variant at full resolution 'mixed_rand'"):
         bglab.compose(imagenet, "mixed_rand", resolution="full", progress=False)
+
+
+def test_some_variants_have_no_prepared_form():
+    with pytest.raises(BadInput, match="made on prepared images, got 'on_scenes'; use resolution full"):
+        bglab.compose("synthetic9?n=9&size=32", "on_scenes", size=32, resolution="prepared", progress=False)
+
+
+def test_saliency_names_what_it_skips(tmp_path, capsys):
+    root = write_imagenet(tmp_path)
+    truncate(next((root / "val").rglob("*.JPEG")))
+    arguments = ["saliency", "--scenes", f"imagenet:{root}", "--model", MODEL, "--variants", "on_white"]
+    for _ in range(2):  # computed, then read
+        assert main([*arguments, "--results", str(tmp_path / "results"), "--batch-size", "2"]) == 0
+        printed = capsys.readouterr().err
+        assert "1 scenes skipped:" in printed
+        assert "expected a complete image in" in printed
 
 
 def test_published_images_have_one_size(capsys):
