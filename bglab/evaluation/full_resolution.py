@@ -6,6 +6,7 @@ All variants of a set are made in one pass over the photographs; each network se
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -52,9 +53,13 @@ def stream_predictions(
     Returns:
         The tables, in the order of the writers.
     """
-    passes: dict[tuple[int, str], list[PredictionWriter]] = {}
+    passes: dict[tuple[int, str, int], list[PredictionWriter]] = {}
+    seen: Counter[tuple[int, str]] = Counter()
     for writer in writers:
-        passes.setdefault((id(writer.dataset.full), region_of(writer.dataset.variant)), []).append(writer)
+        full, variant = id(writer.dataset.full), writer.dataset.variant
+        # a pass tells variants apart by name, so a second one of the same name has a pass of its own
+        passes.setdefault((full, region_of(variant), seen[full, variant.name]), []).append(writer)
+        seen[full, variant.name] += 1
     tables: dict[int, pd.DataFrame] = {}
     for together in passes.values():
         made = _one_pass(classifier, together, batch_size, progress=progress)

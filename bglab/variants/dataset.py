@@ -160,7 +160,12 @@ def compose(
         >>> len(dataset), dataset.rows[0].label
         (18, 0)
     """
+    _check_resolution(resolution)
     if isinstance(scenes, FullScenes):
+        if resolution == "prepared":
+            raise BadInput(
+                "expected a set or prepared scenes for the resolution prepared, got scenes at full resolution"
+            )
         return full_dataset(scenes, find_streamed(variant))
     if isinstance(scenes, str):
         scenes = open_scenes(scenes)
@@ -199,7 +204,12 @@ def compose_all(
     """
     if isinstance(scenes, str):
         scenes = open_scenes(scenes)
-    chosen = {variant if isinstance(variant, str) else variant.name: variant for variant in variants}
+    _check_resolution(resolution)
+    chosen: dict[str, str | Variant] = {}
+    for variant in variants:
+        name = variant if isinstance(variant, str) else variant.name
+        if chosen.setdefault(name, variant) is not variant and chosen[name] != variant:
+            raise BadInput(f"expected one variant of each name, got two of '{name}'; give one of them another name")
     where: dict[str, list[Resolution]] = {
         name: [resolution or default_resolution(scenes, variant)] for name, variant in chosen.items()
     }
@@ -216,7 +226,14 @@ def compose_all(
                 opened[at] = _full_form(scenes, seed, progress=progress)
         return opened[at]
 
-    return tuple(compose(source(at), chosen[name], seed=seed) for name, places in where.items() for at in places)
+    return tuple(
+        compose(source(at), chosen[name], seed=seed, resolution=at) for name, places in where.items() for at in places
+    )
+
+
+def _check_resolution(resolution: str | None) -> None:
+    if resolution not in {None, "prepared", "full"}:
+        raise BadInput(f"expected the resolution prepared or full, got '{resolution}'")
 
 
 def _full_form(scenes: SceneSet | PreparedScenes | FullScenes, seed: int, *, progress: bool) -> FullScenes:

@@ -239,7 +239,15 @@ def find_streamed(variant: str | Variant) -> Variant:
         BadInput: If it needs a donor.
     """
     if isinstance(variant, str):
-        variant = replace(STREAMED[split_draw(variant)[0]], name=variant)
+        base, draw = split_draw(variant)
+        found = STREAMED[base]
+        # the name becomes that of a file, so nothing but a draw's number may follow the variant's own
+        if draw_name(base, draw) != variant or (draw and not is_random(found)):
+            raise UnknownName(
+                f"unknown draw '{variant}' of the variant '{base}'; write {base}, "
+                f"or {draw_name(base, 1)} for its second draw if it is random"
+            )
+        variant = replace(found, name=variant)
     if variant.donor != "none":
         raise BadInput(f"expected variants without donors at full resolution, got '{variant.name}'; compose it")
     return variant

@@ -18,7 +18,7 @@ from bglab.papers.runner import run_one
 from bglab.results import read_provenance
 from bglab.results.predictions import prediction_files
 from bglab.scenes import open_by_box
-from bglab.variants import INVARIANCE, StreamSettings, compose_all, default_resolution, open_full
+from bglab.variants import INVARIANCE, Plain, StreamSettings, compose_all, default_resolution, given, open_full
 from fixtures.layouts import truncate, write_imagenet
 from fixtures.plain_script import plain_logits
 from fixtures.stand_ins import make_classifier, make_scenes
@@ -124,6 +124,39 @@ def test_saliency_names_what_it_skips(tmp_path, capsys):
         printed = capsys.readouterr().err
         assert "1 scenes skipped:" in printed
         assert "expected a complete image in" in printed
+
+
+def test_prepared_is_never_made_at_full_resolution_instead(capsys):
+    arguments = ["predict", "--scenes", "synthetic9?n=9&size=32", "--models", MODEL, "--results", "unused"]
+    assert main([*arguments, "--size", "32", "--variants", "on_scenes", "--resolution", "prepared"]) == 2
+    assert "got 'on_scenes'; use resolution full" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_an_unknown_resolution_is_refused(imagenet):
+    for make in (bglab.compose, lambda scenes, name, **options: compose_all(scenes, [name], **options)):
+        with pytest.raises(BadInput, match="expected the resolution prepared or full, got 'Full'"):
+            make(imagenet, "on_white", resolution="Full", progress=False)
+
+
+def test_two_variants_of_one_name_are_refused():
+    white, black = (given(Plain((level,) * 3)) for level in (255, 0))
+    with pytest.raises(BadInput, match="expected one variant of each name, got two of 'given'"):
+        compose_all("synthetic9?n=9&size=32", [white, black], size=32, progress=False)
+    assert len(compose_all("synthetic9?n=9&size=32", [white, white], size=32, progress=False)) == 1
+
+
+def test_the_same_data_set_twice_gives_the_same_table_twice(imagenet):
+    dataset = bglab.compose(imagenet, "on_grey", progress=False)
+    first, second = bglab.predict_all(classifier(), [dataset, dataset], progress=False)
+    pd.testing.assert_frame_equal(first, second, check_flags=False)
+
+
+@pytest.mark.parametrize("name", ["on_white~/../../x", "on_texture~x", "on_texture~0", "on_texture~", "on_white~1"])
+def test_only_a_draws_number_may_follow_a_variants_name(imagenet, name):
+    with pytest.raises(UnknownName, match="unknown draw"):
+        bglab.compose(imagenet, name, resolution="full", progress=False)
+    assert bglab.compose(imagenet, "on_texture~1", progress=False).variant.name == "on_texture~1"
 
 
 def test_published_images_have_one_size(capsys):
