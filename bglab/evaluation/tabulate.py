@@ -30,7 +30,7 @@ from bglab.scenes import Rejection
 from bglab.variants import Dataset, DatasetRow
 
 #: What must agree for a stored table to stand in for a new run.
-_IDENTITY = ("weights_sha256", "pixels", "decision_rule", "engine", "precision", "seed", "size", "rows")
+_IDENTITY = ("weights_sha256", "pixels", "rule", "decision_rule", "engine", "precision", "seed", "size", "rows")
 
 #: Images held as logits before they become rows: a few megabytes per variant.
 _HELD = 1024

@@ -54,7 +54,8 @@ _USUAL_SIZE = 224
 
 #: What must agree for kept rows to stand in for a new run.
 _IDENTITY = (
-    "weights_sha256", "pixels", "engine", "precision", "seed", "size", "rows", "layer", "tolerance_px", "quantile",
+    "weights_sha256", "pixels", "rule", "engine", "precision", "seed", "size", "rows", "layer", "tolerance_px",
+    "quantile",
 )  # fmt: skip
 
 #: Methods that are worth preparing once and asking batch after batch.

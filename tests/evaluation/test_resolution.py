@@ -223,3 +223,15 @@ def test_a_device_that_runs_out_of_memory_gets_smaller_batches_at_full_resolutio
     table = bglab.predict(small, dataset, batch_size=8, progress=False)
     pd.testing.assert_frame_equal(table, expected, check_flags=False)
     assert "out of memory on cpu: going on with batches of 2" in caplog.text
+
+
+def test_another_rule_under_the_same_name_is_not_read_from_the_results(tmp_path):
+    tables = []
+    for level in (255, 0, 0):
+        dataset = bglab.compose("synthetic9?n=9&size=32", given(Plain((level,) * 3)), size=32, progress=False)
+        made = make_classifier(lambda images: images.float().mean((1, 2, 3)).long() % 9)
+        tables.append(bglab.predict(made, dataset, results=tmp_path, progress=False))
+        seen = len(made.engine.batch_sizes)
+    assert not tables[0]["prediction"].equals(tables[1]["prediction"])
+    pd.testing.assert_frame_equal(tables[1], tables[2], check_dtype=False, check_flags=False)
+    assert seen == 0  # the last table was read
