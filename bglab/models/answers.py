@@ -138,14 +138,14 @@ def from_logits(logits: Float[np.ndarray, "n c"], native_space: str, space: str)
 
 
 @dataclass(frozen=True, eq=False)
-class Answer:
+class ImageClassification:
     """Prediction for one image, in the nine classes of ImageNet-9.
 
     Attributes:
-        image: The image as classified.
-        probabilities: Softmax probabilities of the nine classes, and of everything outside them as the tenth.
-        native: Name of the predicted class among the classifier's own.
-        confidence: Its softmax probability.
+        image: The classified image, RGB, 0-255.
+        probabilities: Softmax probabilities of the nine classes in [0, 1]; the tenth is that of all other classes.
+        native: Name of the predicted class among the classifier's own classes.
+        confidence: Softmax probability of that class, in [0, 1].
         prediction: The nine-class decision (arg-max, then mapped), or OUTSIDE.
     """
 
@@ -156,10 +156,16 @@ class Answer:
     prediction: int
 
 
-def ask(classifier: Classifier, image: UInt8[Tensor, "3 h w"]) -> Answer:
-    """Classify one image."""
+def classify_image(classifier: Classifier, image: UInt8[Tensor, "3 h w"]) -> ImageClassification:
+    """Classify one image in the nine classes of ImageNet-9.
+
+    Args:
+        classifier: From `load_classifier`; an ImageNet classifier or one with the nine classes.
+        image: RGB, 0-255, on any device.
+    """
     logits = classifier(image.unsqueeze(0)).cpu().numpy().astype(np.float64)
     found = from_logits(logits, classifier.spec.space, "in9")
     best = int(found.native[0])
     confidence = float(softmax(logits[0])[best])
-    return Answer(image, found.probabilities[0], classifier.classes[best], confidence, int(found.predictions[0]))
+    prediction = int(found.predictions[0])
+    return ImageClassification(image, found.probabilities[0], classifier.classes[best], confidence, prediction)
