@@ -18,7 +18,7 @@ from PIL import Image
 from bglab.analysis import variant_accuracies
 from bglab.errors import BadInput, MissingData, UnknownName
 from bglab.evaluation import finished, measure_speed, predict_all
-from bglab.evaluation.crop_cache import crop_file, kept_blocks
+from bglab.evaluation.crop_cache import cached_blocks, crop_file
 from bglab.evaluation.full_resolution import blocks
 from bglab.images import EvaluationTransform, open_plates
 from bglab.labels import imagenet_synsets
@@ -327,7 +327,7 @@ def test_a_run_that_ends_early_keeps_no_crops(nine, data_folder):
     next(running)
     running.close()
     file = crop_file(full, variant, SMALL)
-    assert kept_blocks(full, variant, SMALL, 4) is None
+    assert cached_blocks(full, variant, SMALL, 4) is None
     assert not file.exists()
     assert not list(file.parent.glob(".*"))
 
