@@ -300,7 +300,7 @@ def test_other_pixels_are_evaluated_again(nine, tmp_path, caplog):
     evaluate(classifier, nine, ["on_white"], results=tmp_path, progress=False)
     softer = dataclasses.replace(classifier, spec=dataclasses.replace(classifier.spec, crop_pct=1.0))
     evaluate(softer, nine, ["on_white"], results=tmp_path, progress=False)
-    assert "since it was made otherwise: pixels was" in caplog.text
+    assert "since its settings differ: pixels was" in caplog.text
     assert len(list(predictions.prediction_files(tmp_path))) == 1
 
 
