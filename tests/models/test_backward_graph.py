@@ -119,7 +119,7 @@ def test_a_number_of_images_that_is_baked_in_is_refused():
     with pytest.raises(BadInput) as error:
         write_out(Gradient(CountsInPython()), [torch.zeros(2, 4, 9, 9)])
     assert str(error.value) == (
-        "expected a network that takes any number of images, but Gradient fixes it; run it by torch"
+        "expected a network that takes any number of images, but Gradient fixes it; use engine torch"
     )
 
 
@@ -133,7 +133,9 @@ class WritesIntoAPart(nn.Module):
 def test_what_writes_into_a_part_is_refused():
     with pytest.raises(BadInput) as error:
         write_out(Gradient(WritesIntoAPart()), [torch.zeros(2, 4, 9, 9)])
-    assert str(error.value) == ("expected a network that writes into no part of a value, but one does; run it by torch")
+    assert str(error.value) == (
+        "expected a network that never writes into part of a tensor, got one that does; use engine torch"
+    )
 
 
 def test_slices():
