@@ -142,8 +142,8 @@ def test_a_classifier_of_other_classes_is_refused(dataset):
     with pytest.raises(BadInput) as error:
         predict(make_classifier(brightness), foreign, progress=False)
     assert str(error.value) == (
-        "expected a classifier that predicts the classes of random (voc, 2 classes), but rule:rule predicts those of in9 "
-        "(9); choose other scenes or another model"
+        "expected a classifier that predicts the classes of random (voc, 2 classes), but rule:rule predicts those of "
+        "in9 (9); choose other scenes or another model"
     )
 
 
