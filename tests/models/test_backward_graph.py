@@ -1,4 +1,4 @@
-"""Backward passes written out: the same numbers as autograd's, and no number of images baked in."""
+"""Backward passes as graphs: the same gradients as autograd, and a dynamic number of images."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bglab.models.backward_graph import convolution_backward, select_backward, s
 
 
 class Gradient(nn.Module):
-    """Gives the gradient of a network's weighted outputs with respect to its input."""
+    """Returns the gradient of a network's weighted outputs with respect to its input."""
 
     def __init__(self, network):
         super().__init__()
@@ -56,7 +56,7 @@ NETWORKS = {
         nn.Conv2d(4, 6, 3, stride=2, padding=1), nn.BatchNorm2d(6), nn.ReLU6(inplace=True), nn.Conv2d(6, 6, 5, groups=3)
     ),
     "activations": lambda: nn.Sequential(nn.Conv2d(4, 8, 1), nn.SiLU(), nn.GELU(), nn.Hardswish(), nn.Sigmoid()),
-    # what the backward pass of SiLU wants is what it was given, and that is written over
+    # the backward pass of SiLU needs its input, which is overwritten in place
     "in place": lambda: nn.Sequential(nn.Conv2d(4, 8, 3), nn.BatchNorm2d(8), nn.SiLU(inplace=True), nn.Conv2d(8, 8, 1)),
     "left open": LeavesOneSideOpen,
     "channels last": lambda: nn.Sequential(ChannelsLast(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 9)),

@@ -1,4 +1,4 @@
-"""The pair matrix on disk: whole or not at all, the same bytes however often a run was stopped."""
+"""Pair matrices on disk: written whole or not at all, with the same bytes however often a run was interrupted."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ def test_one_matrix_of_a_results_folder(tmp_path):
     assert read_pairs(tmp_path, dataset="set-2").native.shape == (6, 6)
 
 
-def test_imagenet_answers_are_mapped_and_gaps_stay():
+def test_imagenet_predictions_are_mapped_and_gaps_stay():
     found = make_pairs([[207, 859], [7, NOT_EVALUATED]], [0, 1], original=[207, 859], native_space="imagenet")
     assert found.predictions().tolist() == [[0, -1], [1, NOT_EVALUATED]]
     assert found.predictions().dtype == np.int16
