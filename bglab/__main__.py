@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from bglab import __version__
-from bglab.commands import accuracy, bench, data, lab, predict, reproduce, saliency, say_error, search, train
+from bglab.commands import accuracy, bench, data, lab, predict, print_error, reproduce, saliency, search, train
 from bglab.errors import BadInput, MissingData, UnknownName
 
 #: Commands, in the order of the help.
@@ -32,10 +32,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (BadInput, MissingData, UnknownName) as problem:
         if options.debug:
             raise
-        say_error(str(problem))
+        print_error(str(problem))
         return 2
     except KeyboardInterrupt:
-        say_error("stopped; finished results are saved, and the same command continues from there")
+        print_error("stopped; finished results are saved, and the same command continues from there")
         return 130
 
 

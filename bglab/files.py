@@ -1,4 +1,4 @@
-"""Files and folders: where data lives, and files that appear whole or not at all, however a run ends."""
+"""Files and folders: where data is stored, and files that are written whole or not at all."""
 
 from __future__ import annotations
 
@@ -22,19 +22,22 @@ from bglab.errors import BadInput
 def whole_file(
     path: Path, *, what: str, remedy: str, scratch_folder: Path | None = None, durable: bool = False
 ) -> Iterator[BinaryIO]:
-    """Open a file for writing that takes its name only once it is complete.
+    """Open a temporary file for writing that is renamed to its final name once it is complete.
 
-    A reader, or a run that starts after this one was killed, finds the old file, none, or the new one.
+    Even if the run is killed, other processes find the old file, no file, or the complete new one.
 
     Args:
-        path: Where the file goes; the folder is created.
-        what: What is written, for the error message: ``results``.
+        path: Final path; its folder is created.
+        what: Content of the file, for the error message: ``results``.
         remedy: What to do if it cannot be written, for the error message: ``choose another --out``.
-        scratch_folder: Where it lies until it is complete; by default the folder of ``path``. Must be on the same disk.
-        durable: Whether to flush it to disk before it takes its name, so that it outlives a power cut.
+        scratch_folder: Folder of the temporary file, on the same disk; by default that of ``path``.
+        durable: Whether to flush the file to disk before renaming it, so that it survives a power failure.
+
+    Yields:
+        The temporary file, opened for writing bytes.
 
     Raises:
-        BadInput: If it cannot be written.
+        BadInput: If the file cannot be written.
 
     Example:
         >>> import tempfile
@@ -65,7 +68,7 @@ def whole_file(
 
 @functools.cache
 def checkout() -> Path | None:
-    """Return the root of the repository that the package runs from, or None if it was installed from a wheel."""
+    """Return the root of the checkout that the package runs from, or None if it was installed from a wheel."""
     root = Path(__file__).resolve().parents[1]
     try:
         project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8")).get("project", {})
@@ -77,7 +80,7 @@ def checkout() -> Path | None:
 def data_root() -> Path:
     """Return the folder for downloads, results, packs and caches.
 
-    ``BGLAB_DATA`` if set; else the ``data`` folder of the checkout; else the user's cache folder.
+    It is ``BGLAB_DATA`` if set, else the folder ``data`` of the checkout, else the user's cache folder.
     """
     named = os.environ.get("BGLAB_DATA")
     if named:
@@ -89,8 +92,8 @@ def data_root() -> Path:
 def trained_results() -> Path:
     """Return the folder with the predictions of trained networks that come with bglab.
 
-    In a checkout that is ``data/results/trained``. An installed package copies them to ``results/trained`` under
-    `data_root` first, so that nothing is ever written into the package itself.
+    In a checkout it is ``data/results/trained``. An installed package first copies them to ``results/trained`` under
+    `data_root`, so that nothing is written into the package.
 
     Raises:
         BadInput: If they cannot be copied.
@@ -103,22 +106,22 @@ def trained_results() -> Path:
     return folder
 
 
-#: Remembers what was copied to a folder: relative path → sha256.
+#: File that records what was copied to a folder: relative path → SHA-256.
 _COPIED = ".bglab-copied.json"
 
 
 def update_copies(source: Path, folder: Path, pattern: str) -> list[str]:
-    """Copy files that come with bglab to the user's folder, except over those that the user has changed.
+    """Copy files that come with bglab to a folder of the user, without overwriting files that the user has changed.
 
-    A copy that is still what was copied is replaced when a new version of bglab brings another file.
+    An unchanged copy is replaced when a new version of bglab brings another file.
 
     Args:
         source: Folder of the files to copy.
-        folder: Where the copies go; it is created.
-        pattern: Which files of ``source``, as for `pathlib.Path.glob`.
+        folder: Folder of the copies; it is created.
+        pattern: Glob pattern of the files below ``source``, as for `pathlib.Path.glob`.
 
     Returns:
-        Relative paths of the files that the user has changed and that were left alone.
+        Relative paths of the files that were not copied because the user has changed them.
 
     Raises:
         BadInput: If the folder cannot be written to.
@@ -155,7 +158,7 @@ def update_copies(source: Path, folder: Path, pattern: str) -> list[str]:
 
 
 def _read_copied(path: Path) -> dict[str, str]:
-    """Read what was copied; empty if that is not known, and then every file that differs counts as changed."""
+    """Read the record of copies; if there is none, it is empty and every file that differs counts as changed."""
     try:
         copied = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -164,7 +167,7 @@ def _read_copied(path: Path) -> dict[str, str]:
 
 
 def _sha256(path: Path) -> str | None:
-    """Compute a file's digest; None if there is no such file."""
+    """Compute the SHA-256 of a file; None if there is no such file."""
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except FileNotFoundError:
@@ -181,10 +184,10 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def writable_folder(path: Path) -> Path:
-    """Create a folder for results or caches and check that files can be written there.
+    """Create a folder for results or caches, check that it is writable, and return it.
 
     Raises:
-        BadInput: If nothing can be written there.
+        BadInput: If it is not writable.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)

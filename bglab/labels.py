@@ -1,7 +1,7 @@
-"""Classes: the nine of ImageNet-9, the thousand of ImageNet, the map between them, and names as printed.
+"""Label spaces: the nine classes of ImageNet-9, the thousand of ImageNet, and the map from one to the other.
 
-Source of the map: Noise or Signal, Table 4, and the list of the release (which leaves out Italian greyhound,
-whippet, domestic cats and game birds; it is a table, not something to derive from WordNet again).
+Source of the map: Noise or Signal, Table 4, and the list of its release, which leaves out Italian greyhound, whippet,
+domestic cats and game birds and can therefore not be derived from WordNet.
 """
 
 from __future__ import annotations
@@ -18,12 +18,19 @@ from bglab.errors import BadInput
 
 DecisionRule = Literal["argmax", "restricted", "summed"]
 
-#: Predicted or true class that none of the set's classes stands for; always counts as wrong.
+#: Label of a predicted or true class outside the set's classes; always counts as incorrect.
 OUTSIDE = -1
 
 
 class CoarseClass(NamedTuple):
-    """One of the nine classes: its name, its folder in the release, its WordNet id, its ImageNet indices."""
+    """One of the nine classes of ImageNet-9.
+
+    Attributes:
+        name: Name in tables and figures.
+        folder: Folder of its images in the release.
+        wordnet_id: WordNet id of the superclass.
+        imagenet: Indices of its ImageNet classes.
+    """
 
     name: str
     folder: str
@@ -75,12 +82,12 @@ def _imagenet_to_in9() -> Int[np.ndarray, "1000"]:
     return table
 
 
-#: For each ImageNet index the nine-class label, or OUTSIDE for the 630 classes that belong to none.
+#: Label 0-8 of each ImageNet index, or OUTSIDE for the 630 classes that belong to none of the nine.
 IMAGENET_TO_IN9 = _imagenet_to_in9()
 
 
 def to_in9(native: Int[np.ndarray, "*shape"]) -> Int[np.ndarray, "*shape"]:
-    """Map ImageNet indices to the nine classes; OUTSIDE stays OUTSIDE.
+    """Map ImageNet indices to labels 0-8, or OUTSIDE; OUTSIDE stays OUTSIDE.
 
     Example:
         >>> to_in9(np.array([207, 171, 0, -1])).tolist()
@@ -91,15 +98,19 @@ def to_in9(native: Int[np.ndarray, "*shape"]) -> Int[np.ndarray, "*shape"]:
 
 
 def decide_in9(logits: Float[np.ndarray, "n 1000"], rule: DecisionRule = "argmax") -> Int[np.ndarray, " n"]:
-    """Turn ImageNet logits into one of the nine classes.
+    """Predict one of the nine classes from ImageNet logits.
 
     Args:
         logits: One row per image.
-        rule: ``argmax`` takes the best of all thousand and maps it (both papers; OUTSIDE counts as wrong);
-            ``restricted`` takes the best of the 370 mapped ones; ``summed`` adds up softmax probabilities.
+        rule: ``argmax`` maps the arg-max over all thousand classes (both papers; OUTSIDE counts as incorrect);
+            ``restricted`` maps the arg-max over the 370 classes that belong to one of the nine; ``summed`` takes the
+            class with the largest sum of softmax probabilities.
 
     Returns:
-        Labels 0–8, or OUTSIDE (only under ``argmax``).
+        Labels 0-8, or OUTSIDE (only with ``argmax``).
+
+    Raises:
+        BadInput: If there is no such rule.
     """
     if rule == "argmax":
         return to_in9(logits.argmax(axis=1))
@@ -112,14 +123,14 @@ def decide_in9(logits: Float[np.ndarray, "n 1000"], rule: DecisionRule = "argmax
 
 
 def in9_probabilities(logits: Float[np.ndarray, "n 1000"]) -> Float[np.ndarray, "n 10"]:
-    """Add up the softmax probabilities of each of the nine classes; the tenth column is all that is outside.
+    """Sum the softmax probabilities of each of the nine classes; the tenth column sums all other classes.
 
     Example:
         >>> logits = np.zeros((1, 1000))
         >>> in9_probabilities(logits).round(3).tolist()
         [[0.116, 0.052, 0.042, 0.036, 0.035, 0.027, 0.026, 0.02, 0.016, 0.63]]
     """
-    from scipy.special import softmax  # here, because reading class names does not need SciPy
+    from scipy.special import softmax  # imported here, since class names do not need SciPy
 
     shares = softmax(logits, axis=1)
     sums = np.stack([shares[:, list(c.imagenet)].sum(axis=1) for c in IN9], axis=1)
@@ -128,13 +139,13 @@ def in9_probabilities(logits: Float[np.ndarray, "n 1000"]) -> Float[np.ndarray, 
 
 @functools.cache
 def imagenet_synsets() -> tuple[str, ...]:
-    """List the 1000 WordNet ids in ImageNet's order, which is that of the ids."""
+    """Return the 1000 WordNet ids in the order of ImageNet's indices, which is ascending."""
     return tuple(row["synset"] for row in _imagenet_classes())
 
 
 @functools.cache
 def imagenet_names() -> tuple[str, ...]:
-    """List the 1000 class names in ImageNet's order (the first lemma of each synset; crane and maillot occur twice)."""
+    """Return the 1000 class names in ImageNet's order: first lemmas of the synsets; crane and maillot occur twice."""
     return tuple(row["name"] for row in _imagenet_classes())
 
 
@@ -145,7 +156,11 @@ def synset_index() -> dict[str, int]:
 
 
 def class_names(space: str) -> tuple[str, ...]:
-    """Return the class names of a label space that all sets share, ``in9`` or ``imagenet``."""
+    """Return the class names of the label space ``in9`` or ``imagenet``.
+
+    Raises:
+        BadInput: If the label space is another.
+    """
     if space == "in9":
         return IN9_NAMES
     if space == "imagenet":

@@ -67,7 +67,7 @@ def pair_outcomes(pairs: PairPredictions, protocol: Protocol | None = None) -> P
         )
     if not tried.any():
         raise BadInput(f"expected at least one pair under {protocol or pairs.protocol}, got none; widen the protocol")
-    answers, own, other = pairs.answers(), pairs.foregrounds.labels[:, None], pairs.backgrounds.labels
+    answers, own, other = pairs.predictions(), pairs.foregrounds.labels[:, None], pairs.backgrounds.labels
     wrong, captured = (tried & succeeds(criterion, answers, own, other) for criterion in CRITERIA)
     return PairOutcomes(tried, wrong, captured)
 
@@ -230,7 +230,7 @@ def hardest_foregrounds(
             "scene": list(pairs.foregrounds.ids),
             "label": pairs.foregrounds.labels,
             "class": [_class_name(pairs, label) for label in pairs.foregrounds.labels.tolist()],
-            "right_on_original": pairs.right,
+            "right_on_original": pairs.correct,
             "n": _counted(pairs, outcomes, criterion).sum(axis=1),
             "fooled": outcomes.fooled(criterion).sum(axis=1),
         }
@@ -366,7 +366,7 @@ def summarise(pairs: PairPredictions, protocol: Protocol | None = None) -> dict[
         "dataset": pairs.dataset,
         **numbers,
         "per_class_total": dict(zip(totals["class"], totals["total"].tolist(), strict=True)),
-        "accuracy_original": float(pairs.right[pair_outcomes(pairs, protocol).searched].mean()),
+        "accuracy_original": float(pairs.correct[pair_outcomes(pairs, protocol).searched].mean()),
     }
 
 

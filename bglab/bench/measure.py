@@ -256,7 +256,7 @@ def _compare_predictions(workload: Workload) -> list[str]:
             f"expected the same predictions from the reference loop and the matrix, but {beyond} of {total} differ by "
             "more than a tie, so that their times are not comparable; try --engine torch"
         )
-    incorrect = (matrix.answers() != matrix.foregrounds.labels[:, None]).any(axis=1)
+    incorrect = (matrix.predictions() != matrix.foregrounds.labels[:, None]).any(axis=1)
     agreed = sum(found == incorrect[row] == hits.vulnerable[row] for row, found in workload.vulnerable.items())
     return [
         f"predictions of the reference loop and the matrix agree on {same:,} of {total:,} pairs, and on "

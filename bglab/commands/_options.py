@@ -55,7 +55,7 @@ def composed(scenes: SceneSet, variants: Sequence[str], options: argparse.Namesp
             progress=watched(),
         )
         for full in {id(d.full): d.full for d in datasets if d.full is not None}.values():
-            say_error(f"notice: at full resolution, {full.census.text}")
+            print_error(f"notice: at full resolution, {full.census.text}")
         return datasets
     if options.resolution == "full":
         raise BadInput("expected --published or --resolution full, got both; a release's own images have one size")
@@ -98,7 +98,7 @@ def watched() -> bool:
     return sys.stderr.isatty()
 
 
-def say_error(sentence: str) -> None:
+def print_error(sentence: str) -> None:
     """Write one sentence to stderr."""
     print(f"bglab: {sentence}", file=sys.stderr)
 
@@ -106,7 +106,7 @@ def say_error(sentence: str) -> None:
 def report_notices(scenes: SceneSet) -> None:
     """Write the notices of a source to stderr, such as files it skipped while it was opened."""
     for notice in scenes.notices:
-        say_error(f"notice: {notice}")
+        print_error(f"notice: {notice}")
 
 
 def report_rejections(rejected: Sequence[Rejection], at_most: int | None = _LISTED_REJECTIONS) -> None:
@@ -118,7 +118,7 @@ def report_rejections(rejected: Sequence[Rejection], at_most: int | None = _LIST
     """
     if not rejected:
         return
-    say_error(f"notice: {len(rejected)} scenes skipped:")
+    print_error(f"notice: {len(rejected)} scenes skipped:")
     for rejection in rejected[:at_most]:
         named = rejection.file or rejection.scene
         reason = rejection.reason if named in rejection.reason else f"{named}: {rejection.reason}"

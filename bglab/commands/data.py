@@ -6,7 +6,7 @@ import argparse
 from collections import Counter
 
 from bglab.commands import rebuild
-from bglab.commands._options import command, report_notices, report_rejections, say_error, watched
+from bglab.commands._options import command, print_error, report_notices, report_rejections, watched
 from bglab.errors import BadInput, MissingData
 
 #: Packs that need no download beyond pip and apt.
@@ -62,7 +62,7 @@ def run_data_prepare(options: argparse.Namespace) -> int:
         except (MissingData, BadInput) as problem:
             if options.packs:
                 raise
-            say_error(f"going on without {pack}: {problem}")
+            print_error(f"going on without {pack}: {problem}")
             continue
         print(f"{pack}: {len(prepared)} scenes at {prepared.size} px")
         report_rejections(prepared.rejected)

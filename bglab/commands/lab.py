@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bglab.commands._options import command, say_error
+from bglab.commands._options import command, print_error
 
 
 def add(verbs: argparse._SubParsersAction) -> None:
@@ -41,5 +41,5 @@ def run_doctor(options: argparse.Namespace) -> int:
         print(f"{finding.what:<{width}}  {finding.state}{f'  → {finding.remedy}' if finding.remedy else ''}")
     lacking = [f for f in findings if f.needed]
     for finding in lacking:
-        say_error(f"the lab cannot run without {finding.what}; {finding.remedy}")
+        print_error(f"the lab cannot run without {finding.what}; {finding.remedy}")
     return 1 if lacking else 0

@@ -14,9 +14,9 @@ from bglab.commands._options import (
     composed,
     load,
     positive,
+    print_error,
     report_notices,
     report_rejections,
-    say_error,
     watched,
 )
 from bglab.errors import BadInput, MissingData, UnknownName
@@ -60,7 +60,7 @@ def run_predict(options: argparse.Namespace) -> int:
         except (BadInput, MissingData, UnknownName) as problem:
             if options.debug or len(models) == 1:
                 raise
-            say_error(f"going on without {model}: {problem}")
+            print_error(f"going on without {model}: {problem}")
             failures += 1
             continue
         tables = predict_all(

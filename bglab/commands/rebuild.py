@@ -7,7 +7,7 @@ import os
 import time
 from pathlib import Path
 
-from bglab.commands._options import command, positive, report_notices, report_rejections, say_error, watched
+from bglab.commands._options import command, positive, print_error, report_notices, report_rejections, watched
 
 
 def add(kinds: argparse._SubParsersAction) -> None:
@@ -52,7 +52,7 @@ def run_build(options: argparse.Namespace) -> int:
     start = time.perf_counter()
     built = build(options.imagenet, options.out, construction, workers=options.workers, progress=watched())
     for notice in built.notices:
-        say_error(f"notice: {notice}")
+        print_error(f"notice: {notice}")
     print(f"{options.set} {options.split}: {built.accepted} images, {built.per_class} per class, {built.files} files")
     for code, count in built.rejected.items():
         print(f"  rejected, {code}: {count}")
@@ -71,7 +71,7 @@ def run_repair(options: argparse.Namespace) -> int:
     report_notices(scenes)
     found = repair(scenes, progress=watched())
     for notice in found.notices:
-        say_error(f"notice: {notice}")
+        print_error(f"notice: {notice}")
     report_rejections(found.unmatched)
     for variant, (agreeing, matched) in found.agreement.items():
         print(f"{variant}: {matched} backgrounds found, {agreeing} of them as stated by the file name")

@@ -13,8 +13,8 @@ from bglab.commands._options import (
     command,
     engine_choice,
     positive,
+    print_error,
     report_notices,
-    say_error,
     watched,
 )
 from bglab.errors import BadInput
@@ -119,7 +119,7 @@ def _reproduce(chosen: Sequence[Artefact], options: argparse.Namespace) -> int:
     print(page)
     failed = [outcome.artefact.id for outcome in outcomes if outcome.status == "failed"]
     if failed:
-        say_error(f"{len(failed)} of {len(outcomes)} failed: {', '.join(failed)}; see their sections in {page}")
+        print_error(f"{len(failed)} of {len(outcomes)} failed: {', '.join(failed)}; see their sections in {page}")
     return 2 if failed else 0
 
 

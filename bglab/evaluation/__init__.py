@@ -1,6 +1,6 @@
-"""Classifiers on variants: predictions for prepared and streamed images, sweeps over models, sensitivity to noise.
+"""Evaluation of classifiers on variants: predictions, sweeps over many models, and sensitivity to noise.
 
-What is computed here is stored by `bglab.results` and summarised by `bglab.analysis`.
+Tables computed here are stored by `bglab.results` and summarised by `bglab.analysis`.
 """
 
 from bglab.evaluation.full_resolution import StreamSpeed, finished, measure_speed

@@ -1,4 +1,7 @@
-"""Cache of finished crops, so that the next network with the same transform decodes nothing."""
+"""A cache of finished crops on disk, so that the next network with the same transform decodes no photograph.
+
+The crops of one variant are a raw uint8 file ``n 3 s s`` with an index of scenes, donors and rejections in JSON.
+"""
 
 from __future__ import annotations
 
@@ -18,15 +21,25 @@ from bglab.variants import Block, FullScenes, Variant
 
 
 def crop_file(full: FullScenes, variant: Variant, transform: EvaluationTransform) -> Path:
-    """Return the path of a variant's cached crops; they are complete once their index exists, with the suffix .json."""
+    """Return the path of a variant's cached crops; they are complete once the index with suffix ``.json`` exists."""
     name = f"{full.by_box.fingerprint}-{full.definition(variant, transform)}.raw"
     return data_root() / "cache" / "crops" / name
 
 
-def kept_blocks(
+def cached_blocks(
     full: FullScenes, variant: Variant, transform: EvaluationTransform, block_size: int
 ) -> Iterator[Block] | None:
-    """Read the cached crops of a variant as blocks; None if there are none."""
+    """Read the cached crops of a variant as blocks.
+
+    Args:
+        full: From `bglab.variants.open_full`.
+        variant: Variant of the crops.
+        transform: Resize and crop of the network.
+        block_size: Scenes per block.
+
+    Returns:
+        The blocks, memory-mapped, in the order of the scenes; None if the variant has no complete cache.
+    """
     file = crop_file(full, variant, transform)
     try:
         index = json.loads(file.with_suffix(".json").read_text())
@@ -47,34 +60,40 @@ def _from_index(full: FullScenes, variant: Variant, index: dict, crops: np.ndarr
         yield Block((variant.name,), records[part], donors, crops[None, part], () if start else rejected)
 
 
-def keeping(
-    full: FullScenes, variants: Sequence[Variant], transform: EvaluationTransform, given: Iterator[Block]
+def cache_crops(
+    full: FullScenes, variants: Sequence[Variant], transform: EvaluationTransform, blocks: Iterator[Block]
 ) -> Iterator[Block]:
-    """Yield blocks unchanged and cache their crops; an interrupted run caches nothing.
+    """Yield blocks unchanged and cache their crops; an interrupted run leaves no cache.
+
+    Args:
+        full: From `bglab.variants.open_full`.
+        variants: Variants of the blocks, in their order.
+        transform: Resize and crop of the network.
+        blocks: From `bglab.variants.stream`, with the same arguments.
 
     Raises:
         BadInput: If the cache cannot be written.
     """
-    keepers = [_Keeper(crop_file(full, variant, transform)) for variant in variants]
+    writers = [_CropWriter(crop_file(full, variant, transform)) for variant in variants]
     try:
-        for block in given:
-            for keeper, donors, crops in zip(keepers, block.donors, block.crops, strict=True):
-                keeper.add(block, donors, crops)
+        for block in blocks:
+            for writer, donors, crops in zip(writers, block.donors, block.crops, strict=True):
+                writer.add(block, donors, crops)
             yield block
-        for keeper in keepers:
-            keeper.finish()
+        for writer in writers:
+            writer.finish()
     except OSError as problem:
         raise BadInput(
-            f"could not keep crops under {data_root() / 'cache' / 'crops'} ({problem.strerror or problem}); free some "
-            "space, or go on without keeping them"
+            f"expected to cache crops under {data_root() / 'cache' / 'crops'}, but {problem.strerror or problem}; free "
+            "some space, or set keep_crops=False in StreamSettings"
         ) from None
     finally:
-        for keeper in keepers:
-            keeper.close()
+        for writer in writers:
+            writer.close()
 
 
-class _Keeper:
-    """Writes the crops of one variant under a temporary name, and renames them when all are there."""
+class _CropWriter:
+    """Writes the crops of one variant to a temporary file that is renamed once it is complete."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -83,7 +102,7 @@ class _Keeper:
         self.stream: BinaryIO = self.scratch.open("wb")
 
     def add(self, block: Block, donors: Sequence[str], crops: np.ndarray) -> None:
-        """Append one block."""
+        """Append the crops of one block."""
         self.stream.write(np.ascontiguousarray(crops).tobytes())
         self.index["scenes"] += [record.id for record in block.records]
         self.index["donors"] += donors
@@ -98,6 +117,6 @@ class _Keeper:
         index.replace(self.file.with_suffix(".json"))
 
     def close(self) -> None:
-        """Remove what is unfinished."""
+        """Close the file, and remove it unless it was finished."""
         self.stream.close()
         self.scratch.unlink(missing_ok=True)

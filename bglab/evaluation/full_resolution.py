@@ -1,6 +1,6 @@
-"""Classify photographs whose variants are made at full resolution, as Time for a Background Check! does.
+"""Predictions for variants made at full resolution, the protocol of Time for a Background Check!
 
-All variants of a set are made in one pass over the photographs; each network sees them through its own resize and crop.
+All variants of a set are made in one pass over the photographs, then resized and cropped as the network was evaluated.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from jaxtyping import Float
 from tqdm.auto import tqdm
 
 from bglab.errors import BadInput
-from bglab.evaluation.crop_cache import keeping, kept_blocks
+from bglab.evaluation.crop_cache import cache_crops, cached_blocks
 from bglab.evaluation.tabulate import PredictionWriter
 from bglab.images import EvaluationTransform
 from bglab.models import Batching, Classifier, classify_batches
@@ -35,7 +35,7 @@ from bglab.variants import (
     stream,
 )
 
-#: Most images per forward pass on a processor: more are no faster there and take hundreds of megabytes.
+#: Maximum number of images per forward pass on a CPU: larger batches are no faster there and take hundreds of MB.
 _PROCESSOR_BATCH = 16
 
 
@@ -46,12 +46,12 @@ def stream_predictions(
 
     Args:
         classifier: From `load_classifier`.
-        writers: One per data set; all have `Dataset.full`.
-        batch_size: Images per forward pass, at most 16 on a processor; halved when a device runs out of memory.
-        progress: Show a bar.
+        writers: One per data set, all at full resolution.
+        batch_size: Images per forward pass, at most 16 on a CPU; halved when a device runs out of memory.
+        progress: Whether to show a progress bar.
 
     Returns:
-        The tables, in the order of the writers.
+        Prediction tables, in the order of the writers.
     """
     passes: dict[tuple[int, str, int], list[PredictionWriter]] = {}
     seen: Counter[tuple[int, str]] = Counter()
@@ -96,14 +96,17 @@ def _one_pass(
 def finished(
     results: Path | str, model: str, full: FullScenes, variants: Sequence[str | Variant], *, precision: str = "float32"
 ) -> frozenset[str]:
-    """Return which variants and draws of a model are stored in the results, without loading its weights.
+    """Return the variants for which a model's predictions are stored, without loading its weights.
 
     Args:
-        results: Folder of results.
+        results: Results folder.
         model: URI as given to `load_classifier`.
-        full: From `open_full`.
-        variants: As for `run_grid`.
+        full: From `bglab.variants.open_full`.
+        variants: Names out of `bglab.variants.STREAMED`, or variants.
         precision: Precision of the engine's arithmetic.
+
+    Returns:
+        Names of the stored variants; each draw of a random variant has its own name.
     """
     found = []
     for variant in expand(variants, full.settings):
@@ -123,20 +126,20 @@ def _batching(classifier: Classifier, wanted: int) -> Batching:
 def blocks(
     full: FullScenes, variants: Sequence[Variant], transform: EvaluationTransform, batch_size: int
 ) -> Iterator[Block]:
-    """Yield the blocks of all variants, prefetched: cached crops first, then those that must be decoded."""
-    here, missing = [], list(variants)
+    """Yield the blocks of all variants: first those with cached crops, then the others, decoded ahead of use."""
+    cached, missing = [], list(variants)
     if full.settings.keep_crops:
-        here = [(v, found) for v in variants if (found := kept_blocks(full, v, transform, batch_size)) is not None]
-        missing = [v for v in variants if v.name not in {kept.name for kept, _ in here}]
-    for _, found in here:
+        cached = [(v, found) for v in variants if (found := cached_blocks(full, v, transform, batch_size)) is not None]
+        missing = [v for v in variants if v.name not in {variant.name for variant, _ in cached}]
+    for _, found in cached:
         yield from found
     if missing:
         fresh = stream(full, missing, transform, block_size=max(1, batch_size // len(missing)))
-        yield from prefetch(keeping(full, missing, transform, fresh) if full.settings.keep_crops else fresh)
+        yield from prefetch(cache_crops(full, missing, transform, fresh) if full.settings.keep_crops else fresh)
 
 
 def _logits(classifier: Classifier, block: Block, batching: Batching) -> Float[np.ndarray, "v n c"]:
-    """Classify a block, all its variants in full batches."""
+    """Compute the logits of all images of a block; batches may span variants."""
     images = torch.from_numpy(block.crops).flatten(0, 1)
     if not len(images):
         return np.zeros((*block.crops.shape[:2], len(classifier.classes)), np.float32)
@@ -148,11 +151,11 @@ class StreamSpeed(NamedTuple):
     """Throughput of streaming in images per second, all measured in one run.
 
     Attributes:
-        decoded: Decoding, variants and crops alone.
+        decoded: Decoding, rendering and cropping alone.
         forward: The network alone, on finished crops.
-        streamed: Both together, as an evaluation runs them.
-        attainable: The most that both together can reach: the smaller of the two where the network has a device of
-            its own; ``1 / (1 / decoded + 1 / forward)`` where both share one processor.
+        streamed: Both together, as in an evaluation.
+        attainable: Upper bound on ``streamed``: the smaller of the two rates where the network runs on an accelerator,
+            ``1 / (1 / decoded + 1 / forward)`` where both share the CPU.
     """
 
     decoded: float
@@ -169,16 +172,19 @@ def measure_speed(
     batch_size: int = 64,
     rounds: int = 4,
 ) -> StreamSpeed:
-    """Measure how fast scenes stream through a classifier, against decoding alone and the network alone.
+    """Measure the throughput of streaming, and that of decoding alone and of the network alone.
 
-    The three take turns on the same scenes, so that whatever else the machine does slows all of them alike.
+    The three are measured in turn on the same part of the scenes, so that other load on the machine affects all alike.
 
     Args:
-        classifier: What to stream to.
-        full: From `open_full`; crops that are kept already are not used.
-        variants: What to make of each scene.
+        classifier: From `load_classifier`.
+        full: From `bglab.variants.open_full`; cached crops are not used.
+        variants: Variants to make of each scene.
         batch_size: Images per forward pass.
-        rounds: Parts into which the set is cut for the turns.
+        rounds: Number of parts that the scenes are split into.
+
+    Raises:
+        BadInput: If there are no scenes.
     """
     chosen, transform = expand(variants, full.settings), classifier.spec.transform
     batch = _batching(classifier, batch_size).size
@@ -211,7 +217,7 @@ def _images(block: Block) -> int:
 
 
 def _timed(given: Iterator[Block]) -> tuple[Block, tuple[int, float]]:
-    """Run through blocks; give the largest one, how many images there were, and the seconds."""
+    """Consume blocks; return the largest one, the number of images, and the duration in seconds."""
     started = time.perf_counter()
     count, largest = 0, None
     for block in given:

@@ -1,4 +1,4 @@
-"""Predict: run a classifier over data sets and store one row per image."""
+"""Predictions of a classifier for data sets, one row per image, stored and resumed."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ def predict(
 
     Args:
         classifier: From `load_classifier`.
-        dataset: From `compose` or `open_published`. Variants made at full resolution are resized and cropped as the
-            classifier's weights were evaluated.
-        results: Folder to store the table in; a stored table of the same pixels and weights is read instead of
-            computed again. None stores nothing.
+        dataset: From `bglab.variants.compose` or `bglab.variants.open_published`. Images made at full resolution are
+            resized and cropped by the evaluation transform of the classifier's weights.
+        results: Results folder; a stored table of the same pixels and weights is read instead of computed again. None
+            stores nothing.
         batch_size: Images per forward pass; halved when a device runs out of memory.
-        decision_rule: How a thousand logits become one of nine classes (`bglab.labels.decide_in9`).
-        progress: Show a bar with the speed.
+        decision_rule: How ImageNet logits are mapped to nine classes, see `bglab.labels.decide_in9`.
+        progress: Whether to show a progress bar.
 
     Returns:
-        One row per image with the columns of `bglab.results.PREDICTION_SCHEMA`; its provenance is in ``.attrs``.
+        One row per image with the columns of `bglab.results.PREDICTION_SCHEMA`; the provenance is in ``.attrs``.
 
     Raises:
-        BadInput: If classifier and data set have no classes in common, no image can be used, or the folder cannot
-            be written.
+        BadInput: If classifier and data set have no classes in common, no image is usable, or the folder cannot be
+            written.
     """
     (table,) = predict_all(
         classifier,
@@ -67,23 +67,23 @@ def predict_all(
     decision_rule: DecisionRule = "argmax",
     progress: bool = True,
 ) -> tuple[pd.DataFrame, ...]:
-    """Classify several data sets; variants at full resolution of the same scenes share one pass over the photographs.
+    """Classify several data sets; full-resolution variants of the same scenes share one pass over the photographs.
 
     Args:
         classifier: From `load_classifier`.
-        datasets: From `compose` or `open_published`.
-        results: As for `predict`; likewise the other options.
-        batch_size: Images per forward pass.
-        decision_rule: How a thousand logits become one of nine classes.
-        progress: Show bars.
+        datasets: From `bglab.variants.compose` or `bglab.variants.open_published`.
+        results: Results folder, as for `predict`.
+        batch_size: Images per forward pass; halved when a device runs out of memory.
+        decision_rule: How ImageNet logits are mapped to nine classes.
+        progress: Whether to show progress bars.
 
     Returns:
-        The tables, in the order of the data sets.
+        Prediction tables as from `predict`, in the order of the data sets.
 
     Raises:
         BadInput: As for `predict`.
     """
-    Batching(batch_size)  # a batch of nothing is refused before anything is read
+    Batching(batch_size)  # checks the size before anything is read
     folder = None if results is None else Path(results)
     seen = [dataset.seen_through(classifier.spec.transform) for dataset in datasets]
     writers = [PredictionWriter(classifier, dataset, folder, decision_rule) for dataset in seen]
@@ -112,16 +112,19 @@ def _predict_prepared(writer: PredictionWriter, batch_size: int, *, progress: bo
 def all_logits(
     classifier: Classifier, dataset: Dataset, *, batch_size: int = 64, progress: bool = True
 ) -> Float[Tensor, "n c"]:
-    """Run the classifier over a whole data set, in order.
+    """Compute the logits of a whole data set, in order.
 
     Args:
         classifier: From `load_classifier`.
-        dataset: Any data set; at full resolution, one unusable scene ends the run (`predict` skips and names it).
+        dataset: Any data set. At full resolution an unusable scene raises here, whereas `predict` skips it.
         batch_size: Images per forward pass; halved when a device runs out of memory.
-        progress: Show a bar with the speed.
+        progress: Whether to show a progress bar.
+
+    Returns:
+        Logits in float32, on the CPU.
 
     Raises:
-        BadInput: If not even a single image fits on the device.
+        BadInput: If a single image does not fit on the device, or a scene is unusable at full resolution.
     """
     device = classifier.engine.device
     title = f"{classifier.spec.name} · {dataset.variant.name}"

@@ -1,7 +1,7 @@
-"""Disturb the object or the background and predict: noise over a grid of strengths, and the object taken away.
+"""Predictions with noise on the object or the background, and with the object removed.
 
-The rows are prediction tables, so they are kept, resumed and read like all others; `bglab.analysis` turns them into
-relative foreground sensitivity, core and spurious accuracy, and the drop when the object goes.
+The rows are prediction tables, stored and resumed like all others. `bglab.analysis` computes from them relative
+foreground sensitivity (RFS), core and spurious accuracy, and the accuracy drop without the object.
 """
 
 from __future__ import annotations
@@ -44,13 +44,16 @@ _PLACE = "RFS, Moayeri et al. 2022"
 
 @dataclass(frozen=True)
 class NoiseGrid:
-    """How strong the noise is, and how often it is drawn.
+    """Strengths of the noise and number of draws.
 
     Attributes:
-        norm: ``linf`` adds Gaussian noise of a standard deviation to each pixel of the region; ``l2`` scales the
-            region's whole noise to one Euclidean norm, so that a small object is disturbed as much as a large one.
-        strengths: Standard deviations or norms, of images in [0, 1].
-        draws: How often each strength is drawn.
+        norm: ``linf`` adds Gaussian noise of a given standard deviation to each pixel of the region; ``l2`` scales the
+            noise of the whole region to a given Euclidean norm, whatever the size of the object.
+        strengths: Standard deviations or norms, for images in [0, 1].
+        draws: Number of draws per strength.
+
+    Raises:
+        BadInput: If a strength is not above 0, or there is no strength or no draw.
     """
 
     norm: Norm
@@ -69,8 +72,8 @@ class NoiseGrid:
 LINF = NoiseGrid("linf", (0.125, 0.25, 0.375, 0.5, 0.625, 0.75))
 L2 = NoiseGrid("l2", (30.0, 60.0, 90.0, 120.0, 150.0, 180.0))
 
-#: The object gone in three ways (Hard ImageNet, 2022): grey by its mask, grey by its box, the box tiled with what
-#: lies outside it.
+#: Three ways to remove the object (Hard ImageNet, 2022): mask filled with grey, box filled with grey, and box covered
+#: by tiled background.
 ABLATIONS: tuple[Variant, ...] = (
     Variant("grey_fg_mask", Patch(_GREY, "mask"), Own(), place="Hard ImageNet, Moayeri et al. 2022"),
     Variant("grey_fg", Patch(_GREY, "box"), Own(), place="Hard ImageNet, Moayeri et al. 2022"),
@@ -81,7 +84,7 @@ ABLATIONS: tuple[Variant, ...] = (
 @final
 @dataclass(frozen=True)
 class NormedForeground(Foreground):
-    """The object with Gaussian noise whose Euclidean norm over the object is ``norm``, for images in [0, 1]."""
+    """The object with Gaussian noise of Euclidean norm ``norm`` inside the mask, for images in [0, 1]."""
 
     wording: ClassVar[str] = "the object with noise of norm {norm:g}"
 
@@ -95,7 +98,7 @@ class NormedForeground(Foreground):
 @final
 @dataclass(frozen=True)
 class NormedBackground(Background):
-    """The photograph with Gaussian noise whose Euclidean norm beside the object is ``norm``, for images in [0, 1]."""
+    """The photograph with Gaussian noise of Euclidean norm ``norm`` outside the mask, for images in [0, 1]."""
 
     wording: ClassVar[str] = "as photographed, with noise of norm {norm:g}"
 
@@ -110,8 +113,8 @@ def noise_variants(norm: Norm, strength: float) -> dict[str, Variant]:
     """Return the two variants of one strength: noise on the object, and noise on the background.
 
     Args:
-        norm: See `NoiseGrid`.
-        strength: Standard deviation or norm, of images in [0, 1].
+        norm: ``linf`` or ``l2``, as for `NoiseGrid`.
+        strength: Standard deviation or norm, for images in [0, 1].
 
     Example:
         >>> {region: variant.name for region, variant in noise_variants("l2", 60).items()}
@@ -140,22 +143,22 @@ def noise_predictions(
     batch_size: int = 64,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Predict with noise on the object and on the background, over a grid of strengths (Moayeri et al. 2022).
+    """Classify images with noise on the object and on the background, over a grid of strengths (Moayeri et al. 2022).
 
     Args:
         classifier: From `load_classifier`.
         scenes: A set, its prepared form, or a URI.
         grid: Strengths and number of draws.
-        seed: Seed of the noise; every draw has a seed of its own.
+        seed: Seed of the noise; every draw uses another seed derived from it.
         size: Side of the images in pixels; ignored for prepared scenes.
-        results: Folder to keep the prediction tables in; finished ones are read again.
+        results: Results folder for the prediction tables; stored ones are read. None stores nothing.
         batch_size: Images per forward pass.
-        progress: Show a bar.
+        progress: Whether to show progress bars.
 
     Returns:
-        One row per image, strength, region and draw: the columns of a prediction table, then ``region``
-        (``foreground`` or ``background``: where the noise is), ``norm``, ``strength`` and ``draw``. All draws carry
-        the ``dataset`` of the first.
+        One row per image, strength, region and draw, with the columns of a prediction table, ``region`` of the noise
+        (``foreground`` or ``background``), ``norm``, ``strength`` and ``draw``. ``dataset`` is the key of the first
+        draw in all rows.
 
     Raises:
         BadInput: If classifier and scenes have no classes in common.
@@ -182,19 +185,19 @@ def ablation_predictions(
     batch_size: int = 64,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Predict images as photographed and with their object taken away (Hard ImageNet, 2022).
+    """Classify images with and without their object (Hard ImageNet, Moayeri et al. 2022).
 
     Args:
         classifier: From `load_classifier`.
         scenes: A set, its prepared form, or a URI.
-        ablations: How the object goes.
+        ablations: Variants without the object.
         size: Side of the images in pixels; ignored for prepared scenes.
-        results: Folder to keep the prediction tables in; finished ones are read again.
+        results: Results folder for the prediction tables; stored ones are read. None stores nothing.
         batch_size: Images per forward pass.
-        progress: Show a bar.
+        progress: Whether to show progress bars.
 
     Returns:
-        A prediction table with ``original`` and every ablation.
+        One prediction table with the rows of ``original`` and of every ablation.
 
     Raises:
         BadInput: If classifier and scenes have no classes in common.
@@ -210,7 +213,7 @@ def ablation_predictions(
 def _noise_of_norm(
     scenes: SceneBatch, regions: Bool[Tensor, "n h w"], key: Draw, norm: float
 ) -> UInt8[Tensor, "n 3 h w"]:
-    """Add keyed Gaussian noise inside each region, scaled to the norm over the region before levels are clipped."""
+    """Add Gaussian noise inside each region, scaled to a norm (before clipping) and seeded per scene."""
     shape = scenes.images.shape[1:]
     noise = key.for_each(scenes, lambda rng: rng.standard_normal(shape, dtype=np.float32)) * regions.unsqueeze(1)
     length = noise.flatten(1).norm(dim=1).clamp_min(1e-12).view(-1, 1, 1, 1)

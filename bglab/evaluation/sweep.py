@@ -1,4 +1,4 @@
-"""Run many networks on many variants: resume, go on past what fails, and say at the end what is missing and why."""
+"""Sweeps of many networks over many variants, which resume and go on when one network fails."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _LOG = logging.getLogger(__name__)
 
 
 class Grid(NamedTuple):
-    """What a run over networks and variants has.
+    """Outcome of a sweep.
 
     Attributes:
-        done: Columns ``[model, variant, state]``, ``state`` being ``kept`` from an earlier run or ``new``.
-        missing: Columns ``[model, variant, reason]``; empty if nothing is.
+        done: Columns ``[model, variant, state]``; ``state`` is ``kept`` for results of an earlier run, else ``new``.
+        missing: Columns ``[model, variant, reason]``; empty if nothing failed.
     """
 
     done: pd.DataFrame
@@ -34,7 +34,7 @@ class Grid(NamedTuple):
 
 
 class _Options(TypedDict):
-    """What `predict_all` is called with for every model."""
+    """Options of `predict_all` that are the same for every model."""
 
     batch_size: int
     progress: bool
@@ -53,21 +53,21 @@ def run_grid(
 ) -> Grid:
     """Evaluate each model on all variants that are not in the results yet.
 
-    Every model's tables are written as soon as its pass ends, whole or not at all: after a crash, a failing model or
-    a killed process the same call goes on with what is missing. A model whose tables are all there is not loaded.
+    A model's tables are written when its pass ends, whole or not at all, so the same call resumes after a crash. A
+    model that fails is reported and skipped; one whose tables are all stored is not loaded.
 
     Args:
-        models: URIs for `load_classifier`; one that occurs twice counts once.
-        full: From `open_full`.
-        variants: Names out of `bglab.variants.STREAMED`; an unknown one is refused before anything runs.
-        results: Folder of results.
-        load: Turns a URI into a classifier.
-        precision: Precision of the engines that ``load`` starts.
+        models: URIs for `load_classifier`; duplicates are evaluated once.
+        full: From `bglab.variants.open_full`.
+        variants: Names out of `bglab.variants.STREAMED`, or variants.
+        results: Results folder.
+        load: Loads a classifier by its URI.
+        precision: Precision of the engines of ``load``.
         batch_size: Images per forward pass.
-        progress: Show a bar per model.
+        progress: Whether to show a progress bar per model.
 
     Raises:
-        UnknownName: If there is no such variant.
+        UnknownName: If there is no such variant; raised before any model is loaded.
         BadInput: If the folder cannot be written.
     """
     writable_folder(Path(results))
@@ -92,18 +92,18 @@ def run_grid(
 
 
 def _attempt(model: str, load: Callable[[str], Classifier], use: Callable[[Classifier], object]) -> str:
-    """Load one model and use it; give the reason why that failed, "" if it did not."""
+    """Load one model and call ``use`` with it; return the reason of a failure, or "" on success."""
     try:
         use(load(model))
     except (BadInput, MissingData, UnknownName) as problem:
         reason = str(problem)
-    except Exception as problem:  # noqa: BLE001 - whatever one network of many raises, the others must go on
+    except Exception as problem:  # noqa: BLE001 - whatever one network raises, the others must still run
         _LOG.debug("%s failed", model, exc_info=True)
         first = (str(problem).splitlines() or [""])[0]
         reason = f"{type(problem).__name__}: {first}" if first else type(problem).__name__
     else:
         reason = ""
-    gc.collect()  # a network's weights must be gone before the next one's come
+    gc.collect()  # frees the weights before the next network is loaded
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     if reason:

@@ -1,4 +1,4 @@
-"""From logits to rows of the prediction table and their provenance; `bglab.results.predictions` stores them."""
+"""Prediction tables and their provenance, from logits; `bglab.results` stores them."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ from bglab.results import (
 from bglab.scenes import Rejection
 from bglab.variants import Dataset, DatasetRow
 
-#: What must agree for a stored table to stand in for a new run.
+#: Fields of the provenance that must agree for a stored table to be used instead of computing it again.
 _IDENTITY = ("weights_sha256", "pixels", "rule", "decision_rule", "engine", "precision", "seed", "size", "rows")
 
-#: Images held as logits before they become rows: a few megabytes per variant.
+#: Number of images whose logits are collected before they become rows: a few megabytes per variant.
 _HELD = 1024
 
 
 class PredictionWriter:
-    """Collects the logits of one data set and turns them into its table; logits become rows early to save memory.
+    """Collects the logits of one data set and writes its prediction table.
 
     Args:
         classifier: From `load_classifier`.
-        dataset: What is classified, as the classifier sees it (`Dataset.seen_through`).
-        results: Folder of results; None stores nothing.
-        decision_rule: How a thousand logits become one of nine classes.
+        dataset: Data set with the classifier's own transform (`bglab.variants.Dataset.seen_through`).
+        results: Results folder; None stores nothing.
+        decision_rule: How ImageNet logits are mapped to nine classes.
 
     Raises:
         BadInput: If classifier and data set have no classes in common.
@@ -67,7 +67,7 @@ class PredictionWriter:
         self._tables: list[pd.DataFrame] = []
 
     def stored(self) -> pd.DataFrame | None:
-        """Read the table of an earlier run of the same weights and pixels; None if there is none."""
+        """Return the stored table of an earlier run with the same weights and pixels, or None."""
         found = reusable(self._path, self.provenance, _IDENTITY) if self._path else {}
         if not found or self._path is None:
             return None
@@ -81,7 +81,13 @@ class PredictionWriter:
         logits: Float[np.ndarray, "n c"],
         rejected: Sequence[Rejection] = (),
     ) -> None:
-        """Add the logits of some images, and the scenes that turned out unusable before them."""
+        """Add the logits of some images.
+
+        Args:
+            rows: Scenes and labels of the images.
+            logits: Logits of the images, in the order of the rows.
+            rejected: Scenes skipped as unusable.
+        """
         self._rows += rows
         self._logits.append(logits)
         self.count += len(rows)
@@ -90,14 +96,14 @@ class PredictionWriter:
             self._tabulate()
 
     def finish(self, seconds: float, images_per_s: float) -> pd.DataFrame:
-        """Return the whole table, its provenance in ``.attrs``, and store it.
+        """Store the whole table and return it, with its provenance in ``.attrs``.
 
         Args:
             seconds: Duration of the run.
-            images_per_s: Its speed, over all data sets that were classified together.
+            images_per_s: Images per second, over all data sets classified together.
 
         Raises:
-            BadInput: If no image could be used, or the folder cannot be written.
+            BadInput: If no image was usable, or the folder cannot be written.
         """
         if self._rows:
             self._tabulate()
@@ -131,8 +137,8 @@ def check_spaces(classifier: Classifier, dataset: Dataset) -> None:
     comparable = {("imagenet", "in9"), (classifier.spec.space, classifier.spec.space)}
     if (classifier.spec.space, dataset.space) not in comparable:
         raise BadInput(
-            f"expected a classifier that answers in the classes of {dataset.name} ({dataset.space}, "
-            f"{len(dataset.classes)} classes), but {classifier.spec.id} answers in {classifier.spec.space} "
+            f"expected a classifier that predicts the classes of {dataset.name} ({dataset.space}, "
+            f"{len(dataset.classes)} classes), but {classifier.spec.id} predicts those of {classifier.spec.space} "
             f"({len(classifier.classes)}); choose other scenes or another model"
         )
 
@@ -140,10 +146,10 @@ def check_spaces(classifier: Classifier, dataset: Dataset) -> None:
 def tabulate(
     classifier: Classifier, dataset: Dataset, logits: Float[np.ndarray, "n c"], decision_rule: DecisionRule = "argmax"
 ) -> pd.DataFrame:
-    """Turn logits into the prediction table; see `bglab.results.PREDICTION_SCHEMA` for its columns."""
+    """Make a prediction table of logits, with the columns of `bglab.results.PREDICTION_SCHEMA`."""
     native = logits.argmax(axis=1)
     to_nine = classifier.spec.space == "imagenet" and dataset.space == "in9"
-    # a stable order makes the fifth of equal logits the same on every machine
+    # a stable sort makes the order of equal logits the same on every machine
     top5 = np.argsort(-logits, axis=1, kind="stable")[:, :5]
     return pd.DataFrame(
         {
@@ -165,7 +171,7 @@ def tabulate(
 
 
 def run_key(classifier: Classifier, dataset: Dataset, decision_rule: DecisionRule = "argmax") -> str:
-    """Name a run for result folders: the data set, and any departure from float32 and arg-max."""
+    """Return the folder name of a run: the data set's key, then decision rule and precision unless they are default."""
     parts = [dataset.key]
     parts += [decision_rule] if decision_rule != "argmax" else []
     parts += [classifier.engine.precision] if classifier.engine.precision != "float32" else []
@@ -173,7 +179,7 @@ def run_key(classifier: Classifier, dataset: Dataset, decision_rule: DecisionRul
 
 
 def describe(classifier: Classifier, dataset: Dataset, decision_rule: DecisionRule = "argmax") -> dict[str, Any]:
-    """Return the provenance of a result: weights, preprocessing, pixels, decision rule, engine, versions."""
+    """Return the provenance of a prediction table: weights, preprocessing, pixels, decision rule, engine, versions."""
     spec = asdict(classifier.spec)
     resize = spec["input_size"] if spec["fixed_input_size"] else "none: images are fed as they are"
     if dataset.full is not None:
@@ -206,7 +212,7 @@ def describe(classifier: Classifier, dataset: Dataset, decision_rule: DecisionRu
 
 
 def _describe_streaming(classifier: Classifier, dataset: Dataset) -> dict[str, Any]:
-    """Describe what holds at full resolution only; how many rows there will be is not known beforehand."""
+    """Return the provenance specific to full resolution; the number of rows is not known in advance."""
     full = dataset.full
     assert full is not None, "only full-resolution data sets have it"
     transform = asdict(classifier.spec.transform)

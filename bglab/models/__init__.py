@@ -1,6 +1,17 @@
-"""Classifiers with their preprocessing, the engines that run them, and the lists of models of both papers."""
+"""Classifiers: trained weights with their preprocessing, the engines that run them, and lists of models.
 
-from bglab.models.answers import Batching, Classification, ask, classify, classify_batches, from_logits
+A classifier takes RGB images as uint8 and returns logits; `classify` and `classify_image` turn them into classes.
+"""
+
+from bglab.models.answers import (
+    Batching,
+    Classification,
+    ImageClassification,
+    classify,
+    classify_batches,
+    classify_image,
+    from_logits,
+)
 from bglab.models.architectures import check_architecture, create_network
 from bglab.models.backward_graph import write_out
 from bglab.models.classifier import IMAGENET_MEAN, IMAGENET_STD, IN9_MEAN, IN9_STD, Classifier, load_classifier
@@ -8,13 +19,10 @@ from bglab.models.engines import AmpDtype, Engine, EngineChoice, EngineName, Nor
 from bglab.models.model_lists import BASELINE, TABLE_1, expand
 
 __all__ = [
-    "Batching",
-    "Classification",
-    "classify",
-    "classify_batches",
-    "from_logits",
     "AmpDtype",
     "BASELINE",
+    "Batching",
+    "Classification",
     "Classifier",
     "Engine",
     "EngineChoice",
@@ -23,13 +31,17 @@ __all__ = [
     "IMAGENET_STD",
     "IN9_MEAN",
     "IN9_STD",
+    "ImageClassification",
     "Normalised",
     "OpenVINOEngine",
     "TABLE_1",
-    "ask",
     "check_architecture",
+    "classify",
+    "classify_batches",
+    "classify_image",
     "create_network",
     "expand",
+    "from_logits",
     "load_classifier",
     "pick_device",
     "write_out",

@@ -1,4 +1,4 @@
-"""Predictions of a classifier: logits in batches that fit its device, and classes and probabilities from logits."""
+"""Classification: logits in batches that fit the device, and classes and probabilities from logits."""
 
 from __future__ import annotations
 
@@ -24,11 +24,14 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass
 class Batching:
-    """Number of images per forward pass, the one thing that may change during a run.
+    """Batch size of a run, which shrinks when the device runs out of memory.
 
     Attributes:
         size: Images per forward pass.
-        forwards: Images classified so far.
+        forwards: Number of images classified so far.
+
+    Raises:
+        BadInput: If the size is below 1.
     """
 
     size: int
@@ -39,7 +42,7 @@ class Batching:
             raise BadInput(f"expected a batch size of at least 1, got {self.size}")
 
     def halve(self, classifier: Classifier) -> None:
-        """Halve the batch after a device ran out of memory.
+        """Halve the batch size after a device ran out of memory.
 
         Raises:
             BadInput: If a single image does not fit.
@@ -63,19 +66,19 @@ def classify_batches(
 ) -> Iterator[Float[Tensor, "n c"]]:
     """Classify ``count`` images, batch by batch; the next batch is rendered while the engine works on this one.
 
-    A batch that does not fit on the device is tried again in halves.
+    A batch that does not fit on the device is classified again in halves.
 
     Args:
         classifier: From `load_classifier`.
-        render: Returns the images of some consecutive positions on the classifier's device.
+        render: Renders the images at a slice of positions, RGB, 0-255, on the classifier's device.
         count: Number of images.
         batching: Images per forward pass; its size is halved when the device runs out of memory.
 
     Yields:
-        The logits of one batch, on the processor.
+        The logits of one batch, on the CPU.
 
     Raises:
-        BadInput: If not even a single image fits.
+        BadInput: If a single image does not fit.
     """
     position = 0
     while position < count:
@@ -101,10 +104,10 @@ class Classification(NamedTuple):
     """Classes and probabilities of some images.
 
     Attributes:
-        native: Arg-max among the classifier's own classes.
-        predictions: The decision in the scenes' label space, OUTSIDE if none of its classes was predicted.
-        probabilities: Softmax probability of each class of that space, in [0, 1]; the last column holds all that is
-            outside, so that OUTSIDE = -1 is a valid index.
+        native: Class of highest logit among the classifier's own.
+        predictions: Predicted label in the scenes' label space, OUTSIDE if the class belongs to none of them.
+        probabilities: Softmax probability of each class of that space, in [0, 1]; the last column is the probability
+            of all other classes, so that OUTSIDE = -1 is a valid index.
     """
 
     native: Int[np.ndarray, " n"]
@@ -113,7 +116,7 @@ class Classification(NamedTuple):
 
 
 def classify(classifier: Classifier, images: UInt8[Tensor, "n 3 h w"], space: str) -> Classification:
-    """Classify images in a label space.
+    """Classify images in the label space of their scenes.
 
     Args:
         classifier: From `load_classifier`.
@@ -124,12 +127,12 @@ def classify(classifier: Classifier, images: UInt8[Tensor, "n 3 h w"], space: st
 
 
 def from_logits(logits: Float[np.ndarray, "n c"], native_space: str, space: str) -> Classification:
-    """Turn logits into classes and probabilities; under ``in9``, arg-max decides first and is mapped then.
+    """Turn logits into classes and probabilities; ImageNet classes are mapped to ``in9`` after the arg-max.
 
     Args:
-        logits: In float64, so that probabilities add up.
+        logits: One row per image, in float64 so that probabilities sum to 1.
         native_space: Label space of the logits.
-        space: Label space of the result: the same, or ``in9`` for ``imagenet``.
+        space: Label space of the result: ``native_space``, or ``in9`` for ImageNet logits.
     """
     native = logits.argmax(axis=1)
     if native_space != space:
@@ -138,14 +141,14 @@ def from_logits(logits: Float[np.ndarray, "n c"], native_space: str, space: str)
 
 
 @dataclass(frozen=True, eq=False)
-class Answer:
+class ImageClassification:
     """Prediction for one image, in the nine classes of ImageNet-9.
 
     Attributes:
-        image: The image as classified.
-        probabilities: Softmax probabilities of the nine classes, and of everything outside them as the tenth.
-        native: Name of the predicted class among the classifier's own.
-        confidence: Its softmax probability.
+        image: The classified image, RGB, 0-255.
+        probabilities: Softmax probabilities of the nine classes in [0, 1]; the tenth is that of all other classes.
+        native: Name of the predicted class among the classifier's own classes.
+        confidence: Softmax probability of that class, in [0, 1].
         prediction: The nine-class decision (arg-max, then mapped), or OUTSIDE.
     """
 
@@ -156,10 +159,16 @@ class Answer:
     prediction: int
 
 
-def ask(classifier: Classifier, image: UInt8[Tensor, "3 h w"]) -> Answer:
-    """Classify one image."""
+def classify_image(classifier: Classifier, image: UInt8[Tensor, "3 h w"]) -> ImageClassification:
+    """Classify one image in the nine classes of ImageNet-9.
+
+    Args:
+        classifier: From `load_classifier`; an ImageNet classifier or one with the nine classes.
+        image: RGB, 0-255, on any device.
+    """
     logits = classifier(image.unsqueeze(0)).cpu().numpy().astype(np.float64)
     found = from_logits(logits, classifier.spec.space, "in9")
     best = int(found.native[0])
     confidence = float(softmax(logits[0])[best])
-    return Answer(image, found.probabilities[0], classifier.classes[best], confidence, int(found.predictions[0]))
+    prediction = int(found.predictions[0])
+    return ImageClassification(image, found.probabilities[0], classifier.classes[best], confidence, prediction)

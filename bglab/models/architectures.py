@@ -1,4 +1,4 @@
-"""Networks by architecture, without trained weights."""
+"""Untrained networks by the name of their architecture, from timm and torchvision."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from bglab.errors import UnknownName
 
 
 def create_network(architecture: str, outputs: int, size: int = 224) -> nn.Module:
-    """Build a network with fresh weights, from torch's global random numbers.
+    """Build a network with random weights, drawn from torch's global generator.
 
     Args:
-        architecture: A name of timm, or ``tv_`` and a name of torchvision.
+        architecture: Name in timm, or ``tv_`` followed by a name in torchvision.
         outputs: Number of classes.
-        size: Side in pixels of the images it will see; matters only to networks of a fixed size.
+        size: Side of the input images in pixels; used only by architectures of fixed input size.
 
     Raises:
-        UnknownName: With the nearest name.
+        UnknownName: If there is no such architecture; the message suggests the nearest names.
     """
     import timm
     from torchvision import models
@@ -36,10 +36,10 @@ def create_network(architecture: str, outputs: int, size: int = 224) -> nn.Modul
 
 
 def check_architecture(name: str) -> None:
-    """Make sure that there is such an architecture.
+    """Check that an architecture exists in timm or torchvision.
 
     Raises:
-        UnknownName: With the nearest name.
+        UnknownName: If it does not; the message suggests the nearest names.
     """
     import timm
     from torchvision import models
@@ -51,13 +51,13 @@ def check_architecture(name: str) -> None:
 
 
 class Grouped(nn.Module):
-    """A network trained on finer classes that answers in coarser ones: the best logit of each group.
+    """A network trained on fine classes that predicts coarse ones, by the maximum logit of each group.
 
-    The arg-max is the group of the finest arg-max, as Noise or Signal judges such networks (Figure 10).
+    The predicted coarse class is therefore the group of the predicted fine class, as in Noise or Signal, Figure 10.
 
     Args:
-        network: Gives one logit a fine class.
-        groups: The coarse class of each fine one; every coarse class has at least one.
+        network: Returns one logit per fine class.
+        groups: Coarse class of each fine class; every coarse class occurs at least once.
     """
 
     def __init__(self, network: nn.Module, groups: Sequence[int]) -> None:
@@ -66,12 +66,12 @@ class Grouped(nn.Module):
         self.members = [[i for i, g in enumerate(groups) if g == group] for group in sorted(set(groups))]
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the logits of the coarse classes."""
+        """Return logits of the coarse classes, shape ``n c``."""
         logits = self.network(images)
         return torch.stack([logits[:, members].amax(1) for members in self.members], dim=1)
 
 
 def near_names(name: str, known: list[str]) -> list[str]:
-    """List the architectures that start alike, so that an error stays readable."""
+    """List at most twelve names that begin like ``name``, or the first twelve, for an error message."""
     alike = [k for k in known if k.startswith(name[:5])]
     return (alike or known)[:12]

@@ -1,6 +1,6 @@
-"""Write a backward pass out as ordinary operations, so that an engine without automatic differentiation can run it.
+"""Trace backward passes into graphs of forward operations, for engines without automatic differentiation.
 
-A module that calls ``torch.autograd.grad`` is traced once; what comes out is a plain graph of forward operations.
+A module that calls ``torch.autograd.grad`` is traced once; the result needs no autograd to run.
 """
 
 from __future__ import annotations
@@ -46,31 +46,30 @@ _GRADIENTS = get_decompositions(
 
 
 def write_out(module: nn.Module, examples: Sequence[Tensor]) -> fx.GraphModule:
-    """Trace a module with its calls to autograd into a graph that needs none.
+    """Trace a module and its calls to autograd into a graph of forward operations.
 
     Args:
-        module: Gives tensors; its parameters need no gradient.
-        examples: One tensor for each of its inputs; the first dimension stays free, the others are fixed.
+        module: Takes and returns tensors; its parameters do not require gradients.
+        examples: One tensor per input; the first dimension stays dynamic, the others are fixed.
 
     Returns:
-        A module of the same inputs and outputs.
+        A module with the same inputs and outputs.
 
     Raises:
-        BadInput: If the module turns the first dimension into a plain number, which the trace would then hold, or
-            writes into part of a value.
+        BadInput: If the module converts the first dimension to a constant, or writes in place into a part of a tensor.
     """
-    # the tracer takes sides of one length for the same side, so the number of images must be no other's
+    # the tracer identifies dimensions of equal size, so the number of images must differ from all other sizes
     others = {side for example in examples for side in example.shape[1:]}
     count = next(n for n in range(5, 1000) if n not in others)
     batches = [example[:1].expand(count, *example.shape[1:]).contiguous() for example in examples]
-    # attention in its plain form: a fused kernel's gradient is one opaque operation
+    # attention as separate operations: the gradient of a fused kernel is one opaque operation
     with sdpa_kernel(SDPBackend.MATH), _PlainPooling():
         trace = make_fx(module, _DECOMPOSITIONS, tracing_mode="symbolic", _allow_non_fake_inputs=True)
         traced = trace(*batches)
     free = next(node for node in traced.graph.nodes if node.op == "placeholder").meta["val"].shape[0]
     if not isinstance(free, torch.SymInt) or free.node.expr.is_number:
         name = type(module).__name__
-        raise BadInput(f"expected a network that takes any number of images, but {name} fixes it; run it by torch")
+        raise BadInput(f"expected a network that takes any number of images, but {name} fixes it; use engine torch")
     _fix_sides(traced.graph, free.node.expr)
     for node in list(traced.graph.nodes):
         rule = _RULES.get(node.target)
@@ -83,7 +82,7 @@ def write_out(module: nn.Module, examples: Sequence[Tensor]) -> fx.GraphModule:
 
 
 class _PlainPooling(TorchFunctionMode):
-    """Average over all positions by ``mean``: pooling as torch has it rearranges strides where channels come last."""
+    """Replace global average pooling by ``mean``: torch's own rearranges strides of channels-last tensors."""
 
     def __torch_function__(
         self, function: Any, _types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -107,9 +106,13 @@ def convolution_backward(
     groups: int,
     _wanted: Any,
 ) -> tuple[Float[Tensor, "n k h w"], None, None]:
-    """Write a convolution's gradient with respect to its input as a convolution.
+    """Express the gradient of a convolution with respect to its input as a convolution.
 
-    At stride 1 it is one with mirrored kernels, which engines run far faster than a transposed convolution.
+    At stride 1 it is a convolution with flipped kernels, which engines run much faster than a transposed convolution.
+
+    Returns:
+        The gradient, and None for the gradients of weight and bias; ``NotImplemented`` for convolutions that are
+        transposed or not two-dimensional.
     """
     if transposed or weight.ndim != 4:
         return NotImplemented
@@ -124,16 +127,16 @@ def convolution_backward(
     return spread, None, None
 
 
-# sizes may be symbols of the tracer, so their type is left open
+# sizes may be symbolic, so their type is left open
 def select_backward(gradient: Tensor, sizes: Sequence[Any], dimension: int, index: int) -> Tensor:
-    """Write the gradient of selecting one slice as padding, which engines support, instead of writing into zeros."""
+    """Express the gradient of ``select`` as padding, since engines do not support in-place writes into zeros."""
     index %= sizes[dimension]
     margins = (index, sizes[dimension] - index - 1)
     return _padded(gradient.unsqueeze(dimension), dimension, margins)
 
 
 def slice_backward(gradient: Tensor, sizes: Sequence[Any], dimension: int, start: Any, end: Any, step: int) -> Tensor:
-    """Write the gradient of slicing as padding."""
+    """Express the gradient of ``slice`` as padding; ``NotImplemented`` for steps other than 1."""
     if step != 1:
         return NotImplemented
     length = sizes[dimension]
@@ -156,7 +159,7 @@ _DECOMPOSITIONS: dict[Any, Callable[..., Any]] = {
 
 
 def _fix_sides(graph: fx.Graph, free: Any) -> None:
-    """Put numbers where the trace computes with the sides of images; only their number stays free."""
+    """Replace symbolic sizes by constants, except those that depend on the number of images."""
     for node in list(graph.nodes):
         value = node.meta.get("val")
         if not isinstance(value, (torch.SymInt, torch.SymFloat)):
@@ -178,17 +181,18 @@ def _pass_on(graph: fx.Graph, node: fx.Node) -> None:
 
 
 def _copy(graph: fx.Graph, node: fx.Node) -> None:
-    # kept: what is copied may be written over in place, and the backward pass wants it as it was
+    # not dropped: the original may be overwritten in place, and the backward pass needs its old value
     _put(graph, node, graph.call_method("clone", node.args[:1]))
 
 
 def _pass_on_second(graph: fx.Graph, node: fx.Node) -> None:
-    # in-place operations come as new values and a copy into the old one; who looks at the old one by another name
-    # would miss it
+    # an in-place operation is traced as a new value and a copy into the old one; views of the old one would miss it
     seen: Any = node.args[0]
     while isinstance(seen, fx.Node):
         if any(user > node for user in seen.users):
-            raise BadInput("expected a network that writes into no part of a value, but one does; run it by torch")
+            raise BadInput(
+                "expected a network that never writes into part of a tensor, got one that does; use engine torch"
+            )
         schema = getattr(seen.target, "_schema", None)
         is_view = schema is not None and any(part.alias_info for part in schema.returns)
         seen = seen.args[0] if is_view else None
@@ -198,14 +202,14 @@ def _pass_on_second(graph: fx.Graph, node: fx.Node) -> None:
 def _view(graph: fx.Graph, node: fx.Node) -> None:
     source, shape = cast("tuple[fx.Node, list[Any]]", node.args)
     if any(isinstance(side, fx.Node) for side in shape):
-        # only the free side may stay open: what the network itself left open gets its number
+        # only the dynamic dimension may be -1: one that the network itself left as -1 gets its traced size
         traced = zip(shape, node.meta["val"].shape, strict=True)
         shape = [-1 if isinstance(side, fx.Node) else int(length) if side == -1 else side for side, length in traced]
     _put(graph, node, graph.call_method("reshape", (source, shape)))
 
 
 def _expand(graph: fx.Graph, node: fx.Node) -> None:
-    # as a method, whose traced size stays free
+    # as a method call, whose traced size stays dynamic
     _put(graph, node, graph.call_method("expand", node.args[:2]))
 
 
@@ -247,7 +251,7 @@ def _max_pool(graph: fx.Graph, node: fx.Node) -> None:
 
 
 def _put_parts(graph: fx.Graph, node: fx.Node, parts: list[fx.Node]) -> None:
-    """Put values where parts of an operation's answer were taken; a part that has none stays, and fails to convert."""
+    """Replace the outputs of an operation, one by one; an output without a replacement fails to convert later."""
     for user in list(node.users):
         if user.target is operator.getitem and cast("int", user.args[1]) < len(parts):
             _put(graph, user, parts[cast("int", user.args[1])])
@@ -255,7 +259,7 @@ def _put_parts(graph: fx.Graph, node: fx.Node, parts: list[fx.Node]) -> None:
         graph.erase_node(node)
 
 
-#: What a trace calls by names that engines do not know. A new operation is a new row.
+#: Operations of a trace that engines do not support, and how each is rewritten. A new operation is a new row.
 _RULES: dict[Any, Callable[[fx.Graph, fx.Node], None]] = {
     _ATEN._adaptive_avg_pool2d.default: _adaptive_average,
     _ATEN._native_batch_norm_legit_no_training.default: _batch_norm,

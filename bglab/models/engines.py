@@ -1,7 +1,7 @@
-"""Where the arithmetic runs: torch on any device, or OpenVINO on a processor.
+"""Engines that run networks: torch on any device, or OpenVINO on a CPU.
 
-An engine takes RGB images as uint8 and gives logits in float32; normalisation is part of the network it runs,
-so that neither the host nor the bus ever handles float images.
+An engine takes RGB images as uint8 and returns logits in float32; normalisation is part of the network, so that only
+bytes are transferred to the device.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ class Normalised(nn.Module):
 
     Args:
         network: Takes normalised float images.
-        mean: Per channel, of images in [0, 1].
-        std: Per channel, of images in [0, 1].
-        resize: Side in pixels that a fixed-size network insists on; None feeds images as they are.
+        mean: Mean per channel, for images in [0, 1].
+        std: Standard deviation per channel, for images in [0, 1].
+        resize: Side in pixels to resize to, for networks of fixed input size; None does not resize.
     """
 
     shift: Tensor
@@ -54,7 +54,7 @@ class Normalised(nn.Module):
         super().__init__()
         self.network = network
         self.resize = resize
-        # (x / 255 − mean) / std, rearranged so that levels are never divided
+        # (x / 255 − mean) / std, rearranged to one subtraction and one multiplication
         self.register_buffer("shift", 255.0 * torch.tensor(mean).view(1, 3, 1, 1))
         self.register_buffer("scale", 1.0 / (255.0 * torch.tensor(std).view(1, 3, 1, 1)))
 
@@ -69,12 +69,12 @@ class Normalised(nn.Module):
 
 
 class Engine(ABC):
-    """Runs one network.
+    """Runs the forward pass of one network.
 
     Attributes:
         name: ``torch`` or ``openvino``.
         precision: ``float32``, ``bfloat16`` or ``float16``.
-        device: Where images should lie.
+        device: Device on which images should be rendered.
     """
 
     name: str
@@ -83,16 +83,21 @@ class Engine(ABC):
 
     @abstractmethod
     def get_ready(self, height: int, width: int) -> None:
-        """Do what has to be done once for images of this size, so that it is not counted as speed."""
+        """Do the one-time work for images of this size, such as compilation, so that it is not timed.
+
+        Args:
+            height: Height of the images in pixels.
+            width: Width of the images in pixels.
+        """
 
     @abstractmethod
     def logits(self, images: UInt8[Tensor, "n 3 h w"]) -> Float[Tensor, "n c"]:
-        """Classify a batch; float32 logits on the processor or the engine's device."""
+        """Compute the logits of a batch in float32, on the CPU or the engine's device."""
 
 
 @final
 class TorchEngine(Engine):
-    """Torch, channels last; on CUDA with mixed precision and compilation by choice."""
+    """Torch in channels-last layout, optionally with mixed precision and `torch.compile`."""
 
     name = "torch"
 
@@ -106,11 +111,11 @@ class TorchEngine(Engine):
             self._network = torch.compile(self._network, dynamic=False)
 
     def get_ready(self, height: int, width: int) -> None:
-        """Run one black image, which starts the device's libraries; a compiled network compiles here."""
+        """Run one black image, which initialises the device's libraries and compiles the network if requested."""
         self.logits(torch.zeros(1, 3, height, width, dtype=torch.uint8))
 
     def logits(self, images: UInt8[Tensor, "n 3 h w"]) -> Float[Tensor, "n c"]:
-        """Classify a batch on the engine's device."""
+        """Compute the logits of a batch on the engine's device."""
         images = images.to(self.device, non_blocking=True).contiguous(memory_format=torch.channels_last)
         mixed = (
             torch.autocast(self.device.type, dtype=_AMP[self.precision]) if self.precision in _AMP else nullcontext()
@@ -121,7 +126,17 @@ class TorchEngine(Engine):
 
 @final
 class OpenVINOEngine(Engine):
-    """OpenVINO on a processor, converted from the torch module in memory; one compilation an image size."""
+    """OpenVINO on a CPU, converted from the torch module in memory and compiled once per image size.
+
+    Args:
+        network: Network to run.
+        amp_dtype: ``none`` or ``bfloat16``.
+        key: Identity of architecture and weights, under which conversions are cached on disk; "" caches none.
+
+    Raises:
+        BadInput: If the precision is float16.
+        MissingData: If OpenVINO is not installed.
+    """
 
     name = "openvino"
 
@@ -137,44 +152,44 @@ class OpenVINOEngine(Engine):
         self._network = network.eval()
         self._key = key
         self._requests: dict[tuple[int, int], Any] = {}
-        self._busy = threading.Lock()  # a request serves one caller at a time; widgets and cells may share it
+        self._busy = threading.Lock()  # a request serves one caller at a time, but widgets and cells share it
 
     def get_ready(self, height: int, width: int) -> None:
-        """Convert and compile the network for this size, unless that was done."""
+        """Convert and compile the network for this size on the first call."""
         if (height, width) not in self._requests:
             self._requests[height, width] = self._compile(height, width)
 
     def logits(self, images: UInt8[Tensor, "n 3 h w"]) -> Float[Tensor, "n c"]:
-        """Classify a batch on the processor."""
+        """Compute the logits of a batch on the CPU."""
         height, width = images.shape[-2:]
         self.get_ready(height, width)
         batch = np.ascontiguousarray(images.cpu().numpy())
         with self._busy:
-            answer = self._requests[height, width].infer({0: batch}, share_inputs=True)
-            return torch.from_numpy(np.array(answer[0], dtype=np.float32))
+            outputs = self._requests[height, width].infer({0: batch}, share_inputs=True)
+            return torch.from_numpy(np.array(outputs[0], dtype=np.float32))
 
     def start_another(
         self, make: Callable[[], nn.Module], examples: Sequence[Tensor], name: str
     ) -> Callable[..., tuple[Tensor, ...]]:
-        """Convert and compile a second network over the same weights, such as one that gives feature maps as well.
+        """Convert and compile another network with the same weights, such as one that also returns feature maps.
 
         Args:
-            make: Builds it; called only if no conversion is kept from an earlier session.
-            examples: One tensor for each of its inputs; the first dimension stays free, the others are fixed.
-            name: What tells it from the engine's own network.
+            make: Builds the network; called only if no conversion of it is cached.
+            examples: One tensor per input; the first dimension stays dynamic, the others are fixed.
+            name: Distinguishes its cached conversion from others of the same weights.
 
         Returns:
-            A function of as many tensors that gives all outputs; it serves one caller at a time.
+            A function from the inputs to all outputs; concurrent calls wait for each other.
         """
         shapes = [tuple(example.shape[1:]) for example in examples]
         request = self._start(make, f"{self._key} {name} {shapes}" if self._key else "", examples)
         busy = threading.Lock()
 
         def run(*inputs: Tensor) -> tuple[Tensor, ...]:
-            arrays = [np.ascontiguousarray(given.cpu().numpy()) for given in inputs]
+            arrays = [np.ascontiguousarray(tensor.cpu().numpy()) for tensor in inputs]
             with busy:
-                answer = request.infer(dict(enumerate(arrays)), share_inputs=True)
-                return tuple(torch.from_numpy(np.array(value)) for value in answer.to_tuple())
+                outputs = request.infer(dict(enumerate(arrays)), share_inputs=True)
+                return tuple(torch.from_numpy(np.array(value)) for value in outputs.to_tuple())
 
         return run
 
@@ -185,12 +200,12 @@ class OpenVINOEngine(Engine):
 
     def _start(self, make: Callable[[], nn.Module], key: str, examples: Sequence[Tensor]) -> Any:
         core = _core()
-        # an engine of torch with the same network may have turned its weights round, which backward passes on symbolic
-        # sizes cannot be traced through
+        # a torch engine with the same network may have put its weights in channels-last layout, through which backward
+        # passes cannot be traced with symbolic sizes
         self._network.to(memory_format=torch.contiguous_format)
         model = _converted(core, make, key, examples)
         hints = {
-            # one stream over all cores: batches come one after another, and a widget's single image is fastest
+            # one stream over all cores: batches arrive one after another, and a widget's single image is fastest so
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": "bf16" if self.precision == "bfloat16" else "f32",
         }
@@ -201,8 +216,8 @@ class OpenVINOEngine(Engine):
 def _core() -> Any:
     """Return OpenVINO's runtime, one for the whole process.
 
-    Each runtime gives the thread a stack for signal handlers and puts back at its end what it found. Where runtimes end
-    in another order than they began, that is a stack long gone, and the next interrupt ends the process.
+    Each runtime installs a stack for signal handlers and restores the previous one when it ends. If runtimes end in
+    another order than they started, the restored stack no longer exists, and the next interrupt kills the process.
     """
     import openvino
 
@@ -210,28 +225,28 @@ def _core() -> Any:
 
 
 def _converted(core: Any, make: Callable[[], nn.Module], key: str, examples: Sequence[Tensor]) -> Any:
-    """Convert a module, or read the conversion kept from an earlier session (seconds become milliseconds)."""
+    """Read the cached conversion of a module (milliseconds), or convert it (seconds) and cache the result."""
     import openvino
 
     name = hashlib.blake2b(key.encode(), digest_size=8).hexdigest()
-    kept = data_root() / "cache" / "engines" / f"openvino-{metadata.version('openvino')}-{name}.xml"
-    if key and kept.is_file():
+    cached = data_root() / "cache" / "engines" / f"openvino-{metadata.version('openvino')}-{name}.xml"
+    if key and cached.is_file():
         try:
-            return core.read_model(kept)
+            return core.read_model(cached)
         except RuntimeError as problem:
-            _LOG.warning("converting again, since %s cannot be read: %s", kept, problem)
+            _LOG.warning("converting again, since %s cannot be read: %s", cached, problem)
     shapes = [[-1, *example.shape[1:]] for example in examples]
-    with torch.no_grad(), warnings.catch_warnings(), _logging_kept():
-        warnings.simplefilter("ignore")  # the converter traces, which torch announces as deprecated
+    with torch.no_grad(), warnings.catch_warnings(), _restored_logging():
+        warnings.simplefilter("ignore")  # the converter uses tracing, which torch declares deprecated
         model = openvino.convert_model(make(), example_input=tuple(examples), input=shapes)
     if key:
-        _keep(openvino, model, kept)
+        _save(openvino, model, cached)
     return model
 
 
 @contextmanager
-def _logging_kept() -> Iterator[None]:
-    """Put the root logger back: a conversion that fails leaves it at errors only, for everybody in the process."""
+def _restored_logging() -> Iterator[None]:
+    """Restore the root logger at the end, since a failed conversion leaves it at level ERROR."""
     root = logging.getLogger()
     level, handlers, filters = root.level, root.handlers[:], root.filters[:]
     try:
@@ -241,27 +256,27 @@ def _logging_kept() -> Iterator[None]:
         root.handlers[:], root.filters[:] = handlers, filters
 
 
-def _keep(openvino: Any, model: Any, kept: Path) -> None:
-    """Keep a conversion for the next session; a cache that cannot be written costs time, not the run."""
-    scratch = kept.with_name(f".{os.getpid()}-{kept.name}")
+def _save(openvino: Any, model: Any, path: Path) -> None:
+    """Cache a conversion on disk; if that fails, warn and go on."""
+    scratch = path.with_name(f".{os.getpid()}-{path.name}")
     try:
-        kept.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         openvino.save_model(model, scratch, compress_to_fp16=False)
-        scratch.with_suffix(".bin").replace(kept.with_suffix(".bin"))
-        scratch.replace(kept)
+        scratch.with_suffix(".bin").replace(path.with_suffix(".bin"))
+        scratch.replace(path)
     except (OSError, RuntimeError) as problem:
-        _LOG.warning("the converted network could not be kept in %s: %s", kept.parent, problem)
+        _LOG.warning("the converted network could not be cached in %s: %s", path.parent, problem)
 
 
 @dataclass(frozen=True)
 class EngineChoice:
-    """How to run networks; every field has timm's name where timm has one.
+    """Options of the engine that runs a network, named as in timm where timm has them.
 
     Attributes:
-        engine: ``auto`` takes torch on CUDA and MPS, and OpenVINO on a processor if it is installed.
+        engine: ``torch``, ``openvino``, or ``auto``: torch on CUDA and MPS, OpenVINO on a CPU if it is installed.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
-        amp_dtype: ``none`` is float32, which is what reported numbers need.
-        torchcompile: Compile the network (torch only; the first batch takes a minute).
+        amp_dtype: ``none`` (float32, for results to report), ``bfloat16`` or ``float16``.
+        torchcompile: Whether to compile the network (torch only; the first batch takes about a minute).
     """
 
     engine: EngineName = "auto"
@@ -271,18 +286,19 @@ class EngineChoice:
 
     @property
     def precision(self) -> str:
-        """Name of the arithmetic's precision, as results state it."""
+        """Precision of the arithmetic, as stored with results."""
         return "float32" if self.amp_dtype == "none" else self.amp_dtype
 
     def start(self, network: Normalised, key: str = "") -> Engine:
         """Start an engine for a network.
 
         Args:
-            network: What to run.
-            key: Identity of architecture and weights, under which a conversion may be kept; "" keeps none.
+            network: Network to run.
+            key: Identity of architecture and weights, under which conversions are cached on disk; "" caches none.
 
         Raises:
-            BadInput: If the choice cannot be had on this machine.
+            BadInput: If engine, device or precision is not available on this machine.
+            MissingData: If OpenVINO is requested but not installed.
         """
         device = pick_device(self.device)
         name = self.engine
@@ -298,10 +314,10 @@ class EngineChoice:
 
 
 def pick_device(name: str) -> torch.device:
-    """Turn a name into a device that is here; ``auto`` prefers CUDA, then MPS.
+    """Return the device of a name; ``auto`` is CUDA if available, then MPS, then the CPU.
 
     Raises:
-        BadInput: If there is no such device on this machine.
+        BadInput: If this machine has no such device.
     """
     if name == "auto":
         if torch.cuda.is_available():

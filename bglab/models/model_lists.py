@@ -1,13 +1,14 @@
 """Named lists of networks: thirty-two that cover the range of Time for a Background Check!, and recent ones.
 
 The paper takes its weights from timm and names seven networks (Table 1); the other twenty-five of its Figures 2, 4
-and 5 are not listed anywhere. `NETWORKS` is therefore our choice from the families it names, with the exact tag of
-every network's weights. Where the paper leaves the weights of one of the seven open, the note says what decided.
+and 5 are not listed. `NETWORKS` is therefore a selection from the families that the paper names, with the tag of every
+network's weights. Where the paper does not specify the weights of one of the seven, the note gives the reason for the
+choice.
 
-CLIP is a network of today that has no ImageNet head: timm carries its image tower alone, fine-tuned ones are in
-`TODAY`, and answering zero-shot from the class names needs its text tower (the package open_clip_torch), whose logits
-can be saved and judged like any other prediction table. DINOv2 and DINOv3 come without a linear head in timm; one
-trained on ImageNet features is given as ``file:PATH``.
+CLIP has no ImageNet head: timm provides its image tower, and `TODAY` lists fine-tuned ones. Zero-shot classification
+from class names needs the text tower (the package open_clip_torch); its predictions can be stored and evaluated like
+any other prediction table. timm's DINOv2 and DINOv3 have no linear head; one trained on ImageNet features is loaded by
+``file:PATH``.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ from bglab.catalogue import Catalogue
 
 
 class Network(NamedTuple):
-    """One set of weights that an evaluation may take part in.
+    """A network of a list, with the exact weights to load.
 
     Attributes:
-        name: timm's name with its tag.
-        family: As figures group them.
-        printed: Its name in Table 1 of the paper; "" if it is not among the seven.
-        note: Why these weights, where there was a choice; "" where there was none.
+        name: Name in timm, with the tag of the weights.
+        family: Family by which figures group networks.
+        printed: Name in Table 1 of the paper; "" for networks outside that table.
+        note: Reason for the choice of weights; "" if there was none to make.
     """
 
     name: str
@@ -36,7 +37,7 @@ class Network(NamedTuple):
 
     @property
     def uri(self) -> str:
-        """What `load_classifier` takes."""
+        """URI for `load_classifier`."""
         return f"timm:{self.name}"
 
 
@@ -100,13 +101,13 @@ _OF_TODAY = (
     Network("vit_base_patch16_clip_224.laion2b_ft_in12k_in1k", "CLIP", note="the image tower, fine-tuned"),
 )
 
-#: The thirty-two, in the order of their families. Figures order them by accuracy on unmodified images.
+#: The thirty-two networks by family. Figures order them by accuracy on unmodified images.
 NETWORKS: Catalogue[Network] = Catalogue("network", {network.name: network for network in _OF_THE_PAPER})
 
-#: Networks that came after the paper.
+#: Networks published after the paper.
 TODAY: Catalogue[Network] = Catalogue("network of today", {network.name: network for network in _OF_TODAY})
 
-#: The seven of Table 1, from left to right: printed name → network.
+#: The seven networks of Table 1, from left to right: printed name → network.
 TABLE_1: Catalogue[Network] = Catalogue(
     "network of Table 1",
     {
@@ -123,7 +124,7 @@ TABLE_1: Catalogue[Network] = Catalogue(
     },
 )
 
-#: Lists that stand for their networks wherever several may be named: ``--models thirty-two today``.
+#: Lists that can be named in place of their networks: ``--models thirty-two today``.
 LISTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "thirty-two": tuple(network.uri for network in _OF_THE_PAPER),
@@ -134,7 +135,10 @@ LISTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 
 def expand(models: Sequence[str]) -> tuple[str, ...]:
-    """Put a list's networks in the place of its name; a network that is named twice stays where it came first.
+    """Replace names of lists by the URIs of their networks, and drop duplicates.
+
+    Args:
+        models: Names out of `LISTS`, or URIs for `load_classifier`.
 
     Example:
         >>> expand(["lite:efficientnet_lite0", "table-1"])[:2]
@@ -143,5 +147,5 @@ def expand(models: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(uri for name in models for uri in LISTS.get(name, (name,))))
 
 
-#: The network that all others are read relative to (Appendix A: box labels are noisy).
+#: The network that the others are compared with (Appendix A: box labels are noisy).
 BASELINE = TABLE_1["ResNet-18"].uri

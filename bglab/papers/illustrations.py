@@ -15,7 +15,7 @@ from bglab.errors import UnknownName
 from bglab.figures import plot_images, theme
 from bglab.images import background_strip, box_mask, composite, plain, tile, tile_box
 from bglab.labels import OUTSIDE
-from bglab.models import Classifier, ask
+from bglab.models import Classifier, classify_image
 from bglab.scenes import PreparedScenes
 from bglab.variants import IN9_VARIANTS, VARIANTS, Dataset, compose
 
@@ -51,7 +51,7 @@ def plot_variants(
     datasets, shown = _find(sets, class_name, variants, scene)
     names = (*datasets[0].classes, OUTSIDE_NAME)
     images = [dataset[shown] for dataset in datasets]
-    predictions = [names[ask(classifier, image).prediction] for image in images]
+    predictions = [names[classify_image(classifier, image).prediction] for image in images]
     with _own_theme(ax):
         return plot_images(
             [image.numpy() for image in images],

@@ -1,10 +1,10 @@
-"""The pair matrix: what one classifier says of every foreground on every background, as files without torch.
+"""Pair matrices: the predictions of one classifier for every foreground on every background, stored without torch.
 
 ``<results>/pairs/<dataset>/<model>/`` holds ``native.npy`` (int16, foreground × background, memory-mapped when
-read), ``foregrounds.parquet`` and ``backgrounds.parquet`` (which rows and columns these are; the first carries the
-provenance) and ``run.json``. While a run works, ``rows/`` holds its finished blocks, each a file that is there whole
-or not at all. Everything but ``run.json``, which says how long the run took, depends on pixels, weights and software
-alone: an interrupted run that was taken up again leaves the same bytes as one that was not.
+read), ``foregrounds.parquet`` and ``backgrounds.parquet`` (the scenes of rows and columns; the former carries the
+provenance) and ``run.json`` (duration and speed). During a run, ``rows/`` holds its finished blocks, each written
+whole or not at all. Everything except ``run.json`` depends only on pixels, weights and software, so a resumed run
+writes the same bytes as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from bglab.labels import to_in9
 from bglab.results.protocol import Protocol, Side, allowed_pairs
 from bglab.results.provenance import file_name, read_provenance
 
-#: Stands in the matrix where a foreground was not tried on a background.
+#: Value of the pairs that were not evaluated.
 NOT_EVALUATED = -2
 
 _MATRIX, _RUN, _ROWS = "native.npy", "run.json", "rows"
@@ -36,25 +36,25 @@ _FOREGROUNDS, _BACKGROUNDS = "foregrounds.parquet", "backgrounds.parquet"
 _BLOCK = re.compile(r"(\d+)-(\d+)\.npy")
 _SIDE = [("scene", pa.string()), ("label", pa.int16()), ("native_label", pa.int16())]
 
-#: What must agree for a run to go on with the blocks of an earlier one.
+#: Fields of the provenance that must agree for a run to resume from the blocks of an earlier one.
 _IDENTITY = ("weights_sha256", "pixels", "engine", "precision", "size", "protocol", "foregrounds", "backgrounds")
 
 
 @dataclass(frozen=True, eq=False)
 class PairPredictions:
-    """What one classifier says of foregrounds on backgrounds.
+    """Predictions of one classifier for foregrounds on backgrounds.
 
     Attributes:
-        foregrounds: The rows.
-        backgrounds: The columns.
-        original: Native class predicted for each foreground's untouched image.
-        native: Native class predicted for each pair, NOT_EVALUATED where it was not tried.
-        space: Label space of the sides' labels.
+        foregrounds: Scenes of the rows.
+        backgrounds: Scenes of the columns.
+        original: Predicted class of each foreground's original image, among the classifier's own classes.
+        native: Predicted class of each pair, among the classifier's own classes; NOT_EVALUATED for other pairs.
+        space: Label space of the scenes' labels.
         native_space: Label space of ``native`` and ``original``.
         classes: Names of the classes of ``space``.
-        protocol: Which pairs were to be tried.
-        provenance: How the matrix was made.
-        run: Seconds, forwards and speed of the runs that made it.
+        protocol: Pairs that the run evaluated.
+        provenance: Weights, pixels, engine and versions the matrix was computed with.
+        run: Duration in seconds, number of forward passes and speed.
     """
 
     foregrounds: Side
@@ -70,7 +70,7 @@ class PairPredictions:
 
     @property
     def model(self) -> str:
-        """URI of the exact weights."""
+        """URI of the weights, as `bglab.models.load_classifier` takes it."""
         return self.provenance["model"]
 
     @property
@@ -80,70 +80,77 @@ class PairPredictions:
 
     @property
     def evaluated(self) -> int:
-        """Number of pairs that were asked about."""
+        """Number of evaluated pairs."""
         return int((np.asarray(self.native) != NOT_EVALUATED).sum())
 
-    def answers(self) -> Int[np.ndarray, "f b"]:
-        """Decide each pair in the labels' space: OUTSIDE counts as an error, NOT_EVALUATED stays."""
+    def predictions(self) -> Int[np.ndarray, "f b"]:
+        """Return the predicted label of each pair in ``space``, OUTSIDE, or NOT_EVALUATED."""
         return self.decide(np.asarray(self.native))
 
-    def original_answers(self) -> Int[np.ndarray, " f"]:
-        """Decide each foreground's untouched image in the labels' space."""
+    def original_predictions(self) -> Int[np.ndarray, " f"]:
+        """Return the predicted label of each foreground's original image in ``space``, or OUTSIDE."""
         return self.decide(self.original)
 
     @property
-    def right(self) -> Bool[np.ndarray, " f"]:
-        """Whether each foreground's untouched image is classified rightly."""
-        return self.original_answers() == self.foregrounds.labels
+    def correct(self) -> Bool[np.ndarray, " f"]:
+        """Whether each foreground's original image is classified correctly."""
+        return self.original_predictions() == self.foregrounds.labels
 
     def allowed(self, protocol: Protocol) -> Bool[np.ndarray, "f b"]:
-        """Mark the pairs that a protocol tries, whether or not this matrix holds them."""
+        """Return a mask of the pairs that a protocol allows, whether or not they were evaluated."""
         allowed = allowed_pairs(protocol, self.foregrounds, self.backgrounds)
         if protocol.only_right:
-            allowed[~self.right] = False
+            allowed[~self.correct] = False
         return allowed
 
     def decide(self, native: Int[np.ndarray, "*shape"]) -> Int[np.ndarray, "*shape"]:
-        """Bring native answers to the labels' space: arg-max, then mapped, as `bglab.analysis` does by default."""
+        """Map predictions among the classifier's own classes to ``space``; NOT_EVALUATED stays."""
         if self.native_space == self.space:
             return native
         return np.where(native == NOT_EVALUATED, NOT_EVALUATED, to_in9(native)).astype(np.int16)
 
 
 class PairStore:
-    """A matrix in the making: blocks of rows, each a file of its own until all are there.
+    """Writes a pair matrix in blocks of rows, one file per block until all are finished.
 
-    A block is written to a temporary name, brought to the disk and renamed, so that a run may be killed at any
-    moment; several runs may fill the same folder.
+    A block is written under a temporary name, flushed to disk and renamed, so a run can be killed at any time, and
+    several runs can fill the same folder.
 
     Args:
-        folder: Where the matrix is to lie.
-        provenance: How its cells are made.
+        folder: Folder of the matrix, from `pairs_folder`.
+        provenance: Weights, pixels, engine and versions the matrix is computed with.
 
     Raises:
-        BadInput: If the folder holds a matrix of other pixels, weights or software.
+        BadInput: If the folder holds a matrix of other pixels, weights or settings.
     """
 
     def __init__(self, folder: Path, provenance: Mapping[str, Any]) -> None:
         self.folder = folder
-        kept = read_provenance(folder / _FOREGROUNDS)
-        differing = [name for name in _IDENTITY if kept and kept.get(name) != provenance[name]]
+        stored = read_provenance(folder / _FOREGROUNDS)
+        differing = [name for name in _IDENTITY if stored and stored.get(name) != provenance[name]]
         if differing:
-            what = ", ".join(f"{name} was {kept.get(name)}, is {provenance[name]}" for name in differing)
+            what = ", ".join(f"{name} was {stored.get(name)}, is {provenance[name]}" for name in differing)
             raise BadInput(
-                f"expected pairs of the same pixels and weights in {folder}, but they were made otherwise ({what}); "
+                f"expected pairs of the same pixels and weights in {folder}, but they differ ({what}); "
                 "move that folder away, or choose another with --results"
             )
 
     def begin(self, make_head: Callable[[], PairPredictions]) -> PairPredictions:
-        """Return the matrix with the rows stored so far; without any, the empty matrix given."""
+        """Return the matrix with the rows stored so far.
+
+        Args:
+            make_head: Makes the empty matrix; called only if the folder holds none yet.
+
+        Raises:
+            BadInput: If the files are broken, or the folder cannot be written.
+        """
         if not read_provenance(self.folder / _FOREGROUNDS):
             head = make_head()
             columns = pa.table(_side_columns(head.backgrounds), schema=pa.schema(_SIDE))
             _write_table(self.folder, _BACKGROUNDS, columns, {})
             cells = {**_side_columns(head.foregrounds), "original": head.original.astype(np.int16)}
             rows = pa.table(cells, schema=pa.schema([*_SIDE, ("original", pa.int16())]))
-            # written last: a folder counts as begun once it carries its provenance
+            # written last: a folder counts as started once it carries the provenance
             _write_table(self.folder, _FOREGROUNDS, rows, head.provenance)
         rows, columns = _read_tables(self.folder)
         native = np.full((len(rows), len(columns)), NOT_EVALUATED, dtype=np.int16)
@@ -153,13 +160,13 @@ class PairStore:
 
     @property
     def is_finished(self) -> bool:
-        """Whether the whole matrix is there."""
+        """Whether the whole matrix has been written."""
         return (self.folder / _MATRIX).is_file()
 
     def missing(self, row_count: int, block_rows: int) -> list[range]:
-        """List the rows that no finished block holds, in blocks.
+        """List the rows that are not stored yet, in blocks.
 
-        Blocks end at multiples of their size, so a run that goes on makes the very blocks it would have made.
+        Blocks end at multiples of ``block_rows``, so a resumed run computes the same blocks as an uninterrupted one.
         """
         done = np.zeros(row_count, dtype=bool)
         for rows, _ in self._blocks():
@@ -167,23 +174,28 @@ class PairStore:
         return row_blocks(np.flatnonzero(~done), block_rows)
 
     def write(self, rows: range, native: Int[np.ndarray, "r b"]) -> None:
-        """Keep one finished block."""
+        """Write one finished block.
+
+        Args:
+            rows: Positions of its foregrounds.
+            native: Predictions among the classifier's own classes.
+        """
         name = f"{_ROWS}/{rows.start:06d}-{rows.stop:06d}.npy"
         _write(self.folder, name, lambda file: np.save(file, native.astype(np.int16)))
 
     def finish(self, native: Int[np.ndarray, "f b"]) -> PairPredictions:
-        """Keep the whole matrix in place of its blocks, and open it."""
+        """Write the whole matrix in place of its blocks, and open it."""
         if not self.is_finished:
             _write(self.folder, _MATRIX, lambda file: np.save(file, native.astype(np.int16)))
         shutil.rmtree(self.folder / _ROWS, ignore_errors=True)
         return open_pairs(self.folder)
 
     def note(self, run: Mapping[str, Any]) -> None:
-        """Keep what the runs took; this is the one file that depends on the clock."""
+        """Write duration and speed of the runs, the only file that differs between equal runs."""
         _write(self.folder, _RUN, lambda file: file.write(json.dumps(dict(run), sort_keys=True).encode()))
 
     def noted(self) -> dict[str, Any]:
-        """Return duration and number of forward passes of the earlier runs."""
+        """Read duration and speed of earlier runs; empty if there are none."""
         return _read_run(self.folder)
 
     def _read_block(self, path: Path, shape: tuple[int, int]) -> Int[np.ndarray, "r b"]:
@@ -200,20 +212,27 @@ class PairStore:
 
 
 def pairs_folder(results: Path, dataset: str, model: str, *, kind: str = "pairs") -> Path:
-    """Return the folder of one model's matrix on one set; a first-hit search has a folder of its own."""
+    """Return the folder of one model's matrix on one data set.
+
+    Args:
+        results: Results folder.
+        dataset: Key of the data set.
+        model: URI of the weights.
+        kind: ``pairs``, or the folder name of another search.
+    """
     return results / kind / dataset / file_name(model)
 
 
 def pair_folders(results: Path | str) -> Iterator[Path]:
-    """Go through all finished matrices of a results folder, in a fixed order."""
+    """Yield the folders of all finished matrices of a results folder, sorted by path."""
     yield from sorted(path.parent for path in (Path(results) / "pairs").glob(f"*/*/{_MATRIX}"))
 
 
 def open_pairs(folder: Path | str) -> PairPredictions:
-    """Open a finished matrix; its cells stay on the disk until they are read.
+    """Open a finished matrix; ``native`` is memory-mapped.
 
     Raises:
-        MissingData: If there is none.
+        MissingData: If the folder holds no finished matrix.
         BadInput: If its files are broken or do not belong together.
     """
     folder = Path(folder)
@@ -266,7 +285,7 @@ def _assemble(folder: Path, rows: pa.Table, columns: pa.Table, native: Int[np.nd
 
 
 def row_blocks(rows: Int[np.ndarray, " n"], block_rows: int) -> list[range]:
-    """Cut ascending rows into runs of neighbours that do not cross a multiple of ``block_rows``.
+    """Split ascending rows into runs of consecutive ones that do not cross a multiple of ``block_rows``.
 
     Example:
         >>> row_blocks(np.array([0, 1, 2, 3, 6]), 3)
@@ -277,16 +296,16 @@ def row_blocks(rows: Int[np.ndarray, " n"], block_rows: int) -> list[range]:
 
 
 def read_pairs(results: Path | str, *, dataset: str = "", model: str = "") -> PairPredictions:
-    """Open the one matrix of a results folder that matches.
+    """Open the only matrix of a results folder that matches.
 
     Args:
         results: The folder given to ``bglab search --results``.
-        dataset: What the data set's key starts with, e.g. ``in9-bg_challenge``; "" for any.
+        dataset: Prefix of the data set's key, e.g. ``in9-bg_challenge``; "" for any.
         model: URI of the weights; "" for any.
 
     Raises:
         MissingData: If none matches.
-        BadInput: If several do.
+        BadInput: If several match.
     """
     found = [
         folder
@@ -327,8 +346,8 @@ def _write_table(folder: Path, name: str, table: pa.Table, provenance: Mapping[s
 
 
 def _write(folder: Path, name: str, fill: Callable[[BinaryIO], object]) -> None:
-    """Write a file whole or not at all, and to the disk before it gets its name."""
+    """Write a file whole or not at all; it is flushed to disk before it gets its name."""
     remedy = "what was finished is kept: free some space, or choose a folder you can write to with --results"
-    # scratch lies with the blocks, so that what a killed run leaves goes with them
+    # temporary files lie with the blocks, so that those of a killed run are removed with them
     with whole_file(folder / name, what="pairs", remedy=remedy, scratch_folder=folder / _ROWS, durable=True) as file:
         fill(file)

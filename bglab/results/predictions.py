@@ -1,7 +1,7 @@
-"""The two artefacts everything else is a view of, as files; this module and all analysis do without torch.
+"""Prediction tables as files, read and written without torch.
 
-``<results>/predictions/<dataset>/<model>/<variant>.parquet`` holds one row per image and model. A file is written
-under a temporary name and renamed, never appended to, so a run resumes by asking which files exist.
+``<results>/predictions/<dataset>/<model>/<variant>.parquet`` holds one row per image. A file is written whole or not
+at all and never appended to, so a run resumes from the files that exist.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from bglab.errors import BadInput, MissingData
 from bglab.files import whole_file
 from bglab.results.provenance import _PROVENANCE, file_name
 
-#: Columns of the prediction table, and what they hold.
+#: Columns of the prediction table.
 PREDICTION_SCHEMA = pa.schema(
     [
         ("model", pa.string()),  # URI of the exact weights
-        ("dataset", pa.string()),  # key of the data set: name, fingerprint, how it was made
+        ("dataset", pa.string()),  # key of the data set: name, fingerprint, size, seed
         ("variant", pa.string()),
-        ("scene", pa.string()),  # whose foreground
-        ("donor", pa.string()),  # whose background; "" if own, none or unknown
+        ("scene", pa.string()),  # id of the scene of the foreground
+        ("donor", pa.string()),  # id of the scene of the background; "" if the same, none or unknown
         ("label", pa.int16()),  # true class in the set's own label space
         ("native_label", pa.int16()),  # true ImageNet index; −1 if unknown
-        ("prediction", pa.int16()),  # predicted class in the set's own space; −1 = outside
+        ("prediction", pa.int16()),  # predicted class in the set's own label space; −1 is outside
         ("native", pa.int16()),  # predicted class among the model's own
-        ("top5", pa.list_(pa.int16())),  # the model's own classes, best first
-        ("confidence", pa.float32()),  # softmax probability of ``native``
+        ("top5", pa.list_(pa.int16())),  # the five classes of highest logit among the model's own, best first
+        ("confidence", pa.float32()),  # softmax probability of ``native``, in [0, 1]
         ("space", pa.string()),  # label space of ``label`` and ``prediction``
         ("native_space", pa.string()),  # label space of ``native`` and ``top5``
     ]
@@ -49,6 +49,11 @@ def prediction_file(results: Path, dataset: str, model: str, variant: str) -> Pa
 def write_predictions(path: Path, predictions: pd.DataFrame, provenance: Mapping[str, Any]) -> None:
     """Write one prediction table with its provenance, whole or not at all.
 
+    Args:
+        path: From `prediction_file`.
+        predictions: Table with at least the columns of `PREDICTION_SCHEMA`.
+        provenance: Weights, pixels, engine and versions it was computed with; must be JSON.
+
     Raises:
         BadInput: If the folder cannot be written.
     """
@@ -60,12 +65,12 @@ def write_predictions(path: Path, predictions: pd.DataFrame, provenance: Mapping
 
 
 def prediction_files(results: Path) -> Iterator[Path]:
-    """Go through all prediction files of a results folder, in a fixed order."""
+    """Yield all prediction files of a results folder, sorted by path."""
     yield from sorted(p for p in (results / "predictions").glob("*/*/*.parquet") if not p.name.startswith("."))
 
 
 def read_predictions_file(path: Path) -> pd.DataFrame:
-    """Read one prediction table.
+    """Read one prediction table; integer columns are int64.
 
     Raises:
         BadInput: If the file is broken.
@@ -82,10 +87,10 @@ def read_predictions(results: Path | str, *, dataset: str | None = None) -> pd.D
 
     Args:
         results: The folder given to ``bglab predict --results``.
-        dataset: Only data sets whose key starts so, e.g. ``in9-bg_challenge``.
+        dataset: Prefix of the data sets' keys, e.g. ``in9-bg_challenge``; None reads all.
 
     Raises:
-        MissingData: If there are none.
+        MissingData: If there are no such predictions.
         BadInput: If a file is broken.
     """
     parts = []

@@ -1,4 +1,4 @@
-"""Which foregrounds are tried on which backgrounds: the reference's challenge, and its named departures."""
+"""Protocols of the adversarial background search: which foregrounds are combined with which backgrounds."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from bglab.seeding import keyed_seed
 
 @dataclass(frozen=True)
 class Protocol:
-    """Which pairs count; the defaults are the reference's challenge (every background, every foreground).
+    """Which pairs are evaluated; the defaults are those of the Backgrounds Challenge release (all pairs).
 
     Attributes:
-        own_image: Try a foreground on the tiled background of its own image too.
-        own_class: Try a foreground on backgrounds of its own class too.
-        pool_classes: Classes whose backgrounds are tried; () takes all.
-        pool_per_class: Number of backgrounds of each class to try; 0 tries all. The draw depends on scene ids
-            alone, so it is the same in any order of the set.
-        foregrounds_per_class: Number of foregrounds of each class to try, drawn likewise; 0 tries all.
-        only_right: Skip foregrounds that the classifier misclassifies on Original (the abstract of Noise or Signal;
-            its tables and the reference code count them).
+        own_image: Whether a foreground is combined with the tiled background of its own image.
+        own_class: Whether a foreground is combined with backgrounds of its own class.
+        pool_classes: Classes whose backgrounds are used; () uses all.
+        pool_per_class: Number of backgrounds per class; 0 uses all. The draw depends on scene ids only, not on the
+            order of the set.
+        foregrounds_per_class: Number of foregrounds per class, drawn in the same way; 0 uses all.
+        only_right: Whether foregrounds misclassified on Original are skipped, as in the abstract of Noise or Signal;
+            its tables and released code count them.
     """
 
     own_image: bool = True
@@ -38,7 +38,7 @@ class Protocol:
 
     @property
     def key(self) -> str:
-        """Name what departs from the defaults, for folder names; "" if nothing does.
+        """Suffix for folder names that states every departure from the defaults; "" for the defaults.
 
         Example:
             >>> Protocol(own_class=False, pool_per_class=10).key
@@ -55,13 +55,16 @@ class Protocol:
         return "-".join(part for part in parts if part)
 
     def in_pool(self, ids: Sequence[str], labels: Int[np.ndarray, " b"]) -> Bool[np.ndarray, " b"]:
-        """Mark the backgrounds that are tried at all."""
-        kept = np.isin(labels, self.pool_classes) if self.pool_classes else np.ones(len(ids), dtype=bool)
-        return kept & _draw("pool", ids, labels, self.pool_per_class)
+        """Return a mask of the backgrounds that the protocol uses."""
+        in_class = np.isin(labels, self.pool_classes) if self.pool_classes else np.ones(len(ids), dtype=bool)
+        return in_class & _draw("pool", ids, labels, self.pool_per_class)
 
 
 def _draw(purpose: str, ids: Sequence[str], labels: Int[np.ndarray, " n"], per_class: int) -> Bool[np.ndarray, " n"]:
-    """Mark so many scenes of each class, all if 0; the first ones would be images of one kind in most sets."""
+    """Draw ``per_class`` scenes of each class, or all if 0, and return their mask.
+
+    Scenes are drawn rather than taken in order, because neighbouring ids often show similar images.
+    """
     if not per_class:
         return np.ones(len(ids), dtype=bool)
     drawn = np.zeros(len(ids), dtype=bool)
@@ -75,9 +78,9 @@ class Side(NamedTuple):
     """The foregrounds (rows) or backgrounds (columns) of a matrix.
 
     Attributes:
-        ids: Their scenes.
-        labels: Classes in the set's own label space.
-        native_labels: ImageNet indices, or OUTSIDE where unknown.
+        ids: Scene ids.
+        labels: True classes in the set's own label space.
+        native_labels: True ImageNet indices, OUTSIDE where unknown.
     """
 
     ids: tuple[str, ...]
@@ -86,7 +89,7 @@ class Side(NamedTuple):
 
 
 def allowed_pairs(protocol: Protocol, foregrounds: Side, backgrounds: Side) -> Bool[np.ndarray, "f b"]:
-    """Mark the pairs that a protocol tries, as far as that can be said without a classifier."""
+    """Return a mask of the pairs that a protocol allows, except for ``only_right``, which needs predictions."""
     allowed = np.empty((len(foregrounds.ids), len(backgrounds.ids)), dtype=bool)
     allowed[:] = protocol.in_pool(backgrounds.ids, backgrounds.labels)
     allowed[~_draw("foregrounds", foregrounds.ids, foregrounds.labels, protocol.foregrounds_per_class)] = False
@@ -101,26 +104,39 @@ def allowed_pairs(protocol: Protocol, foregrounds: Side, backgrounds: Side) -> B
 
 
 def protocol_provenance(protocol: Protocol) -> dict[str, Any]:
-    """Write a protocol as json keeps it."""
+    """Convert a protocol to a JSON-compatible dictionary."""
     return {**asdict(protocol), "pool_classes": list(protocol.pool_classes)}
 
 
-#: ``any`` error at all (the release's challenge), or ``targeted``: taken for the background's class (the paper's text).
+#: When a background fools a classifier: ``any`` misclassification (the challenge's released code), or ``targeted``,
+#: a prediction of the background's class (the text of Noise or Signal).
 Criterion = Literal["any", "targeted"]
 CRITERIA: tuple[Criterion, Criterion] = ("any", "targeted")
 
 
 def succeeds(
-    criterion: Criterion, answers: Int[np.ndarray, "*#n"], own: Int[np.ndarray, "*#n"], other: Int[np.ndarray, "*#n"]
+    criterion: Criterion,
+    predictions: Int[np.ndarray, "*#n"],
+    own: Int[np.ndarray, "*#n"],
+    other: Int[np.ndarray, "*#n"],
 ) -> Bool[np.ndarray, "*n"]:
-    """Check whether predictions for foregrounds of class ``own`` on backgrounds of class ``other`` meet a criterion.
+    """Check which predictions meet a criterion; the arrays are broadcast against each other.
+
+    Args:
+        criterion: ``any`` or ``targeted``.
+        predictions: Predicted labels, or OUTSIDE.
+        own: Labels of the foregrounds.
+        other: Labels of the backgrounds, or OUTSIDE.
+
+    Raises:
+        BadInput: If there is no such criterion.
 
     Example:
         >>> succeeds("targeted", np.array([1, 1, -1]), np.array([0, 1, 0]), np.array([1, 1, -1])).tolist()
         [True, False, False]
     """
     if criterion == "any":
-        return answers != own
+        return predictions != own
     if criterion == "targeted":
-        return (answers == other) & (own != other) & (other != OUTSIDE)
+        return (predictions == other) & (own != other) & (other != OUTSIDE)
     raise BadInput(f"expected the criterion any or targeted, got '{criterion}'")

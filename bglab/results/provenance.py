@@ -1,4 +1,4 @@
-"""How a result was made: versions, commit, and what is stored in each file."""
+"""Provenance of results: versions, commit, and the settings stored in each file, by which runs resume."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _LOG = logging.getLogger(__name__)
 
 _PROVENANCE = b"bglab"
 
-#: How many references git follows before it gives up on a circle.
+#: Number of symbolic references that are followed before a cycle is assumed, as in git.
 _MAX_REFERENCES = 5
 
 _VERSIONED = ("bglab", "torch", "torchvision", "timm", "openvino", "numpy", "pillow", "opencv-python-headless")
 
 
 def file_name(text: str) -> str:
-    """Turn any identifier into one path component that still reads well.
+    """Turn an identifier into a readable path component.
 
     Example:
         >>> file_name("tv:resnet50/IMAGENET1K_V1")
@@ -36,24 +36,24 @@ def file_name(text: str) -> str:
 
 
 def read_provenance(path: Path) -> dict[str, Any]:
-    """Read how a prediction file was made; empty if it is no such file or cannot be read."""
+    """Read the provenance stored in a parquet file; empty if there is none or it cannot be read."""
     try:
-        kept = pq.read_schema(path).metadata or {}
-        return json.loads(kept.get(_PROVENANCE, b"{}"))
+        stored = pq.read_schema(path).metadata or {}
+        return json.loads(stored.get(_PROVENANCE, b"{}"))
     except (OSError, pa.ArrowInvalid, json.JSONDecodeError):
         return {}
 
 
 def reusable(path: Path, wanted: Mapping[str, Any], fields: Collection[str]) -> dict[str, Any]:
-    """Return the provenance of a stored result that can stand in for a new run.
+    """Return the provenance of a stored result if it can be used instead of computing it again.
 
-    The one rule by which every computation resumes: a result is read instead of computed again if all fields that
-    decide about its content are the same. A result that was made otherwise is named in a warning.
+    Every computation resumes by this rule: a stored result is used if all fields that determine its content agree. A
+    result that differs is reported in a warning.
 
     Args:
-        path: Where the result would be stored.
+        path: File of the result.
         wanted: Provenance of the requested run.
-        fields: Names of the fields that must agree; those that ``wanted`` does not know yet are not compared.
+        fields: Names of the fields that must agree; those missing from ``wanted`` are not compared.
 
     Returns:
         The stored provenance, or an empty dictionary if there is no result or it differs.
@@ -62,12 +62,12 @@ def reusable(path: Path, wanted: Mapping[str, Any], fields: Collection[str]) -> 
     differing = [name for name in fields if name in wanted and stored.get(name) != wanted[name]]
     if stored and differing:
         what = ", ".join(f"{name} was {stored.get(name)}, is {wanted[name]}" for name in differing)
-        _LOG.warning("computing %s again, since it was made otherwise: %s", path, what)
+        _LOG.warning("computing %s again, since its settings differ: %s", path, what)
     return {} if differing else stored
 
 
 def versions() -> dict[str, str]:
-    """List the versions of what a result depends on; what is not installed is left out."""
+    """Return the versions of the installed packages that results depend on."""
     found: dict[str, str] = {}
     for name in _VERSIONED:
         try:

@@ -1,7 +1,7 @@
-"""Saliency rows as files; like all results they are read without torch.
+"""Saliency tables as files, read and written without torch.
 
 ``<results>/saliency/<dataset>/<model>/<variant>-<method>-<target>.parquet`` holds one row per image. A file is written
-under a temporary name and renamed, never appended to, so a run resumes by asking which files exist.
+whole or not at all and never appended to, so a run resumes from the files that exist.
 """
 
 from __future__ import annotations
@@ -23,31 +23,31 @@ from bglab.results.provenance import file_name
 
 _WHOLE_NUMBERS = ("label", "native_label", "prediction", "native", "target")
 _MEASURES = (
-    "share_on_object",  # share of the map's saliency on the object; NaN for a map without any, as all below
-    "mask_area",  # share of the image that is the object: what a blind map has on it
-    "pointing",  # 1 where the map's maximum lies on or near the object, else 0
-    "pointing_chance",
-    "iou",  # overlap of the most salient pixels with the object, over their union
-    "iou_chance",
-    "auc",  # chance that an object pixel is more salient than a background pixel
-    "drift_inside",  # rank correlation on the object with the map of the same class on Original; NaN on Original
-    "drift_outside",
+    "share_on_object",  # fraction of the map's sum inside the mask; NaN for a map of zeros, like all below
+    "mask_area",  # fraction of the image inside the mask: the share of a constant map
+    "pointing",  # pointing game: 1 if the map's maximum lies on or near the object, else 0
+    "pointing_chance",  # expected value for a random map
+    "iou",  # intersection over union of the most salient pixels and the mask
+    "iou_chance",  # expected value for a random map
+    "auc",  # probability that a pixel of the object is more salient than one of the background
+    "drift_inside",  # rank correlation, inside the mask, with the map of the same class on Original; NaN on Original
+    "drift_outside",  # the same outside the mask
 )
 
-#: Columns of the saliency table: those of a prediction, what was explained and how, and what the map shows.
+#: Columns of the saliency table: those of the prediction table, method and target, and the measures of the map.
 SALIENCY_SCHEMA = pa.schema(
     [
         *(field for field in PREDICTION_SCHEMA if field.name != "top5"),
         ("method", pa.string()),
         ("target_rule", pa.string()),  # predicted, true, background, or a class index
-        ("target", pa.int16()),  # the class explained, among the model's own
+        ("target", pa.int16()),  # the explained class, among the model's own
         *((name, pa.float32()) for name in _MEASURES),
     ]
 )
 
 
 def saliency_file(results: Path, dataset: str, model: str, variant: str, how: str) -> Path:
-    """Return the path of the saliency rows of one model on one variant; ``how`` names method and target."""
+    """Return the path of the saliency table of one model on one variant; ``how`` names method and target."""
     return results / "saliency" / dataset / file_name(model) / f"{variant}-{file_name(how)}.parquet"
 
 
@@ -64,12 +64,12 @@ def write_saliency(path: Path, rows: pd.DataFrame, provenance: Mapping[str, Any]
 
 
 def saliency_files(results: Path) -> Iterator[Path]:
-    """Go through all saliency files of a results folder, in a fixed order."""
+    """Yield all saliency files of a results folder, sorted by path."""
     yield from sorted(p for p in (results / "saliency").glob("*/*/*.parquet") if not p.name.startswith("."))
 
 
 def read_saliency_file(path: Path) -> pd.DataFrame:
-    """Read one saliency table.
+    """Read one saliency table; integer columns are int64, measures float64.
 
     Raises:
         BadInput: If the file is broken.
@@ -82,14 +82,14 @@ def read_saliency_file(path: Path) -> pd.DataFrame:
 
 
 def read_saliency(results: Path | str, *, dataset: str = "") -> pd.DataFrame:
-    """Read all saliency rows of a results folder as one table.
+    """Read all saliency tables of a results folder as one table.
 
     Args:
         results: The folder given to ``bglab saliency --results``.
-        dataset: Only data sets whose key starts so, e.g. ``in9-bg_challenge``.
+        dataset: Prefix of the data sets' keys, e.g. ``in9-bg_challenge``; "" reads all.
 
     Raises:
-        MissingData: If there are none.
+        MissingData: If there are no such tables.
         BadInput: If a file is broken.
     """
     chosen = [p for p in saliency_files(Path(results)) if p.parts[-3].startswith(dataset)]

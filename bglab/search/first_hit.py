@@ -134,7 +134,7 @@ def summarise_hits(any_error: FirstHits, targeted: FirstHits) -> dict[str, Any]:
         "vulnerable_targeted": targeted.share,
         "challenge_accuracy": 1 - any_error.share,
         "per_class_total": {},
-        "accuracy_original": float(pairs.right[any_error.searched].mean()),
+        "accuracy_original": float(pairs.correct[any_error.searched].mean()),
         "forwards": forwards,
         "forwards_any": any_error.forwards,
         "forwards_brute_force": any_error.brute_force,
@@ -258,7 +258,7 @@ def _candidates(head: PairPredictions, criterion: Criterion) -> Bool[np.ndarray,
 def _verdicts(pairs: PairPredictions, criterion: Criterion) -> FirstHits:
     candidates = _candidates(pairs, criterion)
     asked = candidates & (np.asarray(pairs.native) != NOT_EVALUATED)
-    success = succeeds(criterion, pairs.answers(), pairs.foregrounds.labels[:, None], pairs.backgrounds.labels)
+    success = succeeds(criterion, pairs.predictions(), pairs.foregrounds.labels[:, None], pairs.backgrounds.labels)
     return FirstHits(
         criterion=criterion,
         pairs=pairs,

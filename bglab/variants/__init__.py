@@ -1,4 +1,7 @@
-"""What is done to a scene: rules for foreground and background, the table of variants, and data sets made of them."""
+"""Variants of scenes: rules for foreground and background, the table of variants, and data sets of their images.
+
+`compose` makes a data set of a variant, on prepared images or at full resolution; `given` makes a variant of your own.
+"""
 
 from bglab.variants.adjustments import Adjustment, adjusted, object_region
 from bglab.variants.dataset import (
@@ -49,10 +52,6 @@ from bglab.variants.variant import (
 )
 
 __all__ = [
-    "Resolution",
-    "default_resolution",
-    "full_dataset",
-    "reopen_full",
     "Adjustment",
     "Background",
     "Block",
@@ -61,14 +60,15 @@ __all__ = [
     "Draw",
     "Foreground",
     "FullScenes",
+    "GivenImage",
     "IN9_VARIANTS",
     "INVARIANCE",
     "Keep",
     "Noise",
     "Own",
     "Patch",
-    "GivenImage",
     "Plain",
+    "Resolution",
     "STREAMED",
     "SceneBatch",
     "SceneTensors",
@@ -80,8 +80,10 @@ __all__ = [
     "at_strength",
     "compose",
     "compose_all",
+    "default_resolution",
     "expand",
     "find_variant",
+    "full_dataset",
     "given",
     "object_region",
     "open_full",
@@ -89,6 +91,7 @@ __all__ = [
     "pair_donors",
     "region_of",
     "render",
+    "reopen_full",
     "scene_tensors",
     "stream",
     "variant_table",

@@ -1,6 +1,6 @@
-"""Manual adjustments of a variant: move the object, soften its edge, dim or blur the background, mix with the original.
+"""Manual adjustments of a variant: object position and edge, background blur and brightness, mix with the original.
 
-Two rules wrap any other rule, so that an adjustment found in the explorer can be rendered for a whole data set.
+Two rules wrap any other rule, so an adjustment made in the explorer can be rendered for a whole data set.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from bglab.variants.variant import Variant
 
 
 class Adjustment(NamedTuple):
-    """How a variant is changed by hand; the defaults change nothing.
+    """Parameters of a manual adjustment; the defaults change nothing.
 
     Attributes:
-        mix: Interpolation between the photograph (0) and the variant (1).
-        background_blur: Standard deviation of the background's Gaussian blur in pixels.
-        brightness: Factor on the background's levels.
-        feather: Standard deviation in pixels of the Gaussian that softens the object's edge.
+        mix: Weight of the variant in [0, 1]; 0 is the photograph.
+        background_blur: Standard deviation of the Gaussian blur of the background in pixels.
+        brightness: Factor on the grey levels of the background.
+        feather: Standard deviation of the Gaussian that softens the edge of the mask in pixels.
         grow: Pixels by which the mask is dilated, or eroded if negative.
         dx: Shift to the right, as a fraction of the image's width.
         dy: Shift downwards, as a fraction of the image's height.
@@ -49,7 +49,7 @@ class Adjustment(NamedTuple):
 
     @property
     def words(self) -> str:
-        """Suffix for the name of a variant: what differs from the defaults.
+        """Suffix for the name of a variant that states every departure from the defaults.
 
         Example:
             >>> Adjustment(mix=0.5, flip=True).words
@@ -62,7 +62,7 @@ class Adjustment(NamedTuple):
 @final
 @dataclass(frozen=True)
 class Placed(Foreground):
-    """Another rule's foreground with its mask grown, its edge softened, moved, and mixed with the photograph."""
+    """The foreground of another rule with a grown mask and a soft edge, moved and mixed with the photograph."""
 
     wording: ClassVar[str] = "{foreground.text}, adjusted by hand"
 
@@ -70,7 +70,7 @@ class Placed(Foreground):
     adjustment: Adjustment
 
     def draw(self, scenes: SceneBatch, key: Draw) -> tuple[UInt8[Tensor, "*#n 3 h w"], Shaped[Tensor, "n h w"]]:
-        """Return the adjusted colours and alpha; the mask is grown, then softened, then moved."""
+        """Return the adjusted colours and alpha: the mask is grown, then softened, then moved."""
         by = self.adjustment
         colours, alpha = self.foreground.draw(scenes, key)
         if alpha.dtype == torch.bool:
@@ -84,7 +84,7 @@ class Placed(Foreground):
 @final
 @dataclass(frozen=True)
 class Adjusted(Background):
-    """Another rule's background, blurred, brightened and mixed with the photograph, in this order."""
+    """The background of another rule, blurred, then brightened, then mixed with the photograph."""
 
     wording: ClassVar[str] = "{background.text}, adjusted by hand"
 
@@ -102,7 +102,7 @@ def adjusted(variant: Variant, adjustment: Adjustment) -> Variant:
     """Return an adjusted variant, named after the adjustment; the default adjustment returns the variant itself.
 
     Example:
-        >>> from bglab.variants.variant import VARIANTS
+        >>> from bglab.variants import VARIANTS
         >>> adjusted(VARIANTS["mixed_rand"], Adjustment(background_blur=2)).name
         'mixed_rand_background_blur2'
     """
@@ -118,7 +118,7 @@ def adjusted(variant: Variant, adjustment: Adjustment) -> Variant:
 
 
 def object_region(variant: Variant, scenes: SceneBatch) -> Bool[Tensor, "n h w"]:
-    """Return a mask of where a variant shows its foreground, empty if it shows none."""
+    """Return the mask of the foreground that a variant shows; all False if it shows none."""
     _, alpha = variant.foreground.draw(scenes, Draw(0, variant.drawn_as or variant.name))
     return alpha if alpha.dtype == torch.bool else alpha >= 0.5
 
@@ -126,7 +126,7 @@ def object_region(variant: Variant, scenes: SceneBatch) -> Bool[Tensor, "n h w"]
 def _moved(
     colours: UInt8[Tensor, "n 3 h w"], alpha: Shaped[Tensor, "n h w"], placement: Placement
 ) -> tuple[UInt8[Tensor, "n 3 h w"], Float[Tensor, "n h w"]]:
-    """Move every scene's object to the same place."""
+    """Apply one placement to the objects of all scenes."""
     moved = [place(image, mask, [placement]) for image, mask in zip(colours, alpha, strict=True)]
     objects = torch.cat([image for image, _ in moved])
     return objects.round_().clamp_(0, 255).to(torch.uint8), torch.cat([mask for _, mask in moved])

@@ -1,4 +1,4 @@
-"""Data sets to classify: a variant composed from scenes, or a release's own images of it."""
+"""Data sets of images: a variant composed from scenes, or a release's published images of it."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ from bglab.variants.variant import VARIANTS, Variant, find_variant, pair_donors,
 
 Positions = slice | Sequence[int] | Int[np.ndarray, " n"]
 
-#: Where a variant is made: at one size for all scenes, or on the photograph before the network's resize and crop.
+#: Where a variant is made: on ``prepared`` images of one size, or on the ``full`` photograph before resize and crop.
 Resolution = Literal["prepared", "full"]
 
 _USUAL_SIZE = 224
 
 
 class DatasetRow(NamedTuple):
-    """Scene and labels of one image of a data set.
+    """Scenes and labels of one image of a data set.
 
     Attributes:
-        scene: Scene of the foreground.
-        donor: Scene of the background; "" if it is the same scene, none, or unknown.
+        scene: Id of the scene of the foreground.
+        donor: Id of the scene of the background; "" if it is the same scene, none or unknown.
         label: True class in the set's own label space.
-        native_label: True ImageNet index, or OUTSIDE.
+        native_label: True ImageNet index, or OUTSIDE if unknown.
     """
 
     scene: str
@@ -66,13 +66,13 @@ class Dataset:
         rows: One entry per image.
         size: Side of the images in pixels.
         seed: Seed of donors, textures and noise.
-        published: Whether the images are a release's published ones.
-        fingerprint: Digest of the scenes' definition.
+        published: Whether the images are those published with a release.
+        fingerprint: Digest of the definition of the scenes.
         digest: Digest of the pixels that the images are made from.
-        rejected: Scenes that are skipped, and why.
-        images: Renders rows on a device: ``images(positions, device)`` returns uint8 ``n 3 size size``.
-        full: Scenes at full resolution if the variant is made there, before the network's own resize and crop; None
-            if it is made from prepared scenes of ``size`` pixels.
+        rejected: Skipped scenes with reasons.
+        images: Renders images on a device: ``images(positions, device)`` returns uint8 ``n 3 size size``.
+        full: Scenes at full resolution if the variant is made there, before the network's resize and crop; None if it
+            is made from prepared scenes of ``size`` pixels.
     """
 
     name: str
@@ -93,7 +93,11 @@ class Dataset:
         return len(self.rows)
 
     def __getitem__(self, key: int | str) -> UInt8[Tensor, "3 h w"]:
-        """Render one image, by position or by its scene's id."""
+        """Render one image by its position or by the id of its scene.
+
+        Raises:
+            UnknownName: If there is no such scene.
+        """
         if isinstance(key, str):
             found = [i for i, row in enumerate(self.rows) if row.scene == key]
             if not found:
@@ -107,21 +111,21 @@ class Dataset:
 
     @property
     def resolution(self) -> Resolution:
-        """Where the variant is made: on prepared scenes, or at full resolution."""
+        """Where the variant is made: ``prepared`` or ``full``."""
         return "prepared" if self.full is None else "full"
 
     def seen_through(self, transform: EvaluationTransform) -> Dataset:
-        """Return the data set as a network sees it that resizes and crops like this.
+        """Return the data set with the evaluation transform of a network.
 
-        Images made at full resolution depend on the network's transform; prepared ones stay as they are.
+        Images made at full resolution are resized and cropped by it; prepared images do not change.
         """
         return self if self.full is None else full_dataset(self.full, self.variant, transform)
 
     @property
     def key(self) -> str:
-        """Name for result tables and folders: different pixels never share one."""
+        """Name in result tables and folders, different for different pixels."""
         parts = [re.sub(r"[^A-Za-z0-9._]+", "-", self.name), self.fingerprint[:6]]
-        # networks of every input size share the data set of full-resolution images, whose name says what it is
+        # at full resolution the size depends on the network, and the name already contains "full"
         if self.full is None and self.size != _USUAL_SIZE:
             parts.append(f"{self.size}px")
         if self.published:
@@ -140,20 +144,21 @@ def compose(
     resolution: Resolution | None = None,
     progress: bool = True,
 ) -> Dataset:
-    """Compose a variant from scenes; images are rendered batch by batch, on the classifier's device.
+    """Compose a variant from scenes; images are rendered on access, in batches on the classifier's device.
 
     Args:
-        scenes: A set, its prepared form, its full-resolution form, or a URI for `open_scenes`.
+        scenes: A set, its prepared or full-resolution form, or a URI for `bglab.scenes.open_scenes`.
         variant: A name out of `VARIANTS` or `STREAMED`, or a variant of your own.
-        seed: Seed of donors, textures and noise; ignored for full-resolution scenes, whose settings have one.
-        size: Side of prepared images in pixels; ignored for prepared scenes, which have one.
-        resolution: Where the variant is made: ``prepared``, on images of ``size`` pixels (Noise or Signal), or
-            ``full``, on the photograph before the network's own resize and crop (Time for a Background Check!, with
-            its rule that a foreground takes 5 % to 70 % of the image). None is what `default_resolution` says.
-        progress: Show a bar while scenes are prepared for the first time.
+        seed: Seed of donors, textures and noise; ignored for `FullScenes`, whose settings contain one.
+        size: Side of prepared images in pixels; ignored for prepared scenes.
+        resolution: ``prepared`` makes the variant on images of ``size`` pixels (Noise or Signal); ``full`` makes it on
+            the photograph before the network's resize and crop, from scenes whose foreground covers 5 % to 70 % of
+            the image (Time for a Background Check!, section 3). None uses `default_resolution`.
+        progress: Whether to show a progress bar while scenes are prepared for the first time.
 
     Raises:
-        BadInput: If no scene of the set can show the variant.
+        BadInput: If no scene of the set can show the variant, or the resolution does not support it.
+        UnknownName: If there is no such variant.
 
     Example:
         >>> dataset = compose("synthetic9?n=18&size=32", "mixed_next", size=32, progress=False)
@@ -187,16 +192,18 @@ def compose_all(
 ) -> tuple[Dataset, ...]:
     """Compose several variants of one set, whose scenes are opened and prepared once.
 
-    Where the variants are made at different resolutions, ``original`` is made at each of them, so that every variant
-    has the original it is compared with.
+    If the variants are made at both resolutions, so is ``original``, so that each can be compared with its original.
 
     Args:
-        scenes: As for `compose`; likewise the other options.
-        variants: Names or variants; duplicates are made once.
+        scenes: As for `compose`.
+        variants: Names or variants; duplicates are composed once.
         seed: Seed of donors, textures and noise.
         size: Side of prepared images in pixels.
-        resolution: Where all variants are made; None is what `default_resolution` says of each.
-        progress: Show a bar while scenes are prepared for the first time.
+        resolution: Resolution of all variants; None uses `default_resolution` for each.
+        progress: Whether to show a progress bar while scenes are prepared for the first time.
+
+    Returns:
+        The data sets in the order of the variants; ``original`` may occur once per resolution.
 
     Raises:
         BadInput: If no scene of the set can show a variant.
@@ -237,7 +244,7 @@ def _check_resolution(resolution: str | None) -> None:
 
 
 def _full_form(scenes: SceneSet | PreparedScenes | FullScenes, seed: int, *, progress: bool) -> FullScenes:
-    """Return scenes at full resolution."""
+    """Return the full-resolution form of scenes."""
     if isinstance(scenes, FullScenes):
         return scenes
     source = scenes.scenes if isinstance(scenes, PreparedScenes) else scenes
@@ -245,10 +252,10 @@ def _full_form(scenes: SceneSet | PreparedScenes | FullScenes, seed: int, *, pro
 
 
 def default_resolution(scenes: SceneSet | PreparedScenes | FullScenes, variant: str | Variant) -> Resolution:
-    """Return where a variant of these scenes is made unless told otherwise.
+    """Return the default resolution of a variant of some scenes.
 
-    ``full`` for the variants of Time for a Background Check! on sets of photographs at their own size (``imagenet:``,
-    ``voc:``, ``caltech101:``); ``prepared`` for everything else.
+    It is ``full`` for the variants of Time for a Background Check! on sets of photographs in their original size
+    (``imagenet:``, ``voc:``, ``caltech101:``), and ``prepared`` otherwise.
 
     Raises:
         UnknownName: If there is no such variant.
@@ -262,22 +269,22 @@ def default_resolution(scenes: SceneSet | PreparedScenes | FullScenes, variant: 
         return "full"
     photographs = isinstance(scenes, SceneSet) and scenes.full_resolution
     if isinstance(variant, str) and split_draw(variant)[0] in STREAMED:
-        photographs = photographs or split_draw(variant)[0] not in VARIANTS  # there is no prepared form of these
+        photographs = photographs or split_draw(variant)[0] not in VARIANTS  # these have no prepared form
         variant = find_streamed(variant)
     return "full" if find_variant(variant).is_full and photographs else "prepared"
 
 
 def full_dataset(full: FullScenes, variant: Variant, transform: EvaluationTransform | None = None) -> Dataset:
-    """Describe a variant at full resolution, as a network with a transform sees it.
+    """Make a data set of a variant at full resolution.
 
     Args:
         full: From `open_full`.
-        variant: From `find_streamed` or `expand`.
-        transform: Resize and crop of the network; None is 224 pixels out of 256, bilinear.
+        variant: A variant without donors, such as from `expand`.
+        transform: Resize and crop of the network; None resizes to 256 and crops 224 pixels, bilinear.
 
     Returns:
-        A data set whose rows are all scenes; one that turns out unusable raises when its image is rendered, and is
-        named and skipped when it is streamed.
+        A data set with one row per scene. Unusable scenes raise ``BadInput`` when their image is rendered, and are
+        skipped and reported when the data set is streamed.
     """
     chosen, scenes = transform or EvaluationTransform(), full.scenes(region_of(variant))
 
@@ -310,9 +317,9 @@ def _compose_prepared(prepared: PreparedScenes, chosen: Variant, seed: int) -> D
     """Compose a variant on prepared images."""
     source = prepared.scenes
     donors = pair_donors(chosen, source.ids, source.labels, prepared.has_plate, seed=seed)
-    kept = np.flatnonzero(donors >= 0)
+    usable = np.flatnonzero(donors >= 0)
     rejected = prepared.rejected + tuple(_without_donor(chosen, source, int(i)) for i in np.flatnonzero(donors < 0))
-    if kept.size == 0:
+    if usable.size == 0:
         raise BadInput(
             f"expected scenes of {source.name} that can show {chosen.name}, but none finds a donor "
             f"(rule {chosen.donor}); add scenes of more classes"
@@ -321,12 +328,12 @@ def _compose_prepared(prepared: PreparedScenes, chosen: Variant, seed: int) -> D
     lends = chosen.donor not in {"none", "self"}
     rows = tuple(
         DatasetRow(r.id, ids[donors[i]] if lends else "", r.label, r.native_label)
-        for i, r in ((i, source.records[i]) for i in kept)
+        for i, r in ((i, source.records[i]) for i in usable)
     )
     resident = scene_tensors(prepared)
 
     def images(positions: Positions, device: torch.device | str) -> UInt8[Tensor, "n 3 h w"]:
-        wanted = _as_slice(kept[positions])
+        wanted = _as_slice(usable[positions])
         own = resident.batch(wanted, device)
         if not lends:
             return render(chosen, own, own if chosen.donor == "self" else None, seed=seed)
@@ -349,17 +356,17 @@ def _compose_prepared(prepared: PreparedScenes, chosen: Variant, seed: int) -> D
 
 
 def open_published(scenes: SceneSet | str, variant: str, *, size: int = 224, progress: bool = True) -> Dataset:
-    """Open a release's own images of a variant.
+    """Open the images of a variant that were published with a release.
 
     Args:
-        scenes: A set that has published images, or its URI, e.g. ``in9:PATH``.
-        variant: One of the eight of Noise or Signal.
-        size: Side in pixels; the release's 224 leaves its images untouched.
-        progress: Show a bar while images are read for the first time.
+        scenes: A set with published images, or its URI, e.g. ``in9:PATH``.
+        variant: Name out of `IN9_VARIANTS`.
+        size: Side of the images in pixels; the published images have 224.
+        progress: Whether to show a progress bar while images are read for the first time.
 
     Raises:
         BadInput: If the set has no published images.
-        MissingData: If the variant's folder is not there.
+        MissingData: If the folder of the variant is missing.
     """
     source = as_scenes(scenes)
     chosen = find_variant(variant)
@@ -396,7 +403,7 @@ def _without_donor(variant: Variant, scenes: SceneSet, position: int) -> Rejecti
 
 
 def _as_slice(positions: Int[np.ndarray, " n"]) -> slice | Int[np.ndarray, " n"]:
-    """Turn consecutive positions into a slice, which a memory map serves without a copy."""
+    """Convert consecutive positions to a slice, by which memory maps are read without a copy."""
     if positions.size and np.array_equal(positions, np.arange(positions[0], positions[0] + positions.size)):
         return slice(int(positions[0]), int(positions[0]) + positions.size)
     return positions

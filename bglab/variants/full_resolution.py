@@ -1,7 +1,6 @@
-"""Scenes at full resolution, as Time for a Background Check! uses them: settings, variants, and what both depend on.
+"""Scenes at full resolution, the protocol of Time for a Background Check!: settings, scenes and variants.
 
-The paper changes backgrounds on the original image; what the network then sees is whatever its own evaluation
-transform leaves of it (`bglab.variants.streaming`).
+The paper changes backgrounds on the original image, before the evaluation transform of each network (`stream`).
 """
 
 from __future__ import annotations
@@ -35,28 +34,28 @@ from bglab.variants.rules import (
 )
 from bglab.variants.variant import VARIANTS, Variant
 
-#: Raised whenever streamed pixels would come out differently.
+#: Incremented whenever the pixels of streamed variants change.
 _VERSION = 1
 
-#: Backgrounds of other scenes kept at hand for ``on_scenes``.
+#: Number of scenes whose backgrounds serve as plates of ``on_scenes``.
 _LENT = 64
 
 
 @dataclass(frozen=True)
 class StreamSettings:
-    """The protocol's options; the defaults are the paper's where it states them.
+    """Options of the full-resolution protocol; the defaults are the paper's where it states them.
 
     Attributes:
         seed: Seed of textures, noise and other random draws.
-        draws: How often each random variant is drawn (the paper averages three runs for Caltech101).
-        smallest: Least part of the image a foreground takes, a fraction (section 3: 5 %).
-        largest: Greatest part (70 %).
-        textures: Where ``on_texture`` takes its plates from; see `bglab.images.open_plates`.
-        backdrops: Where ``on_scenes`` takes its plates from: ``own`` tiles the backgrounds of other scenes of the
-            set, ``folder:PATH`` takes photographs of places.
-        workers: Threads that decode; 0 is one a processor core.
-        keep_crops: Keep finished crops under the data folder, so that the next network with the same transform
-            decodes nothing. 150 kB per image and variant at 224 pixels.
+        draws: Number of draws of each random variant (the paper averages three runs for Caltech101).
+        smallest: Minimum fraction of the image that a foreground covers (section 3: 5 %).
+        largest: Maximum fraction of the image that a foreground covers (section 3: 70 %).
+        textures: Source of the plates of ``on_texture``, see `bglab.images.open_plates`.
+        backdrops: Source of the plates of ``on_scenes``: ``own`` tiles the backgrounds of other scenes of the set,
+            ``folder:PATH`` reads photographs of places.
+        workers: Number of decoding threads; 0 is one per CPU core.
+        keep_crops: Whether to cache finished crops under the data folder, so that the next network with the same
+            transform decodes nothing. They take 150 kB per image and variant at 224 pixels.
     """
 
     seed: int = 0
@@ -72,13 +71,13 @@ class StreamSettings:
 @final
 @dataclass(frozen=True)
 class Backdrop(Background):
-    """A photograph of a place; which one is drawn while streaming."""
+    """A photograph of a place, drawn while streaming."""
 
     wording = "a photograph of a place"
     is_random = True
 
     def plate(self, scenes: SceneBatch, donors: SceneBatch | None, key: Draw) -> UInt8[Tensor, "3 h w"]:
-        """Refuse: plates of any size are known to the stream only.
+        """Raise, since plates of the photographs' sizes are available only while streaming.
 
         Raises:
             BadInput: Always.
@@ -93,15 +92,15 @@ _SCENES = (
     Variant("on_scenes_mask", Keep("mask"), Backdrop(), place="by mask", is_full=True),
 )
 
-#: Every variant that can be streamed: those that need no donor out of the set, and two of its own.
+#: Variants at full resolution: those out of `VARIANTS` that need no donor, and two that are made only there.
 STREAMED: Catalogue[Variant] = Catalogue(
     "variant at full resolution",
     {name: v for name, v in VARIANTS.items() if v.donor == "none"} | {v.name: v for v in _SCENES},
 )
 
-#: Background influence: the object is gone (section 3, Figures 1 and 2).
+#: Background influence: variants without the object (section 3, Figures 1 and 2).
 INFLUENCE = ("white_fg",)
-#: Background invariance: the object is kept, everything else replaced (sections 3 and 4, Figures 4 and 5).
+#: Background invariance: variants with the object on another background (sections 3 and 4, Figures 4 and 5).
 INVARIANCE = (
     "on_white",
     "on_texture",
@@ -115,13 +114,13 @@ INVARIANCE = (
 
 @dataclass(frozen=True, eq=False)
 class FullScenes:
-    """Scenes at full resolution whose foregrounds have a usable size, with all that their variants need.
+    """Scenes at full resolution whose foregrounds have a usable size, with the plates of their variants.
 
     Attributes:
-        by_box: Foreground = the union of the true class's boxes, as in the paper.
-        source: What the scenes were opened from.
-        census: How many scenes the area rule kept.
-        settings: The protocol's options.
+        by_box: The scenes; the foreground is the union of the true class's boxes, as in the paper.
+        source: Set or URI that the scenes were opened from.
+        census: Foreground areas: the usable scenes and the number of others.
+        settings: Options of the protocol.
         textures: Plates of ``on_texture``.
         backdrops: Plates of ``on_scenes``.
     """
@@ -135,38 +134,38 @@ class FullScenes:
 
     @property
     def name(self) -> str:
-        """Name for results: the set, that it is at full resolution, and any textures that are not ours."""
+        """Name in results: that of the set, ``full``, and any sources of plates that are not the default."""
         plates = [p.source for p in (self.textures, self.backdrops) if p.source not in {"procedural", "own"}]
         return "-".join([self.by_box.name, "full", *plates])
 
     @functools.cached_property
     def stamp(self) -> str:
-        """Digest of what the images are made from, down to the files' times: an edited file is decoded again."""
+        """Digest of the scenes and of their files' sizes and modification times."""
         files = [file.stat() for record in self.by_box.records for file in record.files]
         return digest([self.by_box.fingerprint, *(f"{status.st_size} {status.st_mtime_ns}" for status in files)])
 
     @functools.cached_property
     def by_mask(self) -> SceneSet:
-        """Those of the scenes that have a mask of their own, with it (VOC outlines a part of its images)."""
+        """The scenes that have a segmentation mask, with it as foreground (VOC has masks for some of its images)."""
         outlined = stored_scenes(self.source)
         return outlined.select(ids=set(self.by_box.ids) & set(outlined.ids))
 
     def select(self, ids: Collection[str]) -> FullScenes:
-        """Return the scenes with these ids only, for example those of a test split."""
+        """Return only the scenes with these ids, for example those of a test split."""
         return replace(self, by_box=self.by_box.select(ids=set(ids) & set(self.by_box.ids)))
 
     def scenes(self, region: Region) -> SceneSet:
-        """Return the scenes with boxes or with masks as their foregrounds."""
+        """Return the scenes with boxes (``box``) or segmentation masks (``mask``) as foregrounds."""
         return self.by_box if region == "box" else self.by_mask
 
     def plates(self, variant: Variant) -> Plates | None:
-        """Return the plates that a variant draws its backgrounds from; None if it draws none."""
+        """Return the plates that a variant draws its backgrounds from, or None."""
         if isinstance(variant.background, Texture):
             return self.textures
         return self.backdrops if isinstance(variant.background, Backdrop) else None
 
     def definition(self, variant: Variant, transform: EvaluationTransform) -> str:
-        """Return a digest of everything that determines the pixels of a variant, without rendering any."""
+        """Return a digest of everything that determines the pixels of a variant, without rendering them."""
         plates = self.plates(variant)
         drawn_from = plates.stamp if plates else ""
         seed = self.settings.seed if is_random(variant) else 0
@@ -174,13 +173,13 @@ class FullScenes:
 
 
 def open_full(scenes: SceneSet | str, settings: StreamSettings | None = None, *, progress: bool = True) -> FullScenes:
-    """Open scenes for the protocol: keep those whose foreground has a usable size, and open the plates.
+    """Open scenes at full resolution, select those with a foreground of usable size, and open the plates.
 
     Args:
-        scenes: A URI for `open_scenes`, for example ``imagenet:PATH``, or a set (its boxes are then taken as they
-            are: one a scene).
-        settings: The protocol's options.
-        progress: Show a bar while annotations are read.
+        scenes: A URI for `bglab.scenes.open_scenes`, for example ``imagenet:PATH``, or a set, whose scenes then have
+            one box each.
+        settings: Options of the protocol; None uses the defaults.
+        progress: Whether to show a progress bar while annotations are read.
 
     Raises:
         BadInput: If no scene has a foreground of usable size.
@@ -193,18 +192,23 @@ def open_full(scenes: SceneSet | str, settings: StreamSettings | None = None, *,
             f"expected foregrounds of {chosen.smallest:.0%} to {chosen.largest:.0%} of the image in {by_box.name}, "
             f"got none of {census.total}; widen the limits"
         )
-    kept = by_box.select(ids=census.ids)
+    usable = by_box.select(ids=census.ids)
     textures = open_plates(chosen.textures, seed=chosen.seed)
     own = chosen.backdrops == "own"
-    backdrops = _own_backdrops(kept, chosen.seed) if own else open_plates(chosen.backdrops)
-    return FullScenes(kept, scenes, census, chosen, textures, backdrops)
+    backdrops = _own_backdrops(usable, chosen.seed) if own else open_plates(chosen.backdrops)
+    return FullScenes(usable, scenes, census, chosen, textures, backdrops)
 
 
 def reopen_full(scenes: SceneSet, settings: StreamSettings | None = None, *, progress: bool = True) -> FullScenes:
-    """Open a set at full resolution as if from its URI, so that foregrounds are the union of the class's boxes.
+    """Open a set at full resolution from its URI, so that foregrounds are the union of the class's boxes.
 
-    A set of only some scenes of its URI keeps to those; one whose URI cannot be opened again, or whose labels were
-    changed, is taken as it is, with one box per scene.
+    If the set is a selection, only its scenes are opened. If its URI cannot be opened again or its labels were
+    changed, the set itself is used, with one box per scene.
+
+    Args:
+        scenes: From `bglab.scenes.open_scenes`, or a selection of such a set.
+        settings: Options of the protocol; None uses the defaults.
+        progress: Whether to show a progress bar while annotations are read.
 
     Raises:
         BadInput: If no scene has a foreground of usable size.
@@ -223,20 +227,20 @@ def reopen_full(scenes: SceneSet, settings: StreamSettings | None = None, *, pro
 
 @functools.lru_cache(maxsize=2)
 def _open_once(uri: str, fingerprint: str, settings: StreamSettings, *, progress: bool) -> FullScenes:
-    """Measure all foregrounds once for several variants; another fingerprint is another set."""
-    del fingerprint  # part of the key
+    """Open scenes once for several variants."""
+    del fingerprint  # only a key of the cache: files may have changed since the last call
     return open_full(uri, settings, progress=progress)
 
 
 def find_streamed(variant: str | Variant) -> Variant:
-    """Return a variant that can be made at full resolution, by name or as it is.
+    """Return the full-resolution variant of a name; variants are returned unchanged.
 
     Args:
-        variant: A name out of `STREAMED`, also that of a further draw (``on_texture~1``), or a variant of your own.
+        variant: A name out of `STREAMED`, possibly of a further draw (``on_texture~1``), or a variant of your own.
 
     Raises:
-        UnknownName: If there is no such variant.
-        BadInput: If it needs a donor.
+        UnknownName: If there is no such variant; the message suggests the nearest name.
+        BadInput: If the variant needs a donor.
     """
     if isinstance(variant, str):
         base, draw = split_draw(variant)
@@ -254,7 +258,11 @@ def find_streamed(variant: str | Variant) -> Variant:
 
 
 def expand(names: Sequence[str | Variant], settings: StreamSettings) -> tuple[Variant, ...]:
-    """Look up variants and repeat the random ones, each draw under a name of its own.
+    """Look up full-resolution variants, and repeat random ones for each draw under a name of its own.
+
+    Args:
+        names: Names out of `STREAMED`, or variants.
+        settings: Options of the protocol, with the number of draws.
 
     Raises:
         UnknownName: If there is no such variant.
@@ -278,7 +286,7 @@ def is_random(variant: Variant) -> bool:
 
 
 def region_of(variant: Variant) -> Region:
-    """Return the region that a variant is cut by; ``box``, which is cheaper, where it makes no difference."""
+    """Return the region that a variant's foreground is cut out by; ``box``, which is cheaper, if both are equal."""
     foreground = variant.foreground
     if is_untouched(variant) or isinstance(foreground, Absent):
         return "box"
@@ -291,13 +299,13 @@ def is_untouched(variant: Variant) -> bool:
 
 
 def _own_backdrops(scenes: SceneSet, seed: int) -> Plates:
-    """Take the tiled backgrounds of some scenes of the set, drawn by the seed, as plates for the others."""
+    """Make plates of the tiled backgrounds of some scenes of the set, drawn by the seed."""
     order = keyed_generator(seed, "backdrops", scenes.fingerprint).permutation(len(scenes))
     chosen = tuple(scenes.records[i] for i in order[:_LENT])
 
     @functools.lru_cache(maxsize=_LENT)
     def read(position: int) -> UInt8[np.ndarray, "3 h w"]:
-        # a scene that cannot lend passes its place on to the next one
+        # a scene without a usable background is replaced by the next one
         for record in (*chosen[position:], *chosen[:position]):
             plate = _tiled_background(scenes, record)
             if plate is not None:

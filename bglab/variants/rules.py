@@ -33,7 +33,7 @@ class SceneBatch:
         ids: Scene ids.
         images: The photographs, RGB, 0-255.
         masks: True on the foreground.
-        plates: The scenes' backgrounds without their foreground.
+        plates: The backgrounds without foregrounds, tiled over the boxes.
         boxes: ``(x0, y0, x1, y1)`` in pixels, half-open.
     """
 
@@ -44,12 +44,12 @@ class SceneBatch:
     boxes: Int[Tensor, "n 4"]
 
     def region(self, region: Region) -> Bool[Tensor, "n h w"]:
-        """Return each scene's foreground as a mask: its own, or its whole box."""
+        """Return the foreground of each scene as its segmentation mask or as the mask of its box."""
         return self.masks if region == "mask" else box_mask(self.boxes, *self.images.shape[-2:])
 
 
 class Draw(NamedTuple):
-    """Key of everything random in one rendering.
+    """Key of the random numbers of one rendering.
 
     Attributes:
         seed: Seed of textures and noise.
@@ -62,21 +62,24 @@ class Draw(NamedTuple):
     def for_each(
         self, scenes: SceneBatch, draw: Callable[[np.random.Generator], np.ndarray]
     ) -> Shaped[Tensor, "n 3 h w"]:
-        """Draw one array per scene, each from the scene's own generator, and stack them on the scenes' device."""
+        """Draw one array per scene from its own generator, and stack them on the scenes' device.
+
+        The generator is seeded by (seed, variant, scene id), so the draw does not depend on the batch.
+        """
         drawn = [draw(keyed_generator(self.seed, self.variant, scene)) for scene in scenes.ids]
         return torch.from_numpy(np.stack(drawn)).to(scenes.images.device)
 
 
 class _Worded:
-    """A rule that can be described in a few words, by a template filled with its parameters."""
+    """A rule with a short description: a template that is filled with its parameters."""
 
     wording: ClassVar[str]
-    #: Whether another seed gives other pixels.
+    #: Whether the pixels depend on the seed.
     is_random: ClassVar[bool] = False
 
     @property
     def text(self) -> str:
-        """Short description of the rule, as `variant_table` shows it."""
+        """Short description of the rule, as in `variant_table`."""
         fields = vars(self).items()
         parameters = {n: _COLOR_NAMES.get(v, str(v)) if isinstance(v, tuple) else v for n, v in fields}
         return self.wording.format(**parameters).strip()
@@ -92,11 +95,16 @@ _COLOR_NAMES: dict[object, str] = {
 
 
 class Foreground(_Worded, ABC):
-    """A rule for the foreground: its colours and its alpha."""
+    """A rule for the foreground, which provides its colours and its alpha."""
 
     @abstractmethod
     def draw(self, scenes: SceneBatch, key: Draw) -> tuple[UInt8[Tensor, "*#n 3 h w"], Shaped[Tensor, "n h w"]]:
-        """Return the foreground's colours, 0-255, and its alpha: bool, or a float matte in [0, 1]."""
+        """Return the colours of the foregrounds, 0-255, and their alpha: a bool mask or a float matte in [0, 1].
+
+        Args:
+            scenes: Scenes that provide the foregrounds.
+            key: Key of the random numbers.
+        """
 
 
 @final
@@ -105,8 +113,8 @@ class Keep(Foreground):
     """The object as photographed, cut out by its mask or its box.
 
     Attributes:
-        region: Cut out by the mask or by the box.
-        feather: Standard deviation in pixels by which the edge is softened; 0 keeps it hard.
+        region: Whether the mask or the box is cut out.
+        feather: Standard deviation of the Gaussian that softens the edge in pixels; 0 leaves it hard.
     """
 
     wording: ClassVar[str] = "the object, cut out by its {region}"
@@ -135,7 +143,12 @@ class Absent(Foreground):
 @final
 @dataclass(frozen=True)
 class Patch(Foreground):
-    """The object painted over in one colour: a silhouette (by mask) or a rectangle (by box)."""
+    """The object painted over in one colour, as a silhouette (mask) or a rectangle (box).
+
+    Attributes:
+        color: RGB, 0-255.
+        region: Whether the mask or the box is painted.
+    """
 
     wording: ClassVar[str] = "painted {color}, by its {region}"
 
@@ -143,7 +156,7 @@ class Patch(Foreground):
     region: Region = "mask"
 
     def draw(self, scenes: SceneBatch, key: Draw) -> tuple[UInt8[Tensor, "3 h w"], Bool[Tensor, "n h w"]]:
-        """Return the colour, with the foreground region as alpha."""
+        """Return a plain image of the colour, and the foreground regions as alpha."""
         return plain(self.color, scenes.images), scenes.region(self.region)
 
 
@@ -163,11 +176,17 @@ class NoisyForeground(Foreground):
 
 
 class Background(_Worded, ABC):
-    """A rule for the background: one plate of the whole frame per scene."""
+    """A rule for the background, which provides one full-frame plate per scene."""
 
     @abstractmethod
     def plate(self, scenes: SceneBatch, donors: SceneBatch | None, key: Draw) -> UInt8[Tensor, "*#n 3 h w"]:
-        """Return the plates, 0-255, made from the scenes themselves or from their donors."""
+        """Return the plates, 0-255; a single one is shared by all scenes.
+
+        Args:
+            scenes: Scenes that provide the foregrounds.
+            donors: Scenes that provide the backgrounds, row by row; None for rules without donors.
+            key: Key of the random numbers.
+        """
 
 
 @final
@@ -185,7 +204,7 @@ class Own(Background):
 @final
 @dataclass(frozen=True)
 class BoxFilled(Background):
-    """The photograph with its box painted in one colour."""
+    """The photograph with its box painted in one colour (Only-BG-B)."""
 
     wording: ClassVar[str] = "the box painted {color}"
 
@@ -199,7 +218,7 @@ class BoxFilled(Background):
 @final
 @dataclass(frozen=True)
 class Tiled(Background):
-    """The donor's background, its box covered by tiled background (Only-BG-T)."""
+    """The background of the donor, whose box is covered by tiled background (Only-BG-T)."""
 
     wording: ClassVar[str] = "tiled over its box"
 
@@ -217,7 +236,7 @@ class Tiled(Background):
 @final
 @dataclass(frozen=True)
 class Blurred(Background):
-    """The photograph, blurred by a Gaussian of ``sigma`` pixels (the paper does not print its kernel)."""
+    """The photograph blurred by a Gaussian of ``sigma`` pixels (Noise or Signal does not state its kernel)."""
 
     wording: ClassVar[str] = "blurred by {sigma:g} pixels"
 
@@ -231,7 +250,7 @@ class Blurred(Background):
 @final
 @dataclass(frozen=True)
 class Plain(Background):
-    """One colour."""
+    """A plain background of one colour, RGB, 0-255."""
 
     wording: ClassVar[str] = "plain {color}"
 
@@ -245,10 +264,10 @@ class Plain(Background):
 @final
 @dataclass(frozen=True)
 class Texture(Background):
-    """A procedural texture, a new one for each scene.
+    """A procedural texture, drawn anew for each scene.
 
     Attributes:
-        family: Family of textures (`bglab.images.FAMILIES`); "" draws one of all.
+        family: Family of textures (`bglab.images.FAMILIES`); "" draws from all families.
     """
 
     wording: ClassVar[str] = "a procedural texture {family}"
@@ -257,7 +276,7 @@ class Texture(Background):
     family: str = ""
 
     def plate(self, scenes: SceneBatch, donors: SceneBatch | None, key: Draw) -> UInt8[Tensor, "n 3 h w"]:
-        """Return a texture per scene."""
+        """Return one texture per scene."""
         size = max(scenes.images.shape[-2:])
         height, width = scenes.images.shape[-2:]
         plates = key.for_each(scenes, lambda rng: draw_texture(size, rng, self.family or None))
@@ -267,7 +286,12 @@ class Texture(Background):
 @final
 @dataclass(frozen=True)
 class Noise(Background):
-    """Independent noise in every pixel and channel: Gaussian around mid-grey, or uniform over all levels."""
+    """Independent noise in every pixel and channel.
+
+    Attributes:
+        kind: ``gaussian`` around grey level 128, or ``uniform`` over all levels.
+        sigma: Standard deviation of Gaussian noise in grey levels.
+    """
 
     wording: ClassVar[str] = "{kind} noise"
     is_random: ClassVar[bool] = True
@@ -276,7 +300,7 @@ class Noise(Background):
     sigma: float = 64.0
 
     def plate(self, scenes: SceneBatch, donors: SceneBatch | None, key: Draw) -> UInt8[Tensor, "n 3 h w"]:
-        """Return noise, drawn per scene."""
+        """Return one plate of noise per scene."""
         shape = scenes.images.shape[1:]
         if self.kind == "uniform":
             return key.for_each(scenes, lambda rng: rng.integers(0, 256, size=shape, dtype=np.uint8))
@@ -302,7 +326,7 @@ class NoisyBackground(Background):
 @final
 @dataclass(frozen=True, eq=False)
 class GivenImage(Background):
-    """An image given by the user, of the same size as the scenes."""
+    """A given image as background of all scenes, of the same size as the scenes."""
 
     wording: ClassVar[str] = "a given image"
 
@@ -315,13 +339,13 @@ class GivenImage(Background):
             BadInput: If it does not have the size of the scenes.
         """
         if self.image.shape[-2:] != scenes.images.shape[-2:]:
-            came, wanted = tuple(self.image.shape[-2:]), tuple(scenes.images.shape[-2:])
-            raise BadInput(f"expected a plate of {wanted} pixels (height, width), got {came}; resize it")
+            size, expected = tuple(self.image.shape[-2:]), tuple(scenes.images.shape[-2:])
+            raise BadInput(f"expected a plate of {expected} pixels (height, width), got {size}; resize it")
         return self.image.to(scenes.images.device)
 
 
 def _noisy(scenes: SceneBatch, key: Draw, sigma: float) -> UInt8[Tensor, "n 3 h w"]:
-    """Add keyed Gaussian noise of ``sigma`` grey levels to the photographs."""
+    """Add Gaussian noise of ``sigma`` grey levels to the photographs, seeded per scene."""
     shape = scenes.images.shape[1:]
     noise: Float[Tensor, "n 3 h w"] = key.for_each(scenes, lambda rng: rng.standard_normal(shape, dtype=np.float32))
     return add_noise(scenes.images, noise * sigma)

@@ -1,4 +1,4 @@
-"""Prepared scenes as tensors on a device, uploaded once for all variants of a set."""
+"""Prepared scenes as tensors on a device, copied there once for all variants of a set."""
 
 from __future__ import annotations
 
@@ -12,18 +12,22 @@ from torch import Tensor
 from bglab.scenes import PreparedScenes, memory_bytes
 from bglab.variants.rules import SceneBatch
 
-#: Part of a device's free memory that resident scenes may take.
+#: Fraction of a device's free memory that scenes may take.
 _RESIDENT_SHARE = 0.4
 
 
 @functools.lru_cache(maxsize=2)
 def scene_tensors(prepared: PreparedScenes) -> SceneTensors:
-    """Return the tensors of prepared scenes; all variants of a set share one upload to a device."""
+    """Return the tensors of prepared scenes; calls with the same scenes share one copy per device."""
     return SceneTensors(prepared)
 
 
 class SceneTensors:
-    """Prepared scenes as tensors: memory-mapped on the processor, uploaded once to a device with room."""
+    """Prepared scenes as tensors: memory-mapped on the CPU, or copied to a GPU if they fit.
+
+    Args:
+        prepared: From `bglab.scenes.prepare`.
+    """
 
     def __init__(self, prepared: PreparedScenes) -> None:
         self._prepared = prepared
@@ -31,7 +35,7 @@ class SceneTensors:
         self._uploaded: dict[str, dict[str, Tensor]] = {}
 
     def batch(self, positions: slice | Int[np.ndarray, " n"], device: torch.device | str) -> SceneBatch:
-        """Return the scenes at some positions, on a device."""
+        """Return the scenes at some positions on a device."""
         arrays = self._on(torch.device(device))
         if isinstance(positions, slice):
             parts = {name: array[positions] for name, array in arrays.items()}
@@ -42,7 +46,7 @@ class SceneTensors:
         return SceneBatch(ids=tuple(self._ids[positions]), **moved)
 
     def _on(self, device: torch.device) -> dict[str, Tensor]:
-        """Return the whole set on the device if it fits there, otherwise memory-mapped on the CPU."""
+        """Return the arrays of all scenes, on the device if they fit there, otherwise memory-mapped on the CPU."""
         if str(device) not in self._uploaded:
             names = ("images", "masks", "plates", "boxes")
             mapped = {name: torch.from_numpy(np.asarray(getattr(self._prepared, name))) for name in names}

@@ -1,7 +1,7 @@
-"""Stream photographs at full resolution through variants into a network's own resize and crop.
+"""Streaming of variants at full resolution, resized and cropped by the evaluation transform of a network.
 
-Each photograph is decoded once for all variants, by a few threads, and only finished crops wait for the engine, so
-memory does not grow with the set.
+Threads decode each photograph once for all variants, and only a few blocks of crops are held at a time, so memory does
+not grow with the set.
 """
 
 from __future__ import annotations
@@ -28,15 +28,16 @@ from bglab.variants.variant import Variant, render
 
 
 class Block(NamedTuple):
-    """A few finished images of some variants.
+    """The images of some scenes in all streamed variants.
 
     Attributes:
-        variants: Names, in the order of the first axis.
-        records: The scenes, in the order of the second axis.
-        donors: For each variant, which plate each scene stands on; "" if its own, a colour or noise.
-        crops: The images, as the network takes them.
-        masks: The foregrounds that the variants are cut by, cropped like the images; None if not requested.
-        rejected: Scenes between those of this block and of the one before that could not be used.
+        variants: Names of the variants, along the first axis of ``crops``.
+        records: Scenes, along the second axis of ``crops``.
+        donors: Name of the plate of each scene, per variant; "" for backgrounds that are no photograph or texture of a
+            source of plates.
+        crops: The images after resize and crop, RGB, 0-255.
+        rejected: Unusable scenes since the previous block, with reasons.
+        masks: Foregrounds that the variants are cut out by, cropped like the images; None if not requested.
     """
 
     variants: tuple[str, ...]
@@ -55,19 +56,22 @@ def stream(
     block_size: int = 16,
     with_masks: bool = False,
 ) -> Iterator[Block]:
-    """Decode each scene once, make its variants at full resolution, and give crops in the set's order.
+    """Decode each scene once, make its variants at full resolution, and resize and crop them.
 
     Args:
         full: From `open_full`.
-        variants: From `expand`; all of one region.
+        variants: From `expand`; all cut out boxes, or all cut out masks.
         transform: Resize and crop of the network.
         block_size: Scenes per block.
-        with_masks: Crop the foreground masks, too.
+        with_masks: Whether to crop the foreground masks, too.
+
+    Yields:
+        Blocks of crops, in the order of the set.
 
     Raises:
-        BadInput: If variants of both regions are mixed.
+        BadInput: If some variants cut out boxes and others masks.
     """
-    # an untouched photograph is cut by nothing, so it goes with either
+    # the original photograph is cut by neither, so it goes with both
     regions: set[Region] = {region_of(variant) for variant in variants if not is_untouched(variant)} or {"box"}
     if len(regions) > 1:
         raise BadInput("expected variants that cut out either boxes or masks, got both; stream them one after another")
@@ -91,7 +95,7 @@ def stream(
 
 
 class _Made(NamedTuple):
-    """One scene's images, one per variant, the plates they stand on, and its mask if it was asked for."""
+    """Images of one scene, one per variant, with the names of their plates and the mask if requested."""
 
     record: SceneRecord
     donors: tuple[str, ...]
@@ -128,7 +132,7 @@ def _make(
 
 
 def _image(full: FullScenes, variant: Variant, scene: Scene) -> tuple[str, Image.Image]:
-    """Make one variant of a scene at full resolution; give the name of the plate it stands on, and the image."""
+    """Make one variant of a scene at full resolution; return the name of its plate, and the image."""
     if is_untouched(variant):
         return "", _as_image(scene.image)
     image, mask = torch.from_numpy(scene.image).unsqueeze(0), torch.from_numpy(scene.mask).unsqueeze(0)
@@ -143,12 +147,12 @@ def _image(full: FullScenes, variant: Variant, scene: Scene) -> tuple[str, Image
 
 
 def _as_image(levels: UInt8[np.ndarray, "3 h w"]) -> Image.Image:
-    """Hand levels to Pillow channel by channel, which costs a tenth of turning the array around first."""
+    """Convert an array to a Pillow image channel by channel, ten times faster than transposing it first."""
     return Image.merge("RGB", [Image.fromarray(np.ascontiguousarray(channel)) for channel in levels])
 
 
 def _by_its_mask(variant: Variant) -> Variant:
-    """Cut by the scene's mask, which is the union of the boxes where the variant asks for boxes."""
+    """Return the variant cut out by the scene's mask, which is the union of boxes where it cuts out boxes."""
     foreground = variant.foreground
     if isinstance(foreground, Keep | Patch):
         return replace(variant, foreground=replace(foreground, region="mask"))

@@ -1,4 +1,4 @@
-"""The variants of both papers: a foreground rule, a background rule and a donor rule each."""
+"""The variants of both papers, each a foreground rule, a background rule and a donor rule."""
 
 from __future__ import annotations
 
@@ -50,15 +50,15 @@ class Variant:
         name: Name in commands and result tables.
         foreground: Rule for the foreground.
         background: Rule for the background.
-        donor: Which scene provides the background: ``self``; ``same_class`` (never the scene itself);
-            ``any_class`` (a class drawn uniformly from all, the own one included, then a scene of it);
-            ``next_class`` (the next class in folder order that has scenes); ``given`` (``donor_scene``).
-        place: Paper and table or figure that define it.
-        donor_scene: Id of the donor under the rule ``given``.
-        drawn_as: Name that keys random draws (donors, textures, noise), so that an adjusted variant keeps those of the
-            variant it was made from; "" is its own name.
-        is_full: Whether its paper makes it from the photograph at full resolution, before the network's own resize
-            and crop; where scenes have photographs, that is the default.
+        donor: Rule for the scene that provides the background: ``none``; ``self``; ``same_class`` (another scene of
+            the class); ``any_class`` (a class drawn uniformly from all, including the scene's own, then a scene of
+            it); ``next_class`` (the next class in folder order that has scenes); ``given`` (``donor_scene``).
+        place: Paper and table or figure that define the variant.
+        donor_scene: Id of the donor with the rule ``given``.
+        drawn_as: Name that seeds donors, textures and noise, so that an adjusted variant has the same ones as the
+            variant it is made from; "" uses ``name``.
+        is_full: Whether its paper makes it from the photograph at full resolution, before the network's resize and
+            crop, which is then the default for scenes with photographs.
     """
 
     name: str
@@ -72,7 +72,7 @@ class Variant:
 
     @property
     def title(self) -> str:
-        """Name as the papers print it."""
+        """Name as printed in the papers."""
         return display_name(self.name)
 
 
@@ -116,7 +116,7 @@ _PLATES: dict[str, Background] = {
 _REGIONS: dict[str, Region] = {"": "box", "_mask": "mask"}
 
 _ON_PLATES = tuple(
-    # the paper cuts out the annotated box; the mask is our option, named so that results cannot be confused
+    # the paper cuts out the annotated box; the suffix _mask tells the results of the additional option apart
     Variant(name + suffix, Keep(region), plate, place=_tbc("Figure 4") if region == "box" else "by mask", is_full=True)
     for suffix, region in _REGIONS.items()
     for name, plate in _PLATES.items()
@@ -143,11 +143,11 @@ def given(
     foreground: Foreground = _KEEP,
     name: str = "given",
 ) -> Variant:
-    """Make a variant from a chosen background.
+    """Make a variant with a given background.
 
     Args:
-        background: A rule (``Plain(…)``), the id of a scene whose tiled background is used, or an image as uint8.
-        foreground: Rule for the foreground; the object, cut out by its mask, by default.
+        background: A rule (``Plain(…)``), the id of a scene whose tiled background is used, or an RGB image, 0-255.
+        foreground: Rule for the foreground; by default the object, cut out by its mask.
         name: Name in result tables.
 
     Example:
@@ -162,7 +162,7 @@ def given(
 
 
 def find_variant(variant: str | Variant) -> Variant:
-    """Return the variant of that name; a variant is returned as it is.
+    """Return the variant of a name; variants are returned unchanged.
 
     Raises:
         UnknownName: If there is no such variant; the message suggests the nearest name.
@@ -178,11 +178,11 @@ def render(
     Args:
         variant: Variant to render.
         scenes: Scenes that provide the foregrounds.
-        donors: Scenes that provide the backgrounds, row by row; None if the variant has no donors.
+        donors: Scenes that provide the backgrounds, row by row; None for variants without donors.
         seed: Seed of textures and noise.
 
     Returns:
-        RGB images, 0-255, of the scenes' size and on their device.
+        RGB images, 0-255, of the same size and on the same device as the scenes.
     """
     key = Draw(seed, variant.drawn_as or variant.name)
     colours, alpha = variant.foreground.draw(scenes, key)
@@ -198,23 +198,24 @@ def pair_donors(
     *,
     seed: int = 0,
 ) -> Int[np.ndarray, " n"]:
-    """Choose for each scene the donor of its background.
+    """Choose the donor of each scene's background.
 
-    The draw of a scene is keyed by (seed, variant, scene id) and candidates are sorted by id, so neither the
-    order of the set nor the size of a batch changes it.
+    The draw of a scene is seeded by (seed, variant, scene id) and candidates are sorted by id, so it does not depend on
+    the order of the set.
 
     Args:
-        variant: Variant whose donor rule to follow.
-        ids: Scene ids, in the set's order.
+        variant: Variant whose donor rule is used.
+        ids: Scene ids, in the order of the set.
         labels: Labels of the scenes.
-        lends: False for scenes without a background of their own to provide.
+        lends: Whether each scene has a background that it can provide.
         seed: Seed of the draw.
 
     Returns:
-        Positions of the donors; -1 where there is none.
+        Positions of the donors; -1 for scenes without one. Variants of the donor rule ``none`` give each scene's own
+        position.
 
     Raises:
-        BadInput: If a given donor is not in the set, or has no background to lend.
+        BadInput: If a given donor is not in the set, or has no background.
     """
     if variant.donor in {"none", "self"}:
         own = np.arange(len(ids))
@@ -237,7 +238,7 @@ def _draw_donor(
     classes: list[int],
     seed: int,
 ) -> int:
-    """Draw one donor, skipping classes that have no candidate."""
+    """Draw the donor of one scene, skipping classes without a candidate; -1 if no class has one."""
     rng = keyed_generator(seed, "donor", variant.drawn_as or variant.name, scene)
     if variant.donor == "next_class":
         following = [c for c in classes if c > label] + [c for c in classes if c < label]
@@ -264,14 +265,14 @@ def _given_position(variant: Variant, ids: Sequence[str], lends: Bool[np.ndarray
 
 
 def at_strength(variant: Variant, sigma: float) -> Variant:
-    """Return a variant with another strength of noise or blur, named after it.
+    """Return a variant with another strength of noise or blur, with the strength in its name.
 
     Args:
         variant: Variant whose foreground or background rule has a ``sigma``.
         sigma: Standard deviation, in grey levels for noise and in pixels for blur.
 
     Raises:
-        BadInput: If the variant has no strength.
+        BadInput: If the variant has neither noise nor blur.
 
     Example:
         >>> at_strength(VARIANTS["core_noise"], 32).name
@@ -297,6 +298,12 @@ _DONORS = {
 
 def variant_table(names: Sequence[str] = IN9_VARIANTS) -> pd.DataFrame:
     """Tabulate how variants are made, as in Noise or Signal, Table 1.
+
+    Args:
+        names: Names out of `VARIANTS`.
+
+    Returns:
+        Columns ``[Variant, Foreground, Background, Background from, Defined in]``.
 
     Example:
         >>> variant_table(["no_fg"]).iloc[0].tolist()

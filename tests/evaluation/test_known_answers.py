@@ -45,18 +45,18 @@ def world(request, data_folder):
     on_object = _some_pixels(rng, list(masks.numpy()))
 
     def read_background(shown):
-        """Answer with the family of the scenery whose edge the image shows."""
+        """Predict the family of the scenery whose edge the image shows."""
         return _recognise(shown, plates, on_edge, families)
 
     def read_foreground(shown):
-        """Answer with the class of the object whose pixels the image shows."""
+        """Predict the class of the object whose pixels the image shows."""
         return _recognise(shown, images, on_object, labels)
 
     return rho, prepared, read_background, read_foreground
 
 
 def _some_pixels(rng, regions):
-    """Draw a few pixels of each region: rows and columns, one line a region."""
+    """Draw a few pixels of each region: rows and columns, one line per region."""
     drawn = [rng.choice(np.argwhere(region), size=PIXELS) for region in regions]
     return torch.from_numpy(np.stack(drawn)).unbind(-1)
 
@@ -78,7 +78,7 @@ def accuracy(reader, prepared, variant):
 
 
 def expect(row, probability):
-    """Hold an accuracy to a probability: exactly where it is 0 or 1, else by a binomial test."""
+    """Compare an accuracy with a probability: exactly for 0 and 1, otherwise by a binomial test."""
     if probability in {0.0, 1.0}:
         assert row.top1 == probability
     else:
@@ -108,7 +108,7 @@ def test_the_background_reader_sees_nothing_on_plates(world, variant):
 
 
 @pytest.mark.parametrize("variant", ["original", "only_fg", "on_white", "on_texture_mask", "spurious_noise", *MIXED])
-def test_the_foreground_reader_is_always_right(world, variant):
+def test_the_foreground_reader_is_always_correct(world, variant):
     _, prepared, _, read_foreground = world
     expect(accuracy(read_foreground, prepared, variant), 1.0)
 

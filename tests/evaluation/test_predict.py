@@ -1,4 +1,4 @@
-"""Prediction: right rows, kept whole, resumed only by the same pixels and weights."""
+"""Predictions: correct rows, stored whole, and reused only for the same pixels and weights."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SIZE = 32
 
 
 def brightness(images):
-    """Answer by mean brightness: a rule that depends on every pixel."""
+    """Predict by mean brightness, which depends on every pixel."""
     return (images.float().mean((1, 2, 3)).long()) % 9
 
 
@@ -31,7 +31,7 @@ def dataset(data_folder):
     return datasets.compose(prepare(make_scenes(), SIZE, progress=False), "mixed_next", progress=False)
 
 
-def test_one_row_a_image(dataset):
+def test_one_row_per_image(dataset):
     classifier = make_classifier(brightness)
     table = predict(classifier, dataset, batch_size=5, progress=False)
     assert list(table.columns) == predictions.PREDICTION_SCHEMA.names
@@ -81,7 +81,7 @@ def test_an_error_in_rendering_reaches_the_caller(dataset):
         predict(make_classifier(brightness), dataclasses.replace(dataset, images=broken), progress=False)
 
 
-def test_results_are_kept_and_read_again(dataset, tmp_path):
+def test_results_are_stored_and_read_again(dataset, tmp_path):
     classifier = make_classifier(brightness)
     first = predict(classifier, dataset, results=tmp_path, progress=False)
     calls = len(classifier.engine.batch_sizes)
@@ -142,8 +142,8 @@ def test_a_classifier_of_other_classes_is_refused(dataset):
     with pytest.raises(BadInput) as error:
         predict(make_classifier(brightness), foreign, progress=False)
     assert str(error.value) == (
-        "expected a classifier that answers in the classes of random (voc, 2 classes), but rule:rule answers in in9 "
-        "(9); choose other scenes or another model"
+        "expected a classifier that predicts the classes of random (voc, 2 classes), but rule:rule predicts those of "
+        "in9 (9); choose other scenes or another model"
     )
 
 

@@ -79,7 +79,7 @@ def test_results_of_both_resolutions_never_share_a_file(imagenet, tmp_path):
     assert all(("-full-" in folder) == (resolution == "full") for folder, resolution in by_folder.items())
 
 
-def test_one_call_predicts_both_kinds_in_the_order_asked(imagenet):
+def test_one_call_predicts_both_kinds_in_the_given_order(imagenet):
     datasets = compose_all(imagenet, ["white_fg", "no_fg", "original"], progress=False)
     together = bglab.predict_all(classifier(), datasets, progress=False)
     for dataset, table in zip(datasets, together, strict=True):

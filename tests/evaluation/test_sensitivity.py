@@ -27,7 +27,15 @@ def prepared(data_folder):
 
 
 def noisy_rows(core, spurious, labels, strength=0.25, draw=0):
-    """Build rows that are right where told, with noise beside the object (core) and on it (spurious)."""
+    """Build prediction rows.
+
+    Args:
+        core: Whether each prediction is correct with noise on the background.
+        spurious: Whether each prediction is correct with noise on the object.
+        labels: True classes.
+        strength: Strength of the noise.
+        draw: Number of the draw.
+    """
     parts = []
     for region, verdicts in (("background", core), ("foreground", spurious)):
         predictions = [label if right else 9 for label, right in zip(labels, verdicts, strict=True)]
@@ -158,7 +166,7 @@ def test_readers_of_object_and_background_have_opposite_signs(prepared, norm, st
     assert other["rfs_high"] < 0
 
 
-def test_the_object_taken_away(prepared, tmp_path):
+def test_images_without_their_object(prepared, tmp_path):
     parts = [
         sensitivity.ablation_predictions(code_reader(where, SIZE), prepared, results=tmp_path, progress=False)
         for where in ("object", "background")

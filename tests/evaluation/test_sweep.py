@@ -1,4 +1,4 @@
-"""The grid: what is done is skipped, what fails is named, and the same call goes on after a kill."""
+"""Sweeps: stored results are skipped, failures are reported, and the same call resumes after a kill."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def full(data_folder):
 
 
 class Shelf:
-    """Loads stand-ins by URI, and remembers which were asked for."""
+    """Loads stand-ins by URI, and records which were loaded."""
 
     def __init__(self, **answers):
         self.answers = answers
@@ -119,14 +119,14 @@ def test_what_is_done_is_not_even_loaded(full, tmp_path):
 def test_a_lost_table_alone_is_made_again(full, tmp_path):
     shelf = Shelf(good=brightness)
     run(full, tmp_path, ["rule:good"], shelf)
-    kept = {path.stem: path for path in predictions.prediction_files(tmp_path)}
-    times = {name: path.stat().st_mtime_ns for name, path in kept.items()}
-    kept["on_texture~1"].unlink()
+    stored = {path.stem: path for path in predictions.prediction_files(tmp_path)}
+    times = {name: path.stat().st_mtime_ns for name, path in stored.items()}
+    stored["on_texture~1"].unlink()
     grid = run(full, tmp_path, ["rule:good"], shelf)
     assert dict(zip(grid.done["variant"], grid.done["state"], strict=True)) == dict.fromkeys(NAMES[:3], "kept") | {
         "on_texture~1": "new"
     }
-    assert all(kept[name].stat().st_mtime_ns == times[name] for name in NAMES[:3])
+    assert all(stored[name].stat().st_mtime_ns == times[name] for name in NAMES[:3])
 
 
 def test_another_network_under_the_same_name_is_not_taken_for_done(full, tmp_path):

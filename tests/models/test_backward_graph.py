@@ -1,4 +1,4 @@
-"""Backward passes written out: the same numbers as autograd's, and no number of images baked in."""
+"""Backward passes as graphs: the same gradients as autograd, and a dynamic number of images."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bglab.models.backward_graph import convolution_backward, select_backward, s
 
 
 class Gradient(nn.Module):
-    """Gives the gradient of a network's weighted outputs with respect to its input."""
+    """Returns the gradient of a network's weighted outputs with respect to its input."""
 
     def __init__(self, network):
         super().__init__()
@@ -56,7 +56,7 @@ NETWORKS = {
         nn.Conv2d(4, 6, 3, stride=2, padding=1), nn.BatchNorm2d(6), nn.ReLU6(inplace=True), nn.Conv2d(6, 6, 5, groups=3)
     ),
     "activations": lambda: nn.Sequential(nn.Conv2d(4, 8, 1), nn.SiLU(), nn.GELU(), nn.Hardswish(), nn.Sigmoid()),
-    # what the backward pass of SiLU wants is what it was given, and that is written over
+    # the backward pass of SiLU needs its input, which is overwritten in place
     "in place": lambda: nn.Sequential(nn.Conv2d(4, 8, 3), nn.BatchNorm2d(8), nn.SiLU(inplace=True), nn.Conv2d(8, 8, 1)),
     "left open": LeavesOneSideOpen,
     "channels last": lambda: nn.Sequential(ChannelsLast(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 9)),
@@ -119,7 +119,7 @@ def test_a_number_of_images_that_is_baked_in_is_refused():
     with pytest.raises(BadInput) as error:
         write_out(Gradient(CountsInPython()), [torch.zeros(2, 4, 9, 9)])
     assert str(error.value) == (
-        "expected a network that takes any number of images, but Gradient fixes it; run it by torch"
+        "expected a network that takes any number of images, but Gradient fixes it; use engine torch"
     )
 
 
@@ -133,7 +133,9 @@ class WritesIntoAPart(nn.Module):
 def test_what_writes_into_a_part_is_refused():
     with pytest.raises(BadInput) as error:
         write_out(Gradient(WritesIntoAPart()), [torch.zeros(2, 4, 9, 9)])
-    assert str(error.value) == ("expected a network that writes into no part of a value, but one does; run it by torch")
+    assert str(error.value) == (
+        "expected a network that never writes into part of a tensor, got one that does; use engine torch"
+    )
 
 
 def test_slices():

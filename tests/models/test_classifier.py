@@ -1,4 +1,4 @@
-"""Classifiers: exact weights or none, one preprocessing, the same answer on every engine."""
+"""Classifiers: exact weights or none, one preprocessing, the same logits on every engine."""
 
 from __future__ import annotations
 
@@ -67,12 +67,11 @@ def test_engines_agree(classes):
     assert vino(images(2, size=96)).shape == (2, classes)
 
 
-def test_a_kept_conversion_gives_the_same_answer(data_folder):
+def test_a_cached_conversion_gives_the_same_logits(data_folder):
     weights = tiny()
     first = EngineChoice("openvino").start(Normalised(weights.network, weights.mean, weights.std), key="a test")
     before = first.logits(images())
-    kept = list((data_folder / "cache" / "engines").glob("*.xml"))
-    assert kept
+    assert list((data_folder / "cache" / "engines").glob("*.xml"))
     again = EngineChoice("openvino").start(Normalised(weights.network, weights.mean, weights.std), key="a test")
     assert torch.allclose(again.logits(images()), before, atol=1e-4)
 
@@ -90,7 +89,7 @@ def engine():
     return made
 first = engine()
 second = engine()
-del first  # in the order in which they began
+del first  # in the order in which they started
 del second
 os.kill(os.getpid(), signal.SIGUSR1)
 print(*caught)
@@ -202,7 +201,7 @@ def test_checkpoints(tmp_path):
     options = {"engine": "torch", "device": "cpu"}
     by_query = load_classifier(f"file:{plain}?architecture=test_resnet", **options)
     assert by_query.spec.space == "in9"
-    assert by_query.spec.mean == (0.4717, 0.4499, 0.3837)  # what the release's nine-class networks were fed with
+    assert by_query.spec.mean == (0.4717, 0.4499, 0.3837)  # normalisation of the release's nine-class networks
     with torch.inference_mode():
         expected = Normalised(network, (0.4, 0.5, 0.6), (0.2, 0.25, 0.3))(images())
     assert torch.allclose(load_classifier(f"file:{ours}", **options)(images()), expected, atol=1e-5)

@@ -8,7 +8,7 @@ import torch
 
 import bglab
 from bglab.errors import UnknownName
-from bglab.models import ask
+from bglab.models import classify_image
 from bglab.papers import illustrations
 from bglab.scenes import prepare
 from bglab.variants import variant_table
@@ -27,7 +27,7 @@ def prepared(data_folder):
 
 
 def test_an_answer_adds_up(prepared):
-    found = ask(make_classifier(brightness), torch.from_numpy(np.asarray(prepared.images[0])))
+    found = classify_image(make_classifier(brightness), torch.from_numpy(np.asarray(prepared.images[0])))
     assert found.probabilities.shape == (10,)
     assert found.probabilities.sum() == pytest.approx(1)
     assert found.prediction == found.probabilities.argmax()

@@ -1,4 +1,4 @@
-"""The pair matrix on disk: whole or not at all, the same bytes however often a run was stopped."""
+"""Pair matrices on disk: written whole or not at all, with the same bytes however often a run was interrupted."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def store(folder, **changed):
 
 
 def fill(folder, blocks=((0, 2), (2, 4), (4, 6))):
-    kept = store(folder)
-    begun = kept.begin(head)
+    matrix = store(folder)
+    begun = matrix.begin(head)
     for start, stop in blocks:
-        kept.write(range(start, stop), NATIVE[start:stop])
+        matrix.write(range(start, stop), NATIVE[start:stop])
         begun.native[start:stop] = NATIVE[start:stop]
-    kept.note({"seconds": 1.5})
-    return kept.finish(begun.native)
+    matrix.note({"seconds": 1.5})
+    return matrix.finish(begun.native)
 
 
 def contents(folder):
@@ -49,7 +49,7 @@ def test_what_is_written_is_read(tmp_path):
         assert found.foregrounds.ids == head().foregrounds.ids
         assert found.foregrounds.labels.tolist() == LABELS
         assert found.original.tolist() == [0, 1, 1, 1, 2, 0]
-        assert found.right.tolist() == [True, False, True, True, True, False]
+        assert found.correct.tolist() == [True, False, True, True, True, False]
         assert found.provenance == head().provenance
         assert found.run == {"seconds": 1.5}
         assert (found.model, found.dataset, found.protocol) == ("m", "set", Protocol())
@@ -62,9 +62,9 @@ def test_blocks_in_any_order_leave_the_same_bytes(tmp_path):
 
 
 def test_a_stopped_run_goes_on_where_it_was(tmp_path):
-    kept = store(tmp_path / "m")
-    kept.begin(head)
-    kept.write(range(2, 4), NATIVE[2:4])
+    matrix = store(tmp_path / "m")
+    matrix.begin(head)
+    matrix.write(range(2, 4), NATIVE[2:4])
     (tmp_path / "m" / "rows" / ".000004-000006.npy-1").write_bytes(b"half a block")
     again = store(tmp_path / "m")
 
@@ -91,8 +91,8 @@ def test_a_stopped_run_goes_on_where_it_was(tmp_path):
 
 
 def test_a_write_that_dies_leaves_nothing_that_counts(tmp_path, monkeypatch):
-    kept = store(tmp_path / "m")
-    kept.begin(head)
+    matrix = store(tmp_path / "m")
+    matrix.begin(head)
 
     def die(file, _array):
         file.write(b"\x93NUMPY and then the plug is pulled")
@@ -100,20 +100,20 @@ def test_a_write_that_dies_leaves_nothing_that_counts(tmp_path, monkeypatch):
 
     monkeypatch.setattr(pairs.np, "save", die)
     with pytest.raises(KeyboardInterrupt):
-        kept.write(range(2), NATIVE[:2])
+        matrix.write(range(2), NATIVE[:2])
     assert store(tmp_path / "m").missing(6, 2) == [range(2), range(2, 4), range(4, 6)]
 
 
 @pytest.mark.parametrize("name", ["weights_sha256", "pixels", "engine", "precision", "size", "foregrounds"])
 def test_another_matrix_is_not_mixed_in(tmp_path, name):
-    kept = store(tmp_path / "m")
-    kept.begin(head)
-    kept.write(range(2), NATIVE[:2])
+    matrix = store(tmp_path / "m")
+    matrix.begin(head)
+    matrix.write(range(2), NATIVE[:2])
     before = contents(tmp_path / "m")
     with pytest.raises(BadInput) as error:
         store(tmp_path / "m", **{name: "other"})
     assert str(error.value) == (
-        f"expected pairs of the same pixels and weights in {tmp_path / 'm'}, but they were made otherwise "
+        f"expected pairs of the same pixels and weights in {tmp_path / 'm'}, but they differ "
         f"({name} was {head().provenance[name]}, is other); move that folder away, or choose another with --results"
     )
     assert contents(tmp_path / "m") == before
@@ -138,9 +138,9 @@ def test_broken_files_are_named(tmp_path):
 
 
 def test_a_block_of_another_shape_is_named(tmp_path):
-    kept = store(tmp_path / "m")
-    kept.begin(head)
-    kept.write(range(2), NATIVE[:1])
+    matrix = store(tmp_path / "m")
+    matrix.begin(head)
+    matrix.write(range(2), NATIVE[:1])
     file = tmp_path / "m" / "rows" / "000000-000002.npy"
     with pytest.raises(BadInput) as error:
         store(tmp_path / "m").begin(head)
@@ -170,12 +170,12 @@ def test_one_matrix_of_a_results_folder(tmp_path):
     assert read_pairs(tmp_path, dataset="set-2").native.shape == (6, 6)
 
 
-def test_imagenet_answers_are_mapped_and_gaps_stay():
+def test_imagenet_predictions_are_mapped_and_gaps_stay():
     found = make_pairs([[207, 859], [7, NOT_EVALUATED]], [0, 1], original=[207, 859], native_space="imagenet")
-    assert found.answers().tolist() == [[0, -1], [1, NOT_EVALUATED]]
-    assert found.answers().dtype == np.int16
-    assert found.original_answers().tolist() == [0, -1]
-    assert found.right.tolist() == [True, False]
+    assert found.predictions().tolist() == [[0, -1], [1, NOT_EVALUATED]]
+    assert found.predictions().dtype == np.int16
+    assert found.original_predictions().tolist() == [0, -1]
+    assert found.correct.tolist() == [True, False]
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_protocols_allow_what_they_say(protocol, count):
     if protocol.pool_classes:
         assert set(labels[allowed.any(axis=0)]) == {1}
     if protocol.only_right:
-        assert not allowed[~head().right].any()
+        assert not allowed[~head().correct].any()
     if protocol.pool_per_class:
         assert sorted(labels[allowed.any(axis=0)]) == [0, 1, 2]
 

@@ -1,4 +1,4 @@
-"""Streaming at full resolution: the same pixels as a plain script, in order, in bounded memory, broken files named."""
+"""Streaming at full resolution: pixels equal to a plain script's, fixed order, bounded memory, broken files named."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from PIL import Image
 from bglab.analysis import variant_accuracies
 from bglab.errors import BadInput, MissingData, UnknownName
 from bglab.evaluation import finished, measure_speed, predict_all
-from bglab.evaluation.crop_cache import crop_file, kept_blocks
+from bglab.evaluation.crop_cache import cached_blocks, crop_file
 from bglab.evaluation.full_resolution import blocks
 from bglab.images import EvaluationTransform, open_plates
 from bglab.labels import imagenet_synsets
@@ -47,7 +47,7 @@ SMALL = EvaluationTransform(32, 0.875, "bicubic")
 
 
 def brightness(images):
-    """Answer by mean brightness: a rule that depends on every pixel."""
+    """Predict by mean brightness, which depends on every pixel."""
     return images.float().mean((1, 2, 3)).long() % 9
 
 
@@ -97,7 +97,7 @@ def test_a_plain_script_sees_the_same_pixels(tmp_path):
 
 @pytest.mark.slow
 def test_accuracies_are_those_of_pillow_and_timm(mini):
-    """The white-foreground and white-background answers of a script that knows nothing of bglab, image by image."""
+    """Compare predictions image by image with a script that does not use bglab."""
     classifier = load_classifier("lite:efficientnet_lite0", engine="torch", device="cpu")
     full = open_full(f"imagenet:{mini / 'imagenet'}", settings(), progress=False)
     tables = evaluate(classifier, full, ["original", "white_fg", "on_white"], batch_size=32, progress=False)
@@ -279,10 +279,10 @@ def test_evaluation_keeps_whole_tables_and_reads_them_again(nine, tmp_path):
     table = tables["on_texture~1"]
     assert set(table["variant"]) == {"on_texture~1"}
     assert all(donor in open_plates().names for donor in table["donor"])
-    kept = read_provenance(next(tmp_path.glob("predictions/*/*/on_texture~1.parquet")))
-    assert kept["streaming"]["textures"] == "procedural"
-    assert kept["preprocessing"]["resize"] == "at full resolution, then 32-0.875-bilinear-center"
-    assert kept["area"].startswith("18 of 18 scenes have a foreground of usable size")
+    stored = read_provenance(next(tmp_path.glob("predictions/*/*/on_texture~1.parquet")))
+    assert stored["streaming"]["textures"] == "procedural"
+    assert stored["preprocessing"]["resize"] == "at full resolution, then 32-0.875-bilinear-center"
+    assert stored["area"].startswith("18 of 18 scenes have a foreground of usable size")
     assert finished(tmp_path, "rule:rule", nine, ["original", "on_texture", "on_grey"]) == set(tables)
     before = len(classifier.engine.batch_sizes)
     again = evaluate(classifier, nine, ["original", "on_texture"], results=tmp_path, progress=False)
@@ -300,11 +300,11 @@ def test_other_pixels_are_evaluated_again(nine, tmp_path, caplog):
     evaluate(classifier, nine, ["on_white"], results=tmp_path, progress=False)
     softer = dataclasses.replace(classifier, spec=dataclasses.replace(classifier.spec, crop_pct=1.0))
     evaluate(softer, nine, ["on_white"], results=tmp_path, progress=False)
-    assert "since it was made otherwise: pixels was" in caplog.text
+    assert "since its settings differ: pixels was" in caplog.text
     assert len(list(predictions.prediction_files(tmp_path))) == 1
 
 
-def test_kept_crops_spare_the_second_network_the_decoding(tmp_path, monkeypatch):
+def test_with_cached_crops_the_second_network_decodes_nothing(tmp_path, monkeypatch):
     root = write_imagenet(tmp_path / "imagenet", classes=(0, 207, 300))
     truncate(next(iter(sorted(root.glob("val/*/*")))))
     full = open_full(f"imagenet:{root}", settings(keep_crops=True, draws=1), progress=False)
@@ -320,14 +320,14 @@ def test_kept_crops_spare_the_second_network_the_decoding(tmp_path, monkeypatch)
         assert len(first[name]) == 5
 
 
-def test_a_run_that_ends_early_keeps_no_crops(nine, data_folder):
+def test_an_interrupted_run_caches_no_crops(nine, data_folder):
     full = dataclasses.replace(nine, settings=dataclasses.replace(nine.settings, keep_crops=True, seed=77))
     (variant,) = expand(["on_white"], full.settings)
     running = blocks(full, [variant], SMALL, 4)
     next(running)
     running.close()
     file = crop_file(full, variant, SMALL)
-    assert kept_blocks(full, variant, SMALL, 4) is None
+    assert cached_blocks(full, variant, SMALL, 4) is None
     assert not file.exists()
     assert not list(file.parent.glob(".*"))
 
@@ -384,7 +384,7 @@ def test_only_a_few_images_are_held_at_once(nine, monkeypatch):
     monkeypatch.setattr(streaming, "_make", lambda *a, **k: (finished_ones.append(a[-1].id), make(*a, **k))[1])
     running = stream(nine, expand(["original"], nine.settings), SMALL, block_size=2)
     next(running)
-    assert len(finished_ones) <= 2 + 2 + 2 * 2 + 1  # the block, those ahead, and the one just asked for
+    assert len(finished_ones) <= 2 + 2 + 2 * 2 + 1  # the block, the prefetched ones, and the one just requested
     running.close()
 
 
@@ -402,7 +402,7 @@ print(json.dumps(speed._asdict() | {"peak": peak_bytes()}))
 @pytest.mark.alone
 @pytest.mark.slow
 def test_streaming_keeps_the_engine_busy_in_bounded_memory(tmp_path):
-    """2,000 images of 500 × 375: less than 1.5 GB, and close to what decoding and network allow together."""
+    """Stream 2,000 images of 500 × 375 in less than 1.5 GB, close to the attainable speed."""
     root = write_many(tmp_path, 2000)
     script = [sys.executable, "-c", PEAK + SPEED, f"imagenet:{root}", json.dumps(["original"])]
     done = subprocess.run(script, capture_output=True, text=True, check=True, env=os.environ)
@@ -412,7 +412,7 @@ def test_streaming_keeps_the_engine_busy_in_bounded_memory(tmp_path):
 
 
 def write_many(folder: Path, count: int) -> Path:
-    """Write as many photographs of ImageNet's usual size, a few contents under many names."""
+    """Write ``count`` photographs of ImageNet's usual size, a few contents under many names."""
     import shutil
 
     synset = imagenet_synsets()[0]

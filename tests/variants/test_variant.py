@@ -79,8 +79,8 @@ def test_the_order_of_the_set_changes_nothing(prepared, name):
 def test_the_seed_changes_what_is_random_and_nothing_else(prepared, name):
     variant = VARIANTS[name]
     random = variant.donor in {"same_class", "any_class", "next_class"} or any(
-        isinstance(layer, rules.Texture | rules.Noise | rules.NoisyBackground | rules.NoisyForeground)
-        for layer in (variant.foreground, variant.background)
+        isinstance(rule, rules.Texture | rules.Noise | rules.NoisyBackground | rules.NoisyForeground)
+        for rule in (variant.foreground, variant.background)
     )
     same = torch.equal(everything(compose(prepared, name, seed=0)), everything(compose(prepared, name, seed=1)))
     assert same != random

@@ -45,7 +45,7 @@ def test_all_backgrounds_are_tried_once_with_the_same_results_as_the_matrix(prep
     table = search.run().results
     assert sorted(table["background"]) == sorted(prepared.scenes.ids)
     pairs = search_matrix(make_classifier(brightness), prepared, progress=False)
-    row = pairs.answers()[prepared.scenes.positions["scene-3-1"]]
+    row = pairs.predictions()[prepared.scenes.positions["scene-3-1"]]
     expected = dict(zip(pairs.backgrounds.ids, row != 3, strict=True))
     assert dict(zip(table["background"], table["fooled"], strict=True)) == expected
     assert table["fooled"].is_monotonic_decreasing
