@@ -28,15 +28,9 @@ from bglab.results import (
     succeeds,
 )
 from bglab.scenes import PreparedScenes, SceneSet
-from bglab.search.pair_evaluator import (
-    BatchSize,
-    Clock,
-    PairEvaluator,
-    Pairs,
-    answer_blocks,
-    open_evaluator,
-    start_batching,
-)
+from bglab.search.pair_batches import BatchSize, Clock, answer_blocks, start_batching
+from bglab.search.pair_composer import Pairs
+from bglab.search.pair_evaluator import PairEvaluator, open_evaluator
 
 #: A group of foregrounds is searched together, so that first candidates fill a quarter of a batch at once. Smaller
 #: groups waste fewer forwards on those already fooled (hardly fewer below this), larger ones feed the device better.
@@ -160,7 +154,7 @@ def _run(search: _Search, store: PairStore | None, *, progress: bool) -> PairPre
             head.native[rows.start : rows.stop] = search.decide(np.arange(rows.start, rows.stop))
             search.learn(np.arange(rows.start, rows.stop))
             bar.update(len(rows))
-            search.evaluator.release()
+            search.evaluator.composer.release()
             if store:
                 store.write(rows, head.native[rows.start : rows.stop])
                 store.note(clock.note(batching))

@@ -14,7 +14,8 @@ from bglab.catalogue import unknown_name
 from bglab.errors import BadInput, UnknownName
 from bglab.models import Classification, classify
 from bglab.results import Side, allowed_pairs, succeeds
-from bglab.search.pair_evaluator import PairEvaluator, Pairs
+from bglab.search.pair_composer import Pairs
+from bglab.search.pair_evaluator import PairEvaluator
 from bglab.seeding import keyed_generator
 
 Order = Literal["stratified", "file"]
@@ -101,7 +102,7 @@ def search_live_steps(evaluator: PairEvaluator, state: LiveState, *, batch_size:
     while state.left.size:
         columns = state.left[:batch_size]
         pairs = Pairs(np.full(columns.size, state.foreground), columns)
-        answers = classify_shown(evaluator, evaluator.images(pairs))
+        answers = classify_shown(evaluator, evaluator.composer.images(pairs))
         own, other = evaluator.foregrounds.labels[pairs.rows], evaluator.backgrounds.labels[columns]
         every = np.arange(columns.size)
         state = LiveState(state.foreground, state.tried + columns.size, state.left[batch_size:])

@@ -15,15 +15,9 @@ from bglab.errors import BadInput
 from bglab.models import Batching, Classifier
 from bglab.results import NOT_EVALUATED, PairPredictions, PairStore, Protocol, open_pairs, pairs_folder, row_blocks
 from bglab.scenes import PreparedScenes, SceneSet
-from bglab.search.pair_evaluator import (
-    BatchSize,
-    Clock,
-    PairEvaluator,
-    Pairs,
-    answer_blocks,
-    open_evaluator,
-    start_batching,
-)
+from bglab.search.pair_batches import BatchSize, Clock, answer_blocks, start_batching
+from bglab.search.pair_composer import Pairs
+from bglab.search.pair_evaluator import PairEvaluator, open_evaluator
 
 #: Pairs a block, about: what a killed run loses at most (half a minute on a processor).
 _BLOCK_PAIRS = 4096
@@ -94,7 +88,7 @@ def _fill(
         for index, answers in enumerate(answer_blocks(evaluator, cells, batching, done=bar.update)):
             rows, native = cells.blocks[index], cells.spread(index, answers)
             head.native[rows.start : rows.stop] = native
-            evaluator.release()
+            evaluator.composer.release()
             if store:
                 store.write(rows, native)
                 store.note(clock.note(batching))

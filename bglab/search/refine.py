@@ -68,10 +68,10 @@ class Refinement:
 
 def attempt_images(evaluator: PairEvaluator, foreground: int, attempts: Sequence[Attempt]) -> UInt8[Tensor, "n 3 h w"]:
     """Render attempts: the placed cut-out over the plate, mixed with the original, rounded once at the end."""
-    device = evaluator.classifier.engine.device
-    own = evaluator.tensors.batch(slice(foreground, foreground + 1), device)
+    composer, device = evaluator.composer, evaluator.composer.device
+    own = composer.tensors.batch(slice(foreground, foreground + 1), device)
     columns = np.array([attempt.column for attempt in attempts])
-    plates = evaluator.tensors.batch(evaluator.positions[columns], device).plates
+    plates = composer.tensors.batch(composer.positions[columns], device).plates
     moved, alpha = place(own.images[0], own.masks[0], [attempt.placement for attempt in attempts])
     swapped = composite(moved, plates.to(torch.float32), alpha)
     mix = torch.tensor([attempt.mix for attempt in attempts], device=device).view(-1, 1, 1)

@@ -27,7 +27,7 @@ from bglab.images import compositing
 from bglab.results import NOT_EVALUATED, open_pairs
 from bglab.results.protocol import Protocol
 from bglab.scenes import prepare
-from bglab.search import PairEvaluator, Pairs, first_hit, open_evaluator, pair_evaluator, search_matrix
+from bglab.search import PairComposer, Pairs, first_hit, open_evaluator, pair_batches, search_matrix
 from bglab.variants import compose
 from fixtures import TESTS
 from fixtures.matrices import coded_scenes, matrix_classifier, read_code
@@ -132,12 +132,12 @@ def test_images_are_those_of_the_variants(data_folder):
     row, donors = 4, np.array([7, 20, 3, 3])
     for columns, rows in ((donors, np.full(4, row)), (donors, np.array([4, 4, 9, 4])), (np.arange(5), np.full(5, 2))):
         pairs = Pairs(rows, columns)
-        ours = evaluator.images(pairs)
+        ours = evaluator.composer.images(pairs)
         for image, front, back in zip(ours, rows, columns, strict=True):
             given = compose(prepared, bglab.given(evaluator.backgrounds.ids[back]))
             assert torch.equal(image, given[evaluator.foregrounds.ids[front]])
         canvas = np.full((9, 3, 32, 32), 77, dtype=np.uint8)
-        assert torch.equal(evaluator.compose_into(pairs, canvas), ours)
+        assert torch.equal(evaluator.composer.compose_into(pairs, canvas), ours)
         assert (canvas[len(rows) :] == 77).all()
 
 
@@ -193,10 +193,10 @@ def test_out_of_memory_halves_the_batch_and_loses_nothing(tmp_path, caplog):
     classifier = make_classifier(small_only)
     evaluator = open_evaluator(classifier, coded_scenes(LABELS))
     rows, columns = np.divmod(np.arange(49), 7)
-    batching = pair_evaluator.start_batching(classifier, 16)
+    batching = pair_batches.start_batching(classifier, 16)
     with caplog.at_level(logging.WARNING):
         blocks = list(
-            pair_evaluator.answer_blocks(
+            pair_batches.answer_blocks(
                 evaluator, [Pairs(rows[:20], columns[:20]), Pairs(rows[20:], columns[20:])], batching
             )
         )
@@ -210,7 +210,7 @@ def test_out_of_memory_halves_the_batch_and_loses_nothing(tmp_path, caplog):
 
     with pytest.raises(BadInput) as error:
         list(
-            pair_evaluator.answer_blocks(
+            pair_batches.answer_blocks(
                 open_evaluator(make_classifier(never), coded_scenes(LABELS)), [Pairs(rows, columns)], batching
             )
         )
@@ -223,7 +223,7 @@ def test_an_error_in_composing_reaches_the_caller_and_the_thread_ends(monkeypatc
     def broken(_self, _pairs, _canvas):
         raise BadInput("the disk went away")
 
-    monkeypatch.setattr(PairEvaluator, "compose_into", broken)
+    monkeypatch.setattr(PairComposer, "compose_into", broken)
     with pytest.raises(BadInput, match="the disk went away"):
         whole()
     assert not [thread for thread in threading.enumerate() if thread.name == "bglab-compose"]
