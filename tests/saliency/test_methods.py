@@ -184,7 +184,9 @@ def test_what_openvino_cannot_do_is_done_by_torch(monkeypatch, caplog):
     with caplog.at_level(logging.WARNING):
         result = GradCam(wrap(network, 4, "openvino")).cam(random_images(2, 4))
     assert torch.allclose(result.maps, expected.maps, atol=1e-5)
-    assert caplog.messages == ["maps of features are made by torch, since OpenVINO cannot make them: for aten::strange"]
+    assert caplog.messages == [
+        "maps of features are computed by torch, since OpenVINO cannot compute them: for aten::strange"
+    ]
 
 
 def test_pytorch_grad_cam_agrees_up_to_its_normalisation(lite, photographs):
