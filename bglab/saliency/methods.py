@@ -181,9 +181,8 @@ class GradCam:
             )
         except Exception as problem:  # noqa: BLE001 - tracers and converters raise many kinds
             reason = str(problem).strip().splitlines()[-1][:160]
-            _LOG.warning(
-                "maps of %s are computed by torch, since OpenVINO cannot compute them: %s", self.layer.name, reason
-            )
+            cause = "since OpenVINO cannot compute them"
+            _LOG.warning("maps of %s are computed by torch, %s: %s", self.layer.name, cause, reason)
             return self._by_torch
 
     def _by_torch(self, images: Tensor, wanted: Tensor, unwanted: Tensor) -> CamOutput:

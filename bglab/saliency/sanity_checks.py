@@ -64,8 +64,8 @@ class LayerReport:
         return all(check.passed for check in self.checks)
 
     def __str__(self) -> str:
-        where = f"at {self.layer.name} ({self.layer.layout})" if self.layer else "nowhere"
-        lines = [f"{self.model}: maps read {where}, {'sound' if self.passed else 'NOT to be trusted'}"]
+        where = f"maps at {self.layer.name} ({self.layer.layout})" if self.layer else "no target layer"
+        lines = [f"{self.model}, {where}: {'all checks passed' if self.passed else 'checks FAILED'}"]
         return "\n".join([*lines, *(f"  {'pass' if c.passed else 'FAIL'}  {c.sentence}" for c in self.checks)])
 
 
@@ -165,7 +165,7 @@ class _Trial:
         return Check(
             "positions",
             passed=False,
-            sentence=f"The map is the same everywhere: {seen}, so it shows no place; the classifier ignores positions.",
+            sentence=f"The map is constant: {seen}, so it localises nothing; the classifier ignores positions.",
         )
 
     def changes_with_class(self) -> Check:
@@ -177,7 +177,7 @@ class _Trial:
         return Check(
             "class",
             passed=False,
-            sentence=f"The map does not change with the class: {seen}, so it shows the image and not the answer.",
+            sentence=f"The map does not change with the class: {seen}, so it does not explain the prediction.",
         )
 
     def changes_with_weights(self) -> Check:
@@ -196,7 +196,7 @@ class _Trial:
         return Check(
             "weights",
             passed=False,
-            sentence=f"The map hardly depends on the weights: {seen}, so it shows edges and not what was learnt.",
+            sentence=f"The map hardly depends on the weights: {seen}, so it shows edges rather than what was learnt.",
         )
 
     def moves(self) -> Check:
@@ -218,7 +218,7 @@ class _Trial:
         return Check(
             "shift",
             passed=False,
-            sentence=f"The map does not move with the image: {seen}, so its places mean nothing.",
+            sentence=f"The map does not move with the image: {seen}, so its positions mean nothing.",
         )
 
 
