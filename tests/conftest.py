@@ -20,11 +20,6 @@ hypothesis.settings.load_profile("bglab")
 NO_TEST_DATA = "BGLAB_TEST_DATA does not name a folder with bg_challenge/ and imagenet/ in it"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run slow tests first, so that no worker ends with one of them while the others have nothing left to do."""
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
-
-
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Iterator[None]:
     """End with how many tests were skipped because there are no real images, and with what to do about it."""

@@ -164,7 +164,7 @@ class Workload:
 
     def images(self, count: int) -> UInt8[Tensor, "n 3 h w"]:
         """Compose the first ``count`` pairs."""
-        return self.evaluator.composer.images(self.cells(count)).contiguous()
+        return self.evaluator.composer.render(self.cells(count)).contiguous()
 
     def cells(self, count: int) -> Pairs:
         """Return the first ``count`` pairs in row-major order, starting over after the last."""
@@ -257,7 +257,7 @@ def search_contenders(workload: Workload) -> list[Contender]:
         if engine.device.type == "cpu":
             workload.evaluator.composer.compose_into(cells, canvas)
         else:
-            workload.evaluator.composer.images(cells)
+            workload.evaluator.composer.render(cells)
 
     eager_batch = workload.images(BATCH_SIZE)
 

@@ -90,12 +90,23 @@ def render(outcomes: Sequence[Outcome], reproduction: Reproduction) -> str:
         scenes=reproduction.settings.scenes if ":" not in reproduction.settings.scenes else reproduction.scenes.name,
         models=reproduction.settings.models,
         preset=reproduction.trained.preset,
-        is_release=reproduction.is_release,
+        other_data=[
+            text
+            for name, text in _PAPERS_DATA.items()
+            if name in {o.artefact.paper for o in outcomes} and not reproduction.is_papers_data(name)
+        ],
         detectable=_detectable_differences(len(reproduction.scenes)),
         n=len(reproduction.scenes),
         versions=versions(),
         commit=commit(),
     )
+
+
+#: The data that each paper measured on.
+_PAPERS_DATA = {
+    "nos": "the 4,050 images of ImageNet-9 used in Noise or Signal",
+    "tbc": "the 50,000 validation images of ImageNet used in Time for a Background Check!",
+}
 
 
 def _section(outcome: Outcome, folder: Path) -> dict[str, Any]:

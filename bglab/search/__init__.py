@@ -4,16 +4,16 @@ from bglab.search.first_hit import FirstHits, first_hit, summarise_hits
 from bglab.search.live import LiveState, LiveStep, search_live_steps, start_live
 from bglab.search.matrix import search_matrix
 from bglab.search.pair_batches import start_batching
-from bglab.search.pair_composer import PairComposer, Pairs
 from bglab.search.pair_evaluator import PairEvaluator, open_evaluator
+from bglab.search.pair_images import PairImages, Pairs
 from bglab.search.refine import Refinement, refine_attack
 
 __all__ = [
     "FirstHits",
     "LiveState",
     "LiveStep",
-    "PairComposer",
     "PairEvaluator",
+    "PairImages",
     "Pairs",
     "Refinement",
     "first_hit",

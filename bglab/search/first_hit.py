@@ -29,8 +29,8 @@ from bglab.results import (
 )
 from bglab.scenes import PreparedScenes, SceneSet
 from bglab.search.pair_batches import BatchSize, Clock, answer_blocks, start_batching
-from bglab.search.pair_composer import Pairs
 from bglab.search.pair_evaluator import PairEvaluator, open_evaluator
+from bglab.search.pair_images import Pairs
 
 #: Foregrounds are searched in groups of a quarter of a batch. Smaller groups classify fewer candidates of foregrounds
 #: that are already fooled (the gain below this size is small); larger groups use the device better.

@@ -14,8 +14,8 @@ from bglab.catalogue import unknown_name
 from bglab.errors import BadInput, UnknownName
 from bglab.models import Classification, classify
 from bglab.results import Side, allowed_pairs, succeeds
-from bglab.search.pair_composer import Pairs
 from bglab.search.pair_evaluator import PairEvaluator
+from bglab.search.pair_images import Pairs
 from bglab.seeding import keyed_generator
 
 Order = Literal["stratified", "file"]
@@ -107,7 +107,7 @@ def search_live_steps(evaluator: PairEvaluator, state: LiveState, *, batch_size:
     while state.left.size:
         columns = state.left[:batch_size]
         pairs = Pairs(np.full(columns.size, state.foreground), columns)
-        answers = classify_shown(evaluator, evaluator.composer.images(pairs))
+        answers = classify_shown(evaluator, evaluator.composer.render(pairs))
         own, other = evaluator.foregrounds.labels[pairs.rows], evaluator.backgrounds.labels[columns]
         every = np.arange(columns.size)
         state = LiveState(state.foreground, state.tried + columns.size, state.left[batch_size:])

@@ -16,8 +16,8 @@ from bglab.models import Batching, Classifier
 from bglab.results import NOT_EVALUATED, PairPredictions, PairStore, Protocol, open_pairs, pairs_folder, row_blocks
 from bglab.scenes import PreparedScenes, SceneSet
 from bglab.search.pair_batches import BatchSize, Clock, answer_blocks, start_batching
-from bglab.search.pair_composer import Pairs
 from bglab.search.pair_evaluator import PairEvaluator, open_evaluator
+from bglab.search.pair_images import Pairs
 
 #: Approximate number of pairs per block, the most that an interrupted run loses (half a minute on a CPU).
 _BLOCK_PAIRS = 4096

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from bglab.models import Batching, Classifier
 from bglab.parallel import prefetch
-from bglab.search.pair_composer import Pairs
 from bglab.search.pair_evaluator import PairEvaluator
+from bglab.search.pair_images import Pairs
 
 #: Initial images per forward pass, by type of device. Larger batches are no faster on a CPU; a GPU that runs out of
 #: memory halves its batches.
@@ -110,7 +110,7 @@ def _batches(
     """Compose the batches from pair ``start`` of block ``index`` on, each with the length of its block."""
     jobs = _jobs(blocks, index, start, size)
     if evaluator.classifier.engine.device.type != "cpu":
-        yield from ((length, evaluator.composer.images(pairs)) for length, pairs in jobs)
+        yield from ((length, evaluator.composer.render(pairs)) for length, pairs in jobs)
         return
     side = evaluator.prepared.size
     # one canvas is being filled, one waits, and one is being classified

@@ -15,7 +15,7 @@ from bglab.evaluation import all_logits, check_spaces, describe, run_key
 from bglab.models import Classifier
 from bglab.results import NOT_EVALUATED, PairPredictions, Protocol, Side, protocol_provenance
 from bglab.scenes import PreparedScenes, SceneSet, as_prepared
-from bglab.search.pair_composer import PairComposer
+from bglab.search.pair_images import PairImages
 from bglab.seeding import digest
 from bglab.variants import Dataset, compose, scene_tensors
 
@@ -37,7 +37,7 @@ class PairEvaluator:
     """
 
     classifier: Classifier
-    composer: PairComposer
+    composer: PairImages
     originals: Dataset
     protocol: Protocol
     foregrounds: Side
@@ -142,7 +142,7 @@ def open_evaluator(
         )
     return PairEvaluator(
         classifier=classifier,
-        composer=PairComposer(prepared, lends[kept], classifier.engine.device, scene_tensors(prepared)),
+        composer=PairImages(prepared, lends[kept], classifier.engine.device, scene_tensors(prepared)),
         originals=originals,
         protocol=chosen,
         foregrounds=_side(records),

@@ -82,7 +82,7 @@ def kernel():
 def expected(kernel, shown):
     """Compute the image and the nine probabilities of the state that the page shows."""
     state = State(**{name: shown[name] for name in FIELDS})
-    nine = kernel.inspector.inspect(state)[0].classification.nine
+    nine = kernel.inspector.inspect(state)[0].prediction.nine
     return kernel.renderer.image(state).numpy().astype(np.int64), nine
 
 

@@ -164,11 +164,11 @@ def test_whole_pixels_move_exactly():
 def test_an_unmoved_attempt_is_the_pair_and_mix_0_the_original(real):
     pairs = Pairs(np.full(4, 6), np.array([0, 5, 6, 26]))
     attempts = [Attempt(int(column)) for column in pairs.columns]
-    assert torch.equal(attempt_images(real, 6, attempts), real.composer.images(pairs))
+    assert torch.equal(attempt_images(real, 6, attempts), real.composer.render(pairs))
     unmixed = attempt_images(real, 6, [Attempt(3, mix=0.0, placement=Placement(dx=0.2))])
     assert torch.equal(unmixed[0], torch.from_numpy(np.asarray(real.prepared.images[6])))
     half = attempt_images(real, 6, [Attempt(5, mix=0.5)])[0].int()
-    ends = real.composer.images(Pairs(np.array([6]), np.array([5])))[0].int(), unmixed[0].int()
+    ends = real.composer.render(Pairs(np.array([6]), np.array([5])))[0].int(), unmixed[0].int()
     assert ((half - (ends[0] + ends[1]) / 2).abs() <= 0.5).all()
 
 

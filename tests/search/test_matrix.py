@@ -27,7 +27,7 @@ from bglab.images import compositing
 from bglab.results import NOT_EVALUATED, open_pairs
 from bglab.results.protocol import Protocol
 from bglab.scenes import prepare
-from bglab.search import PairComposer, Pairs, first_hit, open_evaluator, pair_batches, search_matrix
+from bglab.search import PairImages, Pairs, first_hit, open_evaluator, pair_batches, search_matrix
 from bglab.variants import compose
 from fixtures import TESTS
 from fixtures.matrices import coded_scenes, matrix_classifier, read_code
@@ -132,7 +132,7 @@ def test_images_are_those_of_the_variants(data_folder):
     row, donors = 4, np.array([7, 20, 3, 3])
     for columns, rows in ((donors, np.full(4, row)), (donors, np.array([4, 4, 9, 4])), (np.arange(5), np.full(5, 2))):
         pairs = Pairs(rows, columns)
-        ours = evaluator.composer.images(pairs)
+        ours = evaluator.composer.render(pairs)
         for image, front, back in zip(ours, rows, columns, strict=True):
             given = compose(prepared, bglab.given(evaluator.backgrounds.ids[back]))
             assert torch.equal(image, given[evaluator.foregrounds.ids[front]])
@@ -223,7 +223,7 @@ def test_an_error_in_composing_reaches_the_caller_and_the_thread_ends(monkeypatc
     def broken(_self, _pairs, _canvas):
         raise BadInput("the disk went away")
 
-    monkeypatch.setattr(PairComposer, "compose_into", broken)
+    monkeypatch.setattr(PairImages, "compose_into", broken)
     with pytest.raises(BadInput, match="the disk went away"):
         whole()
     assert not [thread for thread in threading.enumerate() if thread.name == "bglab-compose"]

@@ -374,7 +374,7 @@ def test_what_cannot_be_streamed_is_refused(nine):
     ):
         expand([VARIANTS["mixed_rand"]], nine.settings)
     one = scene_tensors(prepare(make_scenes(), 32, progress=False)).batch(slice(0, 1), "cpu")
-    with pytest.raises(BadInput, match="expected on_scenes to be streamed at full resolution"):
+    with pytest.raises(BadInput, match="expected on_scenes to be made at full resolution"):
         render(full_resolution.STREAMED["on_scenes"], one)
 
 

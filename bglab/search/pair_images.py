@@ -36,15 +36,15 @@ class Pairs(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class PairComposer:
-    """Foregrounds and backgrounds of prepared scenes, and the images of their pairs.
+class PairImages:
+    """Images of the pairs of foregrounds and backgrounds of prepared scenes.
 
     An image of a pair shows the foreground, cut out by its mask, on the background's plate, as in the mixed variants.
 
     Attributes:
         prepared: Scenes that provide the pixels; every scene is a foreground.
         positions: Positions of the backgrounds among the prepared scenes.
-        device: Device on which `images` composes.
+        device: Device on which `render` composes.
         tensors: The prepared scenes as tensors.
     """
 
@@ -53,7 +53,7 @@ class PairComposer:
     device: torch.device
     tensors: SceneTensors = field(repr=False)
 
-    def images(self, pairs: Pairs) -> UInt8[Tensor, "n 3 h w"]:
+    def render(self, pairs: Pairs) -> UInt8[Tensor, "n 3 h w"]:
         """Compose pairs on the device."""
         plates = self.tensors.batch(self.positions[pairs.columns], self.device).plates
         one = pairs.rows.size > 0 and bool((pairs.rows == pairs.rows[0]).all())
@@ -62,7 +62,7 @@ class PairComposer:
         return composite(front.images, plates, front.masks)
 
     def compose_into(self, pairs: Pairs, canvas: UInt8[np.ndarray, "m 3 h w"]) -> UInt8[Tensor, "n 3 h w"]:
-        """Compose pairs into existing memory: the pixels of `images`, in a sixth of the time on a CPU.
+        """Compose pairs into existing memory: the pixels of `render`, in a sixth of the time on a CPU.
 
         Args:
             pairs: At most as many pairs as the canvas has images.
