@@ -60,7 +60,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
 
 
 def run_search(options: argparse.Namespace) -> int:
-    """Search adversarial backgrounds: classify foregrounds on the tiled backgrounds of other scenes."""
+    """Search adversarial backgrounds: classify foregrounds on the tiled backgrounds of all scenes."""
     from bglab.files import writable_folder
     from bglab.scenes import open_scenes, prepare
 
