@@ -9,20 +9,20 @@ from bglab.commands import rebuild
 from bglab.commands._options import command, print_error, report_notices, report_rejections, watched
 from bglab.errors import BadInput, MissingData
 
-#: Packs that need no download beyond pip and apt.
+#: Packs whose images come from pip or apt packages or are generated.
 PACKS = ("sample", "cutouts", "synthetic9")
 
 
 def add(verbs: argparse._SubParsersAction) -> None:
-    """Add `data` and its own commands."""
+    """Add `data` and its subcommands."""
     data = verbs.add_parser("data", help="List, fetch, prepare and check data.")
     kinds = data.add_subparsers(title="commands", required=True, metavar="COMMAND")
     command(kinds, "list", run_data_list)
     prepare = command(kinds, "prepare", run_data_prepare)
-    prepare.add_argument("packs", nargs="*", metavar="PACK", help=f"of {', '.join(PACKS)}; default: all")
+    prepare.add_argument("packs", nargs="*", metavar="PACK", help=f"{', '.join(PACKS)} (default: all)")
     prepare.add_argument("--size", type=int, default=224, help="side in pixels (default: %(default)s)")
     fetch = command(kinds, "fetch", run_data_fetch)
-    fetch.add_argument("name", metavar="NAME", help="see bglab data list")
+    fetch.add_argument("name", metavar="NAME", help="name of an archive, see bglab data list")
     check = command(kinds, "check", run_data_check)
     check.add_argument("scenes", metavar="SCENES", help="for example in9:PATH")
     check.add_argument("--size", type=int, default=224, help="side in pixels (default: %(default)s)")
@@ -30,7 +30,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
 
 
 def run_data_list(options: argparse.Namespace) -> int:
-    """List packs and archives, and whether they are here."""
+    """List packs and archives, and whether they have been downloaded."""
     from bglab.scenes import archives, schemes
 
     print("Scenes open as", ", ".join(f"{scheme}:" for scheme in schemes()))
@@ -43,7 +43,7 @@ def run_data_list(options: argparse.Namespace) -> int:
 
 
 def run_data_fetch(options: argparse.Namespace) -> int:
-    """Download one archive."""
+    """Download, check and unpack one archive."""
     from bglab.scenes import fetch
 
     print(fetch(options.name))
@@ -51,7 +51,7 @@ def run_data_fetch(options: argparse.Namespace) -> int:
 
 
 def run_data_prepare(options: argparse.Namespace) -> int:
-    """Fetch what a pack needs and decode it once; without names all packs, and none of them is a must."""
+    """Fetch and decode the images of packs; without names all packs, skipping those that cannot be fetched."""
     from bglab.scenes import fetch, open_scenes, prepare
 
     for pack in options.packs or PACKS:
@@ -62,7 +62,7 @@ def run_data_prepare(options: argparse.Namespace) -> int:
         except (MissingData, BadInput) as problem:
             if options.packs:
                 raise
-            print_error(f"going on without {pack}: {problem}")
+            print_error(f"skipping {pack}: {problem}")
             continue
         print(f"{pack}: {len(prepared)} scenes at {prepared.size} px")
         report_rejections(prepared.rejected)
@@ -70,12 +70,12 @@ def run_data_prepare(options: argparse.Namespace) -> int:
 
 
 def run_data_check(options: argparse.Namespace) -> int:
-    """Read every scene of a set and report what was found."""
+    """Read every scene of a set; count classes, and list unusable scenes."""
     from bglab.scenes import area_census, open_scenes, prepare
 
     scenes = open_scenes(options.scenes)
     if scenes.space == "imagenet":
-        # boxes are read in seconds, and known before every object is cut out
+        # reading the boxes takes seconds, cutting out all objects much longer
         print(f"boxes: {area_census(scenes).text} (5 to 70 % of the image; the paper keeps 31,801 of 50,000)")
     prepared = prepare(scenes, options.size, progress=watched())
     report_notices(scenes)

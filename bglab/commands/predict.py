@@ -35,14 +35,21 @@ def add(verbs: argparse._SubParsersAction) -> None:
     predict.add_argument("-m", "--models", required=True, nargs="+", help=MODELS_HELP)
     predict.add_argument("--variants", required=True, nargs="+", help="for example original mixed_same mixed_rand")
     predict.add_argument("--results", required=True, help="folder for result files; finished ones are reused")
-    predict.add_argument("-b", "--batch-size", type=positive, default=64)
+    predict.add_argument(
+        "-b", "--batch-size", type=positive, default=64, help="images per forward pass (default: %(default)s)"
+    )
     add_engine_options(predict)
-    predict.add_argument("--decision-rule", default="argmax", choices=("argmax", "restricted", "summed"))
+    predict.add_argument(
+        "--decision-rule",
+        default="argmax",
+        choices=("argmax", "restricted", "summed"),
+        help="how a thousand logits become one of nine classes (default: %(default)s)",
+    )
     add_variant_options(predict)
 
 
 def run_predict(options: argparse.Namespace) -> int:
-    """Classify variants with models; every finished table is a file, and one bad model does not stop the others."""
+    """Classify variants with models; each result is a file, and a model that cannot be loaded is skipped."""
     from bglab.evaluation import predict_all
     from bglab.files import writable_folder
     from bglab.models import expand
@@ -51,7 +58,7 @@ def run_predict(options: argparse.Namespace) -> int:
     writable_folder(Path(options.results))
     scenes = open_scenes(options.scenes)
     report_notices(scenes)
-    # the variants of every model share one reading of the set
+    # read the scenes once for all models
     datasets = composed(scenes, options.variants, options)
     models, failures = expand(options.models), 0
     for model in models:
@@ -60,7 +67,7 @@ def run_predict(options: argparse.Namespace) -> int:
         except (BadInput, MissingData, UnknownName) as problem:
             if options.debug or len(models) == 1:
                 raise
-            print_error(f"going on without {model}: {problem}")
+            print_error(f"skipping {model}: {problem}")
             failures += 1
             continue
         tables = predict_all(

@@ -1,4 +1,4 @@
-"""`bglab saliency`: explain variants and measure the maps against the objects' masks."""
+"""`bglab saliency`: compute saliency maps of variants and compare them with the foreground masks."""
 
 from __future__ import annotations
 
@@ -30,15 +30,24 @@ def add(verbs: argparse._SubParsersAction) -> None:
     saliency.add_argument("--scenes", required=True, help="for example sample, synthetic9?rho=1, in9:PATH")
     saliency.add_argument("-m", "--model", required=True, help="for example lite:efficientnet_lite0")
     saliency.add_argument("--results", required=True, help="folder for result files; finished ones are reused")
-    saliency.add_argument("--variants", nargs="+", default=["original", "mixed_same", "mixed_rand"])
-    saliency.add_argument("--method", default="grad_cam", help="for example grad_cam, input_gradient, occlusion")
+    saliency.add_argument(
+        "--variants",
+        nargs="+",
+        default=["original", "mixed_same", "mixed_rand"],
+        help="variants to explain (default: original mixed_same mixed_rand)",
+    )
+    saliency.add_argument(
+        "--method", default="grad_cam", help="for example input_gradient, occlusion (default: %(default)s)"
+    )
     saliency.add_argument(
         "--target",
         default="predicted",
-        help=f"the class explained: {', '.join(_RULES)}, or an index among the model's classes (default: %(default)s)",
+        help=f"class to explain: {', '.join(_RULES)}, or an index among the model's classes (default: %(default)s)",
     )
-    saliency.add_argument("--csv", help="write one row per image here, too")
-    saliency.add_argument("-b", "--batch-size", type=positive, default=32)
+    saliency.add_argument("--csv", help="also write one row per image to this file")
+    saliency.add_argument(
+        "-b", "--batch-size", type=positive, default=32, help="images per forward pass (default: %(default)s)"
+    )
     add_engine_options(saliency)
     add_variant_options(saliency)
 
@@ -75,8 +84,8 @@ def run_saliency(options: argparse.Namespace) -> int:
     report_rejections([Rejection(*entry) for entry in rows.attrs["rejected"]])
     summary = localisation_summary(rows, by=["variant"])
     print(f"{classifier.spec.id} on {scenes.name}: {options.method} of the class '{options.target}', in %,")
-    print("with 95 % intervals over scenes; chance is what a map that knows nothing would score (auc: 50),")
-    print("drift a rank correlation × 100 with the map of the same class on Original")
+    print("with 95 % intervals over scenes; chance is the expected value of an uninformative map (auc: 50),")
+    print("drift is the rank correlation × 100 with the map of the same class on Original")
     left_out = [name for name in summary.columns if name.startswith("iou")]  # the csv has it
     print(to_markdown(summary.drop(columns=[*left_out, "auc_chance"])))
     if options.csv:
@@ -86,10 +95,10 @@ def run_saliency(options: argparse.Namespace) -> int:
 
 
 def read_target(text: str) -> TargetRule:
-    """Read the class to explain: a rule, or an index.
+    """Parse ``--target``: a rule, or the index of a class.
 
     Raises:
-        BadInput: If it is neither.
+        BadInput: If the text is neither.
     """
     for rule in _RULES:
         if text == rule:

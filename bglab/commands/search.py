@@ -1,4 +1,4 @@
-"""`bglab search`: which foregrounds does some background fool?"""
+"""`bglab search`: find the foregrounds for which some background fools the classifier."""
 
 from __future__ import annotations
 
@@ -33,10 +33,13 @@ def add(verbs: argparse._SubParsersAction) -> None:
         "--mode",
         default="matrix",
         choices=("matrix", "first-hit"),
-        help="every pair, or per foreground only until one background fools the classifier (default: %(default)s)",
+        help="try every pair, or for each foreground stop at the first background that fools the classifier "
+        "(default: %(default)s)",
     )
-    search.add_argument("--json", help="write the numbers here instead of printing them")
-    search.add_argument("-b", "--batch-size", type=positive, help="default: what suits the device")
+    search.add_argument("--json", help="write the numbers to this file instead of printing them")
+    search.add_argument(
+        "-b", "--batch-size", type=positive, help="images per forward pass (default: depends on the device)"
+    )
     search.add_argument(
         "--foregrounds-per-class",
         type=positive,
@@ -57,13 +60,13 @@ def add(verbs: argparse._SubParsersAction) -> None:
 
 
 def run_search(options: argparse.Namespace) -> int:
-    """Search adversarial backgrounds: every foreground on every tiled background."""
+    """Search adversarial backgrounds: classify foregrounds on the tiled backgrounds of all scenes."""
     from bglab.files import writable_folder
     from bglab.scenes import open_scenes, prepare
 
     writable_folder(Path(options.results))
     if options.json:
-        writable_folder(Path(options.json).parent)  # hours of work should not end in a folder that is not there
+        writable_folder(Path(options.json).parent)  # fail now rather than after hours of work
     scenes = open_scenes(options.scenes)
     report_notices(scenes)
     prepared = prepare(scenes, options.size, progress=watched())
@@ -96,17 +99,17 @@ def _matrix(classifier: Classifier, prepared: PreparedScenes, options: argparse.
 
 
 def _first_hit(classifier: Classifier, prepared: PreparedScenes, options: argparse.Namespace) -> dict[str, Any]:
-    """Decide both notions; what the first search asked, the second does not ask again."""
+    """Search under both criteria; the second search reuses the predictions of the first."""
     from bglab.search import first_hit, summarise_hits
 
-    asked = {
+    options_of_both = {
         "results": options.results,
         "protocol": _protocol(options),
         "batch_size": options.batch_size or "auto",
         "progress": watched(),
     }
-    any_error = first_hit(classifier, prepared, criterion="any", **asked)
-    targeted = first_hit(classifier, prepared, criterion="targeted", known=any_error.pairs, **asked)
+    any_error = first_hit(classifier, prepared, criterion="any", **options_of_both)
+    targeted = first_hit(classifier, prepared, criterion="targeted", known=any_error.pairs, **options_of_both)
     return {"mode": "first-hit", **summarise_hits(any_error, targeted)}
 
 

@@ -1,6 +1,6 @@
-"""JupyterLab on the notebooks, and the check that a machine can run it.
+"""Start JupyterLab with the notebooks, and check whether this machine can run it.
 
-Names load when they are first used, since a Jupyter server imports this package to find the extension in it.
+Names are loaded on first use, since a Jupyter server imports this package to find the server extension.
 """
 
 import lazy_loader
@@ -9,5 +9,5 @@ __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 
 def _jupyter_server_extension_points() -> list[dict[str, str]]:
-    """Name the modules that a Jupyter server loads from here (jupyter_server's name and form)."""
+    """List the server extension for jupyter_server, which prescribes this function's name and return value."""
     return [{"module": "bglab.lab.websocket", "name": "bglab"}]

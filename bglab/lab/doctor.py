@@ -1,4 +1,4 @@
-"""What is on this machine: versions, engines, devices, data, space; and whether the lab can run."""
+"""Check this installation: versions, engines, devices, data and disk space, and whether the lab can run."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Finding(NamedTuple):
     """One line of the report.
 
     Attributes:
-        what: What was examined.
-        state: What was found.
-        remedy: What to do about it; "" if nothing.
-        needed: Whether the lab cannot run without it.
+        what: Name of the item that was checked.
+        state: Its version, location or state.
+        remedy: How to fix a problem; "" if there is none.
+        needed: Whether this problem keeps the lab from running.
     """
 
     what: str
@@ -34,7 +34,7 @@ class Finding(NamedTuple):
 
 
 def examine() -> list[Finding]:
-    """Examine this machine, without starting anything.
+    """Check this installation without starting anything.
 
     Example:
         >>> examine()[0].what
@@ -51,7 +51,7 @@ def examine() -> list[Finding]:
     ]
 
 
-# package → the extra that brings it; "" is a core dependency
+# package → the extra that installs it; "" for core dependencies
 _PACKAGES = {
     "torch": "",
     "torchvision": "",

@@ -1,4 +1,4 @@
-"""Start JupyterLab on the notebooks, and the one server setting that makes its widgets quick."""
+"""Start JupyterLab with the notebooks and the server setting that lowers the latency of widgets."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from pathlib import Path
 from bglab.errors import BadInput, MissingData
 from bglab.files import checkout, update_copies
 
-#: Class path that `bglab lab` gives the server, since not every installation puts the extension's configuration where
-#: Jupyter looks for it; the class lives apart so that this module needs no Jupyter.
+#: Import path of the connection class, which `bglab lab` passes to the server: not every installation puts the
+#: extension's configuration where Jupyter finds it. The class is in another module, so that this one needs no Jupyter.
 NO_DELAY = "bglab.lab.websocket.NoDelayConnection"
 _FIRST_NOTEBOOK = "00_start_here.ipynb"
-_PATIENCE_S = 60
+_START_LIMIT_S = 60
 
 
 def notebooks_folder() -> Path:
-    """Return the folder with the notebooks that come with bglab: the checkout's, or the one inside the package.
+    """Return the folder of bglab's notebooks, in the checkout or in the installed package.
 
     Raises:
-        MissingData: If they are not there.
+        MissingData: If the folder has no notebooks.
     """
     folder = (checkout() or Path(__file__).resolve().parents[1]) / "notebooks"
     if not (folder / _FIRST_NOTEBOOK).is_file():
@@ -41,14 +41,14 @@ def notebooks_folder() -> Path:
 
 
 def open_folder(named: Path | None = None) -> Path:
-    """Return the folder to open, with the notebooks in it.
+    """Return the folder to open, after copying the notebooks to it if it is not the checkout's.
 
     Args:
-        named: Folder for copies of the notebooks. None opens the checkout's own notebooks; without a checkout it
-            stands for ``bglab-notebooks`` in the current folder. Notebooks there that were changed are left alone.
+        named: Folder for copies of the notebooks; copies that were edited are not overwritten. None stands for the
+            checkout's own notebooks, or without a checkout for ``bglab-notebooks`` in the current folder.
 
     Raises:
-        MissingData: If the notebooks are not here.
+        MissingData: If bglab's notebooks are missing.
         BadInput: If they cannot be copied.
     """
     shipped = notebooks_folder()
@@ -65,7 +65,12 @@ def open_folder(named: Path | None = None) -> Path:
 
 
 def lab_command(folder: Path, port: int) -> list[str]:
-    """Compose the command that starts the server: localhost only, token on, no delay on widget messages."""
+    """Return the command that starts the server: on localhost only, and without delay for widget messages.
+
+    Args:
+        folder: Folder to open.
+        port: Port to listen on; the server fails if it is taken.
+    """
     return [
         sys.executable,
         "-m",
@@ -76,7 +81,7 @@ def lab_command(folder: Path, port: int) -> list[str]:
         "--ServerApp.port_retries=0",
         "--no-browser",
         "--log-level=ERROR",
-        # no question about news on the first visit, no call home
+        # do not ask for or fetch news, and do not check for updates
         "--LabApp.news_url=None",
         f"--LabApp.app_settings_dir={Path(__file__).parent / 'settings'}",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
@@ -86,20 +91,23 @@ def lab_command(folder: Path, port: int) -> list[str]:
 
 
 def is_root() -> bool:
-    """Check whether this process has every right on the machine, as in most containers."""
+    """Check whether this process runs as root, as in most containers."""
     return hasattr(os, "geteuid") and os.geteuid() == 0
 
 
 def has_display() -> bool:
-    """Check whether a browser window could open."""
+    """Check whether a browser window can be opened."""
     return sys.platform in {"darwin", "win32"} or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 def free_port(wanted: int | None) -> int:
-    """Return the wanted port, or the first free one from 8888 on if none is wanted.
+    """Return a free port.
+
+    Args:
+        wanted: Port to check; None searches from 8888 to 8987.
 
     Raises:
-        BadInput: If the wanted port is taken.
+        BadInput: If the wanted port, or every port of the range, is taken.
     """
     for port in [wanted] if wanted else range(8888, 8988):
         with socket.socket() as probe:
@@ -117,19 +125,19 @@ def free_port(wanted: int | None) -> int:
 def run_lab(
     folder: Path | None = None, *, port: int | None = None, open_browser: bool = True, extra: Sequence[str] = ()
 ) -> int:
-    """Start JupyterLab on the notebooks, print its address once it answers, and stay until it ends.
+    """Start JupyterLab with the notebooks, print its address when it is ready, and wait until it ends.
 
     Args:
-        folder: Where the notebooks go; see `open_folder`.
-        port: Wanted port; None takes the first free one from 8888 on.
-        open_browser: Open a browser where there is a display.
+        folder: Folder for the notebooks, see `open_folder`.
+        port: Port to listen on; None takes the first free one from 8888 on.
+        open_browser: Open a browser if there is a display.
         extra: Further arguments for JupyterLab.
 
     Returns:
-        The server's exit status.
+        Exit status of the server.
 
     Raises:
-        MissingData: If JupyterLab or the notebooks are not here.
+        MissingData: If JupyterLab is not installed or the notebooks are missing.
         BadInput: If the port is taken, the notebooks cannot be copied, or the server does not start.
     """
     if not importlib.util.find_spec("jupyterlab"):
@@ -155,25 +163,25 @@ def run_lab(
 
 
 def _wait_until_ready(server: subprocess.Popen[bytes], port: int) -> None:
-    """Wait until the server answers.
+    """Wait until the server responds.
 
     Raises:
-        BadInput: If it ends or stays silent.
+        BadInput: If it exits or does not respond in time.
     """
-    deadline = time.monotonic() + _PATIENCE_S
+    deadline = time.monotonic() + _START_LIMIT_S
     while time.monotonic() < deadline:
         if server.poll() is not None:
-            raise BadInput(f"JupyterLab ended with status {server.returncode} before it answered; see its words above")
+            raise BadInput(f"JupyterLab exited with status {server.returncode} while starting; see its messages above")
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/api", timeout=2):
                 return
         except (urllib.error.URLError, ConnectionError, TimeoutError):
             time.sleep(0.1)
-    raise BadInput(f"JupyterLab did not answer on port {port} within {_PATIENCE_S} s; try bglab doctor")
+    raise BadInput(f"JupyterLab did not respond on port {port} within {_START_LIMIT_S} s; run bglab doctor")
 
 
 def _stop(server: subprocess.Popen[bytes]) -> None:
-    """End the server we started, by its own process."""
+    """Terminate the server; kill it if it does not exit within ten seconds."""
     if server.poll() is None:
         server.send_signal(signal.SIGTERM)
         try:

@@ -1,7 +1,7 @@
-"""A kernel connection that sends small frames at once, and the server extension that switches it on.
+"""A kernel connection that sends small frames immediately, and the server extension that enables it.
 
-The server leaves Nagle's algorithm on for its websockets; a widget's reply is several small frames, so the second
-waits for the browser's delayed acknowledgement, 40 ms on Linux.
+The server leaves Nagle's algorithm enabled on its websockets. A widget's reply consists of several small frames, so the
+second waits for the browser's delayed acknowledgement, 40 ms on Linux.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebso
 
 
 class NoDelayConnection(ZMQChannelsWebsocketConnection):
-    """The server's own connection with TCP_NODELAY set."""
+    """The server's default connection with TCP_NODELAY set."""
 
     def connect(self) -> Any:
         """Set the option, then connect as usual."""
@@ -22,10 +22,10 @@ class NoDelayConnection(ZMQChannelsWebsocketConnection):
 
 
 def _load_jupyter_server_extension(server: ServerApp) -> None:
-    """Let a Jupyter server use the connection above, unless its user or a gateway has chosen another.
+    """Enable `NoDelayConnection`, unless the user or a gateway has configured another connection class.
 
-    The server imports a class that its configuration names and does not start without it; an extension that fails
-    to load costs only a warning. Hence this function rather than a line of configuration.
+    A server does not start if a class named in its configuration cannot be imported, whereas an extension that fails to
+    load only causes a warning; hence a function rather than a line of configuration.
     """
     if (
         server.kernel_websocket_connection_class is ZMQChannelsWebsocketConnection

@@ -1,4 +1,4 @@
-"""Saliency maps, the layers they are taken at, and their agreement with foreground masks, one row per image."""
+"""Saliency maps, the layers they are computed at, and tables of their agreement with foreground masks."""
 
 from bglab.saliency.methods import GradCam, TargetRule, resolve_targets, saliency_maps, upsample
 from bglab.saliency.table import explain_scenes, saliency_table

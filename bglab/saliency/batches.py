@@ -1,4 +1,4 @@
-"""Batches of images to explain, with their masks and the photographs they were made from."""
+"""Batches of images to explain, with their masks and the original photographs."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _LOG = logging.getLogger(__name__)
 
 
 class ImageBatch(NamedTuple):
-    """Some images of a variant.
+    """A batch of images of a variant.
 
     Attributes:
         rows: Scene, donor and labels of each image.
-        images: The images, on the classifier's device.
-        photographs: The same scenes unmodified; None where the images are the photographs themselves.
-        masks: True on the object, or where it stood.
-        rejected: Scenes found unusable since the last batch.
+        images: RGB images in [0, 255], on the classifier's device.
+        photographs: The unmodified images of the same scenes; None if ``images`` are these.
+        masks: True on the object, or where the variant has removed it.
+        rejected: Scenes found unusable since the previous batch.
     """
 
     rows: tuple[DatasetRow, ...]
@@ -44,9 +44,9 @@ def prepared_batches(
     """Render batches of a data set of prepared scenes.
 
     Args:
-        dataset: What to explain; every row's scene is in ``prepared`` (see `with_masks`).
-        original: The unmodified scenes.
-        prepared: Where the masks come from.
+        dataset: Data set to explain; the scene of every row must be in ``prepared`` (see `with_masks`).
+        original: The same scenes, unmodified.
+        prepared: Prepared scenes with the masks.
         device: Device of the images.
         batch_size: Images per batch.
     """
@@ -68,11 +68,11 @@ def prepared_batches(
 def streamed_batches(
     dataset: Dataset, transform: EvaluationTransform, device: torch.device, batch_size: int
 ) -> Iterator[ImageBatch]:
-    """Stream batches of a data set at full resolution, each photograph decoded once for image, original and mask.
+    """Stream batches of a data set at full resolution; each photograph is decoded once for image, original and mask.
 
     Args:
-        dataset: A data set with `Dataset.full`.
-        transform: Resize and crop of the network.
+        dataset: Data set at full resolution (`Dataset.full` is not None).
+        transform: The network's resize and crop.
         device: Device of the images.
         batch_size: Images per batch.
     """
@@ -95,10 +95,14 @@ def streamed_batches(
 
 
 def with_masks(dataset: Dataset, prepared: PreparedScenes) -> Dataset:
-    """Return a data set without the published images whose scene has no usable mask; they are counted in a warning.
+    """Drop the published images whose scene has no usable mask; a warning gives their number.
+
+    Args:
+        dataset: Data set of prepared images.
+        prepared: Prepared scenes with the masks.
 
     Raises:
-        BadInput: If no scene is left.
+        BadInput: If no image is left.
     """
     known = prepared.scenes.positions
     kept = np.array([i for i, row in enumerate(dataset.rows) if row.scene in known], dtype=np.int64)

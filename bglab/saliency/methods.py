@@ -1,7 +1,7 @@
 """Saliency maps: which parts of an image a classifier's score depends on.
 
-Every map is raw: non-negative, never normalised, at the method's own resolution. Drawing them, and measuring how much
-of them lies on the object, is done elsewhere. Which class a map explains is a target (`resolve_targets`).
+Maps are raw: non-negative, not normalised, at the resolution of the method. `resolve_targets` chooses the class that a
+map explains, `bglab.saliency.table` measures how much of a map lies on the object, and `bglab.figures` draws maps.
 """
 
 from __future__ import annotations
@@ -46,23 +46,23 @@ __all__ = [
 
 _LOG = logging.getLogger(__name__)
 
-# part of the name under which an engine keeps a conversion: raise it when the graph computes something else
+# part of the name under which an engine caches a conversion: increase it when the computation changes
 _GRAPH_VERSION = 2
 
 # SmoothGrad, Smilkov et al. 2017, section 4: noise of 10 to 20 % of the range, a few dozen samples
 SMOOTH_SAMPLES, SMOOTH_NOISE = 25, 0.15 * 255
-# a window of an eighth of the image, moved by half of itself
+# the window's side is an eighth of the image's, its stride half a window
 OCCLUSION_PARTS = 8
 GREY = 128.0
 
 
 class CamResult(NamedTuple):
-    """Class activation maps with what the same forward pass answered.
+    """Class activation maps with the logits of the same forward pass.
 
     Attributes:
-        maps: Raw, non-negative, at the layer's resolution.
-        logits: Of all the model's classes.
-        targets: The class explained in each image.
+        maps: Raw, non-negative maps at the layer's resolution.
+        logits: Logits of all the model's classes.
+        targets: Index of the class explained in each image.
     """
 
     maps: Float[Tensor, "n mh mw"]
@@ -71,9 +71,16 @@ class CamResult(NamedTuple):
 
 
 def grad_cam_map(features: Float[Tensor, "n k mh mw"], gradient: Float[Tensor, "n k #mh #mw"]) -> Tensor:
-    """Combine by Grad-CAM: ReLU of the channels' sum, weighted by their gradients' averages over positions.
+    """Compute Grad-CAM: the ReLU of the sum of channels, each weighted by its gradient averaged over positions.
 
     Selvaraju et al. 2017, equations 1 and 2.
+
+    Args:
+        features: Feature map of a layer.
+        gradient: Gradient of the explained score with respect to it; broadcast over positions if constant there.
+
+    Returns:
+        Non-negative maps, n mh mw.
 
     Example:
         >>> features = torch.tensor([[[[1.0, 2.0]], [[3.0, 0.0]]]])
@@ -84,10 +91,17 @@ def grad_cam_map(features: Float[Tensor, "n k mh mw"], gradient: Float[Tensor, "
 
 
 def grad_cam_plus_plus_map(features: Float[Tensor, "n k mh mw"], gradient: Float[Tensor, "n k #mh #mw"]) -> Tensor:
-    """Combine by Grad-CAM++: positive gradients count, each by how much it alone explains of the score.
+    """Compute Grad-CAM++: as Grad-CAM, with channel weights that sum the positive gradients, weighted by position.
 
-    Chattopadhay et al. 2018, equations 5 and 19 for a score behind an exponential, whose own factor scales the whole
-    map and is left out, as in the authors' code.
+    Chattopadhay et al. 2018, equations 5 and 19. The paper's score is the exponential of the logit; the constant factor
+    that the exponential contributes only scales the map and is omitted, as in the authors' code.
+
+    Args:
+        features: Feature map of a layer.
+        gradient: Gradient of the explained score with respect to it; broadcast over positions if constant there.
+
+    Returns:
+        Non-negative maps, n mh mw.
     """
     gradient = gradient.expand_as(features)
     squares, cubes = gradient**2, gradient**3
@@ -97,19 +111,19 @@ def grad_cam_plus_plus_map(features: Float[Tensor, "n k mh mw"], gradient: Float
 
 
 class GradCam:
-    """Class activation maps of a classifier, prepared once and computed often.
+    """Class activation maps of a classifier, set up once for any number of batches.
 
-    One forward pass on the classifier's engine gives the logits and the map. Where averaging and one linear layer
-    follow the layer, the gradient is that layer's weight; elsewhere the backward pass of what lies above is part of
-    the engine's graph (OpenVINO) or recorded from the layer upwards (torch).
+    Logits and map come from one forward pass on the classifier's engine. If only average pooling and a linear layer
+    follow the target layer, the gradient is given by the linear layer's weight. Otherwise the backward pass down to the
+    target layer is part of the engine's graph (OpenVINO) or computed by autograd (torch).
 
     Args:
-        classifier: Any classifier whose network has positions.
-        layer: Name of a layer as in ``network.named_modules()``; None finds it.
-        combine: How feature map and gradient become a map.
+        classifier: Classifier whose network has a layer with a spatial output.
+        layer: Target layer, or its name as in ``network.named_modules()``; None stands for `find_layer`.
+        combine: Function that turns feature map and gradient into a map.
 
     Raises:
-        BadInput: If there is no layer to read a map from; the message says why.
+        BadInput: If no layer has a usable spatial output; the message gives the reason.
         UnknownName: If there is no layer of that name.
     """
 
@@ -126,7 +140,7 @@ class GradCam:
         self._started: dict[tuple[int, int], Callable[..., tuple[Tensor, ...]]] = {}
 
     def get_ready(self, height: int, width: int) -> None:
-        """Do what has to be done once for images of this size, so that it is not counted as speed."""
+        """Set up the computation for images of this size in pixels, so that one-time work is not timed."""
         self._runner(height, width)
 
     def cam(
@@ -139,9 +153,9 @@ class GradCam:
         """Explain a batch.
 
         Args:
-            images: RGB levels.
-            targets: Class explained in each image; None is the predicted one.
-            against: Class whose logit is subtracted, for what speaks for the one rather than the other.
+            images: RGB images in [0, 255].
+            targets: Class to explain in each image; None explains the predicted one.
+            against: Class whose logit is subtracted, to explain why the target rather than this class.
         """
         count = len(images)
         wanted = mark_classes(targets, count, self._classes, missing=True)
@@ -167,7 +181,8 @@ class GradCam:
             )
         except Exception as problem:  # noqa: BLE001 - tracers and converters raise many kinds
             reason = str(problem).strip().splitlines()[-1][:160]
-            _LOG.warning("maps of %s are made by torch, since OpenVINO cannot make them: %s", self.layer.name, reason)
+            cause = "since OpenVINO cannot compute them"
+            _LOG.warning("maps of %s are computed by torch, %s: %s", self.layer.name, cause, reason)
             return self._by_torch
 
     def _by_torch(self, images: Tensor, wanted: Tensor, unwanted: Tensor) -> CamOutput:
@@ -187,30 +202,30 @@ def saliency_maps(
     layer: str | CamLayer | None = None,
     seed: int = 0,
 ) -> Float[Tensor, "n mh mw"]:
-    """Make raw saliency maps by a method's name; to explain many batches by Grad-CAM, keep a `GradCam` instead.
+    """Compute raw saliency maps; to explain many batches with Grad-CAM, set up a `GradCam` once instead.
 
     Args:
-        classifier: Whose answers are explained.
-        images: RGB levels.
-        targets: Class explained in each image; None is the predicted one.
+        classifier: Classifier whose predictions are explained.
+        images: RGB images in [0, 255].
+        targets: Class to explain in each image; None explains the predicted one.
         against: Class whose logit is subtracted.
-        method: A name of `METHODS`.
-        layer: For the methods that read one; None finds it.
-        seed: For the methods that draw noise.
+        method: Name of a method in `METHODS`.
+        layer: Target layer of the class activation maps; None stands for `find_layer`. Other methods ignore it.
+        seed: Seed of the noise of ``smooth_grad``.
 
     Returns:
-        Non-negative maps; class activation maps at the layer's resolution, all others at the images'.
+        Non-negative maps: class activation maps at the layer's resolution, all others at that of the images.
 
     Raises:
         UnknownName: If there is no such method or layer.
-        BadInput: If the network has no layer to read a map from.
+        BadInput: If a class activation map is requested and no layer has a usable spatial output.
     """
     explain = METHODS[method]
     return explain(_Question(classifier, images, targets, against, layer, seed))
 
 
 def upsample(maps: Float[Tensor, "n mh mw"], height: int, width: int) -> Float[Tensor, "n h w"]:
-    """Enlarge maps to a size in pixels, bilinearly; values stay as they are.
+    """Resize maps bilinearly to a size in pixels, without rescaling their values.
 
     Example:
         >>> upsample(torch.tensor([[[0.0, 4.0]]]), 1, 4).tolist()
@@ -231,20 +246,20 @@ class _Question:
     seed: int
 
     def levels(self) -> Float[Tensor, "n 3 h w"]:
-        """Return the images as a float leaf tensor that requires gradients, which are per grey level."""
+        """Return the images as floats in [0, 255] on the engine's device, so that gradients are per grey level."""
         return self.images.to(self.classifier.engine.device).float()
 
     def score_of(self) -> Callable[[Float[Tensor, "n c"]], Float[Tensor, " n"]]:
-        """Settle on each image's classes as it is, unperturbed, and give what takes their score from logits."""
+        """Fix the classes by the unperturbed images, and return the function that computes their score from logits."""
         logits = self.classifier(self.images)
         count, classes = logits.shape
         wanted = mark_classes(self.targets, count, classes, missing=True).to(logits.device)
         chosen = logits.masked_fill(~wanted, -math.inf).argmax(1, keepdim=True)
         if self.against is None:
-            return lambda answer: answer.gather(1, chosen)[:, 0]
+            return lambda perturbed: perturbed.gather(1, chosen)[:, 0]
         unwanted = mark_classes(self.against, count, classes, missing=False).to(logits.device)
         other = logits.masked_fill(~unwanted, -math.inf).argmax(1, keepdim=True)
-        return lambda answer: (answer.gather(1, chosen) - answer.gather(1, other))[:, 0]
+        return lambda perturbed: (perturbed.gather(1, chosen) - perturbed.gather(1, other))[:, 0]
 
 
 def _grad_cam(question: _Question) -> Float[Tensor, "n mh mw"]:
@@ -273,8 +288,8 @@ def _input_gradient(question: _Question) -> Float[Tensor, "n h w"]:
 def _smooth_grad(question: _Question) -> Float[Tensor, "n h w"]:
     """Average the gradients at noisy copies, then take the largest absolute one of the channels (Smilkov et al. 2017).
 
-    Every image draws its own noise, keyed by its pixels: captum's draws one stream for the batch, so that its maps
-    depend on which images are explained together.
+    Each image has its own noise, keyed by its pixels. captum draws one stream of noise for the whole batch, so its maps
+    depend on the other images of the batch.
     """
     score = question.score_of()
     digests = [hashlib.sha256(image.cpu().numpy().tobytes()).hexdigest() for image in question.images]
@@ -291,7 +306,7 @@ def _smooth_grad(question: _Question) -> Float[Tensor, "n h w"]:
 
 
 def _occlusion(question: _Question) -> Float[Tensor, "n h w"]:
-    """Compute the mean drop of the score over all positions of a grey window that cover a pixel, clipped at 0.
+    """Average the drop of the score over all positions of a grey window that cover a pixel, clipped at 0.
 
     Zeiler and Fergus 2014, section 4.2.
     """
@@ -309,7 +324,7 @@ def _occlusion(question: _Question) -> Float[Tensor, "n h w"]:
     return falls.mean(1).relu()
 
 
-#: Every method by name. A new one is a new row.
+#: All saliency methods by name.
 METHODS: Catalogue[Callable[[_Question], Tensor]] = Catalogue(
     "saliency method",
     {
@@ -323,7 +338,7 @@ METHODS: Catalogue[Callable[[_Question], Tensor]] = Catalogue(
 
 
 def _mixed(engine: Engine) -> AbstractContextManager[object]:
-    """Compute in the engine's precision."""
+    """Return the autocast context for the engine's precision."""
     if engine.precision == "float32":
         return nullcontext()
     return torch.autocast(engine.device.type, dtype=getattr(torch, engine.precision))

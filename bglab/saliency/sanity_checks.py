@@ -1,7 +1,7 @@
 """Sanity checks of class activation maps: four properties that a map must have, tested on the classifier itself.
 
-A map that does not change with the class, with the weights (Adebayo et al. 2018) or with where things are shows
-something, but not why the classifier answers as it does.
+A map that does not change with the class, with the weights (Adebayo et al. 2018) or with the position of the object
+does not explain the classifier's predictions.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from bglab.saliency.target_layers import CamLayer, CamOutput, TappedNetwork, fin
 from bglab.saliency.targets import mark_classes
 from bglab.seeding import keyed_generator, keyed_seed
 
-# correlations of maps over positions, averaged over images; two unrelated maps have 0 and equal ones 1
+# limits on rank correlations of maps over positions, averaged over images: 0 for unrelated maps, 1 for equal ones
 _SAME = 0.99
 _LEAST_SPREAD = 0.02
 _MOST_AGREEMENT = 0.9
@@ -31,12 +31,12 @@ _REDRAWS = 3
 
 
 class Check(NamedTuple):
-    """One thing a map must do.
+    """Result of one check.
 
     Attributes:
         name: ``layer``, ``positions``, ``class``, ``weights`` or ``shift``.
-        passed: True if it does.
-        sentence: What was seen, with the number.
+        passed: Whether the map passed.
+        sentence: The observation, with its number.
     """
 
     name: str
@@ -46,12 +46,12 @@ class Check(NamedTuple):
 
 @dataclass(frozen=True)
 class LayerReport:
-    """What the examination of a classifier's layer found.
+    """Results of the sanity checks of a classifier's class activation maps.
 
     Attributes:
-        model: Which classifier.
-        layer: Where the maps were read; None if there is no such place.
-        checks: Checks in the order in which they were made; a map that fails the first is not checked further.
+        model: Id of the classifier.
+        layer: Target layer of the maps; None if the network has no suitable one.
+        checks: Results in the order of the checks; after a failed first check there are no others.
     """
 
     model: str
@@ -60,12 +60,12 @@ class LayerReport:
 
     @property
     def passed(self) -> bool:
-        """True if the map did all that it must."""
+        """Whether all checks passed."""
         return all(check.passed for check in self.checks)
 
     def __str__(self) -> str:
-        where = f"at {self.layer.name} ({self.layer.layout})" if self.layer else "nowhere"
-        lines = [f"{self.model}: maps read {where}, {'sound' if self.passed else 'NOT to be trusted'}"]
+        where = f"maps at {self.layer.name} ({self.layer.layout})" if self.layer else "no target layer"
+        lines = [f"{self.model}, {where}: {'all checks passed' if self.passed else 'checks FAILED'}"]
         return "\n".join([*lines, *(f"  {'pass' if c.passed else 'FAIL'}  {c.sentence}" for c in self.checks)])
 
 
@@ -76,15 +76,18 @@ def examine_layer(
     *,
     seed: int = 0,
 ) -> LayerReport:
-    """Examine whether the Grad-CAM of a classifier shows why it answers as it does.
+    """Run the sanity checks on the Grad-CAM maps of a classifier.
 
-    Maps are compared before their ReLU, so that a class without positive evidence counts too, and computed in torch.
+    The maps are computed in torch and compared before their ReLU, so that classes without positive evidence count too.
 
     Args:
-        classifier: Any.
-        layer: Where to read the maps; None finds it.
-        images: What to try it on; None draws a few textured rectangles before grey.
+        classifier: Classifier to examine.
+        layer: Target layer, or its name; None stands for `find_layer`.
+        images: RGB images in [0, 255] for the checks; None draws `textured_images`.
         seed: Seed of the test images and of the randomised weights.
+
+    Returns:
+        The results; a network without a suitable layer fails the check ``layer``.
 
     Raises:
         UnknownName: If the classifier has no layer of that name.
@@ -107,7 +110,12 @@ def examine_layer(
 
 
 def textured_images(count: int, size: int, seed: int = 0) -> UInt8[Tensor, "count 3 {size} {size}"]:
-    """Draw rectangles of coloured noise in the left half of grey images: content that can be moved to the right half.
+    """Draw rectangles of coloured noise in the left half of grey images, so that their content can be shifted right.
+
+    Args:
+        count: Number of images.
+        size: Side in pixels.
+        seed: Seed of positions, colours and noise.
 
     Example:
         >>> textured_images(2, 32).shape
@@ -147,7 +155,7 @@ class _Trial:
             return tapped(images, wanted, torch.zeros_like(wanted))
 
     def varies(self) -> Check:
-        """Check that the maps are not the same everywhere."""
+        """Check that the maps are not constant over positions."""
         flat = torch.cat([self._best_maps, self._worst_maps]).flatten(1)
         strength = flat.square().mean(1).sqrt()
         spread = float(torch.where(strength > 0, flat.std(1) / strength.clamp(min=1e-30), 0.0).mean())
@@ -157,11 +165,11 @@ class _Trial:
         return Check(
             "positions",
             passed=False,
-            sentence=f"The map is the same everywhere: {seen}, so it shows no place; the classifier ignores positions.",
+            sentence=f"The map is constant: {seen}, so it localises nothing; the classifier ignores positions.",
         )
 
     def changes_with_class(self) -> Check:
-        """Check that another class gives another map."""
+        """Check that the map depends on the class."""
         agreement = _agreement(self._best_maps, self._worst_maps)
         seen = f"the maps of the best and the worst class agree by {agreement:.3f} (1 is equal)"
         if agreement < _SAME:
@@ -169,11 +177,11 @@ class _Trial:
         return Check(
             "class",
             passed=False,
-            sentence=f"The map does not change with the class: {seen}, so it shows the image and not the answer.",
+            sentence=f"The map does not change with the class: {seen}, so it does not explain the prediction.",
         )
 
     def changes_with_weights(self) -> Check:
-        """Check that weights drawn anew give another map (Adebayo et al. 2018, section 3)."""
+        """Check that randomised weights change the map (Adebayo et al. 2018, section 3)."""
         redrawn = copy.deepcopy(self._classifier.network)
         agreements = []
         for turn in range(_REDRAWS):
@@ -188,15 +196,15 @@ class _Trial:
         return Check(
             "weights",
             passed=False,
-            sentence=f"The map hardly depends on the weights: {seen}, so it shows edges and not what was learnt.",
+            sentence=f"The map hardly depends on the weights: {seen}, so it shows edges rather than what was learnt.",
         )
 
     def moves(self) -> Check:
-        """Check that the map goes where its image's content goes."""
+        """Check that the map shifts with the content of its image."""
         columns = self._best_maps.shape[2]
         cells = columns // 2
         pixels = round(cells * self._images.shape[3] / columns)
-        # less the map of a plain image, which holds what comes of borders and of position embeddings alone
+        # subtract the map of a plain grey image, which shows the effect of borders and position embeddings alone
         plain = self._run(self._tapped, torch.full_like(self._images, 128), self._best).maps
         before = self._best_maps - plain
         after = self._run(self._tapped, self._images.roll(pixels, 3), self._best).maps - plain
@@ -210,12 +218,12 @@ class _Trial:
         return Check(
             "shift",
             passed=False,
-            sentence=f"The map does not move with the image: {seen}, so its places mean nothing.",
+            sentence=f"The map does not move with the image: {seen}, so its positions mean nothing.",
         )
 
 
 def _redraw(weights: torch.nn.Parameter, seed: int) -> None:
-    """Draw weights anew, of the same mean and spread; what is one value throughout stays."""
+    """Replace weights by Gaussian noise of the same mean and standard deviation; constant weights stay constant."""
     generator = torch.Generator().manual_seed(seed % 2**63)
     drawn = torch.randn(weights.shape, generator=generator).to(weights.device, weights.dtype)
     if weights.numel() > 1:

@@ -1,4 +1,4 @@
-"""Saliency of whole data sets: one row per image and variant, with the prediction and measures of its map."""
+"""Saliency of whole data sets: a table with the prediction and measures of the map of each image and variant."""
 
 from __future__ import annotations
 
@@ -49,28 +49,28 @@ from bglab.variants import (
     full_dataset,
 )
 
-#: Side of the images for which the pointing game's tolerance is meant.
+#: Side in pixels of the images for which the pointing game's tolerance is defined.
 _USUAL_SIZE = 224
 
-#: What must agree for kept rows to stand in for a new run.
+#: Provenance that must agree for stored rows to be reused.
 _IDENTITY = (
     "weights_sha256", "pixels", "rule", "engine", "precision", "seed", "size", "rows", "layer", "tolerance_px",
     "quantile",
 )  # fmt: skip
 
-#: Methods that are worth preparing once and asking batch after batch.
+#: Class activation maps, which are set up once for all batches.
 _ACTIVATION_MAPS = {"grad_cam": grad_cam_map, "grad_cam_plus_plus": grad_cam_plus_plus_map}
 
 Target = TargetRule | tuple[TargetRule, TargetRule]
 
 
 class Explained(NamedTuple):
-    """Images of one variant, where a classifier looked, and their rows.
+    """Images of one variant with their saliency maps, masks and predictions.
 
     Attributes:
-        images: As classified.
-        maps: Raw saliency at the images' size.
-        masks: True on the object, or where it stood.
+        images: RGB images in [0, 255], as classified.
+        maps: Raw saliency maps, resized to the images.
+        masks: True on the object, or where the variant has removed it.
         answers: Name of the predicted class of each image.
         rows: One row per image, as in `saliency_table`.
     """
@@ -83,13 +83,13 @@ class Explained(NamedTuple):
 
     @property
     def captions(self) -> list[str]:
-        """Caption of each map: the predicted class, and the share of the saliency on the object."""
+        """Caption of each map: the predicted class, and the percentage of the saliency on the object."""
         shares = [f"{100 * s:.0f} % on the object" if s == s else "no saliency" for s in self.rows["share_on_object"]]
         return [f"{answer}, {share}" for answer, share in zip(self.answers, shares, strict=True)]
 
 
 class _Batch(NamedTuple):
-    """One batch explained, still on its device."""
+    """Maps of one batch with logits and explained classes, on the device."""
 
     maps: Float[Tensor, "n _ _"]
     logits: Float[Tensor, "n c"]
@@ -98,7 +98,7 @@ class _Batch(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class _Question:
-    """What is asked of whom: a classifier, a method, and a rule for the class."""
+    """A classifier, a saliency method, and the rule for the class to explain."""
 
     classifier: Classifier
     method: str
@@ -134,31 +134,32 @@ def saliency_table(
 ) -> pd.DataFrame:
     """Explain every image of some variants and measure each map against the object's mask.
 
-    Maps are brought from the layer's resolution to the images' (bilinear) before they are measured. Drift compares
-    a map with that of the *same class* on the scene as photographed, so only the background differs; on Original
-    itself there is none. The pointing game's 15 pixels are scaled with the size of the images.
+    Maps are resized to the images (bilinear) before they are measured. Drift compares the map of a variant with the map
+    of the *same class* on the original image of the scene, which differs in the background only; Original has no drift.
+    The tolerance of the pointing game, 15 pixels, is scaled with the size of the images.
 
     Args:
         classifier: From `load_classifier`.
-        scenes: A set, its prepared form (for images of other than 224 pixels), its full-resolution form, or a URI.
-        variants: Variants to explain; a data set of the same scenes, e.g. from `open_published`, is taken as it is.
-        method: One of `bglab.saliency.methods.METHODS`.
-        target: The class explained: ``predicted``, ``true``, ``background`` (the donor's), an index among the
-            classifier's own classes, or a pair of these, the first against the second.
+        scenes: Scene set, prepared scenes (for images of a size other than 224 pixels), full-resolution scenes, or a
+            URI for `open_scenes`.
+        variants: Variants to explain; data sets of the same scenes, e.g. from `open_published`, are used directly.
+        method: Name of a method in `bglab.saliency.methods.METHODS`.
+        target: Class to explain: ``predicted``, ``true``, ``background`` (the donor's), an index among the classifier's
+            own classes, or a pair of these, the first explained against the second.
         seed: Seed of donors, textures and noise.
-        resolution: Where variants given by name are made, see `bglab.compose`. At full resolution a map is compared
-            with the region the variant is cut by (the boxes, or the mask), cropped like the image.
-        results: Folder to store the rows in; finished variants are read again instead of computed.
-        batch_size: Images at a time.
+        resolution: Resolution at which variants given by name are made, see `bglab.compose`. At full resolution, a map
+            is compared with the region that the variant is cut by (boxes or mask), cropped like the image.
+        results: Folder to store the rows in; finished variants are read instead of computed.
+        batch_size: Images per forward pass.
         progress: Show a bar.
 
     Returns:
-        One row per image and variant with the columns of `bglab.results.SALIENCY_SCHEMA`; a map without any
-        saliency has NaN for measures. The scenes that were skipped are in ``.attrs["rejected"]``.
+        One row per image and variant with the columns of `bglab.results.SALIENCY_SCHEMA`; the measures of a map that is
+        0 everywhere are NaN. ``.attrs["rejected"]`` lists the skipped scenes with reasons.
 
     Raises:
-        BadInput: If classifier and scenes have no classes in common, the classifier has no layer to explain, or a
-            variant has no donors to name the background's class.
+        BadInput: If classifier and scenes have no classes in common, no layer of the classifier can be explained, or
+            the target is ``background`` and a variant has no donors.
         UnknownName: If a method or variant is unknown.
     """
     question = _ask(classifier, method, target, seed)
@@ -197,7 +198,7 @@ def _explained(
     *,
     progress: bool,
 ) -> pd.DataFrame:
-    """Explain one data set, or read the rows of an earlier run."""
+    """Explain one data set, or read the stored rows of an earlier run."""
     classifier = question.classifier
     check_spaces(classifier, dataset)
     provenance = _describe(question, dataset)
@@ -239,20 +240,20 @@ def explain_scenes(
     target: Target = "predicted",
     seed: int = 0,
 ) -> Explained:
-    """Explain a few scenes and keep images and maps, to be shown by `bglab.figures.plot_saliency`.
+    """Explain a few scenes, and return images and maps for `bglab.figures.plot_saliency`.
 
     Args:
         classifier: From `load_classifier`.
-        scenes: The prepared set.
-        ids: Which scenes of it, in order.
-        variant: What to show of them.
-        method: One of `bglab.saliency.methods.METHODS`.
-        target: The class explained, as in `saliency_table`.
+        scenes: Prepared or full-resolution scenes.
+        ids: Ids of the scenes to explain, in order.
+        variant: Variant to make of them, or a data set of it.
+        method: Name of a method in `bglab.saliency.methods.METHODS`.
+        target: Class to explain, as in `saliency_table`.
         seed: Seed of donors, textures and noise.
 
     Raises:
-        BadInput: As in `saliency_table`.
-        UnknownName: If a scene cannot show the variant.
+        BadInput: As in `saliency_table`, or if a scene is unusable.
+        UnknownName: If the variant has no image of a scene.
     """
     dataset = variant if isinstance(variant, Dataset) else compose(scenes, variant, seed=seed)
     check_spaces(classifier, dataset)
@@ -266,7 +267,7 @@ def explain_scenes(
     maps = _at_full_size(batch, part.masks.shape[-1])
     chosen = replace(dataset, rows=part.rows)
     table = _tabulate(question, chosen, batch.logits, batch.targets, _measure(maps, part.masks))
-    answers = tuple((*dataset.classes, "outside")[label] for label in table["prediction"])  # -1 is the last one
+    answers = tuple((*dataset.classes, "outside")[label] for label in table["prediction"])  # -1 selects the last
     return Explained(part.images.cpu().numpy(), maps, part.masks, answers, table)
 
 
@@ -298,7 +299,7 @@ def _explain_all(
     *,
     progress: bool,
 ) -> tuple[pd.DataFrame, list[Rejection]]:
-    """Explain a data set batch by batch, and each image's class once more on the scene as photographed."""
+    """Explain a data set batch by batch, and the same classes on the original images for the drift."""
     rows: list[DatasetRow] = []
     rejected: list[Rejection] = []
     logits, targets, measures = [], [], []
@@ -309,12 +310,12 @@ def _explain_all(
             rejected += part.rejected
             if not part.rows:
                 continue
-            asked = _classes(question, dataset, part.rows, prepared)
-            batch = _explain(question, part.images, asked)
+            classes = _classes(question, dataset, part.rows, prepared)
+            batch = _explain(question, part.images, classes)
             maps = _at_full_size(batch, dataset.size)
             measured = _measure(maps, part.masks)
             if part.photographs is not None:
-                reference = _explain(question, part.photographs, asked._replace(targets=batch.targets))
+                reference = _explain(question, part.photographs, classes._replace(targets=batch.targets))
                 drift = map_drift(maps, _at_full_size(reference, dataset.size), part.masks)
                 measured = measured.assign(drift_inside=drift.inside, drift_outside=drift.outside)
             rows += part.rows
@@ -330,13 +331,13 @@ def _explain_all(
 
 
 def _ask(classifier: Classifier, method: str, target: Target, seed: int) -> _Question:
-    METHODS[method]  # an unknown method is refused before anything is computed
+    METHODS[method]  # raises on an unknown method before anything is computed
     return _Question(classifier, method, target, seed, _cam(classifier, method))
 
 
 @functools.lru_cache(maxsize=2)
 def _cam(classifier: Classifier, method: str) -> GradCam | None:
-    """Find the layer and prepare its maps, which takes seconds, once for all sets."""
+    """Find the layer and set up its maps, which takes seconds; cached for the data sets that follow."""
     combine = _ACTIVATION_MAPS.get(method)
     return None if combine is None else GradCam(classifier, combine=combine)
 
@@ -344,7 +345,7 @@ def _cam(classifier: Classifier, method: str) -> GradCam | None:
 def _classes(
     question: _Question, dataset: Dataset, rows: Sequence[DatasetRow], prepared: PreparedScenes | None
 ) -> Targets:
-    """Choose the class to explain on each image; at full resolution no other scene lends its background."""
+    """Choose the class to explain in each image; at full resolution there are no donors."""
     labels = np.array([row.label for row in rows], dtype=np.int64)
     records, places = (prepared.scenes.records, prepared.scenes.positions) if prepared else ((), {})
     donors = [records[places[row.donor]].label if row.donor in places else OUTSIDE for row in rows]
@@ -365,15 +366,15 @@ def _classes(
     )
 
 
-def _explain(question: _Question, images: UInt8[Tensor, "n 3 h w"], asked: Targets) -> _Batch:
+def _explain(question: _Question, images: UInt8[Tensor, "n 3 h w"], classes: Targets) -> _Batch:
     if question.cam is not None:
-        result = question.cam.cam(images, asked.targets, against=asked.against)
+        result = question.cam.cam(images, classes.targets, against=classes.against)
         return _Batch(result.maps, result.logits, result.targets)
     logits = question.classifier(images)
-    marked = mark_classes(asked.targets, *logits.shape, missing=True).to(logits.device)
+    marked = mark_classes(classes.targets, *logits.shape, missing=True).to(logits.device)
     targets = logits.masked_fill(~marked, -torch.inf).argmax(dim=1)
     maps = saliency_maps(
-        question.classifier, images, targets, against=asked.against, method=question.method, seed=question.seed
+        question.classifier, images, targets, against=classes.against, method=question.method, seed=question.seed
     )
     return _Batch(maps, logits, targets)
 
@@ -397,11 +398,11 @@ def _tabulate(
     targets: Int[Tensor, " n"],
     measures: pd.DataFrame,
 ) -> pd.DataFrame:
-    """Put predictions and measures into one table, as exact as its file keeps it."""
+    """Join predictions and measures; measures are rounded to the file's precision, so that a reread table is equal."""
     rows = tabulate(question.classifier, dataset, logits.cpu().numpy())
     rows = rows.assign(method=question.method, target_rule=question.rule, target=targets.cpu().numpy().astype(np.int64))
-    kept_exactly = measures.astype(np.float32).astype(np.float64)
-    return pd.concat([rows, kept_exactly], axis=1).reindex(columns=SALIENCY_SCHEMA.names)
+    rounded = measures.astype(np.float32).astype(np.float64)
+    return pd.concat([rows, rounded], axis=1).reindex(columns=SALIENCY_SCHEMA.names)
 
 
 def _describe(question: _Question, dataset: Dataset) -> dict[str, Any]:

@@ -1,9 +1,9 @@
-"""Where in a network class activation maps are read: the last layer that still has positions, found by trying.
+"""Target layers of class activation maps: the last layer with a spatial output that affects the logits.
 
-No architecture is known by name here. A layer is a candidate if its output can be laid out as channels over a grid,
-and it is taken if a gradient of the logits reaches its positions. So a vision transformer with a class token gives
-its last block's first norm (the patch tokens after it do not reach the logits any more), and a convolutional network
-its last activation before pooling.
+The layer is found by a forward pass and its gradients, not by the name of the architecture. A layer is a candidate if
+its output can be arranged as channels over a grid, and it is chosen if the logits have a non-zero gradient with respect
+to these positions. For a vision transformer with a class token this is the first norm of the last block (the patch
+tokens after it no longer affect the logits), for a convolutional network its last activation before pooling.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from bglab.models import Normalised
 
 Layout = Literal["channels_first", "channels_last", "tokens"]
 
-#: Turns a feature map and the gradient of a score with respect to it into a map.
+#: Function that turns a feature map and the gradient of a score with respect to it into a saliency map.
 Combine = Callable[[Float[Tensor, "n k mh mw"], Float[Tensor, "n k #mh #mw"]], Float[Tensor, "n mh mw"]]
 
-# what passes on or thins out a map that another layer made
+# modules that only pass on or pool the feature map of another layer
 _NO_SOURCE = (
     nn.Identity,
     nn.Softmax,
@@ -40,7 +40,7 @@ _NO_SOURCE = (
 )
 _POOLING = _NO_SOURCE[3:]
 
-# class, distillation and register tokens; no network has more
+# maximum number of class, distillation and register tokens
 _MOST_PREFIX_TOKENS = 16
 
 
@@ -49,9 +49,9 @@ class CamLayer:
     """A layer of a network and how its output is laid out.
 
     Attributes:
-        name: As in ``network.named_modules()``.
+        name: Name in ``network.named_modules()``.
         layout: ``channels_first`` (n c h w), ``channels_last`` (n h w c) or ``tokens`` (n t c).
-        prefix: How many tokens before the patches belong to no position (class, distillation, registers).
+        prefix: Number of tokens before the patch tokens (class, distillation and register tokens).
     """
 
     name: str
@@ -60,12 +60,12 @@ class CamLayer:
 
 
 class CamOutput(NamedTuple):
-    """What a network with a tapped layer gives.
+    """Output of a `TappedNetwork`.
 
     Attributes:
-        logits: Of all classes.
-        targets: The class explained in each image.
-        maps: Combined from feature map and gradient.
+        logits: Logits of all classes.
+        targets: Index of the class explained in each image.
+        maps: Saliency maps at the layer's resolution.
     """
 
     logits: Float[Tensor, "n c"]
@@ -74,27 +74,32 @@ class CamOutput(NamedTuple):
 
 
 def find_layer(network: nn.Module, size: int = 224) -> CamLayer:
-    """Find the layer whose output makes the class activation map of a classifier.
+    """Find the target layer for class activation maps of a network.
 
-    It is the last one in the order of execution whose output has positions which the logits depend on; layers that
-    only pass on or pool (dropout, pooling, identity) are skipped, and so are maps that are the class scores themselves.
+    It is the last layer, in the order of execution, with a spatial output on which the logits depend. Layers that only
+    pass on or pool (identity, dropout, pooling) and maps that are the class scores themselves are skipped.
 
     Args:
-        network: Any classifier of images, n 3 h w → n c.
-        size: Side in pixels of images it accepts.
+        network: Image classifier, n 3 h w → n c.
+        size: Side in pixels of the images for the trial run.
 
     Raises:
-        BadInput: If there is none; the message says why there is no map.
+        BadInput: If there is no such layer; the message gives the reason.
     """
     return _Probe(network, size).best()
 
 
 def locate_layer(network: nn.Module, name: str, size: int = 224) -> CamLayer:
-    """Return the layer of a given name, with the layout of its output.
+    """Return the layer of a given name with the layout of its output.
+
+    Args:
+        network: Image classifier, n 3 h w → n c.
+        name: Name in ``network.named_modules()``.
+        size: Side in pixels of the images for the trial run.
 
     Raises:
         UnknownName: If the network has no such layer.
-        BadInput: If its output has no positions.
+        BadInput: If the layer's output has no positions.
     """
     names = [known for known, _ in network.named_modules() if known]
     if name not in names:
@@ -110,7 +115,7 @@ def locate_layer(network: nn.Module, name: str, size: int = 224) -> CamLayer:
 
 
 def share(network: nn.Module) -> nn.Module:
-    """Copy a network's structure while both keep the same tensors, so that hooks on the copy never touch the original.
+    """Copy the modules of a network but share its tensors, so that hooks on the copy do not affect the original.
 
     Example:
         >>> network = nn.Sequential(nn.Linear(2, 2))
@@ -123,10 +128,17 @@ def share(network: nn.Module) -> nn.Module:
 
 
 def head_weight(network: nn.Module, layer: CamLayer, size: int = 224) -> Float[Tensor, "c k"] | None:
-    """Return the last layer's weight if the logits are linear in the average over positions, which is verified.
+    """Return the weight of the linear head, if average pooling and this head are all that follows a layer.
+
+    This is verified by computing the logits from the averaged output of the layer in a trial run.
+
+    Args:
+        network: Image classifier, n 3 h w → n c.
+        layer: Target layer.
+        size: Side in pixels of the images for the trial run.
 
     Returns:
-        One row per class, or None if more than averaging and one linear layer stands between the map and the logits.
+        The weight, one row per class; None if anything else follows the layer.
     """
     with torch.no_grad():
         probe = _Probe(network, size, gradients=False)
@@ -145,22 +157,22 @@ def head_weight(network: nn.Module, layer: CamLayer, size: int = 224) -> Float[T
 def signed_map(
     features: Float[Tensor, "n k mh mw"], gradient: Float[Tensor, "n k #mh #mw"]
 ) -> Float[Tensor, "n mh mw"]:
-    """Sum the channels, weighted by their gradients' averages over positions: Grad-CAM before its ReLU."""
+    """Compute Grad-CAM before its ReLU: the sum of channels, each weighted by its gradient averaged over positions."""
     return (gradient.mean((2, 3), keepdim=True) * features).sum(1)
 
 
 @final
 class TappedNetwork(nn.Module):
-    """A classifier's network that gives logits and class activation maps in one forward pass.
+    """A network that computes logits and class activation maps in one forward pass.
 
-    Automatic differentiation covers only what lies above the layer: no parameter and no input needs a gradient, so
-    nothing is recorded until the layer's output is made a leaf. With the weight of a linear head there is none at all.
+    Autograd records only the part after the target layer, whose output is made a leaf tensor; neither parameters nor
+    inputs require gradients. With the weight of a linear head, nothing is recorded.
 
     Args:
-        network: Takes uint8 images; its structure is copied, its tensors are shared.
-        layer: Where to read the map, by its name in ``network.network``.
-        combine: Feature map and gradient → map.
-        weight: From `head_weight`, if the head is averaging and one linear layer.
+        network: Network of uint8 images; its modules are copied, its tensors are shared.
+        layer: Target layer, named as in ``network.network``.
+        combine: Function that turns feature map and gradient into a map.
+        weight: Weight of the head from `head_weight`; None computes the gradient by autograd.
     """
 
     def __init__(
@@ -171,13 +183,13 @@ class TappedNetwork(nn.Module):
         self.layer = layer
         self.combine = combine
         self.weight = weight
-        self._kept = threading.local()  # a widget and a cell may ask at the same time
+        self._kept = threading.local()  # a widget and a notebook cell may call it at the same time
         self.network.get_submodule(f"network.{layer.name}").register_forward_hook(self._tap)
 
     def forward(self, images: Tensor, wanted: Bool[Tensor, "n c"], unwanted: Bool[Tensor, "n c"]) -> CamOutput:
-        """Explain the best of each image's wanted classes, against the best of its unwanted ones if there are any."""
+        """Explain the best-scoring wanted class of each image, against its best-scoring unwanted class if any."""
         try:
-            # autograd needs a recorded head; the closed form needs nothing
+            # only the gradient by autograd needs a recorded graph
             with torch.set_grad_enabled(self.weight is None):
                 logits = self.network(images).float()
             features = self._kept.features
@@ -198,16 +210,22 @@ class TappedNetwork(nn.Module):
     def _tap(self, _module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
         features = output if self.weight is not None else output.detach().requires_grad_()
         self._kept.features = features
-        return features.clone()  # what follows may work in place
+        return features.clone()  # later layers may modify their input in place
 
     def _aspect(self, images: Tensor) -> float:
         if self.network.resize is not None:
             return 1.0
-        return int(images.shape[-2]) / int(images.shape[-1])  # numbers even while a tracer looks on
+        return int(images.shape[-2]) / int(images.shape[-1])  # plain integers, even while the network is traced
 
 
 def to_grid(output: Tensor, layer: CamLayer, shape: tuple[int, int]) -> Float[Tensor, "n k mh mw"]:
-    """Lay a layer's output (or a gradient of the same shape) out as channels over positions."""
+    """Arrange a layer's output, or a gradient of the same shape, as channels over a grid of positions.
+
+    Args:
+        output: Output in the layout of the layer.
+        layer: The layer and its layout.
+        shape: Height and width of the grid; used for tokens only.
+    """
     if layer.layout == "channels_first":
         return output
     if layer.layout == "channels_last":
@@ -225,21 +243,21 @@ def _grid_shape(layer: CamLayer, shape: torch.Size, aspect: float = 1.0) -> tupl
     height = max(1, round(math.sqrt(count * aspect)))
     if count % height:
         raise BadInput(
-            f"expected the {count} patches of '{layer.name}' to make a grid of the images' shape, but they make "
-            "none; use square images"
+            f"expected the {count} patch tokens of '{layer.name}' to form a grid with the aspect ratio of the images, "
+            "but they form none; use square images"
         )
     return height, count // height
 
 
 def _one_hot(index: Int[Tensor, " n"], allowed: Bool[Tensor, "n c"]) -> Float[Tensor, "n c"]:
-    """Mark the chosen class with 1; a row that allows no class stays 0."""
+    """Encode class indices as one-hot rows; a row that allows no class is 0."""
     classes = torch.arange(allowed.shape[1], device=allowed.device)
     return ((classes == index[:, None]) & allowed).float()
 
 
 @dataclass(frozen=True, eq=False)
 class _Record:
-    """One module's output in a trial run."""
+    """Output of one module in a trial run."""
 
     layer: CamLayer
     module: nn.Module
@@ -250,7 +268,7 @@ class _Record:
 
 
 class _Probe:
-    """A trial run of a network on two noisy images, with every output that has positions."""
+    """A trial run of a network on two noise images, which records every output with positions."""
 
     def __init__(self, network: nn.Module, size: int, *, gradients: bool = True) -> None:
         self._name = type(network).__name__
@@ -266,24 +284,24 @@ class _Probe:
         self.records = _with_positions(outputs)
 
     def best(self) -> CamLayer:
-        """Take the last output that has positions the logits depend on."""
+        """Return the last layer with positions on which the logits depend."""
         pooled = {id(r.output) for r in self.records if isinstance(r.module, _POOLING)}
         candidates = [r for r in self.records if id(r.output) not in pooled and not isinstance(r.module, _NO_SOURCE)]
         candidates = [r for r in candidates if not self._is_scores(r)]
         if not candidates:
             raise BadInput(
-                f"expected a layer with positions in {self._name}, but no layer's output has any, so there is no map; "
-                "it pools all positions before its first layer, and input_gradient or occlusion explain it instead"
+                f"expected a layer with positions in {self._name}, but no layer's output has any: it pools all "
+                "positions before its first layer; use the method input_gradient or occlusion"
             )
         candidates = _without_parts(candidates)
         last = next((r for r in reversed(candidates) if self._reaches(r)), None)
         if last is None:
             raise BadInput(
                 f"expected the logits of {self._name} to depend on a layer's positions, but no gradient reaches any of "
-                f"its {len(candidates)} maps, so there is no map; its answer does not come from what it sees"
+                f"its {len(candidates)} feature maps: its predictions do not depend on the image; choose another model"
             )
         same = [r for r in candidates if r.output is last.output]
-        # a block and its last activation give one tensor: the shortest name is how people call it
+        # a block and its last activation output the same tensor: return the name with the fewest parts, the block's
         return min(reversed(same), key=lambda r: r.layer.name.count(".")).layer
 
     def _is_scores(self, record: _Record) -> bool:
@@ -303,7 +321,7 @@ class _Probe:
 
 
 def _without_parts(records: list[_Record]) -> list[_Record]:
-    """Leave out queries, keys, values and hidden units, which are only a part of what a block passes on."""
+    """Drop the outputs inside transformer blocks: queries, keys, values and hidden units."""
     whole = [r for r in records if r.layer.layout != "tokens" or not isinstance(r.module, nn.Linear)]
     width = next((r.output.shape[-1] for r in reversed(whole) if r.layer.layout == "tokens"), 0)
     return [r for r in whole if r.layer.layout != "tokens" or r.output.shape[-1] == width]
@@ -312,7 +330,7 @@ def _without_parts(records: list[_Record]) -> list[_Record]:
 def _recorder(outputs: list[tuple[str, nn.Module, Tensor]], name: str, *, kept: bool) -> Callable[..., None]:
     def record(module: nn.Module, _inputs: Any, output: Any) -> None:
         if isinstance(output, Tensor) and output.is_floating_point() and output.shape[0] == 2:
-            # an activation in place would change what the layer gave; one tensor's identity tells who passed it on
+            # clone, since in-place activations change outputs; with gradients, the identity of a tensor is needed
             outputs.append((name, module, output.clone() if kept else output))
 
     return record
@@ -320,7 +338,7 @@ def _recorder(outputs: list[tuple[str, nn.Module, Tensor]], name: str, *, kept: 
 
 def _with_positions(outputs: list[tuple[str, nn.Module, Tensor]]) -> list[_Record]:
     records = []
-    sides: list[int] = []  # of the square maps seen so far: how patches become tokens
+    sides: list[int] = []  # sides of the square maps seen so far, from which patch tokens are made
     for name, module, output in outputs:
         layout = _layout(module, output)
         if layout == "tokens":
@@ -334,7 +352,7 @@ def _with_positions(outputs: list[tuple[str, nn.Module, Tensor]]) -> list[_Recor
 
 
 def _layout(module: nn.Module, output: Tensor) -> Layout | None:
-    """Tell the layout by the two sides that are equal, as the trial images are square."""
+    """Infer the layout from the two equal sides, since the trial images are square."""
     if output.ndim == 3:
         return "tokens"
     if output.ndim != 4:

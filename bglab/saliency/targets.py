@@ -1,8 +1,8 @@
 """Which class a saliency map explains: the predicted one, the object's, the background's, or one against another.
 
-Targets are indices of the model's own classes. A row of marked classes stands for the best-scoring of them, which is
-how one of the nine classes is explained to a network with a thousand: by the native class of it that the network
-believes in most.
+Targets are classes of the model's own label space. A target may also be a set of classes, which stands for the
+best-scoring one: a model with ImageNet's thousand classes explains one of the nine classes by the ImageNet class that
+scores best among those that belong to it.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from bglab.errors import BadInput
 from bglab.labels import IMAGENET_TO_IN9
 from bglab.models import Classifier
 
-#: Classes to explain, one an image: an index, or a row of marked classes of which the best-scoring one is meant.
+#: Class to explain per image: an index, or a row of marks that stands for the best-scoring marked class.
 ClassChoice = Int[Tensor, " n"] | Bool[Tensor, "n c"]
-#: "true" and "background" are labels of the scene and of its donor; a number is an index in the model's own classes.
+#: "true" and "background" are the labels of the scene and of its donor; a number is an index of the model's classes.
 TargetRule = Literal["predicted", "true", "background"] | int
 Labels = Sequence[int] | Int[np.ndarray, " n"]
 
 
 class Targets(NamedTuple):
-    """What to explain, and against what.
+    """Classes to explain in a batch of images.
 
     Attributes:
-        targets: None stands for the predicted class.
-        against: None explains the target's logit alone, otherwise the difference of two logits.
+        targets: Class to explain in each image; None stands for the predicted class.
+        against: Class whose logit is subtracted; None explains the target's logit alone.
     """
 
     targets: ClassChoice | None
@@ -47,22 +47,22 @@ def resolve_targets(
     count: int | None = None,
     space: str = "in9",
 ) -> Targets:
-    """Turn a rule into each image's target, in the classifier's own classes.
+    """Resolve a rule to the target of each image, among the classifier's own classes.
 
-    Where the labels are of the nine classes and the classifier knows ImageNet's thousand, a label stands for the native
-    class of it that scores best in that image.
+    If the labels are of the nine classes and the classifier has ImageNet's thousand, a label marks all ImageNet classes
+    that belong to it, of which the best-scoring one in the image is explained.
 
     Args:
-        classifier: Whose classes are meant.
+        classifier: Classifier whose classes are explained.
         rule: ``predicted``; ``true`` (``labels``); ``background`` (``donor_labels``); an index of the classifier's own
             classes for all images; or a pair of these, the first of which is explained against the second.
         labels: Labels of the scenes, one per image.
         donor_labels: Labels of the scenes that provide the backgrounds.
-        count: Number of images; needed only where no labels tell it.
-        space: Label space of both.
+        count: Number of images; required only without labels.
+        space: Label space of both kinds of labels.
 
     Raises:
-        BadInput: If labels are missing, outside of all classes, or of a space that the classifier cannot answer in.
+        BadInput: If labels are missing, outside all classes, or of a label space that the classifier does not predict.
 
     Example:
         >>> from bglab import load_classifier
@@ -75,7 +75,7 @@ def resolve_targets(
     given = {"true": ("labels", labels), "background": ("donor_labels", donor_labels)}
     counts = {len(values) for _, values in given.values() if values is not None} | ({count} if count else set())
     if len(counts) > 1:
-        raise BadInput(f"expected one label an image, got lists for {' and '.join(map(str, sorted(counts)))} images")
+        raise BadInput(f"expected one label per image, got lists for {' and '.join(map(str, sorted(counts)))} images")
 
     def resolve(one: TargetRule) -> ClassChoice | None:
         if one == "predicted":
@@ -83,16 +83,16 @@ def resolve_targets(
         if isinstance(one, int):
             return _index(classifier, one, counts)
         if one not in given:
-            raise BadInput(f"expected a target out of predicted, true, background or an index, got '{one}'")
+            raise BadInput(f"expected the target predicted, true, background or an index, got '{one}'")
         name, values = given[one]
         if values is None:
-            raise BadInput(f"expected {name} for the target '{one}', got none; give one label an image")
+            raise BadInput(f"expected {name} for the target '{one}', got none; give one label per image")
         return _marked_by_label(classifier, np.asarray(values), space)
 
     if not isinstance(rule, tuple):
         return Targets(resolve(rule), None)
     first, second = (resolve(one) for one in rule)
-    if second is None:  # the best of all classes is the predicted one
+    if second is None:  # the best-scoring of all classes is the predicted one
         second = torch.ones(_count(counts), len(classifier.classes), dtype=torch.bool)
     return Targets(first, second)
 
@@ -100,13 +100,13 @@ def resolve_targets(
 def mark_classes(
     choice: ClassChoice | None, count: int, classes: int, *, missing: bool
 ) -> Bool[Tensor, "{count} {classes}"]:
-    """Write a choice of classes as one row of marks an image.
+    """Encode a choice of classes as one row of marks per image.
 
     Args:
-        choice: An index or a row of marks an image, or None.
+        choice: One index or one row of marks per image, or None.
         count: Number of images.
         classes: Number of classes.
-        missing: The mark of every class where there is no choice.
+        missing: Mark of every class if the choice is None.
 
     Raises:
         BadInput: If the choice does not fit the images or the classes.
@@ -120,7 +120,7 @@ def mark_classes(
     wanted = (count,) if choice.dtype != torch.bool else (count, classes)
     if tuple(choice.shape) != wanted:
         raise BadInput(
-            f"expected one target an image ({count}) or a row of {classes} marks an image, got {choice.dtype} "
+            f"expected one target per image ({count}) or {classes} marks per image, got {choice.dtype} "
             f"of shape {tuple(choice.shape)}; see resolve_targets"
         )
     if choice.dtype == torch.bool:
@@ -147,13 +147,13 @@ def _index(classifier: Classifier, index: int, counts: set[int]) -> Int[Tensor, 
 
 
 def _marked_by_label(classifier: Classifier, labels: Int[np.ndarray, " n"], space: str) -> Bool[Tensor, "n c"]:
-    """Mark, for each label, the classifier's own classes that it stands for."""
+    """Mark, for each label, the classifier's own classes that belong to it."""
     own = np.arange(len(classifier.classes))
     if (classifier.spec.space, space) == ("imagenet", "in9"):
         own = IMAGENET_TO_IN9
     elif classifier.spec.space != space:
         raise BadInput(
-            f"expected labels that {classifier.spec.id} can answer in ({classifier.spec.space}), got {space}; "
+            f"expected labels of the space that {classifier.spec.id} predicts ({classifier.spec.space}), got {space}; "
             "choose the target predicted, or another model"
         )
     marks = torch.from_numpy((labels[:, None] == own[None, :]) & (labels[:, None] >= 0))

@@ -1,4 +1,4 @@
-"""What can be downloaded, and the one verb that fetches it: resumed, checked, and unpacked whole or not at all."""
+"""Archives that can be downloaded: resumed after an interruption, verified, and unpacked completely or not at all."""
 
 from __future__ import annotations
 
@@ -34,13 +34,25 @@ from bglab.files import data_root, whole_file, writable_folder
 
 _TIMEOUT_S = 30
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-#: In an archive's scratch folder: what outlives an interrupted run. Everything else there is removed.
+#: Files of the scratch folder that survive an interrupted run; everything else in it is removed.
 _COMPLETE, _PART = "download", "download.part"
 
 
 @dataclass(frozen=True)
 class Archive:
-    """One thing that can be fetched; the fields are those of ``archives.toml`` beside this module."""
+    """One archive or package that can be fetched, an entry of ``archives.toml`` next to this module.
+
+    Attributes:
+        name: Name for `fetch`.
+        kind: ``archive``, a tar archive to download, or ``debian``, a Debian package.
+        title: One-line description.
+        folder: Folder of the unpacked files, under the data folder.
+        opens_as: URI for `open_scenes`; ``{folder}`` stands for the unpacked folder.
+        licence: Licence of the images.
+        address: URL of a tar archive.
+        sha256: Published SHA-256 of a tar archive; "" if there is none.
+        package: Name of a Debian package.
+    """
 
     name: str
     kind: str
@@ -54,7 +66,7 @@ class Archive:
 
     @property
     def path(self) -> Path:
-        """Where it lies once fetched."""
+        """Folder of the unpacked files."""
         return data_root() / self.folder
 
     @property
@@ -64,48 +76,48 @@ class Archive:
 
     @property
     def scratch(self) -> Path:
-        """Where it lies while it is being fetched."""
+        """Folder of unfinished downloads."""
         return data_root() / f".{self.name}-download"
 
     @property
     def digest_note(self) -> Path:
-        """File with the sha256 of the first download."""
+        """File with the SHA-256 of the first download."""
         return data_root() / f"{self.name}.sha256"
 
 
 def archives() -> Catalogue[Archive]:
-    """List what can be fetched."""
+    """List the archives that can be fetched, by name."""
     text = resources.files("bglab.scenes").joinpath("archives.toml").read_text(encoding="utf-8")
     return Catalogue("archive", {name: Archive(name=name, **fields) for name, fields in tomllib.loads(text).items()})
 
 
 def fetch(name: str) -> Path:
-    """Download one archive, check it, and unpack it; an archive that is already here is left alone.
+    """Download, verify and unpack an archive, unless it has been fetched already.
 
-    A download that was interrupted is resumed where the server allows it. Where no sha256 is published, that of the
-    first download is remembered, and later downloads must match it.
+    An interrupted download is resumed if the server supports it. If no SHA-256 is published, that of the first download
+    is recorded, and later downloads must match it.
 
     Args:
-        name: A name out of `archives`.
+        name: Name of an archive in `archives`.
 
     Returns:
-        The folder it was unpacked to.
+        Folder of the unpacked files.
 
     Raises:
         UnknownName: If there is no such archive.
-        MissingData: If it cannot be downloaded here.
-        BadInput: If the download is damaged or not the expected one, or there is no room for it.
+        MissingData: If the archive cannot be downloaded.
+        BadInput: If the download is damaged or has another SHA-256, or the disk is full.
     """
     archive = archives()[name]
     if archive.is_here:
         return archive.path
     writable_folder(archive.scratch)
-    _tidy(archive)  # a run that was killed could not
+    _tidy(archive)  # after a run that was killed
     try:
         found = _unpacked_package(archive) if archive.kind == "debian" else _unpacked_download(archive)
         found.rename(archive.path)
         (archive.scratch / _COMPLETE).unlink(missing_ok=True)
-    except MissingData:  # which is an OSError
+    except MissingData:  # a subclass of OSError
         raise
     except OSError as problem:
         raise _unwritten(archive, problem) from None
@@ -115,7 +127,7 @@ def fetch(name: str) -> Path:
 
 
 def _tidy(archive: Archive) -> None:
-    """Remove from the scratch folder what no later run can use, and the folder if nothing else is in it."""
+    """Remove everything that a later run cannot use from the scratch folder, and the folder if it is empty."""
     for path in list(archive.scratch.iterdir()):
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
@@ -136,33 +148,33 @@ def _unwritten(archive: Archive, problem: OSError) -> BadInput:
 
 
 def _unpacked_download(archive: Archive) -> Path:
-    """Download, unpack and check; return the folder to keep, which still lies in the scratch folder."""
+    """Download, verify and unpack; return the unpacked folder, which is still inside the scratch folder."""
     file, unpacked = _download(archive), archive.scratch / "unpacked"
     unpacked.mkdir(parents=True)
     try:
         _unpack_tar(file, unpacked)
     except OSError as problem:
         if problem.errno in _FULL:
-            raise  # the download is sound: the next run need not repeat it
+            raise  # the download itself is valid, and the next run reuses it
         raise _damaged(archive, file, problem) from None
     except (TarError, EOFError, zlib.error, lzma.LZMAError) as problem:
         raise _damaged(archive, file, problem) from None
     if not archive.sha256:
-        # only now, so that no damaged download is what later ones are compared with
+        # record the digest only now, so that later downloads are never compared with a damaged one
         with whole_file(archive.digest_note, what="a digest", remedy="set BGLAB_DATA to another folder") as note:
             note.write(f"{pooch.file_hash(str(file))}\n".encode())
     return next((p for p in sorted(unpacked.rglob(archive.folder)) if p.is_dir()), unpacked)
 
 
 def _download(archive: Archive) -> Path:
-    """Download through pooch, which compares the digest, to a file in the scratch folder."""
+    """Download to a file in the scratch folder through pooch, which verifies the digest."""
     note = archive.digest_note
     expected = archive.sha256 or (note.read_text().strip() if note.is_file() else None)
-    pooch.get_logger().setLevel("WARNING")  # what it announces, the progress bar shows
+    pooch.get_logger().setLevel("WARNING")  # the progress bar shows the same
     try:
-        downloader: Any = functools.partial(_resume, name=archive.name)  # pooch's type gives its arguments other names
+        downloader: Any = functools.partial(_resume, name=archive.name)  # pooch's annotation has other argument names
         file = pooch.retrieve(archive.address, expected, _COMPLETE, archive.scratch, downloader=downloader)
-    except ValueError:  # pooch's word for another digest; it has removed the file
+    except ValueError:  # raised by pooch for another digest, after removing the file
         accept = "" if archive.sha256 else f", or remove {note} to accept the new one"
         raise BadInput(
             f"expected {archive.name} with sha256 {expected}, got another file from {archive.address}; the download "
@@ -180,10 +192,10 @@ def _download(archive: Archive) -> Path:
 
 
 def _resume(address: str, output: str, _pooch: object, *, name: str) -> None:
-    """Download as pooch asks, but by way of a file that the next run finds and continues.
+    """Download for pooch, through a partial file from which an interrupted download is resumed.
 
     Raises:
-        OSError: If there is no connection, it breaks, or the file cannot be written; `HTTPException` likewise.
+        OSError: If the connection fails or breaks off, or the file cannot be written; also `HTTPException`.
     """
     part = Path(output).with_name(_PART)
     start = part.stat().st_size if part.is_file() else 0
@@ -193,12 +205,12 @@ def _resume(address: str, output: str, _pooch: object, *, name: str) -> None:
     except urllib.error.HTTPError as problem:
         if problem.code != 416 or not start:
             raise
-        # nothing lies beyond what is here: it belongs to another archive, or was complete already
+        # the range lies beyond the end: the partial file is complete, or belongs to another version of the archive
         part.unlink()
         return _resume(address, output, _pooch, name=name)
     with reply:
         if not reply.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
-            start = 0  # the server sends everything
+            start = 0  # the server ignored the range and sends the whole file
         length = reply.headers.get("Content-Length", "")
         size = start + int(length) if length.isdecimal() else None
         with (
@@ -208,9 +220,9 @@ def _resume(address: str, output: str, _pooch: object, *, name: str) -> None:
             while block := reply.read(1 << 20):
                 file.write(block)
                 bar.update(len(block))
-    came = part.stat().st_size
-    if size is not None and came < size:
-        raise ConnectionError(f"the connection closed after {came:,} of {size:,} bytes")
+    received = part.stat().st_size
+    if size is not None and received < size:
+        raise ConnectionError(f"the connection closed after {received:,} of {size:,} bytes")
     part.replace(output)
     return None
 
@@ -229,9 +241,9 @@ def _cause(problem: OSError | HTTPException) -> str:
 
 
 class _WholeMember(TarInfo):
-    """A member of a tar archive whose header must be sound.
+    """A member of a tar archive whose header must be valid.
 
-    `tarfile` itself takes a damaged or missing header for the end of the archive, and drops everything behind it.
+    `tarfile` itself treats a damaged or missing header as the end of the archive and ignores everything after it.
     """
 
     @classmethod
@@ -239,7 +251,7 @@ class _WholeMember(TarInfo):
         """Read the next member's header.
 
         Raises:
-            ReadError: If there is none although the archive has not ended.
+            ReadError: If the header is damaged, or missing before the end of the archive.
         """
         try:
             return super().fromtarfile(tarfile)
@@ -253,23 +265,23 @@ def _unpack_tar(file: Path, folder: Path) -> None:
     """Unpack a tar archive, compressed or not, and read it to its end.
 
     Raises:
-        OSError: If it is damaged or cannot be written; likewise `tarfile.TarError`, `EOFError`, `zlib.error` and
-            `lzma.LZMAError`.
+        OSError: If the archive is damaged or the folder cannot be written to; also `tarfile.TarError`, `EOFError`,
+            `zlib.error` and `lzma.LZMAError`.
     """
     with TarFile.open(file, tarinfo=_WholeMember) as tar:
         tar.extractall(folder, filter="data")  # refuses absolute paths, links out, devices
         while tar.fileobj and tar.fileobj.read(1 << 20):
-            pass  # gzip's checksum stands at the end
+            pass  # gzip's checksum is at the end
     if not any(folder.iterdir()):
         raise ReadError("it is empty")
 
 
 def _damaged(archive: Archive, file: Path, problem: Exception) -> BadInput:
-    """Remove a damaged download, so that the next run starts afresh, and word the error."""
+    """Remove a damaged download, so that the next run downloads it again, and return the error."""
     file.unlink()
     reason = (str(problem).splitlines() or [type(problem).__name__])[0].rstrip(":")
     return BadInput(
-        f"expected a whole tar archive from {archive.address}, but unpacking failed ({reason}); the download was "
+        f"expected a complete tar archive from {archive.address}, but unpacking failed ({reason}); the download was "
         f"removed: run bglab data fetch {archive.name} again"
     )
 
@@ -294,7 +306,7 @@ def _unpacked_package(archive: Archive) -> Path:
     if got.returncode != 0:
         reason = got.stderr.strip().splitlines()[-1:] or ["dpkg-deb gave no reason"]
         raise BadInput(
-            f"expected a whole Debian package {archive.package}, but unpacking failed ({reason[0]}); "
+            f"expected a complete Debian package {archive.package}, but unpacking failed ({reason[0]}); "
             f"run bglab data fetch {archive.name} again"
         )
     return unpacked

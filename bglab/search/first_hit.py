@@ -1,7 +1,7 @@
-"""The same verdict for a fraction of the work: try the likeliest backgrounds first, stop at the first success.
+"""The first-hit search: try the most promising backgrounds first, and stop at the first that fools the classifier.
 
-Exact: a foreground counts as robust only after every one of its candidates failed. What is saved is saved on the
-vulnerable ones, and the order in which candidates are tried is learned as the search goes on.
+The result is that of the full matrix: a foreground counts as robust only after all of its candidates failed. Forward
+passes are saved on vulnerable foregrounds, and the order of the candidates is learned during the search.
 """
 
 from __future__ import annotations
@@ -28,32 +28,26 @@ from bglab.results import (
     succeeds,
 )
 from bglab.scenes import PreparedScenes, SceneSet
-from bglab.search.pair_evaluator import (
-    BatchSize,
-    Clock,
-    PairEvaluator,
-    answer_blocks,
-    open_evaluator,
-    start_batching,
-)
+from bglab.search.pair_batches import BatchSize, Clock, answer_blocks, start_batching
+from bglab.search.pair_evaluator import PairEvaluator, open_evaluator
 from bglab.search.pair_images import Pairs
 
-#: A group of foregrounds is searched together, so that first candidates fill a quarter of a batch at once. Smaller
-#: groups waste fewer forwards on those already fooled (hardly fewer below this), larger ones feed the device better.
+#: Foregrounds are searched in groups of a quarter of a batch. Smaller groups classify fewer candidates of foregrounds
+#: that are already fooled (the gain below this size is small); larger groups use the device better.
 _GROUP_SHARE = 4
 
 
 @dataclass(frozen=True, eq=False)
 class FirstHits:
-    """The verdict on every foreground.
+    """For each foreground, whether some background fools the classifier.
 
     Attributes:
-        criterion: What counts as success.
+        criterion: What counts as fooled.
         pairs: Predictions of the pairs that were classified; NOT_EVALUATED elsewhere.
-        searched: Foregrounds that had a candidate under the protocol.
-        vulnerable: Those that a background fools.
-        forwards: Images classified, those of the untouched originals apart.
-        brute_force: Images that all candidates of all foregrounds would take.
+        searched: Marks the foregrounds that have a candidate under the protocol.
+        vulnerable: Marks the foregrounds for which a background meets the criterion.
+        forwards: Number of images classified, without the original images.
+        brute_force: Number of images that classifying all candidates would take.
     """
 
     criterion: Criterion
@@ -65,7 +59,7 @@ class FirstHits:
 
     @property
     def share(self) -> float:
-        """Share of the searched foregrounds that are vulnerable."""
+        """Fraction of the searched foregrounds that are vulnerable, in [0, 1]."""
         return float(self.vulnerable[self.searched].mean())
 
 
@@ -81,28 +75,29 @@ def first_hit(
     known: PairPredictions | None = None,
     progress: bool = True,
 ) -> FirstHits:
-    """Find out which foregrounds some background fools, trying as few backgrounds as may be.
+    """Determine which foregrounds are vulnerable to some background, classifying as few pairs as possible.
 
-    Groups of foregrounds are searched together. In each round every one that still holds tries its next
-    candidates: one in the first round, then twice as many each time while the round fits into a batch. Candidates
-    go by their rate of success so far on foregrounds of the class, which starts out from the rate on all classes;
-    ties go in the set's order.
+    Foregrounds are searched in groups. In each round, every foreground of the group that is not yet fooled tries its
+    next candidates: one in the first round, then twice as many each time as long as the round fits into a batch.
+    Candidates are ordered by their success rate so far on foregrounds of the same class, smoothed towards their rate
+    on all classes; ties are broken by the order of the set.
 
     Args:
         classifier: From `load_classifier`.
-        scenes: A set, its prepared form, or a URI for `open_scenes`.
-        criterion: ``any`` error, or ``targeted``: taken for the background's class, which is another.
-        results: Folder to keep the verdicts in; a run that was stopped goes on after its last finished group, and
-            ends with the very bytes of one that was not. None keeps nothing.
-        protocol: Which pairs are candidates.
+        scenes: Scene set, prepared scenes, or a URI for `open_scenes`.
+        criterion: What counts as fooled: ``any`` error, or ``targeted``, a prediction of the background's class where
+            it differs from the foreground's.
+        results: Folder to store the result in. An interrupted run resumes after its last finished group and writes the
+            same bytes as an uninterrupted one. None stores nothing.
+        protocol: Rules for which pairs are candidates; None stands for ``Protocol()``, all pairs.
         size: Side of the images in pixels; ignored for prepared scenes.
-        batch_size: Images per forward pass; ``auto`` begins with what suits the device.
-        known: Predictions of the same pairs from an earlier search, which are not computed again.
+        batch_size: Images per forward pass; ``auto`` depends on the device. Halved when a device runs out of memory.
+        known: Predictions of the same pairs from an earlier search, which are reused.
         progress: Show a bar.
 
     Raises:
-        BadInput: If classifier and scenes have no classes in common, ``known`` is of other pairs, or results cannot
-            be written or are of other pixels or weights.
+        BadInput: If classifier and scenes have no classes in common, ``known`` holds predictions of other pairs, or
+            the folder cannot be written to or holds results of other pixels or weights.
     """
     evaluator = open_evaluator(classifier, scenes, protocol, size=size, progress=progress)
     batching = start_batching(classifier, batch_size)
@@ -111,16 +106,20 @@ def first_hit(
         folder = pairs_folder(Path(results), f"{evaluator.key}-{criterion}", classifier.spec.id, kind="first_hits")
         store = PairStore(folder, evaluator.provenance)
         if store.is_finished:
-            return _verdicts(open_pairs(folder), criterion)
+            return _first_hits(open_pairs(folder), criterion)
     head = store.begin(lambda: evaluator.head(progress=progress)) if store else evaluator.head(progress=progress)
     search = _Search(evaluator, head, criterion, batching, _known_cells(head, known))
-    return _verdicts(_run(search, store, progress=progress), criterion)
+    return _first_hits(_run(search, store, progress=progress), criterion)
 
 
 def summarise_hits(any_error: FirstHits, targeted: FirstHits) -> dict[str, Any]:
     """Compute the numbers of ``bglab search --mode first-hit --json`` from the hits under both criteria.
 
-    ``per_class_total`` is empty: it takes a verdict on every class of backgrounds, which the matrix gives.
+    ``per_class_total`` is empty: it needs the outcome for every class of backgrounds, which only the matrix has.
+
+    Args:
+        any_error: Result of `first_hit` with the criterion ``any``.
+        targeted: Result of `first_hit` with the criterion ``targeted``.
     """
     pairs = any_error.pairs
     seconds = sum(hits.pairs.run.get("seconds", 0.0) for hits in (any_error, targeted))
@@ -144,7 +143,7 @@ def summarise_hits(any_error: FirstHits, targeted: FirstHits) -> dict[str, Any]:
 
 
 def _run(search: _Search, store: PairStore | None, *, progress: bool) -> PairPredictions:
-    """Search the groups that are left, and keep each once it is decided."""
+    """Search the groups that are not stored yet, and store each when it is finished."""
     head, batching = search.head, search.batching
     count = len(head.foregrounds.ids)
     group = max(1, batching.size // _GROUP_SHARE)
@@ -169,7 +168,7 @@ def _run(search: _Search, store: PairStore | None, *, progress: bool) -> PairPre
 
 @dataclass(eq=False)
 class _Search:
-    """The search's only state: which backgrounds succeeded so far, on foregrounds of which class."""
+    """State of a search: per class of foregrounds, how often each background was tried and how often it succeeded."""
 
     evaluator: PairEvaluator
     head: PairPredictions
@@ -188,7 +187,7 @@ class _Search:
         self.hits = np.zeros_like(self.tries)
 
     def decide(self, rows: Int[np.ndarray, " r"]) -> Int[np.ndarray, "r b"]:
-        """Ask about a group of foregrounds until each is fooled or has no candidate left; give their cells."""
+        """Classify pairs of a group of foregrounds until each is fooled or has no candidate left; return its rows."""
         cells = np.where(self.allowed[rows], self.known[rows], NOT_EVALUATED).astype(np.int16)
         orders = {row: order for row, order in self._orders(rows, cells).items() if order.size}
         each = 1
@@ -202,7 +201,7 @@ class _Search:
         return cells
 
     def learn(self, rows: Int[np.ndarray, " r"]) -> None:
-        """Count what finished foregrounds have shown."""
+        """Update the counts of tries and successes with finished foregrounds."""
         cells = self.head.native[rows]
         row, column = np.nonzero(cells != NOT_EVALUATED)
         success = self._success(Pairs(rows[row], column), cells[row, column])
@@ -211,7 +210,7 @@ class _Search:
         np.add.at(self.hits, place, success)
 
     def _orders(self, rows: Int[np.ndarray, " r"], cells: Int[np.ndarray, "r b"]) -> dict[int, Int[np.ndarray, " k"]]:
-        """List each foreground's candidates, likeliest first; none if an answer known already decides it."""
+        """List the untried candidates of each foreground not known to be fooled, the most promising first."""
         overall = (self.hits.sum() + 1) / (self.tries.sum() + 2)
         by_background = (self.hits.sum(axis=0) + overall) / (self.tries.sum(axis=0) + 1)
         orders: dict[int, Int[np.ndarray, " k"]] = {}
@@ -230,7 +229,7 @@ class _Search:
 
 
 def _next_candidates(orders: dict[int, Int[np.ndarray, " k"]], each: int) -> Pairs:
-    """Take the next few candidates of every foreground that still holds."""
+    """Return the next ``each`` candidates of every foreground that is not yet fooled."""
     chosen = [order[:each] for order in orders.values()]
     return Pairs(np.repeat(list(orders), [len(c) for c in chosen]), np.concatenate(chosen))
 
@@ -241,29 +240,29 @@ def _known_cells(head: PairPredictions, known: PairPredictions | None) -> Int[np
     names = ("weights_sha256", "pixels", "foregrounds", "backgrounds")
     if any(known.provenance[name] != head.provenance[name] for name in names):
         raise BadInput(
-            f"expected known answers of {head.model} on {head.dataset}, got those of {known.model} on {known.dataset}; "
-            "leave them out"
+            f"expected known predictions of {head.model} on {head.dataset}, got those of {known.model} on "
+            f"{known.dataset}; leave them out"
         )
     return np.asarray(known.native)
 
 
 def _candidates(head: PairPredictions, criterion: Criterion) -> Bool[np.ndarray, "f b"]:
-    """Mark the pairs that may reach the criterion: no background of the foreground's own class can be its target."""
+    """Mark the pairs that can meet the criterion: targeted at another class, backgrounds of the own class cannot."""
     allowed = head.allowed(head.protocol)
     if criterion == "targeted":
         allowed &= head.foregrounds.labels[:, None] != head.backgrounds.labels
     return allowed
 
 
-def _verdicts(pairs: PairPredictions, criterion: Criterion) -> FirstHits:
+def _first_hits(pairs: PairPredictions, criterion: Criterion) -> FirstHits:
     candidates = _candidates(pairs, criterion)
-    asked = candidates & (np.asarray(pairs.native) != NOT_EVALUATED)
+    tried = candidates & (np.asarray(pairs.native) != NOT_EVALUATED)
     success = succeeds(criterion, pairs.predictions(), pairs.foregrounds.labels[:, None], pairs.backgrounds.labels)
     return FirstHits(
         criterion=criterion,
         pairs=pairs,
         searched=np.asarray(pairs.allowed(pairs.protocol).any(axis=1)),
-        vulnerable=np.asarray((asked & success).any(axis=1)),
+        vulnerable=np.asarray((tried & success).any(axis=1)),
         forwards=int(pairs.run.get("forwards", 0)),
         brute_force=int(candidates.sum()),
     )

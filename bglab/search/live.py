@@ -1,4 +1,4 @@
-"""One foreground at a time: a search that reports as it goes, and a closer look at where and how it succeeds."""
+"""The live search: try the backgrounds of one foreground in steps that can be shown, stopped and continued."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ Order = Literal["stratified", "file"]
 
 
 class LiveState(NamedTuple):
-    """Where a live search stands; give it to `search_live_steps` to go on from there.
+    """Progress of a live search; `search_live_steps` continues from it.
 
     Attributes:
         foreground: Row of the foreground.
-        tried: How many candidates were tried.
-        left: Columns of the candidates that are left, in the order in which they will be tried.
+        tried: Number of candidates tried so far.
+        left: Columns of the remaining candidates, in the order in which they will be tried.
     """
 
     foreground: int
@@ -40,18 +40,18 @@ class LiveStep:
     """One batch of a live search.
 
     Attributes:
-        columns: Which backgrounds were tried.
-        answers: What the classifier says.
-        wrong: Whether each is an error.
-        captured: Whether each is taken for its background's class, which is another than the foreground's.
-        own_probability: Probability of the foreground's class.
-        target_probability: Probability of the background's class.
-        state: Where the search stands now.
+        columns: Columns of the backgrounds that were tried.
+        answers: Predictions of the classifier for these pairs.
+        incorrect: True where the prediction is not the foreground's class.
+        captured: True where the prediction is the background's class and that differs from the foreground's.
+        own_probability: Probability of the foreground's class, in [0, 1].
+        target_probability: Probability of the background's class, in [0, 1].
+        state: Progress after this step.
     """
 
     columns: Int[np.ndarray, " n"]
     answers: Classification
-    wrong: Bool[np.ndarray, " n"]
+    incorrect: Bool[np.ndarray, " n"]
     captured: Bool[np.ndarray, " n"]
     own_probability: Float[np.ndarray, " n"]
     target_probability: Float[np.ndarray, " n"]
@@ -59,17 +59,17 @@ class LiveStep:
 
 
 def start_live(evaluator: PairEvaluator, foreground: int | str, *, order: Order = "stratified") -> LiveState:
-    """Line up the candidates for one foreground.
+    """List the candidate backgrounds of one foreground in the order in which they will be tried.
 
     Args:
-        evaluator: From `open_evaluator`; its protocol says which backgrounds are candidates.
-        foreground: Row, or the scene's id.
-        order: ``stratified`` deals out the classes in turn, each in an order drawn for this foreground, so that what
-            was tried so far is always a fair sample of all candidates; ``file`` is the set's order.
+        evaluator: From `open_evaluator`; its protocol selects the candidates.
+        foreground: Row of the foreground, or the scene's id.
+        order: ``stratified`` alternates between the classes, each in random order (keyed by the foreground), so that
+            the candidates tried so far are always spread evenly over the classes; ``file`` is the order of the set.
 
     Raises:
         UnknownName: If there is no such scene.
-        BadInput: If it has no candidates, or the order is neither.
+        BadInput: If the foreground has no candidates, or the order is unknown.
     """
     row = find_row(evaluator, foreground)
     ids, labels, native_labels = evaluator.foregrounds
@@ -87,15 +87,20 @@ def start_live(evaluator: PairEvaluator, foreground: int | str, *, order: Order 
 
 
 def search_live_steps(evaluator: PairEvaluator, state: LiveState, *, batch_size: int = 32) -> Iterator[LiveStep]:
-    """Try one foreground's candidates, batch by batch; stop asking for steps to stop the search.
+    """Try the remaining candidates of one foreground, batch by batch.
+
+    The search runs only as far as steps are requested.
 
     Args:
         evaluator: From `open_evaluator`.
-        state: From `start_live`, or from a step of an earlier search to go on after it.
-        batch_size: Candidates a step.
+        state: From `start_live`, or from a step of an earlier search, to continue after it.
+        batch_size: Candidates per step.
+
+    Yields:
+        The results of one batch, with the state to continue from.
 
     Raises:
-        BadInput: If the batch is less than one.
+        BadInput: If the batch size is less than 1.
     """
     if batch_size < 1:
         raise BadInput(f"expected a batch size of at least 1, got {batch_size}")
@@ -109,7 +114,7 @@ def search_live_steps(evaluator: PairEvaluator, state: LiveState, *, batch_size:
         yield LiveStep(
             columns=columns,
             answers=answers,
-            wrong=succeeds("any", answers.predictions, own, other),
+            incorrect=succeeds("any", answers.predictions, own, other),
             captured=succeeds("targeted", answers.predictions, own, other),
             own_probability=answers.probabilities[every, own],
             target_probability=answers.probabilities[every, other],
@@ -137,7 +142,7 @@ def find_row(evaluator: PairEvaluator, foreground: int | str) -> int:
 
 
 def _stratified(evaluator: PairEvaluator, columns: Int[np.ndarray, " k"], scene: str) -> Int[np.ndarray, " k"]:
-    """Deal out columns class by class in turn, each class in an order of its own."""
+    """Shuffle columns and interleave their classes: one of each class, then the second of each, and so on."""
     rng = keyed_generator(0, "live search", scene)
     shuffled = columns[rng.permutation(columns.size)]
     labels = evaluator.backgrounds.labels[shuffled]

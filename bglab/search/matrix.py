@@ -1,4 +1,4 @@
-"""The adversarial-background search, whole: every foreground on every background (Noise or Signal, section 3)."""
+"""The full adversarial-background search: every foreground on every background (Noise or Signal, section 3)."""
 
 from __future__ import annotations
 
@@ -15,17 +15,11 @@ from bglab.errors import BadInput
 from bglab.models import Batching, Classifier
 from bglab.results import NOT_EVALUATED, PairPredictions, PairStore, Protocol, open_pairs, pairs_folder, row_blocks
 from bglab.scenes import PreparedScenes, SceneSet
-from bglab.search.pair_evaluator import (
-    BatchSize,
-    Clock,
-    PairEvaluator,
-    answer_blocks,
-    open_evaluator,
-    start_batching,
-)
+from bglab.search.pair_batches import BatchSize, Clock, answer_blocks, start_batching
+from bglab.search.pair_evaluator import PairEvaluator, open_evaluator
 from bglab.search.pair_images import Pairs
 
-#: Pairs a block, about: what a killed run loses at most (half a minute on a processor).
+#: Approximate number of pairs per block, the most that an interrupted run loses (half a minute on a CPU).
 _BLOCK_PAIRS = 4096
 
 
@@ -44,19 +38,21 @@ def search_matrix(
 
     Args:
         classifier: From `load_classifier`.
-        scenes: A set, its prepared form, or a URI for `open_scenes`.
-        results: Folder to keep the matrix in; finished rows of an earlier run are never computed again. None
-            keeps it in memory.
-        protocol: Which pairs to try; None tries all, and `bglab.analysis` narrows them afterwards.
+        scenes: Scene set, prepared scenes, or a URI for `open_scenes`.
+        results: Folder to store the matrix in; an interrupted run resumes with its first missing row. None keeps the
+            matrix in memory only.
+        protocol: Rules for which pairs are tried; None tries all pairs, which `bglab.analysis` can restrict afterwards.
         size: Side of the images in pixels; ignored for prepared scenes.
-        block_rows: Foregrounds a file while the run works; None takes about four thousand pairs.
-        batch_size: Images per forward pass; ``auto`` begins with what suits the device. A device that runs out
-            of memory halves it either way.
+        block_rows: Foregrounds per block, the unit of storing and resuming; None chooses blocks of about 4,096 pairs.
+        batch_size: Images per forward pass; ``auto`` depends on the device. Halved when a device runs out of memory.
         progress: Show a bar with the speed.
 
+    Returns:
+        One row per foreground and one column per background; NOT_EVALUATED where the protocol skips a pair.
+
     Raises:
-        BadInput: If classifier and scenes have no classes in common, the folder cannot be written, or it holds
-            a matrix of other pixels or weights.
+        BadInput: If classifier and scenes have no classes in common, a block has no rows, or the folder cannot be
+            written to or holds a matrix of other pixels or weights.
     """
     evaluator = open_evaluator(classifier, scenes, protocol, size=size, progress=progress)
     rows = max(1, _BLOCK_PAIRS // evaluator.shape[1]) if block_rows is None else block_rows
@@ -82,7 +78,7 @@ def _fill(
     *,
     progress: bool,
 ) -> PairPredictions:
-    """Answer the rows that are missing, and keep each block once it is whole."""
+    """Classify the missing rows, and store each block when it is finished."""
     row_count = evaluator.shape[0]
     left = store.missing(row_count, block_rows) if store else row_blocks(np.arange(row_count), block_rows)
     allowed = head.allowed(evaluator.protocol)
@@ -91,8 +87,8 @@ def _fill(
     clock = Clock(head.run)
     title = f"{evaluator.classifier.spec.name} · pairs"
     with tqdm(total=cells.total, desc=title, unit="image", disable=not progress) as bar:
-        for index, answers in enumerate(answer_blocks(evaluator, cells, batching, done=bar.update)):
-            rows, native = cells.blocks[index], cells.spread(index, answers)
+        for index, predictions in enumerate(answer_blocks(evaluator, cells, batching, done=bar.update)):
+            rows, native = cells.blocks[index], cells.spread(index, predictions)
             head.native[rows.start : rows.stop] = native
             evaluator.composer.release()
             if store:
@@ -103,7 +99,7 @@ def _fill(
 
 @dataclass(frozen=True, eq=False)
 class _Cells(Sequence[Pairs]):
-    """The allowed pairs of blocks of rows, listed when their turn comes: all at once they would fill the memory."""
+    """The allowed pairs of each block of rows, listed on access: lists of all pairs would fill the memory."""
 
     blocks: list[range]
     allowed: Bool[np.ndarray, "f b"]
@@ -122,7 +118,7 @@ class _Cells(Sequence[Pairs]):
         return Pairs(row + rows.start, column)
 
     def spread(self, index: int, native: Int[np.ndarray, " n"]) -> Int[np.ndarray, "r b"]:
-        """Lay a block's answers out as its rows of the matrix."""
+        """Arrange a block's predictions as its rows of the matrix."""
         rows = self.blocks[index]
         allowed = self.allowed[rows.start : rows.stop]
         cells = np.full(allowed.shape, NOT_EVALUATED, dtype=np.int16)

@@ -1,4 +1,4 @@
-"""Images of foregrounds on backgrounds, composed in memory from prepared scenes."""
+"""Compose images of many foregrounds on many backgrounds, on the engine's device or into existing memory."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _ROOMY_BYTES = 500_000_000
 
 
 class Pairs(NamedTuple):
-    """Some cells of the matrix: foregrounds by row and backgrounds by column, pair by pair.
+    """Pairs of a foreground and a background, as cells of the matrix.
 
     Attributes:
-        rows: Positions among the foregrounds.
-        columns: Positions among the backgrounds.
+        rows: Position of each pair's foreground among the foregrounds.
+        columns: Position of each pair's background among the backgrounds.
     """
 
     rows: Int[np.ndarray, " n"]
@@ -37,13 +37,15 @@ class Pairs(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class PairImages:
-    """Composes pairs of foregrounds and backgrounds.
+    """Images of the pairs of foregrounds and backgrounds of prepared scenes.
+
+    An image of a pair shows the foreground, cut out by its mask, on the background's plate, as in the mixed variants.
 
     Attributes:
-        prepared: Scenes that provide the pixels.
+        prepared: Scenes that provide the pixels; every scene is a foreground.
         positions: Positions of the backgrounds among the prepared scenes.
-        device: Device on which images are composed.
-        tensors: The scenes on that device.
+        device: Device on which `render` composes.
+        tensors: The prepared scenes as tensors.
     """
 
     prepared: PreparedScenes
@@ -52,7 +54,7 @@ class PairImages:
     tensors: SceneTensors = field(repr=False)
 
     def render(self, pairs: Pairs) -> UInt8[Tensor, "n 3 h w"]:
-        """Compose pairs on the device, as the mixed variants are composed."""
+        """Compose pairs on the device."""
         plates = self.tensors.batch(self.positions[pairs.columns], self.device).plates
         one = pairs.rows.size > 0 and bool((pairs.rows == pairs.rows[0]).all())
         rows = slice(int(pairs.rows[0]), int(pairs.rows[0]) + 1) if one else pairs.rows
@@ -60,7 +62,15 @@ class PairImages:
         return composite(front.images, plates, front.masks)
 
     def compose_into(self, pairs: Pairs, canvas: UInt8[np.ndarray, "m 3 h w"]) -> UInt8[Tensor, "n 3 h w"]:
-        """Compose pairs into existing memory: the same pixels in a sixth of the time on a processor."""
+        """Compose pairs into existing memory: the pixels of `render`, in a sixth of the time on a CPU.
+
+        Args:
+            pairs: At most as many pairs as the canvas has images.
+            canvas: Memory to overwrite; its images after the last pair are left unchanged.
+
+        Returns:
+            A view of the part of the canvas that was written.
+        """
         count = len(pairs.rows)
         used = canvas[:count]
         # "clip" writes straight into the canvas; positions are known to be in range
@@ -72,9 +82,10 @@ class PairImages:
         return torch.from_numpy(used)
 
     def release(self) -> None:
-        """Release the photographs' pages, which are read once per row and would fill the memory with the whole set.
+        """Drop the memory-mapped pages of images and masks from this process.
 
-        They stay in the system's file cache. The arrays are never written to, which a release would undo.
+        Each is read for one row only, and together they would fill the memory with the whole set. The pages stay in the
+        system's file cache. Dropping them discards changes, but these arrays are never written to.
         """
         if memory_bytes(len(self.prepared), self.prepared.size) < _ROOMY_BYTES:
             return

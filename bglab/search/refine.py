@@ -18,11 +18,11 @@ from bglab.results import Criterion, succeeds
 from bglab.search.live import classify_shown, find_row
 from bglab.search.pair_evaluator import PairEvaluator
 
-#: First step of each coordinate.
+#: Initial step of each coordinate.
 _FIRST_STEPS = {"mix": 0.25, "dx": 0.15, "dy": 0.15, "scale": 0.25}
-#: Share of the first steps below which the search ends.
+#: Fraction of the initial steps below which the search ends.
 _LAST_STEP = 1 / 16
-#: Limits of the object's scale.
+#: Smallest and largest scale of the foreground.
 _SCALES = (0.25, 3.0)
 
 
@@ -31,9 +31,9 @@ class Attempt:
     """One image of an attack: a foreground's cut-out, placed on a background.
 
     Attributes:
-        column: The background.
-        mix: How much of the change is shown: 0 is the original image, 1 the full swap.
-        placement: Where the cut-out stands.
+        column: Column of the background.
+        mix: Weight of the image on the new background: 0 is the original image, 1 the complete swap.
+        placement: Position, scale and mirroring of the cut-out.
     """
 
     column: int
@@ -43,17 +43,18 @@ class Attempt:
 
 @dataclass(frozen=True, eq=False)
 class Refinement:
-    """What a refined attack found.
+    """Result of a refined attack.
 
     Attributes:
-        attempt: The best image's recipe.
-        image: The image.
-        native: Predicted class among the classifier's own.
-        prediction: The same in the scenes' classes.
-        succeeded: Whether it reaches the criterion.
-        score: Log-probability of the target, or minus that of the foreground's class under ``any``.
+        attempt: The best attempt.
+        image: Its image.
+        native: Its predicted class among the classifier's own classes.
+        prediction: Its predicted class in the label space of the scenes.
+        succeeded: Whether it meets the criterion.
+        score: Log-probability of the background's class, or under ``any`` the negative log-probability of the
+            foreground's class.
         scores: The best score after each batch.
-        forwards: Images classified.
+        forwards: Number of images classified.
     """
 
     attempt: Attempt
@@ -67,11 +68,17 @@ class Refinement:
 
 
 def attempt_images(evaluator: PairEvaluator, foreground: int, attempts: Sequence[Attempt]) -> UInt8[Tensor, "n 3 h w"]:
-    """Render attempts: the placed cut-out over the plate, mixed with the original, rounded once at the end."""
-    device = evaluator.classifier.engine.device
-    own = evaluator.composer.tensors.batch(slice(foreground, foreground + 1), device)
+    """Render attempts: the placed cut-out over the plate, blended with the original image and rounded once at the end.
+
+    Args:
+        evaluator: From `open_evaluator`.
+        foreground: Row of the foreground.
+        attempts: Backgrounds, mixes and placements.
+    """
+    composer, device = evaluator.composer, evaluator.composer.device
+    own = composer.tensors.batch(slice(foreground, foreground + 1), device)
     columns = np.array([attempt.column for attempt in attempts])
-    plates = evaluator.composer.tensors.batch(evaluator.composer.positions[columns], device).plates
+    plates = composer.tensors.batch(composer.positions[columns], device).plates
     moved, alpha = place(own.images[0], own.masks[0], [attempt.placement for attempt in attempts])
     swapped = composite(moved, plates.to(torch.float32), alpha)
     mix = torch.tensor([attempt.mix for attempt in attempts], device=device).view(-1, 1, 1)
@@ -89,23 +96,24 @@ def refine_attack(
     batch_size: int = 32,
     stop: Literal["success", "budget"] = "success",
 ) -> Refinement:
-    """Search mix, position, size and mirroring of a cut-out for the image that fools best.
+    """Optimise mix, position, scale and mirroring of a cut-out to fool the classifier.
 
-    A coordinate search: from the best of the given backgrounds, one coordinate at a time moves a step either way and
-    keeps what scores higher; steps halve when a whole round brings nothing. Deterministic.
+    Deterministic coordinate search: starting from the best of the given backgrounds, one coordinate at a time takes a
+    step in both directions, and the attempt with the highest score is kept. Steps are halved after a round without
+    improvement.
 
     Args:
         evaluator: From `open_evaluator`.
-        foreground: Row, or the scene's id.
-        columns: Backgrounds to begin with, for instance the best of a live search.
-        criterion: ``any`` error, or ``targeted`` at the background's class.
-        budget: Images to classify at most.
+        foreground: Row of the foreground, or the scene's id.
+        columns: Columns of the backgrounds to start from, e.g. the best of a live search.
+        criterion: ``any`` error, or ``targeted``, a prediction of the background's class.
+        budget: Maximum number of images to classify.
         batch_size: Images per forward pass.
-        stop: Whether to end with the first success or to go on to the end of the budget.
+        stop: Stop at the first ``success``, or only when the ``budget`` is spent or the steps are too small.
 
     Raises:
         UnknownName: If there is no such scene.
-        BadInput: If there is no background to try under the criterion, or no budget.
+        BadInput: If no background qualifies for the criterion, or the budget or batch size is less than 1.
     """
     row = find_row(evaluator, foreground)
     label = evaluator.foregrounds.labels[row]
@@ -116,7 +124,7 @@ def refine_attack(
             f"{evaluator.foregrounds.ids[row]}, got {budget} and {len(usable)}; give columns of evaluator.backgrounds"
         )
     search = _Refiner(evaluator, row, criterion, budget, batch_size, stop)
-    search.ask([Attempt(int(column)) for column in usable])
+    search.evaluate([Attempt(int(column)) for column in usable])
     search.climb()
     return search.found()
 
@@ -134,7 +142,7 @@ class _Scored(NamedTuple):
 
 
 class _Refiner:
-    """The state of one refinement: the best so far, and what is left of the budget."""
+    """State of one refinement: the best attempt so far, and all attempts made."""
 
     def __init__(
         self,
@@ -149,33 +157,33 @@ class _Refiner:
         self._criterion: Criterion = criterion
         self._budget, self._batch_size, self._stop = budget, batch_size, stop
         self._best: _Scored | None = None
-        self._asked: set[Attempt] = set()
+        self._evaluated: set[Attempt] = set()
         self._scores: list[float] = []
 
     @property
     def _is_over(self) -> bool:
         won = self._best is not None and self._best.succeeded and self._stop == "success"
-        return won or len(self._asked) >= self._budget
+        return won or len(self._evaluated) >= self._budget
 
     def climb(self) -> None:
-        """Move one coordinate after the other, in ever smaller steps."""
+        """Vary one coordinate after the other, in ever smaller steps."""
         share = 1.0
         while share >= _LAST_STEP and not self._is_over:
             before = self._best
             for coordinate in (*_FIRST_STEPS, "flip"):
-                assert self._best is not None  # the backgrounds themselves were asked about first
-                self.ask(_moves(self._best.attempt, coordinate, share))
+                assert self._best is not None  # the initial backgrounds were evaluated first
+                self.evaluate(_moves(self._best.attempt, coordinate, share))
             if self._best is before:
                 share /= 2
 
-    def ask(self, attempts: Sequence[Attempt]) -> None:
-        """Classify attempts that were not made before, as far as the budget goes, and keep the best."""
-        new = [attempt for attempt in dict.fromkeys(attempts) if attempt not in self._asked]
+    def evaluate(self, attempts: Sequence[Attempt]) -> None:
+        """Classify new attempts within the budget, and keep the best one."""
+        new = [attempt for attempt in dict.fromkeys(attempts) if attempt not in self._evaluated]
         for start in range(0, len(new), self._batch_size):
-            batch = new[start : start + self._batch_size][: self._budget - len(self._asked)]
+            batch = new[start : start + self._batch_size][: self._budget - len(self._evaluated)]
             if self._is_over:
                 return
-            self._asked.update(batch)
+            self._evaluated.update(batch)
             best = max(self._score(batch), key=lambda scored: scored.rank)
             if self._best is None or best.rank > self._best.rank:
                 self._best = best
@@ -186,7 +194,7 @@ class _Refiner:
         assert self._best is not None
         best = self._best
         image = attempt_images(self._evaluator, self._row, [best.attempt])[0]
-        return Refinement(image=image, scores=tuple(self._scores), forwards=len(self._asked), **best._asdict())
+        return Refinement(image=image, scores=tuple(self._scores), forwards=len(self._evaluated), **best._asdict())
 
     def _score(self, attempts: Sequence[Attempt]) -> list[_Scored]:
         answers = classify_shown(self._evaluator, attempt_images(self._evaluator, self._row, attempts))
@@ -194,7 +202,7 @@ class _Refiner:
         own = np.full(len(attempts), self._evaluator.foregrounds.labels[self._row])
         succeeded = succeeds(self._criterion, answers.predictions, own, other)
         aim = other if self._criterion == "targeted" else own
-        # a probability that underflows still has a place in the order
+        # probabilities that underflow to 0 get a finite logarithm
         logs = np.log(np.maximum(answers.probabilities[np.arange(len(attempts)), aim], 1e-300))
         scores = logs if self._criterion == "targeted" else -logs
         parts = (answers.native.tolist(), answers.predictions.tolist(), succeeded.tolist(), scores.tolist())
@@ -202,7 +210,7 @@ class _Refiner:
 
 
 def _moves(attempt: Attempt, coordinate: str, share: float) -> list[Attempt]:
-    """Return the neighbours of an attempt along one coordinate."""
+    """Return the neighbours of an attempt along one coordinate, a fraction ``share`` of the initial step away."""
     placement = attempt.placement
     if coordinate == "flip":
         return [replace(attempt, placement=replace(placement, flip=not placement.flip))]

@@ -198,7 +198,7 @@ class LiveSearch(LiveWidget):
     def _evaluate(self, step: LiveStep) -> tuple[np.ndarray, np.ndarray]:
         """Check for each candidate whether it reaches the target, and how probable the target is."""
         if self.target == _TARGETS[0]:
-            return step.wrong, 1 - step.own_probability
+            return step.incorrect, 1 - step.own_probability
         if self.target == _TARGETS[1]:
             return step.captured, step.target_probability
         wanted = self._scenes.classes.index(self.target)

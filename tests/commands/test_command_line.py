@@ -1,4 +1,4 @@
-"""The `bglab` command as scripts and people use it."""
+"""The `bglab` command: its output, files and exit status."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_one_bad_model_does_not_stop_the_others(tmp_path, capsys):
     assert main([*arguments, "--models", "timm:resnet50", MODEL]) == 2
     captured = capsys.readouterr()
     assert f"{MODEL} original: 27 images" in captured.out
-    assert "bglab: going on without timm:resnet50: 'timm:resnet50' names an architecture" in captured.err
+    assert "bglab: skipping timm:resnet50: 'timm:resnet50' names an architecture" in captured.err
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_data_prepare_goes_on_without_what_cannot_be_had(capsys, monkeypatch):
     monkeypatch.setattr("bglab.scenes.fetch", refuse)
     monkeypatch.setattr("bglab.commands.data.PACKS", ("cutouts",))
     assert main(["data", "prepare"]) == 0
-    assert "going on without cutouts: cutouts cannot be fetched here" in capsys.readouterr().err
+    assert "skipping cutouts: cutouts cannot be fetched here" in capsys.readouterr().err
     assert main(["data", "prepare", "cutouts"]) == 2
 
 

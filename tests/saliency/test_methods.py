@@ -43,7 +43,7 @@ def photographs():
 
 
 def by_captum(classifier, layer, images, targets):
-    """Let captum compute the same, on the classifier's own network."""
+    """Compute the same maps with captum, on the classifier's own network."""
     levels = images.float().requires_grad_()
     explainer = LayerGradCam(classifier.network, layer)
     return explainer.attribute(levels, target=targets, relu_attributions=True).detach()[:, 0]
@@ -69,7 +69,7 @@ def test_a_map_by_hand(averaging):
     levels = (images.double() / 255 - 0.5) / 0.5
     features = torch.stack([levels[:, 0] - levels[:, 1], levels[:, 2]], dim=1)
     weights = network.head.weight.double()[[3, 8]]
-    # d score / d feature is weight / 16 everywhere, or one weight a position; the equation takes its average
+    # d score / d feature is weight / 16 everywhere, or one weight per position; the equation averages it
     weights = weights / 16 if averaging else weights.view(2, 2, 16).mean(2)
     expected = (weights[:, :, None, None] * features).sum(1).clamp(min=0)
     assert result.maps.shape == (2, 4, 4)
@@ -126,7 +126,7 @@ def test_captum_agrees_on_openvino(lite, lite_openvino, photographs):
 
 
 class _Seen(nn.Module):
-    """A norm whose patch tokens pass by as a map on their way, for captum, which takes the second axis as channels."""
+    """A norm that also outputs its patch tokens as a feature map, since captum expects channels on the second axis."""
 
     def __init__(self, norm):
         super().__init__()
@@ -184,7 +184,9 @@ def test_what_openvino_cannot_do_is_done_by_torch(monkeypatch, caplog):
     with caplog.at_level(logging.WARNING):
         result = GradCam(wrap(network, 4, "openvino")).cam(random_images(2, 4))
     assert torch.allclose(result.maps, expected.maps, atol=1e-5)
-    assert caplog.messages == ["maps of features are made by torch, since OpenVINO cannot make them: for aten::strange"]
+    assert caplog.messages == [
+        "maps of features are computed by torch, since OpenVINO cannot compute them: for aten::strange"
+    ]
 
 
 def test_pytorch_grad_cam_agrees_up_to_its_normalisation(lite, photographs):
@@ -234,7 +236,7 @@ def test_it_works_inside_inference_mode():
     assert torch.equal(inside, explainer.cam(random_images(2, 96)).maps)
 
 
-def test_a_image_has_the_same_map_in_any_company():
+def test_an_image_has_the_same_map_in_any_company():
     explainer = GradCam(fresh("test_convnext", 96))
     together = explainer.cam(random_images(4, 96), torch.tensor([1, 2, 3, 4])).maps
     alone = explainer.cam(random_images(4, 96)[2:3], torch.tensor([3])).maps
@@ -279,7 +281,7 @@ def test_input_gradient_is_captums_largest_channel(lite, photographs):
 def test_input_gradient_by_hand():
     network = ByHand(averaging=True)
     maps = saliency_maps(wrap(network, 4), random_images(2, 4), torch.tensor([3, 8]), method="input_gradient")
-    # levels are scaled to [-1, 1]: 2 / 255 a level; each of 16 positions holds a sixteenth of the weight
+    # levels are scaled to [-1, 1]: 2 / 255 per level; each of 16 positions holds a sixteenth of the weight
     expected = network.head.weight[[3, 8]].abs().amax(1) / 16 * 2 / 255
     assert torch.allclose(maps, expected[:, None, None].expand(2, 4, 4))
 

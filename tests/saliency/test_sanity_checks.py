@@ -1,4 +1,4 @@
-"""The examination of maps: sound ones pass on twenty architectures, and networks built to defeat them do not."""
+"""Sanity checks of maps: twenty architectures pass, and networks built to defeat the checks fail."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_sound_maps_pass(name, size):
 def test_the_report_reads_as_sentences():
     report = examine_layer(fresh("test_resnet", 64))
     lines = str(report).splitlines()
-    assert lines[0] == "random:ResNet: maps read at layer4 (channels_first), sound"
+    assert lines[0] == "random:ResNet, maps at layer4 (channels_first): all checks passed"
     assert lines[1].startswith("  pass  The map differs between positions: its values spread by 0.")
     assert lines[2].startswith(
         "  pass  The map changes with the class: the maps of the best and the worst class agree by"
@@ -62,7 +62,7 @@ def test_the_report_reads_as_sentences():
 
 
 class Blind(nn.Module):
-    """Pools all positions first and spreads the average out again, so that it has maps that show nothing."""
+    """Pools all positions first and broadcasts the average, so that its maps are constant."""
 
     def __init__(self):
         super().__init__()
@@ -73,7 +73,7 @@ class Blind(nn.Module):
 
 
 class Undecided(nn.Module):
-    """Gives every class the same logit."""
+    """Predicts the same logit for every class."""
 
     def __init__(self):
         super().__init__()
@@ -84,7 +84,7 @@ class Undecided(nn.Module):
 
 
 class Rooted(nn.Module):
-    """Looks at an image of its own and takes from the real one only how bright it is."""
+    """Computes features of a fixed image, scaled by the brightness of the real one."""
 
     def __init__(self):
         super().__init__()
@@ -96,7 +96,7 @@ class Rooted(nn.Module):
 
 
 class Untaught(nn.Module):
-    """Multiplies fixed brightness by one learnt factor a class: no weight can change where it looks."""
+    """Multiplies brightness by one learnt factor per class, so that no weight changes where its maps are high."""
 
     def __init__(self):
         super().__init__()
@@ -112,10 +112,10 @@ class Untaught(nn.Module):
 @pytest.mark.parametrize(
     ("network", "failing", "sentence"),
     [
-        (Blind, "positions", "so it shows no place; the classifier ignores positions."),
-        (Undecided, "class", "so it shows the image and not the answer."),
-        (Rooted, "shift", "so its places mean nothing."),
-        (Untaught, "weights", "so it shows edges and not what was learnt."),
+        (Blind, "positions", "so it localises nothing; the classifier ignores positions."),
+        (Undecided, "class", "so it does not explain the prediction."),
+        (Rooted, "shift", "so its positions mean nothing."),
+        (Untaught, "weights", "so it shows edges rather than what was learnt."),
     ],
 )
 def test_networks_built_to_defeat_maps_are_refused(network, failing, sentence):
@@ -125,7 +125,7 @@ def test_networks_built_to_defeat_maps_are_refused(network, failing, sentence):
     failed = {check.name: check.sentence for check in report.checks if not check.passed}
     assert failing in failed
     assert failed[failing].endswith(sentence)
-    assert "NOT to be trusted" in str(report)
+    assert "checks FAILED" in str(report)
 
 
 def test_a_network_that_pools_first_is_refused_with_the_reason():
@@ -134,7 +134,7 @@ def test_a_network_that_pools_first_is_refused_with_the_reason():
     assert report.layer is None
     assert [(check.name, check.passed) for check in report.checks] == [("layer", False)]
     assert "it pools all positions before its first layer" in report.checks[0].sentence
-    assert str(report).splitlines()[0] == "random:Sequential: maps read nowhere, NOT to be trusted"
+    assert str(report).splitlines()[0] == "random:Sequential, no target layer: checks FAILED"
 
 
 def test_the_same_seed_gives_the_same_report():

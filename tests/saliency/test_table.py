@@ -1,4 +1,4 @@
-"""Explaining a whole set: readers whose look is known, rows that are kept, and drift with the class held fixed."""
+"""Explaining a whole set: classifiers with known maps, stored rows, and drift for a fixed class."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def rows(prepared, reader):
     return saliency_table(reader, prepared, ["original", "mixed_next"], target="true", progress=False)
 
 
-def test_one_row_a_image_and_variant(rows, prepared, reader):
+def test_one_row_per_image_and_variant(rows, prepared, reader):
     assert list(rows.columns) == SALIENCY_SCHEMA.names
     assert rows["variant"].tolist() == ["original"] * 18 + ["mixed_next"] * 18
     assert rows["scene"].tolist() == prepared.scenes.ids * 2
@@ -92,7 +92,7 @@ def test_a_background_class_needs_a_donor(prepared, reader):
 def test_drift_compares_the_same_class_with_the_photograph(rows, prepared):
     original, swapped = rows.loc[rows["variant"] == "original"], rows.loc[rows["variant"] == "mixed_next"]
     assert original[["drift_inside", "drift_outside"]].isna().all(axis=None)
-    # the reader of the object sees the same object, whatever stands behind it
+    # the reader of the object sees the same object on any background
     assert (swapped["drift_inside"] > 0.99).all()
     other = saliency_table(
         code_reader("background", SIZE), prepared, ["mixed_next"], target="background", progress=False

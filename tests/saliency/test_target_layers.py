@@ -73,8 +73,8 @@ def test_networks_without_a_map_say_why():
     with pytest.raises(BadInput) as error:
         find_layer(pooled, 64)
     assert str(error.value) == (
-        "expected a layer with positions in Sequential, but no layer's output has any, so there is no map; it pools "
-        "all positions before its first layer, and input_gradient or occlusion explain it instead"
+        "expected a layer with positions in Sequential, but no layer's output has any: it pools all positions before "
+        "its first layer; use the method input_gradient or occlusion"
     )
     mute = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 9))
     nn.init.zeros_(mute[3].weight)
@@ -82,7 +82,7 @@ def test_networks_without_a_map_say_why():
         find_layer(mute, 64)
     assert str(error.value) == (
         "expected the logits of Sequential to depend on a layer's positions, but no gradient reaches any of its 1 "
-        "maps, so there is no map; its answer does not come from what it sees"
+        "feature maps: its predictions do not depend on the image; choose another model"
     )
 
 

@@ -46,18 +46,18 @@ def test_a_coarse_label_marks_all_its_native_classes(thousand):
 @pytest.mark.parametrize(
     ("rule", "options", "sentence"),
     [
-        ("true", {}, "expected labels for the target 'true', got none; give one label an image"),
+        ("true", {}, "expected labels for the target 'true', got none; give one label per image"),
         (
             "background",
             {"labels": [1]},
-            "expected donor_labels for the target 'background', got none; give one label an image",
+            "expected donor_labels for the target 'background', got none; give one label per image",
         ),
         (3, {}, "expected the number of images for this target, got none; give count or labels"),
         (9, {"count": 1}, "expected an index from 0 to 8, a class of rule:rule, got 9"),
         (
             "true",
             {"labels": [1, 2], "count": 3},
-            "expected one label an image, got lists for 2 and 3 images",
+            "expected one label per image, got lists for 2 and 3 images",
         ),
         (
             "true",
@@ -67,8 +67,8 @@ def test_a_coarse_label_marks_all_its_native_classes(thousand):
         (
             "true",
             {"labels": [4], "space": "imagenet"},
-            "expected labels that rule:rule can answer in (in9), got imagenet; choose the target predicted, or another "
-            "model",
+            "expected labels of the space that rule:rule predicts (in9), got imagenet; choose the target predicted, or "
+            "another model",
         ),
     ],
 )
@@ -81,15 +81,14 @@ def test_what_cannot_be_resolved_is_said(nine, rule, options, sentence):
 def test_a_rule_that_is_none(nine, unchecked):
     with pytest.raises(BadInput) as error:
         resolve_targets(nine, "truth", labels=[1])
-    assert str(error.value) == "expected a target out of predicted, true, background or an index, got 'truth'"
+    assert str(error.value) == "expected the target predicted, true, background or an index, got 'truth'"
 
 
 def test_choices_that_do_not_fit(unchecked):
     with pytest.raises(BadInput) as error:
         mark_classes(torch.tensor([1, 2, 3]), 2, 9, missing=True)
     assert str(error.value) == (
-        "expected one target an image (2) or a row of 9 marks an image, got torch.int64 of shape (3,); "
-        "see resolve_targets"
+        "expected one target per image (2) or 9 marks per image, got torch.int64 of shape (3,); see resolve_targets"
     )
     with pytest.raises(BadInput) as error:
         mark_classes(torch.tensor([207, 1]), 2, 9, missing=True)

@@ -311,7 +311,7 @@ def damaged_within():
 def test_a_damaged_archive_is_refused_and_its_digest_forgotten(data, server, content):
     server.content, server.answer = content, rangeless
     with pytest.raises(
-        BadInput, match=r"^expected a whole tar archive from .*, but unpacking failed \(.+\); "
+        BadInput, match=r"^expected a complete tar archive from .*, but unpacking failed \(.+\); "
     ) as caught:
         downloads.fetch("in9")
     assert server.address in str(caught.value)
@@ -440,8 +440,8 @@ def test_a_damaged_debian_package_is_said(programs, tmp_path):
     with pytest.raises(BadInput) as caught:
         downloads.fetch("cutouts")
     assert str(caught.value) == (
-        "expected a whole Debian package tuxpaint-stamps-default, but unpacking failed (dpkg-deb: error: not a Debian "
-        "format archive); run bglab data fetch cutouts again"
+        "expected a complete Debian package tuxpaint-stamps-default, but unpacking failed (dpkg-deb: error: not a "
+        "Debian format archive); run bglab data fetch cutouts again"
     )
     assert list((tmp_path / "data").iterdir()) == []
 

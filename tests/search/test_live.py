@@ -1,4 +1,4 @@
-"""One foreground: the live search step by step, where cut-outs are placed, and how an attack is refined."""
+"""The live search of one foreground, the placement of cut-outs, and refined attacks."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def evaluator():
 
 @pytest.fixture(scope="module")
 def real(data_folder):
-    """Return an evaluator of random scenes whose classifier answers by brightness."""
+    """Return an evaluator of random scenes whose classifier predicts by brightness."""
     prepared = prepare(make_scenes(), 32, progress=False)
     return open_evaluator(make_classifier(lambda p: p.float().mean((1, 2, 3)).long() % 9), prepared)
 
@@ -46,7 +46,7 @@ def test_a_live_search_ends_with_the_row_of_the_matrix(evaluator, order):
     native = np.concatenate([step.answers.native for step in steps])
     np.testing.assert_array_equal(native, MATRIX[4, columns])
     outcomes = search.pair_outcomes(search_matrix(evaluator.classifier, evaluator.prepared, progress=False))
-    np.testing.assert_array_equal(np.concatenate([step.wrong for step in steps]), outcomes.wrong[4, columns])
+    np.testing.assert_array_equal(np.concatenate([step.incorrect for step in steps]), outcomes.wrong[4, columns])
     np.testing.assert_array_equal(np.concatenate([step.captured for step in steps]), outcomes.captured[4, columns])
     assert [step.state.tried for step in steps] == [2, 4, 6, 8, 9]
     assert not steps[-1].state.left.size
@@ -101,7 +101,7 @@ def test_wrong_names_and_orders(evaluator, unchecked):
 
 
 def by_hand(image, mask, placement):
-    """Place by the rule as it is written, pixel by pixel."""
+    """Apply the placement rule pixel by pixel."""
     height, width = mask.shape
     front, alpha = np.zeros((3, height, width)), np.zeros((height, width))
     if placement.flip:
@@ -115,7 +115,7 @@ def by_hand(image, mask, placement):
                 weight = (1 - abs(u - 0.5 - x)) * (1 - abs(v - 0.5 - y))
                 inside = 0 <= x < width and 0 <= y < height
                 alpha[row, column] += weight * mask[y, x] if inside else 0
-    # a border that repeats is the same as sampling at the nearest place inside
+    # repeating the border equals sampling at the nearest position inside
     for row in range(height):
         for column in range(width):
             u = (column + 0.5 - width / 2 - placement.dx * width) / placement.scale + width / 2 - 0.5
@@ -173,7 +173,7 @@ def test_an_unmoved_attempt_is_the_pair_and_mix_0_the_original(real):
 
 
 def reader(target):
-    """Answer ``target`` more surely the further right the bright object stands; class 0 otherwise."""
+    """Predict ``target`` with more confidence the further right the bright object is, otherwise class 0."""
 
     def logits(images):
         bright = (images.float().mean(1) > 200).float()
@@ -188,7 +188,7 @@ def reader(target):
 
 @pytest.fixture
 def movable():
-    """Return an evaluator whose classifier is fooled only once the object stands far to the right."""
+    """Return an evaluator whose classifier is fooled only when the object is far to the right."""
     scenes = coded_scenes([0, 1], size=16)
     scenes.images[:] = 250
     scenes.plates[:] = 20

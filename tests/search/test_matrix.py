@@ -1,4 +1,4 @@
-"""The search: known answers on known scenes, the same verdicts however they are reached, nothing lost to a kill."""
+"""The search: known predictions on known scenes, equal results from both searches, and resuming after a kill."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from bglab.images import compositing
 from bglab.results import NOT_EVALUATED, open_pairs
 from bglab.results.protocol import Protocol
 from bglab.scenes import prepare
-from bglab.search import PairImages, Pairs, first_hit, open_evaluator, pair_evaluator, search_matrix
+from bglab.search import PairImages, Pairs, first_hit, open_evaluator, pair_batches, search_matrix
 from bglab.variants import compose
 from fixtures import TESTS
 from fixtures.matrices import coded_scenes, matrix_classifier, read_code
@@ -40,7 +40,7 @@ ORIGINAL = [0, 1, 1, 1, 2, 0, 3]
 
 
 def contents(folder):
-    """Return every file of a results folder but the statistics of the run."""
+    """Return the contents of every file in a results folder, except the statistics of the run."""
     files = (path for path in Path(folder).rglob("*") if path.is_file() and path.name != "run.json")
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
@@ -160,7 +160,7 @@ def test_the_background_reader_reads_backgrounds_and_the_foreground_reader_foreg
     labels = torch.from_numpy(scenes.labels)
 
     def nearest(shown, known, where):
-        """Return the class of the known image that agrees best where told."""
+        """Return the class of the known image that agrees best within the region."""
         same = (shown[:, None] == known[None]).all(2) & where
         return labels[same.float().mean((2, 3)).argmax(1)]
 
@@ -193,10 +193,10 @@ def test_out_of_memory_halves_the_batch_and_loses_nothing(tmp_path, caplog):
     classifier = make_classifier(small_only)
     evaluator = open_evaluator(classifier, coded_scenes(LABELS))
     rows, columns = np.divmod(np.arange(49), 7)
-    batching = pair_evaluator.start_batching(classifier, 16)
+    batching = pair_batches.start_batching(classifier, 16)
     with caplog.at_level(logging.WARNING):
         blocks = list(
-            pair_evaluator.answer_blocks(
+            pair_batches.answer_blocks(
                 evaluator, [Pairs(rows[:20], columns[:20]), Pairs(rows[20:], columns[20:])], batching
             )
         )
@@ -210,7 +210,7 @@ def test_out_of_memory_halves_the_batch_and_loses_nothing(tmp_path, caplog):
 
     with pytest.raises(BadInput) as error:
         list(
-            pair_evaluator.answer_blocks(
+            pair_batches.answer_blocks(
                 open_evaluator(make_classifier(never), coded_scenes(LABELS)), [Pairs(rows, columns)], batching
             )
         )
@@ -296,7 +296,7 @@ def test_a_killed_process_ends_with_the_same_bytes(tmp_path):
         progress=False,
     )
     assert all(untouched)
-    assert len(untouched) == 10  # rows 2 to 7 in batches of 4; rows 0 and 1 and the untouched images were kept
+    assert len(untouched) == 10  # rows 2 to 7 in batches of 4; rows 0 and 1 and the original images were stored
     np.testing.assert_array_equal(pairs.native, MATRIX)
     whole(results=tmp_path / "whole", batch_size=4, block_rows=2)
     assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
@@ -327,14 +327,14 @@ def test_the_first_hit_gives_the_verdicts_of_brute_force(count, seed, share, cri
     asked = hits.pairs.native != NOT_EVALUATED
     np.testing.assert_array_equal(hits.pairs.native[asked], matrix[asked])
     assert hits.forwards == asked.sum() <= hits.brute_force
-    # whoever is robust was tried on everything that could have fooled it
+    # a robust foreground was tried on every background that could have fooled it
     others = pairs.allowed(protocol) & ((criterion == "any") | (labels[:, None] != labels))
     robust = hits.searched & ~hits.vulnerable
     np.testing.assert_array_equal(asked[robust], others[robust])
 
 
 def test_the_order_is_learned():
-    """One background fools everybody; file order would find it last, the learned order finds it at once."""
+    """One background fools all foregrounds: last in file order, first in the learned order."""
     labels = [0] * 40
     matrix = np.zeros((40, 40), dtype=int)
     matrix[:, 37] = 1
@@ -343,7 +343,7 @@ def test_the_order_is_learned():
     assert hits.vulnerable.all()
     in_file_order = fooling.file_order_forwards(search_matrix(classifier, scenes, progress=False))
     assert in_file_order == 40 * 38
-    # the first foreground searches for it; all others try it first
+    # only the first foreground tries others before it
     assert hits.forwards <= 40 + 39
     assert hits.brute_force == 1600
 
@@ -359,7 +359,7 @@ def test_what_is_known_is_not_asked_again():
     assert everything.forwards == 0
     with pytest.raises(BadInput) as error:
         first_hit(classifier, coded_scenes([0, 1]), known=first.pairs, progress=False)
-    assert str(error.value).startswith("expected known answers of rule:rule on coded-")
+    assert str(error.value).startswith("expected known predictions of rule:rule on coded-")
 
 
 def test_verdicts_are_kept(tmp_path):

