@@ -166,10 +166,16 @@ def _read_copied(path: Path) -> dict[str, str]:
     return copied if isinstance(copied, dict) else {}
 
 
+def sha256_of(path: Path) -> str:
+    """Compute the SHA-256 of a file, read in parts; 64 hexadecimal digits."""
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
 def _sha256(path: Path) -> str | None:
     """Compute the SHA-256 of a file; None if there is no such file."""
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return sha256_of(path)
     except FileNotFoundError:
         return None
     except OSError as problem:

@@ -69,6 +69,18 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--engine", default="auto", choices=("auto", "torch", "openvino"))
     parser.add_argument("--amp-dtype", default="none", choices=("none", "bfloat16", "float16"))
     parser.add_argument("--torchcompile", action="store_true")
+    parser.set_defaults(protocol="as-is")
+
+
+def add_protocol_option(parser: argparse.ArgumentParser) -> None:
+    """Add how prepared images reach the network, which `load` reads, too."""
+    parser.add_argument(
+        "--protocol",
+        choices=("as-is", "reference", "model"),
+        help="how prepared images reach the network: as-is does not resize and uses the weights' own mean and standard "
+        "deviation; reference does not resize and uses one mean and standard deviation for all, as the released code "
+        "of Noise or Signal; model resizes, crops and normalises as the weights were evaluated (default: %(default)s)",
+    )
 
 
 def engine_choice(options: argparse.Namespace) -> EngineChoice:
@@ -82,7 +94,7 @@ def load(model: str, options: argparse.Namespace) -> Classifier:
     """Load a classifier with the engine options of the command line."""
     from bglab.models import load_classifier
 
-    return load_classifier(model, **asdict(engine_choice(options)))
+    return load_classifier(model, **asdict(engine_choice(options)), protocol=options.protocol)
 
 
 def positive(text: str) -> int:

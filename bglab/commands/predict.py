@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from bglab.commands._options import (
     MODELS_HELP,
     add_engine_options,
+    add_protocol_option,
     add_variant_options,
     command,
     composed,
@@ -39,6 +40,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
         "-b", "--batch-size", type=positive, default=64, help="images per forward pass (default: %(default)s)"
     )
     add_engine_options(predict)
+    add_protocol_option(predict)
     predict.add_argument(
         "--decision-rule",
         default="argmax",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from bglab.commands._options import (
     MODELS_HELP,
     add_engine_options,
+    add_protocol_option,
     command,
     engine_choice,
     positive,
@@ -45,6 +46,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
     )  # fmt: skip
     reproduce.add_argument("-b", "--batch-size", type=positive, default=64, help="images per forward pass")
     add_engine_options(reproduce)
+    add_protocol_option(reproduce)
     reproduce.add_argument("--seed", type=int, default=0, help="seed for donors and example images")
     reproduce.add_argument("--size", type=positive, default=224, help="side of the images in pixels")
     _add_training_options(reproduce.add_argument_group("trained networks"))
@@ -146,6 +148,7 @@ def _open_reproduction(options: argparse.Namespace) -> Reproduction:
             seed=options.seed,
             batch_size=options.batch_size,
             engine=engine_choice(options),
+            protocol=options.protocol,
             progress=watched(),
         )
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from bglab.commands._options import (
     add_engine_options,
+    add_protocol_option,
     add_variant_options,
     command,
     composed,
@@ -49,6 +50,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
         "-b", "--batch-size", type=positive, default=32, help="images per forward pass (default: %(default)s)"
     )
     add_engine_options(saliency)
+    add_protocol_option(saliency)
     add_variant_options(saliency)
 
 

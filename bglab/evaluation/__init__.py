@@ -7,7 +7,7 @@ from bglab.evaluation.full_resolution import StreamSpeed, finished, measure_spee
 from bglab.evaluation.predict import all_logits, predict, predict_all
 from bglab.evaluation.sensitivity import ablation_predictions, noise_predictions
 from bglab.evaluation.sweep import run_grid
-from bglab.evaluation.tabulate import check_spaces, describe, run_key, tabulate
+from bglab.evaluation.tabulate import check_spaces, describe, run_key, seen_by, tabulate
 
 __all__ = [
     "StreamSpeed",
@@ -22,5 +22,6 @@ __all__ = [
     "predict_all",
     "run_grid",
     "run_key",
+    "seen_by",
     "tabulate",
 ]

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,7 @@ from tqdm.auto import tqdm
 from bglab.errors import BadInput
 from bglab.evaluation.crop_cache import cache_crops, cached_blocks
 from bglab.evaluation.tabulate import PredictionWriter
+from bglab.files import sha256_of
 from bglab.images import EvaluationTransform
 from bglab.models import Batching, Classifier, classify_batches
 from bglab.parallel import prefetch
@@ -113,10 +114,21 @@ def finished(
         key = full_dataset(full, variant).key
         key = key if precision == "float32" else f"{key}-{precision}"
         stored = read_provenance(prediction_file(Path(results), key, model, variant.name))
-        if stored.get("transform") and stored.get("model") == model:
+        if stored.get("transform") and stored.get("model") == model and _is_same_file(model, stored):
             transform = EvaluationTransform(**stored["transform"] | {"mean": tuple(stored["transform"]["mean"])})
             found += [variant.name] if stored.get("pixels") == full.definition(variant, transform) else []
     return frozenset(found)
+
+
+def _is_same_file(model: str, stored: Mapping[str, Any]) -> bool:
+    """Check that a checkpoint is the file that stored predictions were made with; weights of libraries do not change.
+
+    A network may have been trained again, or its mean and standard deviation corrected, under the same path.
+    """
+    source, _, path = model.partition(":")
+    if source != "file":
+        return True
+    return Path(path).is_file() and stored.get("file_sha256") == sha256_of(Path(path))[:16]
 
 
 def _batching(classifier: Classifier, wanted: int) -> Batching:

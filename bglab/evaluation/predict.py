@@ -13,7 +13,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from bglab.evaluation.full_resolution import stream_predictions
-from bglab.evaluation.tabulate import PredictionWriter
+from bglab.evaluation.tabulate import PredictionWriter, seen_by
 from bglab.labels import DecisionRule
 from bglab.models import Batching, Classifier, classify_batches
 from bglab.variants import Dataset
@@ -85,7 +85,7 @@ def predict_all(
     """
     Batching(batch_size)  # checks the size before anything is read
     folder = None if results is None else Path(results)
-    seen = [dataset.seen_through(classifier.spec.transform) for dataset in datasets]
+    seen = [seen_by(classifier, dataset) for dataset in datasets]
     writers = [PredictionWriter(classifier, dataset, folder, decision_rule) for dataset in seen]
     tables = {i: stored for i, writer in enumerate(writers) if (stored := writer.stored()) is not None}
     left = {i: writer for i, writer in enumerate(writers) if i not in tables}

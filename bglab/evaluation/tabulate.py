@@ -29,11 +29,31 @@ from bglab.results import (
 from bglab.scenes import Rejection
 from bglab.variants import Dataset, DatasetRow
 
-#: Fields of the provenance that must agree for a stored table to be used instead of computing it again.
-_IDENTITY = ("weights_sha256", "pixels", "rule", "decision_rule", "engine", "precision", "seed", "size", "rows")
-
 #: Number of images whose logits are collected before they become rows: a few megabytes per variant.
 _HELD = 1024
+
+
+def seen_by(classifier: Classifier, dataset: Dataset) -> Dataset:
+    """Return a data set as a classifier's protocol shows it: resized and cropped, or as prepared.
+
+    Args:
+        classifier: From `load_classifier`.
+        dataset: From `bglab.variants.compose` or `bglab.variants.open_published`.
+
+    Raises:
+        BadInput: If the protocol is ``reference``, which is defined for prepared images, and the images are made at
+            full resolution.
+    """
+    spec = classifier.spec
+    if dataset.full is None:
+        return dataset if spec.prepared_transform is None else dataset.seen_through(spec.prepared_transform)
+    if spec.protocol == "reference":
+        raise BadInput(
+            f"expected images at prepared resolution for the protocol reference, got {dataset.variant.name} at full "
+            "resolution, where the weights' own resize and crop apply; choose the resolution prepared, or another "
+            "protocol"
+        )
+    return dataset.seen_through(spec.transform)
 
 
 class PredictionWriter:
@@ -41,7 +61,7 @@ class PredictionWriter:
 
     Args:
         classifier: From `load_classifier`.
-        dataset: Data set with the classifier's own transform (`bglab.variants.Dataset.seen_through`).
+        dataset: Data set as the classifier's protocol shows it (`seen_by`).
         results: Results folder; None stores nothing.
         decision_rule: How ImageNet logits are mapped to nine classes.
 
@@ -68,7 +88,7 @@ class PredictionWriter:
 
     def stored(self) -> pd.DataFrame | None:
         """Return the stored table of an earlier run with the same weights and pixels, or None."""
-        found = reusable(self._path, self.provenance, _IDENTITY) if self._path else {}
+        found = reusable(self._path, self.provenance) if self._path else {}
         if not found or self._path is None:
             return None
         table = read_predictions_file(self._path)
@@ -171,8 +191,10 @@ def tabulate(
 
 
 def run_key(classifier: Classifier, dataset: Dataset, decision_rule: DecisionRule = "argmax") -> str:
-    """Return the folder name of a run: the data set's key, then decision rule and precision unless they are default."""
+    """Return the folder name of a run: the data set's key, then what differs from the defaults."""
     parts = [dataset.key]
+    # at full resolution there is one protocol, which the name already tells
+    parts += [classifier.spec.protocol] if dataset.full is None and classifier.spec.protocol != "as-is" else []
     parts += [decision_rule] if decision_rule != "argmax" else []
     parts += [classifier.engine.precision] if classifier.engine.precision != "float32" else []
     return "-".join(parts)
@@ -182,13 +204,22 @@ def describe(classifier: Classifier, dataset: Dataset, decision_rule: DecisionRu
     """Return the provenance of a prediction table: weights, preprocessing, pixels, decision rule, engine, versions."""
     spec = asdict(classifier.spec)
     resize = spec["input_size"] if spec["fixed_input_size"] else "none: images are fed as they are"
+    protocol = classifier.spec.protocol
+    if dataset.transform is not None:
+        resize = f"prepared, then {dataset.transform.key}"
     if dataset.full is not None:
-        resize = f"at full resolution, then {classifier.spec.transform.key}"
+        resize, protocol = f"at full resolution, then {classifier.spec.transform.key}", "model"
     described = {
         "model": classifier.spec.id,
         "tag": spec["tag"],
         "weights_sha256": spec["sha256"],
-        "preprocessing": {"mean": list(spec["mean"]), "std": list(spec["std"]), "resize": resize},
+        "file_sha256": spec["file_sha256"],
+        "preprocessing": {
+            "protocol": protocol,
+            "mean": list(spec["mean"]),
+            "std": list(spec["std"]),
+            "resize": resize,
+        },
         "decision_rule": decision_rule,
         "engine": classifier.engine.name,
         "precision": classifier.engine.precision,

@@ -8,9 +8,14 @@ from dataclasses import astuple, dataclass, replace
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, UInt8
+import torch
+from jaxtyping import Bool, Float, UInt8
 from PIL import Image
 from torch import Tensor
+from torch.nn.functional import interpolate, pad
+from torchvision.transforms.v2.functional import center_crop
+
+from bglab.errors import BadInput
 
 Interpolation = Literal["bilinear", "bicubic"]
 CropMode = Literal["center", "squash", "border"]
@@ -51,6 +56,48 @@ class EvaluationTransform:
     def __call__(self, image: Image.Image) -> UInt8[np.ndarray, "3 s s"]:
         """Resize and crop an RGB image; the values of the result are in [0, 255]."""
         return _timm_transform(*astuple(self))(image).numpy()
+
+    def batch(self, images: UInt8[Tensor, "n 3 h w"]) -> UInt8[Tensor, "n 3 s s"]:
+        """Resize and crop square images, on their device.
+
+        On the CPU the result is that of a call per image. On other devices the same two passes of the resize are
+        computed in floating point; levels then differ by at most 2.
+
+        Args:
+            images: RGB, 0-255, as high as wide.
+
+        Raises:
+            BadInput: If the images are not square.
+        """
+        if images.shape[-2] != images.shape[-1]:
+            raise BadInput(f"expected square images to resize in a batch, got {images.shape[-2]} × {images.shape[-1]}")
+        if images.device.type == "cpu":
+            crops = [self(Image.fromarray(image.permute(1, 2, 0).contiguous().numpy())) for image in images]
+            return torch.from_numpy(np.stack(crops)) if crops else images.new_empty((0, 3, self.size, self.size))
+        levels = images.to(torch.float32)
+        for size in ((levels.shape[-2], self._resized), (self._resized, self._resized)):  # rows first, as Pillow does
+            levels = interpolate(levels, size, mode=self.interpolation, antialias=True).round_().clamp_(0, 255)
+        return center_crop(levels, [self.size, self.size]).to(torch.uint8)
+
+    def uncrop(self, maps: Float[Tensor, "n h w"], size: int) -> Float[Tensor, "n size size"]:
+        """Place maps of cropped images where the crop lies in the square images before it.
+
+        Args:
+            maps: One map per cropped image, of any resolution.
+            size: Side of the result in pixels.
+
+        Returns:
+            The maps, resized (bilinear), and 0 outside the crop.
+        """
+        crop = max(1, round(size * self.size / self._resized))
+        before = (size - crop) // 2
+        resized = interpolate(maps.unsqueeze(1), (crop, crop), mode="bilinear", align_corners=False).squeeze(1)
+        return pad(resized, (before, size - crop - before, before, size - crop - before))
+
+    @property
+    def _resized(self) -> int:
+        """Side of a square image after the resize, in pixels, rounded as in timm."""
+        return int(self.size / self.crop_pct)
 
     def mask(self, mask: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "s s"]:
         """Resize and crop a mask like its image; a pixel counts if at least half of it is covered."""

@@ -14,9 +14,18 @@ from bglab.models.answers import (
 )
 from bglab.models.architectures import check_architecture, create_network
 from bglab.models.backward_graph import write_out
-from bglab.models.classifier import IMAGENET_MEAN, IMAGENET_STD, IN9_MEAN, IN9_STD, Classifier, load_classifier
+from bglab.models.classifier import Classifier, load_classifier
 from bglab.models.engines import AmpDtype, Engine, EngineChoice, EngineName, Normalised, OpenVINOEngine, pick_device
 from bglab.models.model_lists import BASELINE, TABLE_1, expand
+from bglab.models.spec import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    IN9_MEAN,
+    IN9_STD,
+    INPUT_PROTOCOLS,
+    InputProtocol,
+    ModelSpec,
+)
 
 __all__ = [
     "AmpDtype",
@@ -31,7 +40,10 @@ __all__ = [
     "IMAGENET_STD",
     "IN9_MEAN",
     "IN9_STD",
+    "INPUT_PROTOCOLS",
     "ImageClassification",
+    "InputProtocol",
+    "ModelSpec",
     "Normalised",
     "OpenVINOEngine",
     "TABLE_1",

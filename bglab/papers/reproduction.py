@@ -109,8 +109,8 @@ class Reproduction:
 
     @functools.lru_cache(maxsize=4)  # noqa: B019 - as above
     def classifier(self, model: str) -> Classifier:
-        """Load a classifier once."""
-        return load_classifier(model, **asdict(self.settings.engine))
+        """Load a classifier once, under the protocol of the settings."""
+        return load_classifier(model, **asdict(self.settings.engine), protocol=self.settings.protocol)
 
     def size_of(self, model: str) -> int:
         """Return the side of a model's input images in pixels: a trained network's own, else the settings'."""

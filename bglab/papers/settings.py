@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bglab.models import EngineChoice
+from bglab.models import EngineChoice, InputProtocol
 
 Training = Literal["auto", "none", "toy", "paper"]
 
@@ -34,6 +34,8 @@ class Settings:
         seed: Seed for the donor draw and for the choice of example images.
         batch_size: Images per forward pass.
         engine: How classifiers are run: engine, device, precision, compilation.
+        protocol: How prepared images reach the networks, see `bglab.models.InputProtocol`; images made at full
+            resolution are always resized and cropped as the weights were evaluated.
         progress: Show progress bars.
     """
 
@@ -51,4 +53,5 @@ class Settings:
     seed: int = 0
     batch_size: int = 64
     engine: EngineChoice = EngineChoice()
+    protocol: InputProtocol = "as-is"
     progress: bool = True

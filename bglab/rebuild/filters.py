@@ -9,7 +9,6 @@ where it stopped.
 from __future__ import annotations
 
 import base64
-import hashlib
 import io
 import json
 import os
@@ -21,7 +20,7 @@ from jaxtyping import Bool, UInt8
 from PIL import Image
 
 from bglab.errors import BadInput
-from bglab.files import whole_file
+from bglab.files import sha256_of, whole_file
 from bglab.images import (
     LEAST_BOX_SHARE,
     LEAST_KEPT_SHARE,
@@ -372,7 +371,6 @@ def _stamp(candidate: Candidate, settings: FilterSettings) -> list[int]:
 def _file_sha256(file: Path) -> str:
     """Compute the SHA-256 of a file; "" if it cannot be opened, which is reported when it is read."""
     try:
-        with file.open("rb") as content:
-            return hashlib.file_digest(content, "sha256").hexdigest()
+        return sha256_of(file)
     except OSError:
         return ""

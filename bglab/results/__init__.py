@@ -20,7 +20,7 @@ from bglab.results.predictions import (
     write_predictions,
 )
 from bglab.results.protocol import CRITERIA, Criterion, Side, allowed_pairs, protocol_provenance, succeeds
-from bglab.results.provenance import commit, file_name, read_provenance, reusable, versions
+from bglab.results.provenance import commit, differing_fields, file_name, identity, read_provenance, reusable, versions
 from bglab.results.saliency import SALIENCY_SCHEMA, read_saliency, read_saliency_file, saliency_file, write_saliency
 
 __all__ = [
@@ -35,7 +35,9 @@ __all__ = [
     "Side",
     "allowed_pairs",
     "commit",
+    "differing_fields",
     "file_name",
+    "identity",
     "open_pairs",
     "pairs_folder",
     "prediction_file",

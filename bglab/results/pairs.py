@@ -9,7 +9,9 @@ writes the same bytes as an uninterrupted one.
 
 from __future__ import annotations
 
+import itertools
 import json
+import logging
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -26,7 +28,9 @@ from bglab.errors import BadInput, MissingData
 from bglab.files import whole_file
 from bglab.labels import to_in9
 from bglab.results.protocol import Protocol, Side, allowed_pairs
-from bglab.results.provenance import file_name, read_provenance
+from bglab.results.provenance import describe_difference, differing_fields, file_name, read_provenance
+
+_LOG = logging.getLogger(__name__)
 
 #: Value of the pairs that were not evaluated.
 NOT_EVALUATED = -2
@@ -35,9 +39,6 @@ _MATRIX, _RUN, _ROWS = "native.npy", "run.json", "rows"
 _FOREGROUNDS, _BACKGROUNDS = "foregrounds.parquet", "backgrounds.parquet"
 _BLOCK = re.compile(r"(\d+)-(\d+)\.npy")
 _SIDE = [("scene", pa.string()), ("label", pa.int16()), ("native_label", pa.int16())]
-
-#: Fields of the provenance that must agree for a run to resume from the blocks of an earlier one.
-_IDENTITY = ("weights_sha256", "pixels", "engine", "precision", "size", "protocol", "foregrounds", "backgrounds")
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,26 +115,24 @@ class PairStore:
     """Writes a pair matrix in blocks of rows, one file per block until all are finished.
 
     A block is written under a temporary name, flushed to disk and renamed, so a run can be killed at any time, and
-    several runs can fill the same folder.
+    several runs can fill the same folder. A matrix of another `identity` is set aside, since it may have taken days.
 
     Args:
         folder: Folder of the matrix, from `pairs_folder`.
         provenance: Weights, pixels, engine and versions the matrix is computed with.
 
     Raises:
-        BadInput: If the folder holds a matrix of other pixels, weights or settings.
+        BadInput: If an earlier matrix cannot be set aside.
     """
 
     def __init__(self, folder: Path, provenance: Mapping[str, Any]) -> None:
         self.folder = folder
         stored = read_provenance(folder / _FOREGROUNDS)
-        differing = [name for name in _IDENTITY if stored and stored.get(name) != provenance[name]]
+        differing = differing_fields(stored, provenance) if stored else []
         if differing:
-            what = ", ".join(f"{name} was {stored.get(name)}, is {provenance[name]}" for name in differing)
-            raise BadInput(
-                f"expected pairs of the same pixels and weights in {folder}, but they differ ({what}); "
-                "move that folder away, or choose another with --results"
-            )
+            what = describe_difference(stored, provenance, differing)
+            kept = _set_aside(folder)
+            _LOG.warning("searching again, since the settings differ (%s); the earlier pairs are now in %s", what, kept)
 
     def begin(self, make_head: Callable[[], PairPredictions]) -> PairPredictions:
         """Return the matrix with the rows stored so far.
@@ -209,6 +208,21 @@ class PairStore:
             found = _BLOCK.fullmatch(path.name)
             if found:
                 yield range(int(found[1]), int(found[2])), path
+
+
+def _set_aside(folder: Path) -> Path:
+    """Move the folder of a matrix into ``earlier/`` beside it, where no reader takes it for a current one."""
+    places = (folder.parent / "earlier" / f"{folder.name}-{number}" for number in itertools.count(1))
+    kept = next(place for place in places if not place.exists())
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        folder.rename(kept)
+    except OSError as problem:
+        raise BadInput(
+            f"expected to move earlier pairs from {folder} to {kept}, but {problem.strerror or problem}; "
+            "move them away, or choose another folder with --results"
+        ) from None
+    return kept
 
 
 def pairs_folder(results: Path, dataset: str, model: str, *, kind: str = "pairs") -> Path:

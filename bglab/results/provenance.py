@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,53 @@ _PROVENANCE = b"bglab"
 _MAX_REFERENCES = 5
 
 _VERSIONED = ("bglab", "torch", "torchvision", "timm", "openvino", "numpy", "pillow", "opencv-python-headless")
+
+
+#: Fields of a provenance that name, describe or time a result without determining its content.
+_DESCRIPTIVE = frozenset(
+    {
+        # names: digests of weights, scenes and pixels stand for them
+        "model", "tag", "file_sha256", "dataset", "scenes", "scenes_uri",
+        # results agree up to rounding as long as engine and precision do
+        "device", "versions", "commit",
+        # part of the digest of the pixels at full resolution
+        "transform", "streaming", "area",
+        # outcome and speed of the run
+        "rejected", "seconds", "images_per_s",
+    }
+)  # fmt: skip
+#: Values of fields in files that were written before the field existed.
+_BEFORE = {"resolution": "prepared"}
+
+
+def identity(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a provenance that determine the content of a result, as JSON has them.
+
+    Every field counts, unless it is known to describe only: a field that is added later belongs to the identity from
+    then on.
+
+    Args:
+        provenance: Provenance of a stored or a requested result.
+
+    Example:
+        >>> identity({"weights_sha256": "5f", "seconds": 2.5, "preprocessing": {"mean": (0.5,)}})
+        {'resolution': 'prepared', 'weights_sha256': '5f', 'preprocessing': {'protocol': 'as-is', 'mean': [0.5]}}
+    """
+    fields = json.loads(json.dumps({name: value for name, value in provenance.items() if name not in _DESCRIPTIVE}))
+    full = _BEFORE | fields
+    if "preprocessing" in full:
+        protocol = "as-is" if full["resolution"] == "prepared" else "model"
+        full["preprocessing"] = {"protocol": protocol} | full["preprocessing"]
+    return full
+
+
+def differing_fields(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """List the fields of the identity in which a stored result differs from the requested one.
+
+    Fields that are not known before a run, such as the number of rows at full resolution, are not compared.
+    """
+    before, now = identity(stored), identity(wanted)
+    return [name for name in now if before.get(name) != now[name]]
 
 
 def file_name(text: str) -> str:
@@ -44,26 +91,31 @@ def read_provenance(path: Path) -> dict[str, Any]:
         return {}
 
 
-def reusable(path: Path, wanted: Mapping[str, Any], fields: Collection[str]) -> dict[str, Any]:
+def reusable(path: Path, wanted: Mapping[str, Any]) -> dict[str, Any]:
     """Return the provenance of a stored result if it can be used instead of computing it again.
 
-    Every computation resumes by this rule: a stored result is used if all fields that determine its content agree. A
-    result that differs is reported in a warning.
+    Every computation resumes by this rule: a stored result is used if its `identity` agrees. A result that differs is
+    reported in a warning.
 
     Args:
         path: File of the result.
         wanted: Provenance of the requested run.
-        fields: Names of the fields that must agree; those missing from ``wanted`` are not compared.
 
     Returns:
         The stored provenance, or an empty dictionary if there is no result or it differs.
     """
     stored = read_provenance(path)
-    differing = [name for name in fields if name in wanted and stored.get(name) != wanted[name]]
+    differing = differing_fields(stored, wanted)
     if stored and differing:
-        what = ", ".join(f"{name} was {stored.get(name)}, is {wanted[name]}" for name in differing)
+        what = describe_difference(stored, wanted, differing)
         _LOG.warning("computing %s again, since its settings differ: %s", path, what)
     return {} if differing else stored
+
+
+def describe_difference(stored: Mapping[str, Any], wanted: Mapping[str, Any], names: Sequence[str]) -> str:
+    """Describe differing fields of two identities for a message, e.g. "seed was 0, is 1"."""
+    before, now = identity(stored), identity(wanted)
+    return ", ".join(f"{name} was {before.get(name)}, is {now.get(name)}" for name in names)
 
 
 def versions() -> dict[str, str]:

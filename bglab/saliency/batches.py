@@ -45,14 +45,14 @@ def prepared_batches(
 
     Args:
         dataset: Data set to explain; the scene of every row must be in ``prepared`` (see `with_masks`).
-        original: The same scenes, unmodified.
+        original: The same scenes, unmodified, seen through the same transform.
         prepared: Prepared scenes with the masks.
         device: Device of the images.
         batch_size: Images per batch.
     """
     where = {row.scene: i for i, row in enumerate(original.rows)}
     at = np.array([where[row.scene] for row in dataset.rows])
-    is_original = dataset.variant.name == "original"
+    is_original, transform = dataset.variant.name == "original", dataset.transform
     for first in range(0, len(dataset), batch_size):
         part = slice(first, min(first + batch_size, len(dataset)))
         rows = dataset.rows[part]
@@ -61,8 +61,13 @@ def prepared_batches(
             rows,
             dataset.images(part, device),
             None if is_original else original.images(at[part], device),
-            np.asarray(prepared.masks[places]),
+            seen_masks(np.asarray(prepared.masks[places]), transform),
         )
+
+
+def seen_masks(masks: Bool[np.ndarray, "n h w"], transform: EvaluationTransform | None) -> Bool[np.ndarray, "n s s"]:
+    """Resize and crop masks like their images; unchanged without a transform."""
+    return masks if transform is None else np.stack([transform.mask(mask) for mask in masks])
 
 
 def streamed_batches(

@@ -19,12 +19,12 @@ from tqdm.auto import tqdm
 
 from bglab.analysis import QUANTILE, TOLERANCE_PX, localise, map_drift
 from bglab.errors import BadInput, UnknownName
-from bglab.evaluation import check_spaces, describe, tabulate
+from bglab.evaluation import check_spaces, describe, seen_by, tabulate
 from bglab.labels import OUTSIDE
 from bglab.models import Classifier
 from bglab.parallel import prefetch
 from bglab.results import SALIENCY_SCHEMA, read_provenance, read_saliency_file, reusable, saliency_file, write_saliency
-from bglab.saliency.batches import ImageBatch, prepared_batches, streamed_batches, with_masks
+from bglab.saliency.batches import ImageBatch, prepared_batches, seen_masks, streamed_batches, with_masks
 from bglab.saliency.methods import (
     METHODS,
     GradCam,
@@ -51,12 +51,6 @@ from bglab.variants import (
 
 #: Side in pixels of the images for which the pointing game's tolerance is defined.
 _USUAL_SIZE = 224
-
-#: Provenance that must agree for stored rows to be reused.
-_IDENTITY = (
-    "weights_sha256", "pixels", "rule", "engine", "precision", "seed", "size", "rows", "layer", "tolerance_px",
-    "quantile",
-)  # fmt: skip
 
 #: Class activation maps, which are set up once for all batches.
 _ACTIVATION_MAPS = {"grad_cam": grad_cam_map, "grad_cam_plus_plus": grad_cam_plus_plus_map}
@@ -174,12 +168,12 @@ def saliency_table(
         if dataset.full is None:
             assert not isinstance(scenes, FullScenes), "full-resolution scenes make no prepared data sets"
             prepared = as_prepared(scenes, progress=progress)
-            seen = with_masks(dataset, prepared)
-            original = compose(prepared, "original", seed=seed)
+            seen = seen_by(classifier, with_masks(dataset, prepared))
+            original = seen_by(classifier, compose(prepared, "original", seed=seed))
             batches = functools.partial(prepared_batches, seen, original, prepared)
         else:
             transform = classifier.spec.transform
-            seen, prepared = dataset.seen_through(transform), None
+            seen, prepared = seen_by(classifier, dataset), None
             batches = functools.partial(streamed_batches, seen, transform)
         tables.append(_explained(question, seen, batches, prepared, folder, batch_size, progress=progress))
     table = pd.concat(tables, ignore_index=True)
@@ -205,7 +199,7 @@ def _explained(
     path = None
     if results is not None:
         path = saliency_file(results, provenance["dataset"], classifier.spec.id, dataset.variant.name, question.name)
-        if reusable(path, provenance, _IDENTITY):
+        if reusable(path, provenance):
             rows = read_saliency_file(path)
             rows.attrs["rejected"] = read_provenance(path).get("rejected", [])
             return rows
@@ -282,7 +276,8 @@ def _some_images(
         positions = [places[scene] for scene in ids]
         rows = tuple(dataset.rows[i] for i in positions)
         masks = np.asarray(scenes.masks[[scenes.scenes.positions[row.scene] for row in rows]])
-        return ImageBatch(rows, dataset.images(positions, device), None, masks)
+        seen = seen_masks(masks, classifier.spec.prepared_transform)
+        return ImageBatch(rows, classifier.see(dataset.images(positions, device)), None, seen)
     some = full_dataset(dataset.full.select(ids), dataset.variant, transform)
     (batch,) = streamed_batches(some, transform, device, len(ids))
     for rejection in batch.rejected:

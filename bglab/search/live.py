@@ -123,8 +123,9 @@ def search_live_steps(evaluator: PairEvaluator, state: LiveState, *, batch_size:
 
 
 def classify_shown(evaluator: PairEvaluator, images: UInt8[Tensor, "n 3 h w"]) -> Classification:
-    """Classify images in the label space of the evaluator's scenes."""
-    return classify(evaluator.classifier, images, evaluator.originals.space)
+    """Classify composed images in the label space of the evaluator's scenes."""
+    classifier = evaluator.classifier
+    return classify(classifier, classifier.see(images), evaluator.originals.space)
 
 
 def find_row(evaluator: PairEvaluator, foreground: int | str) -> int:

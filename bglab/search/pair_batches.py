@@ -110,12 +110,15 @@ def _batches(
     """Compose the batches from pair ``start`` of block ``index`` on, each with the length of its block."""
     jobs = _jobs(blocks, index, start, size)
     if evaluator.classifier.engine.device.type != "cpu":
-        yield from ((length, evaluator.composer.render(pairs)) for length, pairs in jobs)
+        yield from ((length, evaluator.classifier.see(evaluator.composer.render(pairs))) for length, pairs in jobs)
         return
     side = evaluator.prepared.size
     # one canvas is being filled, one waits, and one is being classified
     canvases = [np.empty((size, 3, side, side), dtype=np.uint8) for _ in range(3)]
-    work = ((length, evaluator.composer.compose_into(pairs, canvases[i % 3])) for i, (length, pairs) in enumerate(jobs))
+    work = (
+        (length, evaluator.classifier.see(evaluator.composer.compose_into(pairs, canvases[i % 3])))
+        for i, (length, pairs) in enumerate(jobs)
+    )
     with closing(prefetch(work, name="bglab-compose")) as ready:
         yield from ready
 

@@ -11,7 +11,7 @@ from jaxtyping import Int
 from tqdm.auto import tqdm
 
 from bglab.errors import BadInput
-from bglab.evaluation import all_logits, check_spaces, describe, run_key
+from bglab.evaluation import all_logits, check_spaces, describe, run_key, seen_by
 from bglab.models import Classifier
 from bglab.results import NOT_EVALUATED, PairPredictions, Protocol, Side, protocol_provenance
 from bglab.scenes import PreparedScenes, SceneSet, as_prepared
@@ -30,7 +30,7 @@ class PairEvaluator:
     Attributes:
         classifier: Classifier of the pairs.
         composer: Source of the pairs' images.
-        originals: The unmodified images of the foregrounds, in the order of the rows.
+        originals: The unmodified images of the foregrounds, in the order of the rows, as the classifier sees them.
         protocol: Rules for which pairs are tried.
         foregrounds: Ids and labels of the matrix's rows: every scene.
         backgrounds: Ids and labels of its columns: every scene of the pool that has a background plate.
@@ -89,7 +89,7 @@ class PairEvaluator:
 
     def get_ready(self) -> None:
         """Initialise the engine for images of this size, so that one-time work is not timed."""
-        self.classifier.engine.get_ready(self.prepared.size, self.prepared.size)
+        self.classifier.engine.get_ready(self.originals.size, self.originals.size)
 
     @property
     def provenance(self) -> dict[str, Any]:
@@ -129,7 +129,7 @@ def open_evaluator(
     """
     chosen = protocol or Protocol()
     prepared = as_prepared(scenes, size, progress=progress)
-    originals = compose(prepared, "original")
+    originals = seen_by(classifier, compose(prepared, "original"))
     check_spaces(classifier, originals)
     records = prepared.scenes.records
     lends = np.flatnonzero(prepared.has_plate)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -72,7 +72,9 @@ class Dataset:
         rejected: Skipped scenes with reasons.
         images: Renders images on a device: ``images(positions, device)`` returns uint8 ``n 3 size size``.
         full: Scenes at full resolution if the variant is made there, before the network's resize and crop; None if it
-            is made from prepared scenes of ``size`` pixels.
+            is made from prepared scenes.
+        transform: Resize and crop applied to prepared images (`seen_through`); None if they are as prepared.
+        prepared_size: Side of the prepared images before ``transform`` in pixels; 0 without it.
     """
 
     name: str
@@ -88,6 +90,8 @@ class Dataset:
     rejected: tuple[Rejection, ...]
     images: Callable[[Positions, torch.device | str], UInt8[Tensor, "n 3 h w"]] = field(repr=False)
     full: FullScenes | None = field(default=None, repr=False)
+    transform: EvaluationTransform | None = None
+    prepared_size: int = 0
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -115,19 +119,37 @@ class Dataset:
         return "prepared" if self.full is None else "full"
 
     def seen_through(self, transform: EvaluationTransform) -> Dataset:
-        """Return the data set with the evaluation transform of a network.
+        """Return the data set resized and cropped by the evaluation transform of a network.
 
-        Images made at full resolution are resized and cropped by it; prepared images do not change.
+        Images made at full resolution are transformed before anything else resizes them, prepared images afterwards.
+
+        Args:
+            transform: Resize and crop of the network.
+
+        Raises:
+            BadInput: If the prepared images have been transformed already.
         """
-        return self if self.full is None else full_dataset(self.full, self.variant, transform)
+        if self.full is not None:
+            return full_dataset(self.full, self.variant, transform)
+        if self.transform is not None:
+            raise BadInput(f"expected {self.name} as prepared, got images already seen through {self.transform.key}")
+        images = self.images
+        return replace(
+            self,
+            images=lambda positions, device: transform.batch(images(positions, device)),
+            size=transform.size,
+            transform=transform,
+            prepared_size=self.size,
+        )
 
     @property
     def key(self) -> str:
         """Name in result tables and folders, different for different pixels."""
         parts = [re.sub(r"[^A-Za-z0-9._]+", "-", self.name), self.fingerprint[:6]]
         # at full resolution the size depends on the network, and the name already contains "full"
-        if self.full is None and self.size != _USUAL_SIZE:
-            parts.append(f"{self.size}px")
+        prepared_size = self.prepared_size or self.size
+        if self.full is None and prepared_size != _USUAL_SIZE:
+            parts.append(f"{prepared_size}px")
         if self.published:
             parts.append("published")
         elif self.seed:

@@ -24,6 +24,8 @@ from bglab.widgets.state import State
 _TOP = 5
 #: Inspections of photographs that are cached; a long session must not grow without bound.
 _CACHED_ORIGINALS = 256
+#: Side in pixels of a map that is placed where the protocol's crop lies in the image.
+_UNCROPPED = 56
 #: Names of the nine classes, and of everything outside them.
 NINE_NAMES = (*IN9_NAMES, "outside")
 
@@ -142,7 +144,7 @@ class Inspector:
         if len(photographs):
             classifier = self.classifiers[0]
             with self._lock:
-                native = classifier(photographs).cpu().argmax(1).numpy()
+                native = classifier(classifier.see(photographs)).cpu().argmax(1).numpy()
             predictions = native if classifier.spec.space == "in9" else to_in9(native)
             truths = [self._images.label(scene) for scene in scenes.ids[done : done + count]]
             self._correctness += [
@@ -167,11 +169,14 @@ class Inspector:
         classifier, cam = self.classifiers[position], self._cam(position)
         donor_label = rendered.donor_label
         self.forwards += 1
+        image, transform = classifier.see(rendered.image), classifier.spec.prepared_transform
         if isinstance(cam, GradCam):
-            maps, logits = _explain(classifier, cam, rendered.image, target, truth, donor_label)
+            maps, logits = _explain(classifier, cam, image, target, truth, donor_label)
+            if transform is not None:  # the map belongs to the crop, the canvas shows the whole image
+                maps = transform.uncrop(maps.float(), _UNCROPPED)
             saliency = Saliency(maps[0].float().cpu().numpy(), self._share(maps, rendered.region), "")
         else:
-            logits = classifier(rendered.image)
+            logits = classifier(image)
             saliency = Saliency(None, float("nan"), cam)
         scores = logits[0].double().cpu().numpy()
         return Inspection(classifier.spec.id, _classify(classifier, scores, truth, donor_label), saliency)

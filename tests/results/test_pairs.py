@@ -105,18 +105,18 @@ def test_a_write_that_dies_leaves_nothing_that_counts(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["weights_sha256", "pixels", "engine", "precision", "size", "foregrounds"])
-def test_another_matrix_is_not_mixed_in(tmp_path, name):
+def test_another_matrix_is_not_mixed_in_but_set_aside(tmp_path, name, caplog):
     matrix = store(tmp_path / "m")
     matrix.begin(head)
     matrix.write(range(2), NATIVE[:2])
     before = contents(tmp_path / "m")
-    with pytest.raises(BadInput) as error:
-        store(tmp_path / "m", **{name: "other"})
-    assert str(error.value) == (
-        f"expected pairs of the same pixels and weights in {tmp_path / 'm'}, but they differ "
-        f"({name} was {head().provenance[name]}, is other); move that folder away, or choose another with --results"
-    )
-    assert contents(tmp_path / "m") == before
+    other = store(tmp_path / "m", **{name: "other"})
+    assert other.missing(6, 2) == [range(2), range(2, 4), range(4, 6)]
+    assert contents(tmp_path / "earlier" / "m-1") == before
+    assert f"({name} was {head().provenance[name]}, is other)" in caplog.text
+    other.begin(head)
+    store(tmp_path / "m", **{name: "third"})
+    assert (tmp_path / "earlier" / "m-2").is_dir(), "the first one stays"
 
 
 def test_broken_files_are_named(tmp_path):

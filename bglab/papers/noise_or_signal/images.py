@@ -149,8 +149,10 @@ def _maps(reproduction: Reproduction, uri: str, images: torch.Tensor) -> np.ndar
     classifier = reproduction.classifier(uri)
     parts = []
     for batch in images.split(_SALIENCY_BATCH):
-        maps = saliency_maps(classifier, batch, method=_SALIENCY_METHOD, seed=reproduction.settings.seed)
-        parts.append(upsample(maps, *batch.shape[-2:]).cpu())
+        seen, transform = classifier.see(batch), classifier.spec.prepared_transform
+        maps = saliency_maps(classifier, seen, method=_SALIENCY_METHOD, seed=reproduction.settings.seed)
+        height, width = batch.shape[-2:]
+        parts.append((upsample(maps, height, width) if transform is None else transform.uncrop(maps, height)).cpu())
     return torch.cat(parts).numpy().astype(np.float64)
 
 
