@@ -74,10 +74,7 @@ class EvaluationTransform:
         if images.device.type == "cpu":
             crops = [self(Image.fromarray(image.permute(1, 2, 0).contiguous().numpy())) for image in images]
             return torch.from_numpy(np.stack(crops)) if crops else images.new_empty((0, 3, self.size, self.size))
-        levels = images.to(torch.float32)
-        for size in ((levels.shape[-2], self._resized), (self._resized, self._resized)):  # rows first, as Pillow does
-            levels = interpolate(levels, size, mode=self.interpolation, antialias=True).round_().clamp_(0, 255)
-        return center_crop(levels, [self.size, self.size]).to(torch.uint8)
+        return resize_and_crop(images, self)
 
     def uncrop(self, maps: Float[Tensor, "n h w"], size: int) -> Float[Tensor, "n size size"]:
         """Place maps of cropped images where the crop lies in the square images before it.
@@ -89,13 +86,13 @@ class EvaluationTransform:
         Returns:
             The maps, resized (bilinear), and 0 outside the crop.
         """
-        crop = max(1, round(size * self.size / self._resized))
+        crop = max(1, round(size * self.size / self.resized))
         before = (size - crop) // 2
         resized = interpolate(maps.unsqueeze(1), (crop, crop), mode="bilinear", align_corners=False).squeeze(1)
         return pad(resized, (before, size - crop - before, before, size - crop - before))
 
     @property
-    def _resized(self) -> int:
+    def resized(self) -> int:
         """Side of a square image after the resize, in pixels, rounded as in timm."""
         return int(self.size / self.crop_pct)
 
@@ -104,6 +101,14 @@ class EvaluationTransform:
         levels = np.repeat(mask[..., None], 3, axis=-1).astype(np.uint8) * 255
         padding = replace(self, mean=(0.0, 0.0, 0.0))  # what a ``border`` adds is no foreground
         return padding(Image.fromarray(levels))[0] >= 128
+
+
+def resize_and_crop(images: UInt8[Tensor, "n 3 h h"], transform: EvaluationTransform) -> UInt8[Tensor, "n 3 s s"]:
+    """Resize and crop square images on any device; `EvaluationTransform.batch` says how close it is to Pillow."""
+    levels, side = images.to(torch.float32), transform.resized
+    for size in ((levels.shape[-2], side), (side, side)):  # along the rows first, rounded in between, as Pillow does
+        levels = interpolate(levels, size, mode=transform.interpolation, antialias=True).round_().clamp_(0, 255)
+    return center_crop(levels, [transform.size, transform.size]).to(torch.uint8)
 
 
 @functools.lru_cache(maxsize=64)
