@@ -3,6 +3,15 @@
 Functions take and return data frames or arrays; torch is never imported, so result files are all they need.
 """
 
+from bglab.analysis.differences import (
+    Change,
+    FieldDifference,
+    FileComparison,
+    compare_files,
+    compare_provenance,
+    compare_tables,
+    read_both,
+)
 from bglab.analysis.intervals import (
     Difference,
     bootstrap,
@@ -79,9 +88,12 @@ from bglab.analysis.trends import fit_trends, trend_bands
 
 __all__ = [
     "CATEGORIES",
+    "Change",
     "Difference",
     "Drift",
     "Estimate",
+    "FieldDifference",
+    "FileComparison",
     "MEASURES",
     "PairOutcomes",
     "Published",
@@ -99,8 +111,11 @@ __all__ = [
     "bootstrap_mean_interval",
     "categories",
     "class_heat_map",
+    "compare_files",
     "compare_localisation",
     "compare_models",
+    "compare_provenance",
+    "compare_tables",
     "detectable_difference",
     "file_order_forwards",
     "fit_trends",
@@ -125,6 +140,7 @@ __all__ = [
     "published",
     "published_predictions",
     "rate_histogram",
+    "read_both",
     "relative_accuracies",
     "relative_sensitivity",
     "scene_categories",

@@ -4,17 +4,22 @@ Tables computed here are stored by `bglab.results` and summarised by `bglab.anal
 """
 
 from bglab.evaluation.full_resolution import StreamSpeed, finished, measure_speed
+from bglab.evaluation.ladder import FACTORS, Ladder, Step, explain
 from bglab.evaluation.predict import all_logits, predict, predict_all
 from bglab.evaluation.sensitivity import ablation_predictions, noise_predictions
 from bglab.evaluation.sweep import run_grid
 from bglab.evaluation.tabulate import check_spaces, describe, run_key, seen_by, tabulate
 
 __all__ = [
+    "FACTORS",
+    "Ladder",
+    "Step",
     "StreamSpeed",
     "ablation_predictions",
     "all_logits",
     "check_spaces",
     "describe",
+    "explain",
     "finished",
     "measure_speed",
     "noise_predictions",

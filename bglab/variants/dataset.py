@@ -20,6 +20,7 @@ from bglab.scenes import (
     PreparedScenes,
     Rejection,
     SceneSet,
+    absolute_uri,
     as_prepared,
     as_scenes,
     open_scenes,
@@ -75,6 +76,7 @@ class Dataset:
             is made from prepared scenes.
         transform: Resize and crop applied to prepared images (`seen_through`); None if they are as prepared.
         prepared_size: Side of the prepared images before ``transform`` in pixels; 0 without it.
+        uri: URI of the scenes, with an absolute path.
     """
 
     name: str
@@ -92,6 +94,7 @@ class Dataset:
     full: FullScenes | None = field(default=None, repr=False)
     transform: EvaluationTransform | None = None
     prepared_size: int = 0
+    uri: str = ""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -332,6 +335,7 @@ def full_dataset(full: FullScenes, variant: Variant, transform: EvaluationTransf
         rejected=full.census.rejected,
         images=images,
         full=full,
+        uri=absolute_uri(full.source if isinstance(full.source, str) else full.source.uri),
     )
 
 
@@ -374,6 +378,7 @@ def _compose_prepared(prepared: PreparedScenes, chosen: Variant, seed: int) -> D
         digest=prepared.digest,
         rejected=rejected,
         images=images,
+        uri=absolute_uri(source.uri),
     )
 
 
@@ -411,6 +416,7 @@ def open_published(scenes: SceneSet | str, variant: str, *, size: int = 224, pro
         digest=prepared.digest,
         rejected=prepared.rejected,
         images=images,
+        uri=absolute_uri(source.uri),
     )
 
 

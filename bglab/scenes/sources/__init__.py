@@ -10,6 +10,7 @@ import inspect
 import logging
 import pkgutil
 from collections.abc import Callable
+from pathlib import Path
 from urllib.parse import parse_qsl
 
 from bglab.catalogue import unknown_name
@@ -63,6 +64,19 @@ def open_scenes(uri: str) -> SceneSet:
         return opener(path, uri=uri, **options)
     except TypeError as problem:  # raised for options whose value has the wrong type
         raise BadInput(f"expected usable options in '{uri}', got: {problem}") from problem
+
+
+def absolute_uri(uri: str) -> str:
+    """Return a URI whose path, if there is one on this machine, does not depend on the working folder.
+
+    Example:
+        >>> absolute_uri("synthetic9?n=18")
+        'synthetic9?n=18'
+    """
+    scheme, colon, rest = uri.partition(":")
+    path, mark, query = rest.partition("?")
+    located = Path(path).expanduser()
+    return f"{scheme}:{located.resolve()}{mark}{query}" if colon and path and located.exists() else uri
 
 
 def available(*uris: str) -> list[str]:
