@@ -20,7 +20,6 @@ from bglab.results import differing_fields
 from bglab.scenes import open_scenes
 from bglab.variants import Dataset, StreamSettings, compose, open_full, open_published
 
-
 #: Decimal places that sums and differences of points are rounded to, far below one image.
 _DIGITS = 6
 
