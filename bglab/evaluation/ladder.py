@@ -24,6 +24,11 @@ from bglab.variants import Dataset, StreamSettings, compose, open_full, open_pub
 _DIGITS = 6
 
 
+_COLUMNS = (
+    "field", "a", "b", "top1_before", "top1_after", "points", "points_alone", "interaction", "images_changed"
+)  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Factor:
     """Settings that are changed together in one step.
@@ -104,6 +109,25 @@ class Ladder:
     def unexplained_points(self) -> float:
         """Points that no step accounts for."""
         return round(self.points - sum(step.change.points for step in self.steps), _DIGITS)
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The steps, one row each, with accuracies as fractions and points as percentage points."""
+        rows = [
+            (
+                step.field,
+                step.a,
+                step.b,
+                step.change.top1_before,
+                step.change.top1_after,
+                step.change.points,
+                step.points_alone,
+                step.interaction,
+                len(step.change.images),
+            )
+            for step in self.steps
+        ]
+        return pd.DataFrame(rows, columns=list(_COLUMNS))
 
     @property
     def unexplained_images(self) -> list[str]:

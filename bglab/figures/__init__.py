@@ -12,6 +12,7 @@ from bglab.figures.accuracy import (
 )
 from bglab.figures.axes import ShownAxes, ShownFigure, one_line_names
 from bglab.figures.invariance import Measure, plot_influence, plot_invariance, plot_ticks
+from bglab.figures.ladder import plot_ladder
 from bglab.figures.papers import (
     plot_curves,
     plot_fooling_rates,
@@ -62,6 +63,7 @@ __all__ = [
     "plot_images",
     "plot_influence",
     "plot_invariance",
+    "plot_ladder",
     "plot_learning",
     "plot_localisation",
     "plot_loss",

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from bglab import figures
 from bglab.analysis import metrics, published, tables
 from bglab.errors import BadInput, UnknownName
+from fixtures.plots import overlaps, texts
 
 VARIANTS = ("original", "mixed_same", "mixed_rand", "only_bg_t")
 MODELS = ("tv:resnet50/IMAGENET1K_V1", "timm:mobilenetv3_small_100.lamb_in1k")
@@ -64,25 +65,6 @@ def compared(accuracy):
 
 def image(height=20, width=20, grey=128):
     return np.full((3, height, width), grey, dtype=np.uint8)
-
-
-def texts(ax):
-    return [text.get_text() for text in ax.texts]
-
-
-def overlaps(ax):
-    """List texts of a drawn plot that overlap each other or the edge of the figure."""
-    figure = ax.figure
-    figure.draw_without_rendering()
-    ticks = []  # the locator also makes some beyond the limits, which are not drawn
-    for axis, places in ((ax.xaxis, ax.get_xticks()), (ax.yaxis, ax.get_yticks())):
-        low, high = sorted(axis.get_view_interval())
-        ticks += [t for t, at in zip(axis.get_ticklabels(), places, strict=True) if low <= at <= high]
-    artists = [t for t in [*ax.texts, *ticks, ax.xaxis.label, ax.yaxis.label] if t.get_text()]
-    boxes = [(t.get_text(), t.get_window_extent()) for t in artists]
-    clashes = [(a, b) for i, (a, x) in enumerate(boxes) for b, y in boxes[:i] if x.overlaps(y) and a != b]
-    outside = [a for a, x in boxes if x.x0 < -1 or x.y0 < -1 or x.x1 > figure.bbox.x1 + 1 or x.y1 > figure.bbox.y1 + 1]
-    return clashes, outside
 
 
 # accuracy

@@ -12,14 +12,11 @@ from bglab.errors import BadInput, UnknownName
 from bglab.figures.search import _readable_ticks
 from bglab.papers.noise_or_signal import printed_totals, vulnerability_with_published
 from fixtures.matrices import make_pairs
+from fixtures.plots import texts
 
 LABELS = [0, 0, 1, 2]
 # the background of class 1 fools the first foreground, that of class 2 all others
 PAIRS = make_pairs([[0, 0, 1, 0], [0, 0, 0, 2], [1, 1, 1, 2], [2, 2, 2, 2]], LABELS, model="lite:efficientnet_lite0")
-
-
-def texts(ax):
-    return [text.get_text() for text in ax.texts]
 
 
 def test_both_definitions_stand_next_to_what_is_printed():
