@@ -26,7 +26,6 @@ from bglab.variants.rules import (
     Background,
     Draw,
     Keep,
-    Own,
     Patch,
     Region,
     SceneBatch,
@@ -288,14 +287,9 @@ def is_random(variant: Variant) -> bool:
 def region_of(variant: Variant) -> Region:
     """Return the region that a variant's foreground is cut out by; ``box``, which is cheaper, if both are equal."""
     foreground = variant.foreground
-    if is_untouched(variant) or isinstance(foreground, Absent):
+    if variant.is_untouched or isinstance(foreground, Absent):
         return "box"
     return foreground.region if isinstance(foreground, Keep | Patch) else "mask"
-
-
-def is_untouched(variant: Variant) -> bool:
-    """Check whether a variant shows the unmodified photograph."""
-    return isinstance(variant.foreground, Keep) and isinstance(variant.background, Own)
 
 
 def _own_backdrops(scenes: SceneSet, seed: int) -> Plates:
