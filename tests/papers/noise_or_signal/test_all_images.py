@@ -17,7 +17,8 @@ from bglab.models import EngineChoice
 from bglab.models.classifier import _Weights, build_classifier
 from bglab.papers import Reproduction, Settings, catalogue
 from bglab.papers.noise_or_signal import tables
-from bglab.variants import VARIANTS, compose_all
+from bglab.variants import VARIANTS, Plain, compose_all, given
+from bglab.variants.rules import Absent
 from fixtures.boxed import HEIGHT, WIDTH, BoxedImageNet
 
 NOS = catalogue(["nos"])
@@ -53,13 +54,9 @@ def network():
     return nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), head).eval()
 
 
-class WithNetwork(Reproduction):
-    """A reproduction whose one model is the random network."""
-
-    def classifier(self, model):
-        return build_classifier(
-            "file", _Weights(network(), "random", "", MEAN, STD, SIZE), EngineChoice("torch", "cpu")
-        )
+def load_network(reproduction, model):
+    weights = _Weights(network(), "random", "", MEAN, STD, SIZE)
+    return build_classifier("file", weights, EngineChoice("torch", "cpu"))
 
 
 def plain_correct(root):
@@ -81,8 +78,9 @@ def plain_correct(root):
 
 
 @pytest.fixture
-def reproduction(tree, tmp_path):
-    return WithNetwork(
+def reproduction(tree, tmp_path, monkeypatch):
+    monkeypatch.setattr(Reproduction, "classifier", load_network)
+    return Reproduction(
         Settings(
             scenes=f"synthetic9?n=18&size={SIZE}", out=tmp_path, models=("file:random",), train="none",
             imagenet=f"imagenet:{tree}", size=SIZE, progress=False,
@@ -167,5 +165,5 @@ def test_data_check_counts_both(tree, capsys):
 
 def test_only_original_needs_no_mask():
     assert [name for name, variant in VARIANTS.items() if not variant.needs_mask] == ["original"]
-    plain = bglab.variants.given(bglab.variants.Plain((9, 9, 9)), foreground=bglab.variants.rules.Absent())
-    assert not plain.needs_mask
+    assert not given(Plain((9, 9, 9)), foreground=Absent()).needs_mask
+    assert given(Plain((9, 9, 9))).needs_mask
