@@ -12,6 +12,7 @@ import torch
 import bglab
 from bglab.__main__ import main
 from bglab.errors import BadInput, UnknownName
+from bglab.evaluation import all_logits
 from bglab.models import EngineChoice
 from bglab.papers import Reproduction, Settings, catalogue
 from bglab.papers.runner import run_one
@@ -86,6 +87,14 @@ def test_one_call_predicts_both_kinds_in_the_given_order(imagenet):
         alone = bglab.predict(classifier(), dataset, progress=False)
         pd.testing.assert_frame_equal(alone, table, check_flags=False)
         assert set(table["variant"]) == {dataset.variant.name}
+
+
+def test_logits_at_full_resolution_are_those_of_the_classifiers_own_transform(imagenet):
+    dataset = bglab.compose(imagenet, "white_fg", progress=False)
+    table = bglab.predict(classifier(), dataset, progress=False)
+    assert dataset.size != classifier().spec.transform.size
+    logits = all_logits(classifier(), dataset, progress=False)
+    assert logits.argmax(1).tolist() == table["native"].tolist()
 
 
 def test_an_image_at_full_resolution_can_be_looked_at(imagenet):
