@@ -5,6 +5,7 @@ A rule is a frozen data class of its parameters; everything random is keyed by (
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -341,6 +342,12 @@ class GivenImage(Background):
     needs_mask: ClassVar[bool] = False
 
     image: UInt8[Tensor, "3 h w"]
+
+    def __repr__(self) -> str:
+        """Describe the image by its size and the digest of its bytes, since rules identify stored results."""
+        levels = self.image.cpu().contiguous().numpy()
+        height, width = levels.shape[-2:]
+        return f"GivenImage({width} × {height}, {hashlib.blake2b(levels.tobytes(), digest_size=8).hexdigest()})"
 
     def plate(self, scenes: SceneBatch, donors: SceneBatch | None, key: Draw) -> UInt8[Tensor, "3 h w"]:
         """Return the image.

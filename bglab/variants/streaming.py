@@ -140,7 +140,7 @@ def _image(full: FullScenes, variant: Variant, scene: Scene) -> tuple[str, Image
     donor, plates = "", full.plates(variant)
     if plates is not None:
         rng = keyed_generator(full.settings.seed, variant.name, scene.id)
-        donor, plate = plates.draw(rng, *scene.mask.shape)
+        donor, plate = plates.draw(rng, *scene.mask.shape, scene=scene.id)
         variant = replace(variant, background=GivenImage(torch.from_numpy(np.ascontiguousarray(plate))))
     rendered = render(_by_its_mask(variant), batch, seed=full.settings.seed)[0]
     return donor, _as_image(rendered.numpy())

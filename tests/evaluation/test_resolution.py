@@ -18,7 +18,7 @@ from bglab.papers import Reproduction, Settings, catalogue
 from bglab.papers.runner import run_one
 from bglab.results import read_provenance
 from bglab.results.predictions import prediction_files
-from bglab.scenes import open_by_box
+from bglab.scenes import open_by_box, prepare
 from bglab.variants import INVARIANCE, Plain, StreamSettings, compose_all, default_resolution, given, open_full
 from fixtures.layouts import truncate, write_imagenet
 from fixtures.plain_script import plain_logits
@@ -112,6 +112,15 @@ def test_a_chosen_part_of_a_set_keeps_its_boxes(imagenet):
     assert {row.scene for row in rows} <= set(part.ids)
     changed = dataclasses.replace(whole, records=tuple(r._replace(label=0) for r in whole.records))
     assert {row.label for row in bglab.compose(changed, "on_white", progress=False).rows} == {0}
+
+
+def test_prepared_scenes_do_not_get_back_what_their_preparation_rejected(tmp_path):
+    root = write_imagenet(tmp_path)
+    truncate(next((root / "val").rglob("*.JPEG")))
+    prepared = prepare(bglab.open_scenes(f"imagenet:{root}?masks=box"), 32, progress=False)
+    assert len(prepared) == 3
+    rows = bglab.compose(prepared, "white_fg", resolution="full", progress=False).rows
+    assert [row.scene for row in rows] == prepared.scenes.ids
 
 
 def test_a_donor_has_no_full_resolution_form(imagenet):
