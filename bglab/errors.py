@@ -17,3 +17,16 @@ class MissingData(FileNotFoundError):
 
 class BadInput(ValueError):
     """An image, mask, table or option that cannot be used; the message names it and the remedy."""
+
+
+def failure_reason(problem: Exception) -> str:
+    """Describe in one sentence why one of several runs failed: the message of our own errors, else type and first line.
+
+    Example:
+        >>> failure_reason(BadInput("expected scenes, got none")), failure_reason(RuntimeError("shapes differ"))
+        ('expected scenes, got none', 'RuntimeError: shapes differ')
+    """
+    if isinstance(problem, UnknownName | MissingData | BadInput):
+        return str(problem)
+    first = (str(problem).splitlines() or [""])[0]
+    return f"{type(problem).__name__}: {first}" if first else type(problem).__name__

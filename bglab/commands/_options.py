@@ -40,7 +40,9 @@ def add_variant_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", type=positive, default=224, help="side of prepared images in pixels")
 
 
-def composed(scenes: SceneSet, variants: Sequence[str], options: argparse.Namespace) -> tuple[Dataset, ...]:
+def composed(
+    scenes: SceneSet, variants: Sequence[str], options: argparse.Namespace, *, masked_only: bool = False
+) -> tuple[Dataset, ...]:
     """Compose variants, or open a release's own images of them, as the variant options say."""
     from bglab.errors import BadInput
     from bglab.variants import compose_all, find_variant, open_published
@@ -52,6 +54,7 @@ def composed(scenes: SceneSet, variants: Sequence[str], options: argparse.Namesp
             seed=options.seed,
             size=options.size,
             resolution=options.resolution,
+            masked_only=masked_only,
             progress=watched(),
         )
         for full in {id(d.full): d.full for d in datasets if d.full is not None}.values():

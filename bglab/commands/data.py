@@ -71,7 +71,8 @@ def run_data_prepare(options: argparse.Namespace) -> int:
 
 def run_data_check(options: argparse.Namespace) -> int:
     """Read every scene of a set; count classes, and list unusable scenes."""
-    from bglab.scenes import area_census, open_scenes, prepare
+    from bglab.scenes import area_census, open_scenes, prepare, prepare_photographs
+    from bglab.variants import VARIANTS
 
     scenes = open_scenes(options.scenes)
     if scenes.space == "imagenet":
@@ -85,5 +86,10 @@ def run_data_check(options: argparse.Namespace) -> int:
         print(f"  {scenes.classes[label] if label >= 0 else '(outside)'}: {count}")
     print(f"  without background to tile: {int((~prepared.has_plate).sum())}")
     print(f"  foreground: {100 * prepared.masks.mean():.1f} % of the pixels on average")
+    if scenes.read_image is not None:
+        photographs = prepare_photographs(scenes, options.size, progress=watched())
+        unneeding = ", ".join(name for name, variant in VARIANTS.items() if not variant.needs_mask)
+        total = len(photographs) + len(photographs.rejected)
+        print(f"  images for variants that need neither mask nor box ({unneeding}): {len(photographs)} of {total}")
     report_rejections(prepared.rejected, at_most=None)
     return 0

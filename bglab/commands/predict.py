@@ -20,7 +20,7 @@ from bglab.commands._options import (
     report_rejections,
     watched,
 )
-from bglab.errors import BadInput, MissingData, UnknownName
+from bglab.errors import failure_reason
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,7 +51,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
 
 
 def run_predict(options: argparse.Namespace) -> int:
-    """Classify variants with models; each result is a file, and a model that cannot be loaded is skipped."""
+    """Classify variants with models; each result is a file, and a model that fails is named and skipped."""
     from bglab.evaluation import predict_all
     from bglab.files import writable_folder
     from bglab.models import expand
@@ -66,20 +66,20 @@ def run_predict(options: argparse.Namespace) -> int:
     for model in models:
         try:
             classifier = load(model, options)
-        except (BadInput, MissingData, UnknownName) as problem:
+            tables = predict_all(
+                classifier,
+                datasets,
+                results=options.results,
+                batch_size=options.batch_size,
+                decision_rule=options.decision_rule,
+                progress=watched(),
+            )
+        except Exception as problem:  # noqa: BLE001 - whatever one model raises, the others must still run
             if options.debug or len(models) == 1:
                 raise
-            print_error(f"skipping {model}: {problem}")
+            print_error(f"skipping {model}: {failure_reason(problem)}")
             failures += 1
             continue
-        tables = predict_all(
-            classifier,
-            datasets,
-            results=options.results,
-            batch_size=options.batch_size,
-            decision_rule=options.decision_rule,
-            progress=watched(),
-        )
         for dataset, table in zip(datasets, tables, strict=True):
             _report(classifier, dataset, table)
     return 2 if failures else 0

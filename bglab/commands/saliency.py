@@ -68,7 +68,7 @@ def run_saliency(options: argparse.Namespace) -> int:
     scenes = open_scenes(options.scenes)
     report_notices(scenes)
     classifier = load(options.model, options)
-    datasets = composed(scenes, options.variants, options)
+    datasets = composed(scenes, options.variants, options, masked_only=True)
     prepared = None
     if any(dataset.full is None for dataset in datasets):
         prepared = prepare(scenes, options.size, progress=watched())

@@ -116,7 +116,8 @@ def all_logits(
 
     Args:
         classifier: From `load_classifier`.
-        dataset: Any data set. At full resolution an unusable scene raises here, whereas `predict` skips it.
+        dataset: Any data set, shown as the classifier's protocol says. At full resolution an unusable scene raises
+            here, whereas `predict` skips it.
         batch_size: Images per forward pass; halved when a device runs out of memory.
         progress: Whether to show a progress bar.
 
@@ -126,7 +127,7 @@ def all_logits(
     Raises:
         BadInput: If a single image does not fit on the device, or a scene is unusable at full resolution.
     """
-    device = classifier.engine.device
+    device, dataset = classifier.engine.device, seen_by(classifier, dataset)
     title = f"{classifier.spec.name} · {dataset.variant.name}"
     parts: list[Tensor] = []
     with tqdm(total=len(dataset), desc=title, unit="image", disable=not progress) as bar:

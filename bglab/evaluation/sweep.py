@@ -11,7 +11,7 @@ from typing import NamedTuple, TypedDict
 import pandas as pd
 import torch
 
-from bglab.errors import BadInput, MissingData, UnknownName
+from bglab.errors import failure_reason
 from bglab.evaluation.full_resolution import finished
 from bglab.evaluation.predict import predict_all
 from bglab.files import writable_folder
@@ -95,12 +95,9 @@ def _attempt(model: str, load: Callable[[str], Classifier], use: Callable[[Class
     """Load one model and call ``use`` with it; return the reason of a failure, or "" on success."""
     try:
         use(load(model))
-    except (BadInput, MissingData, UnknownName) as problem:
-        reason = str(problem)
     except Exception as problem:  # noqa: BLE001 - whatever one network raises, the others must still run
         _LOG.debug("%s failed", model, exc_info=True)
-        first = (str(problem).splitlines() or [""])[0]
-        reason = f"{type(problem).__name__}: {first}" if first else type(problem).__name__
+        reason = failure_reason(problem)
     else:
         reason = ""
     gc.collect()  # frees the weights before the next network is loaded

@@ -34,7 +34,7 @@ _HELD = 1024
 
 
 def seen_by(classifier: Classifier, dataset: Dataset) -> Dataset:
-    """Return a data set as a classifier's protocol shows it: resized and cropped, or as prepared.
+    """Return a data set as a classifier's protocol shows it: resized and cropped, or as prepared; once is enough.
 
     Args:
         classifier: From `load_classifier`.
@@ -46,7 +46,8 @@ def seen_by(classifier: Classifier, dataset: Dataset) -> Dataset:
     """
     spec = classifier.spec
     if dataset.full is None:
-        return dataset if spec.prepared_transform is None else dataset.seen_through(spec.prepared_transform)
+        transform = spec.prepared_transform
+        return dataset if transform is None or transform == dataset.transform else dataset.seen_through(transform)
     if spec.protocol == "reference":
         raise BadInput(
             f"expected images at prepared resolution for the protocol reference, got {dataset.variant.name} at full "

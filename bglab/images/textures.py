@@ -137,6 +137,8 @@ class Plates:
         stamp: Hexadecimal digest of what defines the plates.
         is_tileable: Whether opposite edges match. Tileable plates are tiled to cover larger images, others enlarged.
         read: Function that returns a plate by its index.
+        usable: Function that returns the index of the plate to use for a scene where another was drawn; None if every
+            plate can be used for every scene.
     """
 
     source: str
@@ -144,14 +146,24 @@ class Plates:
     stamp: str
     is_tileable: bool
     read: Callable[[int], UInt8[np.ndarray, "3 _ _"]] = field(repr=False)
+    usable: Callable[[int, str], int] | None = field(default=None, repr=False)
 
-    def draw(self, rng: np.random.Generator, height: int, width: int) -> tuple[str, UInt8[np.ndarray, "3 h w"]]:
+    def draw(
+        self, rng: np.random.Generator, height: int, width: int, *, scene: str = ""
+    ) -> tuple[str, UInt8[np.ndarray, "3 h w"]]:
         """Draw a random plate and a random crop of ``height × width`` pixels from it.
+
+        Args:
+            rng: Source of the draw.
+            height: Height of the crop in pixels.
+            width: Width of the crop in pixels.
+            scene: Id of the scene that the plate is for.
 
         Returns:
             The name of the plate and the crop, with values in [0, 255].
         """
         position = int(rng.integers(len(self.names)))
+        position = position if self.usable is None else self.usable(position, scene)
         plate = self.read(position)
         if plate.shape[1] < height or plate.shape[2] < width:
             plate = _tiled(plate, height, width) if self.is_tileable else _enlarged(plate, height, width)

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import pandas as pd
 from statsmodels.stats.multitest import multipletests
 
 from bglab.analysis import accuracy, background_gap, compare_models, detectable_difference, spread, with_published
+from bglab.names import display_name
 from bglab.papers.artefact import Test
+
+if TYPE_CHECKING:
+    from bglab.papers.reproduction import Reproduction
 
 _SCORE = ["n", "top1", "top1_low", "top1_high"]
 
@@ -32,6 +37,40 @@ def score_table(predictions: pd.DataFrame, *, keys: Sequence[str] = ("model",), 
         renamed = gaps.rename(columns={"gap": "top1", "gap_low": "top1_low", "gap_high": "top1_high"})
         parts.append(renamed.reindex(columns=[*keys, "test", *_SCORE]))
     return pd.concat(parts, ignore_index=True)
+
+
+def count_note(table: pd.DataFrame) -> str:
+    """State how many images each test of a score table counts, since variants may lack scenes that others have.
+
+    Args:
+        table: From `score_table`; the column ``test`` may also have ``imagenet`` and ``in9l``.
+
+    Example:
+        >>> count_note(pd.DataFrame({"test": ["imagenet", "original", "background_gap"], "n": [50000, 450, 450]}))
+        'Images counted: ImageNet 50,000, Original 450.'
+    """
+    counts = table.loc[table["test"] != "background_gap"].groupby("test", sort=False)["n"].agg(["min", "max"])
+    names = {"imagenet": "ImageNet", "in9l": "IN-9L"}
+    parts = [
+        f"{names.get(str(test), display_name(str(test)))} {low:,}" + (f" to {high:,}" if high > low else "")
+        for test, low, high in counts.itertuples()
+    ]
+    return f"Images counted: {', '.join(parts)}."
+
+
+def imagenet_notes(reproduction: Reproduction, model: str) -> tuple[str, ...]:
+    """State which images the accuracies on ImageNet and IN-9L count; empty without ImageNet's validation set.
+
+    Args:
+        reproduction: The run.
+        model: URI of a model that was evaluated, whose input size is used.
+    """
+    if reproduction.imagenet_scenes is None:
+        return ()
+    whole = reproduction.dataset("original", reproduction.size_of(model), reproduction.imagenet_scenes)
+    total = len(whole) + len(whole.rejected)
+    skipped = f"; {len(whole.rejected):,} of {total:,} cannot be used" if whole.rejected else ""
+    return (f"ImageNet and IN-9L count all images: Original needs neither a box nor a mask{skipped}.",)
 
 
 def model_tests(predictions: pd.DataFrame, variants: Sequence[str]) -> tuple[Test, ...]:

@@ -21,7 +21,7 @@ from bglab.papers.missing import TimeLimitReached
 from bglab.papers.settings import Settings
 from bglab.papers.trained_networks import TrainedNetworks
 from bglab.results import PairPredictions
-from bglab.scenes import PreparedScenes, SceneSet, open_scenes, prepare
+from bglab.scenes import PreparedScenes, SceneRecord, SceneSet, open_scenes, prepare
 from bglab.search import search_matrix
 from bglab.variants import IN9_VARIANTS, Dataset, compose, find_variant, open_published
 
@@ -56,15 +56,13 @@ class Reproduction:
 
     @functools.cached_property
     def in9l_scenes(self) -> SceneSet | None:
-        """ImageNet's validation images of the nine classes (the test set of IN-9L); None without ImageNet."""
+        """ImageNet's validation images of the nine classes, the test set of IN-9L; None without ImageNet."""
         whole = self.imagenet_scenes
         if whole is None:
             return None
-        labels = to_in9(np.array([record.native_label for record in whole.records], dtype=np.int64)).tolist()
-        inside = [(record, label) for record, label in zip(whole.records, labels, strict=True) if label != OUTSIDE]
-        records = tuple(record._replace(label=label) for record, label in inside)
+        inside = whole.with_records(_of_nine_classes(whole.records), _of_nine_classes(whole.unmasked))
         name, fingerprint = f"{whole.name}-in9l", f"{whole.fingerprint}-in9l"
-        return replace(whole, records=records, space="in9", classes=IN9_NAMES, name=name, fingerprint=fingerprint)
+        return replace(inside, space="in9", classes=IN9_NAMES, name=name, fingerprint=fingerprint)
 
     @functools.cached_property
     def imagenet_scenes(self) -> SceneSet | None:
@@ -99,11 +97,17 @@ class Reproduction:
 
     @functools.lru_cache(maxsize=32)  # noqa: B019 - as above
     def dataset(self, variant: str, size: int = 0, scenes: SceneSet | None = None) -> Dataset:
-        """Open a variant of the scenes: the released images where they exist, composed ones otherwise."""
+        """Open a variant of the scenes: the released images where they exist, composed ones otherwise.
+
+        Original needs neither mask nor box, so it has all images of the scenes, also those that no object could be cut
+        out of; the other variants have those with a mask.
+        """
         source, side = scenes or self.scenes, size or self.settings.size
         if source.published is not None and variant in IN9_VARIANTS:
             return open_published(source, variant, size=side, progress=self.settings.progress)
-        return compose(self.prepared(side, scenes), find_variant(variant), seed=self.settings.seed)
+        chosen, s = find_variant(variant), self.settings
+        whole = source if source.read_image is not None and not chosen.needs_mask else self.prepared(side, scenes)
+        return compose(whole, chosen, seed=s.seed, size=side, resolution="prepared", progress=s.progress)
 
     # models
 
@@ -186,3 +190,9 @@ class Reproduction:
             f"The search covers only the first {per_class} scenes of each class: with fewer backgrounds, fewer "
             "foregrounds are vulnerable; --pairs-per-class 0 searches all."
         )
+
+
+def _of_nine_classes(records: Sequence[SceneRecord]) -> list[SceneRecord]:
+    """Keep the ImageNet images that belong to one of the nine classes, with its label."""
+    labels = to_in9(np.array([record.native_label for record in records], dtype=np.int64)).tolist()
+    return [r._replace(label=label) for r, label in zip(records, labels, strict=True) if label != OUTSIDE]

@@ -115,7 +115,14 @@ def reusable(path: Path, wanted: Mapping[str, Any]) -> dict[str, Any]:
 def describe_difference(stored: Mapping[str, Any], wanted: Mapping[str, Any], names: Sequence[str]) -> str:
     """Describe differing fields of two identities for a message, e.g. "seed was 0, is 1"."""
     before, now = identity(stored), identity(wanted)
-    return ", ".join(f"{name} was {before.get(name)}, is {now.get(name)}" for name in names)
+    pairs: list[tuple[str, Any, Any]] = []
+    for name in names:
+        old, new = before.get(name), now.get(name)
+        if isinstance(old, dict) and isinstance(new, dict):
+            pairs += [(part, old.get(part), new.get(part)) for part in {**old, **new} if old.get(part) != new.get(part)]
+        else:
+            pairs.append((name, old, new))
+    return ", ".join(f"{name} was {old}, is {new}" for name, old, new in pairs)
 
 
 def versions() -> dict[str, str]:

@@ -161,7 +161,11 @@ def saliency_table(
         scenes = open_scenes(scenes)
     given = [variant for variant in variants if isinstance(variant, Dataset)]
     named = [variant for variant in variants if not isinstance(variant, Dataset)]
-    composed = compose_all(scenes, named, seed=seed, resolution=resolution, progress=progress) if named else ()
+    composed = (
+        compose_all(scenes, named, seed=seed, resolution=resolution, masked_only=True, progress=progress)
+        if named
+        else ()
+    )
     folder = None if results is None else Path(results)
     tables = []
     for dataset in (*given, *composed):

@@ -8,11 +8,13 @@ from .downloads import Archive as Archive
 from .downloads import archives as archives
 from .downloads import fetch as fetch
 from .prepared import PreparedImages as PreparedImages
+from .prepared import PreparedPhotographs as PreparedPhotographs
 from .prepared import PreparedScenes as PreparedScenes
 from .prepared import as_prepared as as_prepared
 from .prepared import as_scenes as as_scenes
 from .prepared import memory_bytes as memory_bytes
 from .prepared import prepare as prepare
+from .prepared import prepare_photographs as prepare_photographs
 from .prepared import prepare_published as prepare_published
 from .scene import PublishedImage as PublishedImage
 from .scene import Rejection as Rejection

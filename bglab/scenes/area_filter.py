@@ -82,7 +82,7 @@ def area_census(
         try:
             share = foreground_share(source, record)
         except BadInput as problem:
-            rejected.append(Rejection(record.id, str(record.files[0]) if record.files else "", str(problem)))
+            rejected.append(Rejection(record.id, record.file, str(problem)))
             continue
         if smallest <= share <= largest:
             kept.append(record.id)

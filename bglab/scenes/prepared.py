@@ -1,43 +1,24 @@
 """A cache of decoded scenes: memory-mapped arrays of one image size that load in milliseconds.
 
-A cache entry is a folder with raw arrays and an index. It is built in a temporary folder and renamed when complete, so
-an interrupted run leaves no partial entry.
+`prepare` decodes scenes with their masks, boxes and plates, `prepare_photographs` the images alone.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
-import os
-import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Int, UInt8
 from PIL import Image
-from tqdm.auto import tqdm
 
 from bglab.errors import BadInput
-from bglab.files import data_root, writable_folder
 from bglab.images import Box, crop_box, open_image, resize_crop
-from bglab.parallel import thread_map
+from bglab.scenes.array_store import ArrayStore, Entry, files_stamp
 from bglab.scenes.scene import PublishedImage, Rejection, Scene, SceneSet
 from bglab.scenes.sources import open_scenes
 from bglab.seeding import digest
-
-# incremented whenever the pixels of prepared scenes change
-_VERSION = 1
-
-
-class _Entry(NamedTuple):
-    """Arrays of one prepared scene or image by name, and its row of the index."""
-
-    arrays: dict[str, np.ndarray]
-    row: dict[str, object]
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +45,28 @@ class PreparedScenes:
     plates: UInt8[np.ndarray, "n 3 s s"]
     boxes: Int[np.ndarray, "n 4"]
     has_plate: Bool[np.ndarray, " n"]
+    rejected: tuple[Rejection, ...]
+    digest: str
+
+    def __len__(self) -> int:
+        return len(self.scenes)
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedPhotographs:
+    """Decoded images of one size, without masks, for variants that need neither mask nor box.
+
+    Attributes:
+        scenes: The scene set; its records are those of all images, row by row, including images without a usable mask.
+        size: Side of the images in pixels.
+        images: RGB images with values in [0, 255].
+        rejected: Images of the set that could not be used, with reasons.
+        digest: Hexadecimal digest of all pixels.
+    """
+
+    scenes: SceneSet
+    size: int
+    images: UInt8[np.ndarray, "n 3 s s"]
     rejected: tuple[Rejection, ...]
     digest: str
 
@@ -133,20 +136,54 @@ def prepare(scenes: SceneSet, size: int = 224, *, progress: bool = True) -> Prep
         "has_plate": ((), np.bool_),
     }
 
-    def build(position: int) -> _Entry:
+    def build(position: int) -> Entry:
         scene = scenes[position]
-        return _Entry(_prepare_scene(scene, size, scenes.crop_fraction), {"id": scene.id})
+        return Entry(_prepare_scene(scene, size, scenes.crop_fraction), {"id": scene.id})
 
     files = [file for record in scenes.records for file in record.files]
-    items = [(i, record.id, str(record.files[0]) if record.files else "") for i, record in enumerate(scenes.records)]
-    store = _Store(f"{scenes.fingerprint}-{size}", _stamp(files), shapes)
+    items = [(i, record.id, record.file) for i, record in enumerate(scenes.records)]
+    store = ArrayStore(f"{scenes.fingerprint}-{size}", files_stamp(files), shapes)
     arrays, index = store.load_or_build(items, build, f"preparing {scenes.name}" if progress else None)
     rejected = (*scenes.rejected, *(Rejection(*r) for r in index["rejected"]))
     kept = [scenes.positions[row["id"]] for row in index["rows"]]
     if not kept:
         raise BadInput(f"expected usable scenes in {scenes.name}, but all were rejected; the first: {_first(rejected)}")
-    usable = replace(scenes, records=tuple(scenes.records[i] for i in kept))
+    usable = replace(scenes, records=tuple(scenes.records[i] for i in kept), unmasked=())
     return PreparedScenes(scenes=usable, size=size, rejected=rejected, digest=index["digest"], **arrays)
+
+
+def prepare_photographs(scenes: SceneSet, size: int = 224, *, progress: bool = True) -> PreparedPhotographs:
+    """Decode the labelled images of a set without their masks, or load them from the cache.
+
+    Images are resized and cropped as by `prepare`. Original and other variants that need neither mask nor box use all
+    images that can be read, and no object is cut out for them, which takes most of the time of `prepare`.
+
+    Args:
+        scenes: Scenes whose images are decoded: `SceneSet.photographs`.
+        size: Side of the prepared images in pixels.
+        progress: Whether to show a progress bar while decoding.
+
+    Raises:
+        BadInput: If no image can be read, or the cache cannot be written.
+    """
+    records = scenes.photographs
+
+    def build(position: int) -> Entry:
+        image = _as_image(scenes.photograph(records[position]))
+        return Entry({"images": _square(image, size, scenes.crop_fraction)}, {"position": position})
+
+    name = digest([scenes.fingerprint, "photographs", str(scenes.crop_fraction), *(record.id for record in records)])
+    stamp = files_stamp(file for record in records for file in record.files[:1])
+    store = ArrayStore(f"{name}-{size}", stamp, {"images": ((3, size, size), np.uint8)})
+    items = [(i, record.id, record.file) for i, record in enumerate(records)]
+    arrays, index = store.load_or_build(items, build, f"reading {scenes.name}" if progress else None)
+    shown = {record.file for record in scenes.unmasked}
+    rejected = (*(r for r in scenes.rejected if r.file not in shown), *(Rejection(*r) for r in index["rejected"]))
+    if not index["rows"]:
+        raise BadInput(f"expected readable images in {scenes.name}, got none; the first: {_first(rejected)}")
+    kept = tuple(records[row["position"]] for row in index["rows"])
+    usable = replace(scenes, records=kept, unmasked=())
+    return PreparedPhotographs(usable, size, arrays["images"], rejected, index["digest"])
 
 
 def prepare_published(scenes: SceneSet, variant: str, size: int = 224, *, progress: bool = True) -> PreparedImages:
@@ -170,12 +207,14 @@ def prepare_published(scenes: SceneSet, variant: str, size: int = 224, *, progre
         )
     published = scenes.published(variant)
 
-    def build(position: int) -> _Entry:
+    def build(position: int) -> Entry:
         image = open_image(published[position].file)
-        return _Entry({"images": _square(image, size, scenes.crop_fraction)}, {"position": position})
+        return Entry({"images": _square(image, size, scenes.crop_fraction)}, {"position": position})
 
     name = digest([scenes.fingerprint, variant, *(p.file.name for p in published)])
-    store = _Store(f"{name}-{size}", _stamp([p.file for p in published]), {"images": ((3, size, size), np.uint8)})
+    store = ArrayStore(
+        f"{name}-{size}", files_stamp([p.file for p in published]), {"images": ((3, size, size), np.uint8)}
+    )
     items = [(i, p.scene, str(p.file)) for i, p in enumerate(published)]
     arrays, index = store.load_or_build(items, build, f"reading {variant}" if progress else None)
     rejected = tuple(Rejection(*r) for r in index["rejected"])
@@ -231,119 +270,6 @@ def _square(image: Image.Image, size: int, crop_fraction: float) -> UInt8[np.nda
 
 def _first(rejected: Sequence[Rejection]) -> str:
     return f"{rejected[0].scene}: {rejected[0].reason}" if rejected else "there were no files"
-
-
-def _stamp(files: Iterable[Path]) -> str:
-    """Hash sizes and modification times, so that a file edited in place invalidates the cache."""
-    parts: list[str] = [f"version {_VERSION}"]
-    for file in files:
-        status = file.stat()
-        parts.append(f"{file.name} {status.st_size} {status.st_mtime_ns}")
-    return digest(parts)
-
-
-@dataclass(frozen=True)
-class _Store:
-    """A cache entry: a folder with raw arrays of fixed shapes per row, and an index."""
-
-    name: str
-    stamp: str
-    shapes: dict[str, tuple[tuple[int, ...], type]] = field(hash=False)
-
-    def load_or_build(
-        self, items: list[tuple[int, str, str]], build: Callable[[int], _Entry], title: str | None
-    ) -> tuple[dict[str, np.ndarray], dict]:
-        folder = data_root() / "cache" / self.name
-        index = self._read_index(folder)
-        if index is None:
-            self._build(folder, items, build, title)
-            index = self._read_index(folder)
-            assert index is not None
-        return self._map(folder, len(index["rows"])), index
-
-    def _read_index(self, folder: Path) -> dict | None:
-        try:
-            index = json.loads((folder / "index.json").read_text())
-        except (OSError, json.JSONDecodeError):
-            return None
-        return index if index.get("stamp") == self.stamp else None
-
-    def _map(self, folder: Path, count: int) -> dict[str, np.ndarray]:
-        def one(name: str, shape: tuple[int, ...], dtype: type) -> np.ndarray:
-            if count == 0:
-                return np.zeros((0, *shape), dtype)
-            # copy-on-write: torch warns about read-only memory, and writes never reach the file
-            return np.memmap(folder / f"{name}.raw", dtype=dtype, mode="c", shape=(count, *shape))
-
-        return {name: one(name, shape, dtype) for name, (shape, dtype) in self.shapes.items()}
-
-    def _build(
-        self,
-        folder: Path,
-        items: list[tuple[int, str, str]],
-        build: Callable[[int], _Entry],
-        title: str | None,
-    ) -> None:
-        scratch = writable_folder(folder.parent) / f".{self.name}-{os.getpid()}"
-        shutil.rmtree(scratch, ignore_errors=True)
-        scratch.mkdir()
-        try:
-            self._fill(scratch, items, build, title)
-            # another run may have completed the same folder first, and be reading it; its arrays are identical
-            if self._read_index(folder) is None:
-                shutil.rmtree(folder, ignore_errors=True)
-                scratch.rename(folder)
-        except OSError as problem:
-            if self._read_index(folder) is None:
-                raise BadInput(
-                    f"could not write prepared scenes to {folder} ({problem.strerror or problem}); free some "
-                    "space, or set BGLAB_DATA to a folder you can write to"
-                ) from None
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
-
-    def _fill(
-        self,
-        scratch: Path,
-        items: list[tuple[int, str, str]],
-        build: Callable[[int], _Entry],
-        title: str | None,
-    ) -> None:
-        files = {name: (scratch / f"{name}.raw").open("wb") for name in self.shapes}
-        rows: list[dict[str, object]] = []
-        rejected: list[Rejection] = []
-        hashed = hashlib.blake2b(digest_size=8)
-        try:
-            bar = tqdm(total=len(items), desc=title, disable=title is None, unit="scene")
-            for (_, scene, file), outcome in zip(items, _build_in_order(build, len(items)), strict=True):
-                bar.update()
-                if isinstance(outcome, BadInput):
-                    rejected.append(Rejection(scene, file, str(outcome)))
-                    continue
-                for name, (_, dtype) in self.shapes.items():
-                    block = np.ascontiguousarray(outcome.arrays[name], dtype=dtype).tobytes()
-                    files[name].write(block)
-                    hashed.update(block)
-                rows.append(outcome.row)
-            bar.close()
-        finally:
-            for file in files.values():
-                file.close()
-        index = {"stamp": self.stamp, "digest": hashed.hexdigest(), "rows": rows, "rejected": rejected}
-        (scratch / "index.json").write_text(json.dumps(index))
-
-
-def _build_in_order(build: Callable[[int], _Entry], count: int) -> Iterator[_Entry | BadInput]:
-    """Build entries with a few threads; an unusable scene yields the exception that says why."""
-
-    def attempt(position: int) -> _Entry | BadInput:
-        try:
-            return build(position)
-        except BadInput as problem:
-            return problem
-
-    workers = min(8, os.cpu_count() or 1)
-    return thread_map(attempt, range(count), workers=workers, pending=4 * workers, name="bglab-decode")
 
 
 def memory_bytes(count: int, size: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -78,6 +79,11 @@ class SceneRecord(NamedTuple):
     native_label: int = OUTSIDE
     files: tuple[Path, ...] = ()
 
+    @property
+    def file(self) -> str:
+        """Path of the image, the first of the files; "" for generated scenes."""
+        return str(self.files[0]) if self.files else ""
+
 
 class PublishedImage(NamedTuple):
     """An image of a variant as published with a release.
@@ -127,6 +133,9 @@ class SceneSet:
         credit: Origin and licence, in one sentence.
         full_resolution: Whether the images are photographs at their own size, from which the variants of Time for a
             Background Check! are made by default, before any resize.
+        unmasked: Records of labelled images found to have no mask or box when the set was opened. They are no scenes,
+            and ``rejected`` has the reasons, but variants that need neither, such as Original, show them.
+        read_image: Function that reads the image of a record without its mask; None if there is only ``read``.
     """
 
     uri: str
@@ -142,6 +151,8 @@ class SceneSet:
     published: Callable[[str], list[PublishedImage]] | None = field(default=None, repr=False)
     credit: str = ""
     full_resolution: bool = False
+    unmasked: tuple[SceneRecord, ...] = ()
+    read_image: Callable[[SceneRecord], UInt8[np.ndarray, "3 h w"]] | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.records)
@@ -149,6 +160,8 @@ class SceneSet:
     def __getitem__(self, key: int | str) -> Scene:
         """Read one scene by position or id."""
         if isinstance(key, str):
+            for reason in (r.reason for r in self.rejected if r.scene == key and key not in self.positions):
+                raise BadInput(f"expected a scene with a mask or box, got {key}: {reason}")
             if key not in self.positions:
                 raise UnknownName(unknown_name("scene", key, self.near(key)))
             key = self.positions[key]
@@ -159,6 +172,19 @@ class SceneSet:
 
     def __repr__(self) -> str:
         return f"SceneSet({self.name}: {len(self)} scenes in {len(set(self.labels.tolist()))} classes)"
+
+    @property
+    def photographs(self) -> tuple[SceneRecord, ...]:
+        """Records of all labelled images, those of the scenes first: what variants without mask and box can show."""
+        return (*self.records, *self.unmasked)
+
+    def photograph(self, record: SceneRecord) -> UInt8[np.ndarray, "3 h w"]:
+        """Read the image of one of the `photographs`, without its mask where the source can.
+
+        Raises:
+            BadInput: If it cannot be read.
+        """
+        return self.read(record).image if self.read_image is None else self.read_image(record)
 
     @property
     def ids(self) -> list[str]:
@@ -189,6 +215,8 @@ class SceneSet:
     ) -> SceneSet:
         """Select a subset of the scenes, in the same order; all given conditions must hold.
 
+        Images without a mask (``unmasked``) are selected by the same conditions, after the scenes.
+
         Args:
             ids: Ids of the scenes to keep.
             labels: Labels of the classes to keep.
@@ -201,22 +229,35 @@ class SceneSet:
             UnknownName: If an id is not in the set.
         """
         wanted = None if ids is None else set(ids)
-        for missing in sorted((wanted or set()) - set(self.ids)):
+        for missing in sorted((wanted or set()) - {record.id for record in self.photographs}):
             raise UnknownName(unknown_name("scene", missing, self.near(missing)))
-        kept: list[SceneRecord] = []
-        counts: dict[int, int] = {}
-        for record in self.records:
-            if wanted is not None and record.id not in wanted:
-                continue
-            if labels is not None and record.label not in labels:
-                continue
-            counts[record.label] = counts.get(record.label, 0) + 1
-            if per_class is None or counts[record.label] <= per_class:
-                kept.append(record)
-        if len(kept) == len(self):
+        counts: Counter[int] = Counter()
+
+        def chosen(record: SceneRecord) -> bool:
+            if (wanted is not None and record.id not in wanted) or (labels is not None and record.label not in labels):
+                return False
+            counts[record.label] += 1
+            return per_class is None or counts[record.label] <= per_class
+
+        records = [record for record in self.records if chosen(record)]
+        unmasked = [record for record in self.unmasked if chosen(record)]
+        if len(records) + len(unmasked) == len(self.photographs):
             return self
-        chosen = digest([self.fingerprint, *(record.id for record in kept)])
-        return replace(self, records=tuple(kept), fingerprint=chosen)
+        part = self.with_records(records, unmasked)
+        if len(records) == len(self):
+            return part
+        return replace(part, fingerprint=digest([self.fingerprint, *(record.id for record in records)]))
+
+    def with_records(self, records: Sequence[SceneRecord], unmasked: Sequence[SceneRecord] = ()) -> SceneSet:
+        """Return a set of only some scenes, whose labels may be others; ``rejected`` names only images that are left.
+
+        Args:
+            records: Records of the scenes.
+            unmasked: Records of images without a mask.
+        """
+        files = {record.file for record in unmasked}
+        rejected = tuple(rejection for rejection in self.rejected if rejection.file in files)
+        return replace(self, records=tuple(records), unmasked=tuple(unmasked), rejected=rejected)
 
 
 def file_fingerprint(root: Path, records: Sequence[SceneRecord], *options: str) -> str:

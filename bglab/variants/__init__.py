@@ -4,16 +4,8 @@
 """
 
 from bglab.variants.adjustments import Adjustment, adjusted, object_region
-from bglab.variants.dataset import (
-    Dataset,
-    DatasetRow,
-    Resolution,
-    compose,
-    compose_all,
-    default_resolution,
-    full_dataset,
-    open_published,
-)
+from bglab.variants.composition import compose, compose_all, default_resolution, open_published
+from bglab.variants.dataset import Dataset, DatasetRow, Resolution, full_dataset
 from bglab.variants.full_resolution import (
     INVARIANCE,
     STREAMED,

@@ -26,7 +26,6 @@ from bglab.variants.rules import (
     Background,
     Draw,
     Keep,
-    Own,
     Patch,
     Region,
     SceneBatch,
@@ -141,8 +140,7 @@ class FullScenes:
     @functools.cached_property
     def stamp(self) -> str:
         """Digest of the scenes and of their files' sizes and modification times."""
-        files = [file.stat() for record in self.by_box.records for file in record.files]
-        return digest([self.by_box.fingerprint, *(f"{status.st_size} {status.st_mtime_ns}" for status in files)])
+        return _stamp(self.by_box)
 
     @functools.cached_property
     def by_mask(self) -> SceneSet:
@@ -221,15 +219,21 @@ def reopen_full(scenes: SceneSet, settings: StreamSettings | None = None, *, pro
     known = {record.id: record.label for record in whole.records}
     if whole.space != scenes.space or any(known.get(record.id) != record.label for record in scenes.records):
         return open_full(scenes, chosen, progress=progress)
-    full = _open_once(scenes.uri, whole.fingerprint, chosen, progress=progress)
-    return full if whole.fingerprint == scenes.fingerprint else full.select(scenes.ids)
+    full = _open_once(scenes.uri, _stamp(open_by_box(scenes.uri)), chosen, progress=progress)
+    return full if set(scenes.ids) == set(known) else full.select(scenes.ids)
 
 
 @functools.lru_cache(maxsize=2)
-def _open_once(uri: str, fingerprint: str, settings: StreamSettings, *, progress: bool) -> FullScenes:
+def _open_once(uri: str, stamp: str, settings: StreamSettings, *, progress: bool) -> FullScenes:
     """Open scenes once for several variants."""
-    del fingerprint  # only a key of the cache: files may have changed since the last call
+    del stamp  # only a key of the cache: files may have changed since the last call
     return open_full(uri, settings, progress=progress)
+
+
+def _stamp(scenes: SceneSet) -> str:
+    """Hash a set and the sizes and modification times of its files, since an edited file may have the same size."""
+    files = [file.stat() for record in scenes.records for file in record.files]
+    return digest([scenes.fingerprint, *(f"{status.st_size} {status.st_mtime_ns}" for status in files)])
 
 
 def find_streamed(variant: str | Variant) -> Variant:
@@ -288,32 +292,38 @@ def is_random(variant: Variant) -> bool:
 def region_of(variant: Variant) -> Region:
     """Return the region that a variant's foreground is cut out by; ``box``, which is cheaper, if both are equal."""
     foreground = variant.foreground
-    if is_untouched(variant) or isinstance(foreground, Absent):
+    if variant.is_untouched or isinstance(foreground, Absent):
         return "box"
     return foreground.region if isinstance(foreground, Keep | Patch) else "mask"
-
-
-def is_untouched(variant: Variant) -> bool:
-    """Check whether a variant shows the unmodified photograph."""
-    return isinstance(variant.foreground, Keep) and isinstance(variant.background, Own)
 
 
 def _own_backdrops(scenes: SceneSet, seed: int) -> Plates:
     """Make plates of the tiled backgrounds of some scenes of the set, drawn by the seed."""
     order = keyed_generator(seed, "backdrops", scenes.fingerprint).permutation(len(scenes))
     chosen = tuple(scenes.records[i] for i in order[:_LENT])
+    names = tuple(record.id for record in chosen)
 
     @functools.lru_cache(maxsize=_LENT)
-    def read(position: int) -> UInt8[np.ndarray, "3 h w"]:
-        # a scene without a usable background is replaced by the next one
-        for record in (*chosen[position:], *chosen[:position]):
-            plate = _tiled_background(scenes, record)
-            if plate is not None:
-                return plate
-        raise BadInput(f"expected scenes of {scenes.name} to lend their backgrounds, but none can; give folder:PATH")
+    def tiled(position: int) -> UInt8[np.ndarray, "3 h w"] | None:
+        return _tiled_background(scenes, chosen[position])
 
-    names = tuple(record.id for record in chosen)
-    return Plates("own", names, digest([str(seed), *names]), is_tileable=False, read=read)
+    def usable(position: int, scene: str) -> int:
+        # a scene shows no background of its own, and one without a usable background is replaced by the next
+        for other in (*range(position, len(chosen)), *range(position)):
+            if names[other] != scene and tiled(other) is not None:
+                return other
+        raise BadInput(
+            f"expected other scenes of {scenes.name} to lend {scene} a background, but none can; give folder:PATH"
+        )
+
+    def read(position: int) -> UInt8[np.ndarray, "3 h w"]:
+        plate = tiled(position)
+        if plate is None:
+            raise BadInput(f"expected scene {names[position]} to lend its background, but it has none; draw another")
+        return plate
+
+    stamp = digest([str(seed), "of other scenes", *names])
+    return Plates("own", names, stamp, is_tileable=False, read=read, usable=usable)
 
 
 def _tiled_background(scenes: SceneSet, record: SceneRecord) -> UInt8[np.ndarray, "3 h w"] | None:

@@ -5,6 +5,7 @@ A rule is a frozen data class of its parameters; everything random is keyed by (
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -76,6 +77,8 @@ class _Worded:
     wording: ClassVar[str]
     #: Whether the pixels depend on the seed.
     is_random: ClassVar[bool] = False
+    #: Whether the pixels depend on the mask or box of a scene.
+    needs_mask: ClassVar[bool] = True
 
     @property
     def text(self) -> str:
@@ -134,6 +137,7 @@ class Absent(Foreground):
     """No object."""
 
     wording: ClassVar[str] = "none"
+    needs_mask: ClassVar[bool] = False
 
     def draw(self, scenes: SceneBatch, key: Draw) -> tuple[UInt8[Tensor, "n 3 h w"], Bool[Tensor, "n h w"]]:
         """Return an alpha of 0 everywhere."""
@@ -195,6 +199,7 @@ class Own(Background):
     """The photograph itself."""
 
     wording: ClassVar[str] = "as photographed"
+    needs_mask: ClassVar[bool] = False
 
     def plate(self, scenes: SceneBatch, donors: SceneBatch | None, key: Draw) -> UInt8[Tensor, "n 3 h w"]:
         """Return the photographs."""
@@ -239,6 +244,7 @@ class Blurred(Background):
     """The photograph blurred by a Gaussian of ``sigma`` pixels (Noise or Signal does not state its kernel)."""
 
     wording: ClassVar[str] = "blurred by {sigma:g} pixels"
+    needs_mask: ClassVar[bool] = False
 
     sigma: float = 8.0
 
@@ -253,6 +259,7 @@ class Plain(Background):
     """A plain background of one colour, RGB, 0-255."""
 
     wording: ClassVar[str] = "plain {color}"
+    needs_mask: ClassVar[bool] = False
 
     color: Color
 
@@ -271,6 +278,7 @@ class Texture(Background):
     """
 
     wording: ClassVar[str] = "a procedural texture {family}"
+    needs_mask: ClassVar[bool] = False
     is_random: ClassVar[bool] = True
 
     family: str = ""
@@ -294,6 +302,7 @@ class Noise(Background):
     """
 
     wording: ClassVar[str] = "{kind} noise"
+    needs_mask: ClassVar[bool] = False
     is_random: ClassVar[bool] = True
 
     kind: Literal["gaussian", "uniform"]
@@ -314,6 +323,7 @@ class NoisyBackground(Background):
     """The photograph with Gaussian noise of ``sigma`` grey levels added (RFS, Moayeri et al. 2022)."""
 
     wording: ClassVar[str] = "as photographed, with noise of {sigma:g} levels"
+    needs_mask: ClassVar[bool] = False
     is_random: ClassVar[bool] = True
 
     sigma: float = 64.0
@@ -329,8 +339,15 @@ class GivenImage(Background):
     """A given image as background of all scenes, of the same size as the scenes."""
 
     wording: ClassVar[str] = "a given image"
+    needs_mask: ClassVar[bool] = False
 
     image: UInt8[Tensor, "3 h w"]
+
+    def __repr__(self) -> str:
+        """Describe the image by its size and the digest of its bytes, since rules identify stored results."""
+        levels = self.image.cpu().contiguous().numpy()
+        height, width = levels.shape[-2:]
+        return f"GivenImage({width} × {height}, {hashlib.blake2b(levels.tobytes(), digest_size=8).hexdigest()})"
 
     def plate(self, scenes: SceneBatch, donors: SceneBatch | None, key: Draw) -> UInt8[Tensor, "3 h w"]:
         """Return the image.

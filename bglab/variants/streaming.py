@@ -22,7 +22,7 @@ from bglab.images import EvaluationTransform
 from bglab.parallel import thread_map
 from bglab.scenes import Rejection, Scene, SceneRecord, SceneSet
 from bglab.seeding import keyed_generator
-from bglab.variants.full_resolution import FullScenes, is_untouched, region_of
+from bglab.variants.full_resolution import FullScenes, region_of
 from bglab.variants.rules import GivenImage, Keep, Patch, Region, SceneBatch
 from bglab.variants.variant import Variant, render
 
@@ -72,7 +72,7 @@ def stream(
         BadInput: If some variants cut out boxes and others masks.
     """
     # the original photograph is cut by neither, so it goes with both
-    regions: set[Region] = {region_of(variant) for variant in variants if not is_untouched(variant)} or {"box"}
+    regions: set[Region] = {region_of(variant) for variant in variants if not variant.is_untouched} or {"box"}
     if len(regions) > 1:
         raise BadInput("expected variants that cut out either boxes or masks, got both; stream them one after another")
     scenes = full.scenes(regions.pop())
@@ -125,7 +125,7 @@ def _make(
         scene = scenes.read(record)
         images = [_image(full, variant, scene) for variant in variants]
     except BadInput as problem:
-        return Rejection(record.id, str(record.files[0]) if record.files else "", str(problem))
+        return Rejection(record.id, record.file, str(problem))
     crops = np.stack([transform(image) for _, image in images])
     mask = transform.mask(scene.mask) if with_masks else None
     return _Made(record, tuple(donor for donor, _ in images), crops, mask)
@@ -133,14 +133,14 @@ def _make(
 
 def _image(full: FullScenes, variant: Variant, scene: Scene) -> tuple[str, Image.Image]:
     """Make one variant of a scene at full resolution; return the name of its plate, and the image."""
-    if is_untouched(variant):
+    if variant.is_untouched:
         return "", _as_image(scene.image)
     image, mask = torch.from_numpy(scene.image).unsqueeze(0), torch.from_numpy(scene.mask).unsqueeze(0)
     batch = SceneBatch((scene.id,), image, mask, image, torch.tensor([scene.box]))
     donor, plates = "", full.plates(variant)
     if plates is not None:
         rng = keyed_generator(full.settings.seed, variant.name, scene.id)
-        donor, plate = plates.draw(rng, *scene.mask.shape)
+        donor, plate = plates.draw(rng, *scene.mask.shape, scene=scene.id)
         variant = replace(variant, background=GivenImage(torch.from_numpy(np.ascontiguousarray(plate))))
     rendered = render(_by_its_mask(variant), batch, seed=full.settings.seed)[0]
     return donor, _as_image(rendered.numpy())

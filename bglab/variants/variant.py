@@ -75,6 +75,23 @@ class Variant:
         """Name as printed in the papers."""
         return display_name(self.name)
 
+    @property
+    def is_untouched(self) -> bool:
+        """Whether it shows the unmodified photograph, as Original does."""
+        return isinstance(self.foreground, Keep) and isinstance(self.background, Own)
+
+    @property
+    def needs_mask(self) -> bool:
+        """Whether making it takes the mask, the box or the background of a scene; Original needs none of them.
+
+        Example:
+            >>> [name for name, variant in VARIANTS.items() if not variant.needs_mask]
+            ['original']
+        """
+        if self.is_untouched:
+            return False
+        return self.donor != "none" or self.foreground.needs_mask or self.background.needs_mask
+
 
 def _nos(place: str) -> str:
     return f"Noise or Signal, {place}"

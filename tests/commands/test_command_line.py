@@ -78,6 +78,24 @@ def test_one_bad_model_does_not_stop_the_others(tmp_path, capsys):
     assert "bglab: skipping timm:resnet50: 'timm:resnet50' names an architecture" in captured.err
 
 
+def test_one_model_that_fails_while_it_classifies_does_not_stop_the_others(tmp_path, capsys, monkeypatch):
+    all_logits = import_module("bglab.evaluation.predict").all_logits
+    failures = [BadInput("expected a classifier of other classes, got these"), RuntimeError("no such kernel")]
+
+    def fail_twice(*arguments, **options):
+        if failures:
+            raise failures.pop(0)
+        return all_logits(*arguments, **options)
+
+    monkeypatch.setattr(import_module("bglab.evaluation.predict"), "all_logits", fail_twice)
+    arguments = ["predict", "--scenes", SCENES, "--size", "64", "--results", str(tmp_path), "--variants", "original"]
+    assert main([*arguments, "--models", "lite:efficientnet_lite1", "lite:efficientnet_lite2", MODEL]) == 2
+    captured = capsys.readouterr()
+    assert f"{MODEL} original: 27 images" in captured.out
+    assert "skipping lite:efficientnet_lite1: expected a classifier of other classes, got these" in captured.err
+    assert "skipping lite:efficientnet_lite2: RuntimeError: no such kernel" in captured.err
+
+
 @pytest.mark.parametrize(
     ("changed", "sentence"),
     [

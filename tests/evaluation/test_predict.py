@@ -15,7 +15,7 @@ from bglab.evaluation import predict
 from bglab.models import Batching, classify_batches
 from bglab.results import predictions, read_provenance
 from bglab.scenes import prepare
-from bglab.variants import dataset as datasets
+from bglab.variants import composition as datasets
 from fixtures.stand_ins import make_classifier, make_scenes
 
 SIZE = 32

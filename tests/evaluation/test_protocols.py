@@ -186,9 +186,11 @@ def test_saliency_is_measured_on_the_crop(checkpoint, prepared):
 
 
 def test_images_are_not_seen_through_a_transform_twice(checkpoint, prepared):
-    seen = seen_by(checkpoint["model"], compose(prepared, "original"))
+    classifier = checkpoint["model"]
+    seen = seen_by(classifier, compose(prepared, "original"))
+    assert seen_by(classifier, seen) is seen
     with pytest.raises(BadInput, match="already seen through"):
-        seen_by(checkpoint["model"], seen)
+        seen.seen_through(classifier.spec.transform)
 
 
 def test_the_command_line_searches_and_explains_under_a_protocol(tmp_path):

@@ -12,12 +12,13 @@ import torch
 import bglab
 from bglab.__main__ import main
 from bglab.errors import BadInput, UnknownName
+from bglab.evaluation import all_logits
 from bglab.models import EngineChoice
 from bglab.papers import Reproduction, Settings, catalogue
 from bglab.papers.runner import run_one
 from bglab.results import read_provenance
 from bglab.results.predictions import prediction_files
-from bglab.scenes import open_by_box
+from bglab.scenes import open_by_box, prepare
 from bglab.variants import INVARIANCE, Plain, StreamSettings, compose_all, default_resolution, given, open_full
 from fixtures.layouts import truncate, write_imagenet
 from fixtures.plain_script import plain_logits
@@ -88,6 +89,14 @@ def test_one_call_predicts_both_kinds_in_the_given_order(imagenet):
         assert set(table["variant"]) == {dataset.variant.name}
 
 
+def test_logits_at_full_resolution_are_those_of_the_classifiers_own_transform(imagenet):
+    dataset = bglab.compose(imagenet, "white_fg", progress=False)
+    table = bglab.predict(classifier(), dataset, progress=False)
+    assert dataset.size != classifier().spec.transform.size
+    logits = all_logits(classifier(), dataset, progress=False)
+    assert logits.argmax(1).tolist() == table["native"].tolist()
+
+
 def test_an_image_at_full_resolution_can_be_looked_at(imagenet):
     dataset = bglab.compose(imagenet, "white_fg", progress=False).seen_through(classifier().spec.transform)
     image = dataset[dataset.rows[0].scene]
@@ -103,6 +112,15 @@ def test_a_chosen_part_of_a_set_keeps_its_boxes(imagenet):
     assert {row.scene for row in rows} <= set(part.ids)
     changed = dataclasses.replace(whole, records=tuple(r._replace(label=0) for r in whole.records))
     assert {row.label for row in bglab.compose(changed, "on_white", progress=False).rows} == {0}
+
+
+def test_prepared_scenes_do_not_get_back_what_their_preparation_rejected(tmp_path):
+    root = write_imagenet(tmp_path)
+    truncate(next((root / "val").rglob("*.JPEG")))
+    prepared = prepare(bglab.open_scenes(f"imagenet:{root}?masks=box"), 32, progress=False)
+    assert len(prepared) == 3
+    rows = bglab.compose(prepared, "white_fg", resolution="full", progress=False).rows
+    assert [row.scene for row in rows] == prepared.scenes.ids
 
 
 def test_a_donor_has_no_full_resolution_form(imagenet):

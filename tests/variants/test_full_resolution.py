@@ -20,7 +20,7 @@ from bglab.errors import BadInput, MissingData, UnknownName
 from bglab.evaluation import finished, measure_speed, predict_all
 from bglab.evaluation.crop_cache import cached_blocks, crop_file
 from bglab.evaluation.full_resolution import blocks
-from bglab.images import EvaluationTransform, open_plates
+from bglab.images import EvaluationTransform, open_plates, tile_box
 from bglab.labels import imagenet_synsets
 from bglab.models import load_classifier
 from bglab.results import predictions, read_provenance
@@ -29,9 +29,11 @@ from bglab.variants import (
     INVARIANCE,
     VARIANTS,
     StreamSettings,
+    compose,
     expand,
     full_dataset,
     full_resolution,
+    given,
     open_full,
     render,
     scene_tensors,
@@ -185,6 +187,69 @@ def test_the_foreground_stays_and_the_rest_is_the_plate(nine):
     assert block.donors[0] == ("",) * 18
 
 
+def test_a_background_is_lent_by_the_named_scene_and_never_by_the_scene_itself():
+    scenes = make_scenes(per_class=2)
+
+    def read(record):
+        scene = scenes.read(record)
+        # every third scene has no background to lend
+        return dataclasses.replace(scene, box=(0, 0, 32, 32)) if scenes.positions[record.id] % 3 == 0 else scene
+
+    some = dataclasses.replace(scenes, read=read, fingerprint="some lend")
+    full = open_full(some, settings(smallest=0, largest=1, draws=9), progress=False)
+    named = set()
+    for block in stream(full, expand(["on_scenes_mask"], full.settings), EvaluationTransform(32, 1.0)):
+        for donors, images in zip(block.donors, block.crops, strict=True):
+            for record, donor, image in zip(block.records, donors, images, strict=True):
+                lender, outside = some[donor], ~some[record.id].mask
+                assert donor != record.id
+                tiled = tile_box(torch.from_numpy(lender.image), lender.box).numpy()
+                assert np.array_equal(image[:, outside], tiled[:, outside])
+                named.add(donor)
+    assert named == {i for i in some.ids if some.positions[i] % 3}
+    alone = open_full(some.select(ids=some.ids[1:2]), settings(smallest=0, largest=1), progress=False)
+    (block,) = stream(alone, expand(["on_scenes"], alone.settings), SMALL)
+    assert [r.reason for r in block.rejected] == [
+        f"expected other scenes of random to lend {some.ids[1]} a background, but none can; give folder:PATH"
+    ]
+
+
+def test_given_images_that_differ_in_one_pixel_have_different_results(nine, tmp_path):
+    one = torch.full((3, 32, 32), 90, dtype=torch.uint8)
+    other = one.clone()
+    other[:, 16, 16] = 200
+    tables = []
+    for image in (one, other):
+        dataset = full_dataset(nine, given(image))
+        assert dataset.digest == full_dataset(nine, given(image.clone())).digest
+        evaluated = predict_all(pixel_classifier(), [dataset], results=tmp_path, progress=False)
+        prepared = compose(prepare(make_scenes(), 32, progress=False), given(image))
+        tables.append((*evaluated, *predict_all(pixel_classifier(), [prepared], results=tmp_path, progress=False)))
+    for before, after in zip(*tables, strict=True):
+        assert not before["prediction"].equals(after["prediction"])
+
+
+def pixel_classifier():
+    """Predict by the sum of the pixels near the centre."""
+    classifier = make_classifier(lambda images: images[:, :, 12:20, 12:20].long().sum((1, 2, 3)) % 9)
+    return dataclasses.replace(classifier, spec=dataclasses.replace(classifier.spec, input_size=32))
+
+
+def test_an_edited_annotation_of_the_same_size_is_read_again(tmp_path):
+    root = write_imagenet(tmp_path)
+    before = compose(f"imagenet:{root}", "white_fg", progress=False)
+    unchanged = before[0]
+    (annotation,) = root.glob("Annotations/CLS-LOC/val/*1.xml")
+    text = annotation.read_text()
+    status = annotation.stat()
+    annotation.write_text(text.replace("<xmin>30</xmin>", "<xmin>38</xmin>"))
+    assert annotation.stat().st_size == status.st_size
+    os.utime(annotation, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
+    after = compose(f"imagenet:{root}", "white_fg", progress=False)
+    assert after.digest != before.digest
+    assert not torch.equal(after[0], unchanged)
+
+
 def test_masks_are_an_option(nine):
     whole = EvaluationTransform(32, 1.0)
     block = next(stream(nine, expand(["white_fg_mask", "on_grey_mask"], nine.settings), whole, block_size=18))
@@ -300,7 +365,8 @@ def test_other_pixels_are_evaluated_again(nine, tmp_path, caplog):
     evaluate(classifier, nine, ["on_white"], results=tmp_path, progress=False)
     softer = dataclasses.replace(classifier, spec=dataclasses.replace(classifier.spec, crop_pct=1.0))
     evaluate(softer, nine, ["on_white"], results=tmp_path, progress=False)
-    assert "since its settings differ: pixels was" in caplog.text
+    assert "since its settings differ: resize was" in caplog.text
+    assert "pixels was" in caplog.text
     assert len(list(predictions.prediction_files(tmp_path))) == 1
 
 

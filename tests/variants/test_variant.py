@@ -10,7 +10,7 @@ from bglab.errors import BadInput, UnknownName
 from bglab.images import compositing
 from bglab.scenes import prepare
 from bglab.variants import VARIANTS, pair_donors, render, rules
-from bglab.variants import dataset as datasets
+from bglab.variants import composition as datasets
 from bglab.variants import variant as variants
 from fixtures.stand_ins import make_scenes
 

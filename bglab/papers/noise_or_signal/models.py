@@ -19,7 +19,7 @@ from bglab.analysis import (
 from bglab.figures import plot_categories, plot_images, plot_trends
 from bglab.names import display_name
 from bglab.papers.artefact import Artefact, Product, Test
-from bglab.papers.comparisons import laid_out, model_tests, score_table
+from bglab.papers.comparisons import count_note, imagenet_notes, laid_out, model_tests, score_table
 from bglab.papers.examples import predicted_classes, shuffled_scenes
 from bglab.papers.requirements import scenes
 
@@ -53,18 +53,20 @@ def make_figure_7(reproduction: Reproduction) -> Product:
 
 
 def make_figure_8(reproduction: Reproduction) -> Product:
-    """Plot accuracy on each variant against accuracy on ImageNet, one point per model, with linear fits."""
+    """Plot accuracy on each variant against accuracy on all images of ImageNet, with one linear fit per variant."""
     predictions = reproduction.predictions(reproduction.settings.models, ("original", *_TRENDS))
     table = score_table(predictions, gap=False).rename(columns={"test": "variant"})
+    notes, counted = [], table.rename(columns={"variant": "test"})
     if reproduction.imagenet_scenes is not None:
         seen = reproduction.predictions(reproduction.settings.models, ["original"], scenes=reproduction.imagenet_scenes)
         whole, name = score_table(seen, gap=False), "ImageNet top-1 accuracy"
+        counted = pd.concat([whole.assign(test="imagenet"), counted])
+        notes += imagenet_notes(reproduction, reproduction.settings.models[0])
     else:
         whole, name = table.loc[table["variant"] == "original"], "Accuracy on Original"
     reference = dict(zip(whole["model"], whole["top1"], strict=True))
     table = table.assign(reference=[reference[model] for model in table["model"]])
     table = table.loc[table["variant"] != "original"].reset_index(drop=True)
-    notes = []
     if reproduction.imagenet_scenes is None:
         notes.append("Without ImageNet's validation set (--imagenet), the horizontal axis is accuracy on Original.")
     if len(reproduction.settings.models) < 4:
@@ -76,7 +78,7 @@ def make_figure_8(reproduction: Reproduction) -> Product:
         tests=(Test("Slope of each line, points of accuracy a point: least squares, 95 % interval", _slopes(table),
                     "Slope of each fit (percentage points per percentage point): least squares, 95 % interval"),
                *model_tests(predictions, ("mixed_rand",))),
-        notes=tuple(notes),
+        notes=(count_note(counted), *notes),
         models=tuple(dict.fromkeys(table["model"])),
     )  # fmt: skip
 

@@ -24,7 +24,15 @@ from bglab.analysis import (
 from bglab.figures import ShownAxes, ShownFigure, plot_accuracy, plot_background_gap, plot_table, plot_train_test
 from bglab.labels import IN9
 from bglab.papers.artefact import Artefact, Product, Test
-from bglab.papers.comparisons import compare_with_published, laid_out, model_tests, printed_layout, score_table
+from bglab.papers.comparisons import (
+    compare_with_published,
+    count_note,
+    imagenet_notes,
+    laid_out,
+    model_tests,
+    printed_layout,
+    score_table,
+)
 from bglab.papers.requirements import scenes, trained
 from bglab.papers.training_runs import TABLE_5, TRAINING_RUNS
 from bglab.variants import variant_table
@@ -72,6 +80,7 @@ def make_table_2(reproduction: Reproduction) -> Product:
              "name and the printed ImageNet accuracy."]  # fmt: skip
     if not reproduction.settings.imagenet:
         notes.append("The rows ImageNet and IN-9L need ImageNet's validation set; give it with --imagenet.")
+    notes += [count_note(table), *imagenet_notes(reproduction, models[0])]
     return _scored(reproduction, predictions, table, printed, names, tuple(notes))
 
 
@@ -139,6 +148,7 @@ def make_table_5(reproduction: Reproduction) -> Product:
     gaps = background_gap(predictions.loc[predictions["variant"] != "in9l"], by=["train"])
     absent = [TRAINING_RUNS[name].title for name in TABLE_5 if name not in found]
     notes = [f"Missing: {', '.join(absent)}."] if absent else []
+    notes += [count_note(table), *imagenet_notes(reproduction, next(iter(found.values())))]
     if reproduction.in9l_scenes is None:
         notes.append("The column IN-9L needs ImageNet's validation set; give it with --imagenet.")
     compared = None
@@ -190,7 +200,11 @@ def _long(table: pd.DataFrame, name: str, test: str) -> pd.DataFrame:
 
 
 def _on_imagenet(reproduction: Reproduction, models: list[str]) -> pd.DataFrame:
-    """Compute accuracies on ImageNet's validation set and on its images of the nine classes."""
+    """Compute accuracies on all images of ImageNet's validation set, and on all of its images of the nine classes.
+
+    They are of Original, which needs neither mask nor box: an image without a box, with a box that covers all of it, or
+    that no object can be cut out of is counted, too.
+    """
     parts = [pd.DataFrame(columns=["model", "test", "n", "top1", "top1_low", "top1_high"])]
     if reproduction.settings.imagenet and reproduction.in9l_scenes is not None:
         thousand = [m for m in models if reproduction.classifier(m).spec.space == "imagenet"]

@@ -14,7 +14,7 @@ from jaxtyping import Bool, UInt8
 
 from bglab.catalogue import unknown_name
 from bglab.errors import BadInput, MissingData, UnknownName
-from bglab.images import IMAGE_SUFFIXES, read_mask
+from bglab.images import IMAGE_SUFFIXES, read_image, read_mask
 from bglab.labels import OUTSIDE, synset_index
 from bglab.scenes.scene import Rejection, SceneRecord
 
@@ -186,6 +186,15 @@ def imagenet_index(name: str) -> int:
     """
     found = _SYNSET.match(name)
     return synset_index().get(found.group(), OUTSIDE) if found else OUTSIDE
+
+
+def read_photograph(record: SceneRecord) -> UInt8[np.ndarray, "3 h w"]:
+    """Read the image of a scene, the first of its files, without its mask.
+
+    Raises:
+        BadInput: If it cannot be read; the message names it.
+    """
+    return read_image(record.files[0])
 
 
 def read_mask_for(image: UInt8[np.ndarray, "3 h w"], file: Path) -> Bool[np.ndarray, "h w"]:

@@ -19,6 +19,7 @@ from bglab.scenes.sources._folders import (
     find_folder,
     list_files,
     match_classes,
+    read_photograph,
     reject_unknown,
 )
 
@@ -66,6 +67,7 @@ def open_source(path: str, *, uri: str, masks: str = "outline") -> SceneSet:
     images = root / "101_ObjectCategories"
     classes = match_classes(images, CLASSES, ignored={"BACKGROUND_Google"})
     records: list[SceneRecord] = []
+    unmasked: list[SceneRecord] = []
     rejected = reject_unknown(images, classes)
     for folder, label in classes.labels.items():
         outlines = root / "Annotations" / _OUTLINE_FOLDERS.get(folder, folder)
@@ -75,6 +77,8 @@ def open_source(path: str, *, uri: str, masks: str = "outline") -> SceneSet:
             problem = empty_file(image, outline)
             if problem:
                 rejected.append(Rejection(name, str(image), problem))
+                if not empty_file(image):
+                    unmasked.append(SceneRecord(name, label, files=(image,)))
             else:
                 records.append(SceneRecord(name, label, files=(image, outline)))
     return SceneSet(
@@ -89,6 +93,8 @@ def open_source(path: str, *, uri: str, masks: str = "outline") -> SceneSet:
         rejected=tuple(rejected),
         credit="Caltech 101 (Li, Andreetto, Ranzato, Perona, 2022), CC BY 4.0.",
         full_resolution=True,
+        unmasked=tuple(unmasked),
+        read_image=read_photograph,
     )
 
 

@@ -20,6 +20,7 @@ from bglab.scenes.sources._folders import (
     imagenet_index,
     list_files,
     read_mask_for,
+    read_photograph,
     subfolders,
     walk_files,
     without_duplicates,
@@ -77,17 +78,21 @@ def open_source(path: str, *, uri: str, crop_fraction: str = "0.875") -> SceneSe
     boxes = _read_boxes(root)
     masks = _list_masks(root)
     candidates: list[SceneRecord] = []
+    without_mask: list[SceneRecord] = []
     for image in labelled:
         name = _scene_name(root / "images", image.file)
         files = (image.file, masks[name]) if name in masks else (image.file,)
-        problem = empty_file(*files) or _without_mask(root, image.file, name in masks, boxes)
-        if problem:
-            rejected.append(Rejection(name, str(image.file), problem))
-            continue
         label = classes.labels[image.name]
         native = label if classes.space == "imagenet" else image.native_label
-        candidates.append(SceneRecord(name, label, native, files))
+        problem = empty_file(*files) or _without_mask(root, image.file, name in masks, boxes)
+        if not problem:
+            candidates.append(SceneRecord(name, label, native, files))
+            continue
+        rejected.append(Rejection(name, str(image.file), problem))
+        if not empty_file(image.file):
+            without_mask.append(SceneRecord(name, label, native, (image.file,)))
     records, duplicates = without_duplicates(candidates)
+    unique, _ = without_duplicates([*records, *without_mask])
     if not records:
         first = (*rejected, *duplicates)
         raise BadInput(f"{_LAYOUT.format(root=root)}; got no usable image: {first[0].reason if first else 'none'}")
@@ -102,6 +107,8 @@ def open_source(path: str, *, uri: str, crop_fraction: str = "0.875") -> SceneSe
         fingerprint=file_fingerprint(root, records, classes.space, repr(sorted(used.items()))),
         crop_fraction=fraction,
         rejected=(*rejected, *duplicates),
+        unmasked=tuple(unique[len(records) :]),
+        read_image=read_photograph,
     )
 
 

@@ -9,7 +9,7 @@ from bglab.images import box_of
 from bglab.labels import imagenet_names, imagenet_synsets, synset_index
 from bglab.scenes.scene import Rejection, Scene, SceneRecord, SceneSet, file_fingerprint
 from bglab.scenes.sources._annotations import cut_out, read_annotated, read_annotation
-from bglab.scenes.sources._folders import choose, without_duplicates
+from bglab.scenes.sources._folders import choose, read_photograph, without_duplicates
 from bglab.scenes.sources._imagenet_layout import REMEDY, ImageFile, Layout, find_layout, list_images
 
 #: Number of images per split of ILSVRC 2012.
@@ -24,7 +24,8 @@ def open_source(path: str, *, uri: str, split: str = "val", masks: str = "grabcu
     The labels of images without class folders are read from ``LOC_val_solution.csv``, or else from the annotations.
 
     The box of a scene is the smallest one around all boxes of its class; ImageNet counts pixels from 0 and boxes
-    include both corners. Images without an annotation are rejected.
+    include both corners. Images without an annotation are no scenes, but variants that need neither mask nor box
+    (Original) show them.
 
     Args:
         path: Folder with this layout.
@@ -43,18 +44,21 @@ def open_source(path: str, *, uri: str, split: str = "val", masks: str = "grabcu
     layout = find_layout(path, split)
     candidates = list(list_images(layout))
     index = synset_index()
-    usable = [c for c in candidates if c.annotation is not None and c.synset in index]
-    if not usable:
+    known = [c for c in candidates if c.synset in index]
+    if not any(c.annotation for c in known):
         raise BadInput(
             f"expected images of ImageNet's classes in {layout.images} with annotations in "
             f"{layout.annotations}, got {len(candidates)} images and none with both; {REMEDY}"
         )
-    records, duplicates = without_duplicates(
-        SceneRecord(c.image.stem, index[c.synset], index[c.synset], (c.image, c.annotation))
-        for c in usable
-        if c.annotation is not None
-    )
-    rejected = [Rejection(c.image.stem, str(c.image), why) for c in candidates if (why := _problem(c, layout))]
+
+    def record(c: ImageFile) -> SceneRecord:
+        files = (c.image,) if c.annotation is None else (c.image, c.annotation)
+        return SceneRecord(c.image.stem, index[c.synset], index[c.synset], files)
+
+    records, duplicates = without_duplicates(record(c) for c in known if c.annotation is not None)
+    unique, repeated = without_duplicates([*records, *(record(c) for c in known if c.annotation is None)])
+    reasons = {str(c.image): _problem(c, layout) for c in candidates} | {r.file: r.reason for r in repeated}
+    rejected = [Rejection(c.image.stem, str(c.image), why) for c in candidates if (why := reasons[str(c.image)])]
     return SceneSet(
         uri=uri,
         name=f"imagenet:{split}",
@@ -67,6 +71,8 @@ def open_source(path: str, *, uri: str, split: str = "val", masks: str = "grabcu
         rejected=(*rejected, *duplicates),
         credit="ImageNet, ILSVRC 2012 (Russakovsky et al., 2015): for non-commercial research, not to be passed on.",
         full_resolution=True,
+        unmasked=tuple(unique[len(records) :]),
+        read_image=read_photograph,
     )
 
 
@@ -90,7 +96,10 @@ def _notices(split: str, candidates: list[ImageFile], records: list[SceneRecord]
         )
     without_boxes = sum(c.annotation is None for c in candidates)
     if without_boxes:
-        notices.append(f"{without_boxes:,} of {len(candidates):,} images have no box annotation and are skipped")
+        notices.append(
+            f"{without_boxes:,} of {len(candidates):,} images have no box annotation; only variants that need neither "
+            "mask nor box, such as original, show them"
+        )
     unknown = sorted({c.synset for c in candidates if c.synset not in synset_index()})
     if unknown:
         notices.append(f"images of {', '.join(unknown[:3]) or 'no class'} are skipped: not among ImageNet's 1000")

@@ -13,7 +13,7 @@ from bglab.errors import BadInput, MissingData
 from bglab.images import box_of, joined_box
 from bglab.scenes.scene import Rejection, Scene, SceneRecord, SceneSet, file_fingerprint
 from bglab.scenes.sources._annotations import read_annotated, read_annotation
-from bglab.scenes.sources._folders import check_mask, choose, empty_file, find_folder
+from bglab.scenes.sources._folders import check_mask, choose, empty_file, find_folder, read_photograph
 
 CLASSES = (
     "aeroplane",
@@ -66,17 +66,21 @@ def open_source(path: str, *, uri: str, split: str = "val", masks: str = "segmen
     root = _find_root(path)
     names = _read_split(root, "Segmentation" if masks == "segmentation" else "Main", split)
     records: list[SceneRecord] = []
+    unmasked: list[SceneRecord] = []
     rejected: list[Rejection] = []
+    mixed = 0
     for name in names:
-        found = _list_scene(root, name, masks)
-        if isinstance(found, Rejection):
-            rejected.append(found)
-        elif found is not None:
-            records.append(found)
+        record, problem = _list_scene(root, name, masks)
+        if problem:
+            rejected.append(Rejection(name, str(root / "JPEGImages" / f"{name}.jpg"), problem))
+            unmasked += [record] if record else []
+        elif record:
+            records.append(record)
+        else:
+            mixed += 1
     if not records:
         first = f"; the first problem: {rejected[0].reason}" if rejected else ""
         raise BadInput(f"expected images with objects of one class in {root}, got none of {len(names)}{first}")
-    mixed = len(names) - len(records) - len(rejected)
     return SceneSet(
         uri=uri,
         name=f"voc:{root.name}-{split}",
@@ -91,6 +95,8 @@ def open_source(path: str, *, uri: str, split: str = "val", masks: str = "segmen
         rejected=tuple(rejected),
         credit="PASCAL VOC 2012 (Everingham et al.): images from Flickr, under the terms of their owners.",
         full_resolution=True,
+        unmasked=tuple(unmasked),
+        read_image=read_photograph,
     )
 
 
@@ -110,28 +116,29 @@ def _read_split(root: Path, task: str, split: str) -> list[str]:
     return [line.split()[0] for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
-def _list_scene(root: Path, name: str, masks: str) -> SceneRecord | Rejection | None:
-    """List one image as a record or a rejection; None if its objects are of several classes."""
+def _list_scene(root: Path, name: str, masks: str) -> tuple[SceneRecord | None, str]:
+    """List one image, and say what is wrong with it ("" if nothing is).
+
+    The record is None if the label is unknown or the objects are of several classes, which is no problem.
+    """
     image, annotation = root / "JPEGImages" / f"{name}.jpg", root / "Annotations" / f"{name}.xml"
-    files = [image, annotation]
-    if masks == "segmentation":
-        files.append(root / "SegmentationClass" / f"{name}.png")
-    problem = empty_file(*files)
+    segmentation = (root / "SegmentationClass" / f"{name}.png",) if masks == "segmentation" else ()
+    problem = empty_file(image, annotation)
     if problem:
-        return Rejection(name, str(image), problem)
+        return None, problem
     try:
         shown = {found.name for found in read_annotation(annotation).objects}
     except BadInput as broken:
-        return Rejection(name, str(image), str(broken))
+        return None, str(broken)
     if len(shown) > 1:
-        return None
+        return None, empty_file(*segmentation)
     (only,) = shown or {""}
     if only not in CLASSES:
         got = f"'{only}'" if only else "no object"
-        return Rejection(
-            name, str(image), f"expected objects of VOC's 20 classes in {annotation}, got {got}; correct it"
-        )
-    return SceneRecord(name, CLASSES.index(only), files=tuple(files))
+        return None, f"expected objects of VOC's 20 classes in {annotation}, got {got}; correct it"
+    problem = empty_file(*segmentation)
+    files = (image, annotation) if problem else (image, annotation, *segmentation)
+    return SceneRecord(name, CLASSES.index(only), files=files), problem
 
 
 def _read(masks: str, record: SceneRecord) -> Scene:

@@ -12,6 +12,7 @@ from bglab.errors import BadInput, MissingData
 from bglab.images import box_of
 from bglab.labels import OUTSIDE, imagenet_synsets
 from bglab.scenes import open_scenes
+from bglab.variants import compose
 from fixtures.layouts import (
     box_xml,
     colours,
@@ -81,7 +82,8 @@ def test_imagenet_rejects_images_without_boxes_or_class(tmp_path):
         unknown,
     ]
     assert scenes.notices[1:] == (
-        "1 of 4 images have no box annotation and are skipped",
+        "1 of 4 images have no box annotation; only variants that need neither mask nor box, such as original, "
+        "show them",
         "images of n02099600 are skipped: not among ImageNet's 1000",
     )
 
@@ -294,3 +296,31 @@ def test_folder_names_the_broken_line_of_a_table(tmp_path, table, rows, sentence
     with pytest.raises(BadInput) as problem:
         open_scenes(f"folder:{tmp_path / 'mine'}")
     assert str(problem.value) == sentence.format(file)
+
+
+# --- images without a mask -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("write", "scheme", "gone"),
+    [
+        (write_voc, "voc", "VOCdevkit/VOC2012/SegmentationClass/2007_000001.png"),
+        (write_caltech101, "caltech101", "Annotations/ant/annotation_0001.mat"),
+        (write_folder, "folder", "masks/cow/one.png"),
+    ],
+)
+def test_an_image_that_has_lost_its_mask_is_still_an_original(tmp_path, write, scheme, gone):
+    write(tmp_path)
+    whole = open_scenes(f"{scheme}:{tmp_path}")
+    before = compose(whole, "original", size=32, progress=False)
+    (tmp_path / gone).unlink()
+    scenes = open_scenes(f"{scheme}:{tmp_path}")
+    (lost,) = (record.id for record in scenes.unmasked)
+    assert {*scenes.ids, lost} == set(whole.ids)
+    after = compose(scenes, "original", size=32, progress=False)
+    assert {row.scene: row.label for row in after.rows} == {row.scene: row.label for row in before.rows}
+    assert after.rejected == before.rejected
+    assert np.array_equal(after[lost], before[lost])
+    only_fg = compose(scenes, "only_fg", size=32, progress=False)
+    assert [rejection.scene for rejection in only_fg.rejected] == [lost]
+    assert lost not in {row.scene for row in only_fg.rows}
