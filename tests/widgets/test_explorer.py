@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import re
 import threading
@@ -16,6 +17,7 @@ import torch
 
 import bglab
 from bglab.errors import BadInput, UnknownName
+from bglab.evaluation import predict
 from bglab.scenes import prepare
 from bglab.variants import Adjustment, compose
 from bglab.widgets.explorer import Explorer
@@ -364,3 +366,21 @@ def test_a_session_counts_adjustments_as_values(prepared):
     assert session.renderer.variant(State("scene-3-1")).name == "original"
     assert State("scene-3-1", mix=0.5).adjustment == Adjustment(mix=0.5)
     assert isinstance(bglab.explore(prepared, make_classifier(brightness)), Explorer)
+
+
+def test_the_prediction_and_the_map_follow_the_classifiers_protocol(prepared):
+    classifier = fresh("test_resnet", size=24)
+    model = dataclasses.replace(classifier, spec=dataclasses.replace(classifier.spec, protocol="model", crop_pct=0.5))
+    widget = bglab.explore(prepared, model, scene="scene-3-1")
+    try:
+        (found,) = widget._session.inspector.inspect_original("scene-3-1")
+        (expected,) = predict(model, compose(prepared, "original"), progress=False).query("scene == 'scene-3-1'").native
+        assert found.prediction.native == expected
+        values = found.saliency.values
+        assert values is not None
+        border = np.ones(values.shape, bool)
+        quarter = len(values) // 4
+        border[quarter:-quarter, quarter:-quarter] = False
+        assert (values[border] == 0).all(), "the network does not see what the crop leaves out"
+    finally:
+        widget.close()
