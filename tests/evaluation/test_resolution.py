@@ -136,8 +136,6 @@ def test_a_part_of_a_set_has_only_its_part_of_the_census(tmp_path):
 def test_one_image_cut_out_by_its_mask_does_not_list_the_folder_again(tmp_path, monkeypatch):
     dataset = bglab.compose(f"imagenet:{write_imagenet(tmp_path)}?masks=box", "white_fg_mask", progress=False)
     monkeypatch.setattr(area_filter, "open_scenes", lambda _: pytest.fail("the folder was listed again"))
-    if dataset.rejected:
-        pytest.fail("every scene has a mask")
     for position in (0, 1):
         with contextlib.suppress(BadInput):  # GrabCut may find no object in these images
             dataset[position]
