@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
+import select
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -11,6 +13,9 @@ from typing import NoReturn
 from bglab import __version__
 from bglab.commands import accuracy, bench, data, explain, lab, predict, print_error, reproduce, saliency, search, train
 from bglab.errors import BadInput, MissingData, UnknownName
+
+#: Exit status of a program that writes to a closed pipe: 128 and the number of the signal SIGPIPE.
+_CLOSED_OUTPUT = 141
 
 #: Commands, in the order of the help.
 _COMMANDS = (lab, data, predict, accuracy, explain, search, saliency, train, reproduce, bench)
@@ -23,8 +28,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Arguments without the program's name; None takes those of the process.
 
     Returns:
-        Exit status: 2 after an error, which is written to stderr as one sentence, and 130 after an interrupt.
+        Exit status: 2 after an error, which is written to stderr as one sentence, 130 after an interrupt, and 141 if
+        the reader of the output has closed it, as `head` does.
     """
+    try:
+        try:
+            return _run(arguments)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        if not _output_is_closed():
+            raise
+        # the interpreter flushes again when it exits, which would print another error
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+        return _CLOSED_OUTPUT
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    """Parse the arguments and run the command; an error becomes one sentence."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="bglab: %(message)s")
     try:
@@ -37,6 +60,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print_error("stopped; finished results are saved, and the same command continues from there")
         return 130
+
+
+def _output_is_closed() -> bool:
+    """Check whether standard output is a pipe without a reader, rather than another pipe that broke."""
+    watch = select.poll()
+    watch.register(sys.stdout.fileno(), 0)
+    return bool(watch.poll(0))  # errors are reported although no event is asked for
 
 
 class _Parser(argparse.ArgumentParser):

@@ -84,7 +84,9 @@ def run_saliency(options: argparse.Namespace) -> int:
         progress=watched(),
     )
     report_rejections([Rejection(*entry) for entry in rows.attrs["rejected"]])
-    summary = localisation_summary(rows, by=["variant"])
+    # a variant that is made at both resolutions has two data sets, which are never pooled
+    pooled = len({*zip(rows["dataset"], rows["variant"], strict=True)}) == len(set(rows["variant"]))
+    summary = localisation_summary(rows, by=["variant"] if pooled else ["dataset", "variant"])
     print(f"{classifier.spec.id} on {scenes.name}: {options.method} of the class '{options.target}', in %,")
     print("with 95 % intervals over scenes; chance is the expected value of an uninformative map (auc: 50),")
     print("drift is the rank correlation × 100 with the map of the same class on Original")

@@ -111,8 +111,18 @@ class TorchEngine(Engine):
             self._network = torch.compile(self._network, dynamic=False)
 
     def get_ready(self, height: int, width: int) -> None:
-        """Run one black image, which initialises the device's libraries and compiles the network if requested."""
-        self.logits(torch.zeros(1, 3, height, width, dtype=torch.uint8))
+        """Run one black image, which initialises the device's libraries and compiles the network if requested.
+
+        Raises:
+            BadInput: If a single image does not fit on the device.
+        """
+        try:
+            self.logits(torch.zeros(1, 3, height, width, dtype=torch.uint8))
+        except torch.cuda.OutOfMemoryError:
+            raise BadInput(
+                f"expected the network to fit on {self.device}, but a single image of {width} × {height} pixels runs "
+                "out of its memory; use --device cpu"
+            ) from None
 
     def logits(self, images: UInt8[Tensor, "n 3 h w"]) -> Float[Tensor, "n c"]:
         """Compute the logits of a batch on the engine's device."""

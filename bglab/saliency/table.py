@@ -6,7 +6,7 @@ import functools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,23 +20,11 @@ from tqdm.auto import tqdm
 from bglab.analysis import QUANTILE, TOLERANCE_PX, localise, map_drift
 from bglab.errors import BadInput, UnknownName
 from bglab.evaluation import check_spaces, describe, seen_by, tabulate
-from bglab.labels import OUTSIDE
-from bglab.models import Classifier
+from bglab.models import Batching, Classifier
 from bglab.parallel import prefetch
 from bglab.results import SALIENCY_SCHEMA, read_provenance, read_saliency_file, reusable, saliency_file, write_saliency
 from bglab.saliency.batches import ImageBatch, prepared_batches, seen_masks, streamed_batches, with_masks
-from bglab.saliency.methods import (
-    METHODS,
-    GradCam,
-    TargetRule,
-    Targets,
-    grad_cam_map,
-    grad_cam_plus_plus_map,
-    resolve_targets,
-    saliency_maps,
-    upsample,
-)
-from bglab.saliency.targets import mark_classes
+from bglab.saliency.questions import Question, Target, ask, at_full_size, classes_to_explain, explain_batch
 from bglab.scenes import PreparedScenes, Rejection, SceneSet, as_prepared, open_scenes
 from bglab.variants import (
     Dataset,
@@ -51,11 +39,6 @@ from bglab.variants import (
 
 #: Side in pixels of the images for which the pointing game's tolerance is defined.
 _USUAL_SIZE = 224
-
-#: Class activation maps, which are set up once for all batches.
-_ACTIVATION_MAPS = {"grad_cam": grad_cam_map, "grad_cam_plus_plus": grad_cam_plus_plus_map}
-
-Target = TargetRule | tuple[TargetRule, TargetRule]
 
 
 class Explained(NamedTuple):
@@ -80,37 +63,6 @@ class Explained(NamedTuple):
         """Caption of each map: the predicted class, and the percentage of the saliency on the object."""
         shares = [f"{100 * s:.0f} % on the object" if s == s else "no saliency" for s in self.rows["share_on_object"]]
         return [f"{answer}, {share}" for answer, share in zip(self.answers, shares, strict=True)]
-
-
-class _Batch(NamedTuple):
-    """Maps of one batch with logits and explained classes, on the device."""
-
-    maps: Float[Tensor, "n _ _"]
-    logits: Float[Tensor, "n c"]
-    targets: Int[Tensor, " n"]
-
-
-@dataclass(frozen=True, eq=False)
-class _Question:
-    """A classifier, a saliency method, and the rule for the class to explain."""
-
-    classifier: Classifier
-    method: str
-    target: Target
-    seed: int
-    cam: GradCam | None
-
-    @property
-    def rule(self) -> str:
-        return " against ".join(map(str, self.target)) if isinstance(self.target, tuple) else str(self.target)
-
-    @property
-    def name(self) -> str:
-        return f"{self.method}-{self.rule}"
-
-    @property
-    def layer(self) -> str:
-        return "" if self.cam is None else self.cam.layer.name
 
 
 def saliency_table(
@@ -144,7 +96,7 @@ def saliency_table(
         resolution: Resolution at which variants given by name are made, see `bglab.compose`. At full resolution, a map
             is compared with the region that the variant is cut by (boxes or mask), cropped like the image.
         results: Folder to store the rows in; finished variants are read instead of computed.
-        batch_size: Images per forward pass.
+        batch_size: Images per forward pass; halved when a device runs out of memory.
         progress: Show a bar.
 
     Returns:
@@ -156,21 +108,16 @@ def saliency_table(
             the target is ``background`` and a variant has no donors.
         UnknownName: If a method or variant is unknown.
     """
-    question = _ask(classifier, method, target, seed)
+    question = ask(classifier, method, target, seed)
     if isinstance(scenes, str):
         scenes = open_scenes(scenes)
-    given = [variant for variant in variants if isinstance(variant, Dataset)]
-    named = [variant for variant in variants if not isinstance(variant, Dataset)]
-    composed = (
-        compose_all(scenes, named, seed=seed, resolution=resolution, masked_only=True, progress=progress)
-        if named
-        else ()
-    )
+    datasets = _in_order(scenes, variants, seed=seed, resolution=resolution, progress=progress)
     folder = None if results is None else Path(results)
     tables = []
-    for dataset in (*given, *composed):
+    for dataset in datasets:
         if dataset.full is None:
-            assert not isinstance(scenes, FullScenes), "full-resolution scenes make no prepared data sets"
+            if isinstance(scenes, FullScenes):
+                raise _needs_prepared(dataset)
             prepared = as_prepared(scenes, progress=progress)
             seen = seen_by(classifier, with_masks(dataset, prepared))
             original = seen_by(classifier, compose(prepared, "original", seed=seed))
@@ -186,8 +133,38 @@ def saliency_table(
     return table
 
 
+def _in_order(
+    scenes: SceneSet | PreparedScenes | FullScenes,
+    variants: Sequence[str | Variant | Dataset],
+    *,
+    seed: int,
+    resolution: Resolution | None,
+    progress: bool,
+) -> list[Dataset]:
+    """Compose the variants given by name, and return all data sets in the order of the variants."""
+    named = [variant for variant in variants if not isinstance(variant, Dataset)]
+    composed: dict[str, list[Dataset]] = {}
+    made = compose_all(scenes, named, seed=seed, resolution=resolution, masked_only=True, progress=progress)
+    for dataset in made:
+        composed.setdefault(dataset.variant.name, []).append(dataset)
+    datasets: list[Dataset] = []
+    for variant in variants:
+        if isinstance(variant, Dataset):
+            datasets.append(variant)
+        else:
+            datasets += composed.pop(variant if isinstance(variant, str) else variant.name, [])
+    return datasets
+
+
+def _needs_prepared(dataset: Dataset) -> BadInput:
+    return BadInput(
+        f"expected prepared scenes for {dataset.name}, {dataset.variant.name}, whose images are prepared and whose "
+        "masks are read from there, got scenes of another form; give bglab.scenes.prepare(scenes)"
+    )
+
+
 def _explained(
-    question: _Question,
+    question: Question,
     dataset: Dataset,
     batches: Callable[[torch.device, int], Iterator[ImageBatch]],
     prepared: PreparedScenes | None,
@@ -210,7 +187,7 @@ def _explained(
     (question.cam or classifier.engine).get_ready(dataset.size, dataset.size)
     started = time.perf_counter()
     with closing(prefetch(batches(classifier.engine.device, batch_size))) as ready:
-        rows, rejected = _explain_all(question, dataset, ready, prepared, progress=progress)
+        rows, rejected = _explain_all(question, dataset, ready, prepared, Batching(batch_size), progress=progress)
     elapsed_s = time.perf_counter() - started
     rows.attrs["rejected"] = [list(r) for r in (*dataset.rejected, *rejected)]
     if path is not None:
@@ -259,10 +236,11 @@ def explain_scenes(
     absent = [scene for scene in ids if scene not in where]
     if absent:
         raise UnknownName(f"no scene '{absent[0]}' in {dataset.name}, {dataset.variant.name}; see dataset.rows")
-    question = _ask(classifier, method, target, seed)
+    question = ask(classifier, method, target, seed)
     part, known = _some_images(classifier, dataset, scenes, ids), scenes if isinstance(scenes, PreparedScenes) else None
-    batch = _explain(question, part.images, _classes(question, dataset, part.rows, known))
-    maps = _at_full_size(batch, part.masks.shape[-1])
+    classes = classes_to_explain(question, dataset, part.rows, known)
+    batch = explain_batch(question, part.images, classes, Batching(max(1, len(ids))))
+    maps = at_full_size(batch, part.masks.shape[-1])
     chosen = replace(dataset, rows=part.rows)
     table = _tabulate(question, chosen, batch.logits, batch.targets, _measure(maps, part.masks))
     answers = tuple((*dataset.classes, "outside")[label] for label in table["prediction"])  # -1 selects the last
@@ -275,7 +253,8 @@ def _some_images(
     """Render some scenes of a data set, in the order of their ids."""
     device, transform = classifier.engine.device, classifier.spec.transform
     if dataset.full is None:
-        assert isinstance(scenes, PreparedScenes), "a prepared data set has prepared scenes"
+        if not isinstance(scenes, PreparedScenes):
+            raise _needs_prepared(dataset)
         places = {row.scene: i for i, row in enumerate(dataset.rows)}
         positions = [places[scene] for scene in ids]
         rows = tuple(dataset.rows[i] for i in positions)
@@ -291,10 +270,11 @@ def _some_images(
 
 
 def _explain_all(
-    question: _Question,
+    question: Question,
     dataset: Dataset,
     batches: Iterator[ImageBatch],
     prepared: PreparedScenes | None,
+    batching: Batching,
     *,
     progress: bool,
 ) -> tuple[pd.DataFrame, list[Rejection]]:
@@ -309,13 +289,14 @@ def _explain_all(
             rejected += part.rejected
             if not part.rows:
                 continue
-            classes = _classes(question, dataset, part.rows, prepared)
-            batch = _explain(question, part.images, classes)
-            maps = _at_full_size(batch, dataset.size)
+            classes = classes_to_explain(question, dataset, part.rows, prepared)
+            batch = explain_batch(question, part.images, classes, batching)
+            maps = at_full_size(batch, dataset.size)
             measured = _measure(maps, part.masks)
             if part.photographs is not None:
-                reference = _explain(question, part.photographs, classes._replace(targets=batch.targets))
-                drift = map_drift(maps, _at_full_size(reference, dataset.size), part.masks)
+                same = classes._replace(targets=batch.targets)
+                reference = explain_batch(question, part.photographs, same, batching)
+                drift = map_drift(maps, at_full_size(reference, dataset.size), part.masks)
                 measured = measured.assign(drift_inside=drift.inside, drift_outside=drift.outside)
             rows += part.rows
             logits.append(batch.logits.cpu())
@@ -329,59 +310,6 @@ def _explain_all(
     return _tabulate(question, whole, torch.cat(logits), torch.cat(targets), table), rejected
 
 
-def _ask(classifier: Classifier, method: str, target: Target, seed: int) -> _Question:
-    METHODS[method]  # raises on an unknown method before anything is computed
-    return _Question(classifier, method, target, seed, _cam(classifier, method))
-
-
-@functools.lru_cache(maxsize=2)
-def _cam(classifier: Classifier, method: str) -> GradCam | None:
-    """Find the layer and set up its maps, which takes seconds; cached for the data sets that follow."""
-    combine = _ACTIVATION_MAPS.get(method)
-    return None if combine is None else GradCam(classifier, combine=combine)
-
-
-def _classes(
-    question: _Question, dataset: Dataset, rows: Sequence[DatasetRow], prepared: PreparedScenes | None
-) -> Targets:
-    """Choose the class to explain in each image; at full resolution there are no donors."""
-    labels = np.array([row.label for row in rows], dtype=np.int64)
-    records, places = (prepared.scenes.records, prepared.scenes.positions) if prepared else ((), {})
-    donors = [records[places[row.donor]].label if row.donor in places else OUTSIDE for row in rows]
-    if "background" in (question.target if isinstance(question.target, tuple) else (question.target,)):
-        unknown = [row.scene for row, donor in zip(rows, donors, strict=True) if donor == OUTSIDE]
-        if unknown:
-            raise BadInput(
-                f"expected a donor of known class for every image of {dataset.variant.name} to explain the "
-                f"background's class, but {unknown[0]} has none; choose a mixed variant or another target"
-            )
-    return resolve_targets(
-        question.classifier,
-        question.target,
-        labels=labels,
-        donor_labels=np.array(donors, dtype=np.int64),
-        count=len(rows),
-        space=dataset.space,
-    )
-
-
-def _explain(question: _Question, images: UInt8[Tensor, "n 3 h w"], classes: Targets) -> _Batch:
-    if question.cam is not None:
-        result = question.cam.cam(images, classes.targets, against=classes.against)
-        return _Batch(result.maps, result.logits, result.targets)
-    logits = question.classifier(images)
-    marked = mark_classes(classes.targets, *logits.shape, missing=True).to(logits.device)
-    targets = logits.masked_fill(~marked, -torch.inf).argmax(dim=1)
-    maps = saliency_maps(
-        question.classifier, images, targets, against=classes.against, method=question.method, seed=question.seed
-    )
-    return _Batch(maps, logits, targets)
-
-
-def _at_full_size(batch: _Batch, size: int) -> Float[np.ndarray, "n s s"]:
-    return upsample(batch.maps, size, size).float().cpu().numpy()
-
-
 def _tolerance(size: int) -> float:
     return TOLERANCE_PX * size / _USUAL_SIZE
 
@@ -391,7 +319,7 @@ def _measure(maps: Float[np.ndarray, "n s s"], masks: Bool[np.ndarray, "n s s"])
 
 
 def _tabulate(
-    question: _Question,
+    question: Question,
     dataset: Dataset,
     logits: Float[Tensor, "n c"],
     targets: Int[Tensor, " n"],
@@ -404,7 +332,7 @@ def _tabulate(
     return pd.concat([rows, rounded], axis=1).reindex(columns=SALIENCY_SCHEMA.names)
 
 
-def _describe(question: _Question, dataset: Dataset) -> dict[str, Any]:
+def _describe(question: Question, dataset: Dataset) -> dict[str, Any]:
     return describe(question.classifier, dataset) | {
         "method": question.method,
         "target_rule": question.rule,

@@ -6,7 +6,7 @@ An image is used if the union of the boxes of its true class covers 5 % to 70 % 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 from urllib.parse import parse_qsl, urlencode
@@ -33,6 +33,8 @@ class AreaCensus(NamedTuple):
         smaller: Number of scenes whose foreground is below the lower limit.
         larger: Number of scenes whose foreground is above the upper limit.
         rejected: Scenes whose foreground could not be measured, with reasons.
+        smaller_ids: Ids of the scenes whose foreground is below the lower limit.
+        larger_ids: Ids of the scenes whose foreground is above the upper limit.
     """
 
     total: int
@@ -40,6 +42,26 @@ class AreaCensus(NamedTuple):
     smaller: int
     larger: int
     rejected: tuple[Rejection, ...]
+    smaller_ids: tuple[str, ...] = ()
+    larger_ids: tuple[str, ...] = ()
+
+    def select(self, ids: Collection[str]) -> AreaCensus:
+        """Return the result for some of the scenes.
+
+        Args:
+            ids: Ids of the scenes; others are ignored.
+
+        Example:
+            >>> AreaCensus(3, ("a",), 1, 1, (), ("b",), ("c",)).select(["a", "c"]).text
+            '1 of 2 scenes have a foreground of usable size; 0 smaller, 1 larger, 0 unusable'
+        """
+        wanted = set(ids)
+        kept, smaller, larger = (
+            tuple(name for name in group if name in wanted) for group in (self.ids, self.smaller_ids, self.larger_ids)
+        )
+        rejected = tuple(rejection for rejection in self.rejected if rejection.scene in wanted)
+        total = len(kept) + len(smaller) + len(larger) + len(rejected)
+        return AreaCensus(total, kept, len(smaller), len(larger), rejected, smaller, larger)
 
     @property
     def text(self) -> str:
@@ -76,18 +98,18 @@ def area_census(
         raise BadInput(f"expected limits with 0 <= smallest < largest <= 1, got {smallest} and {largest}")
     source = open_by_box(scenes) if isinstance(scenes, str) else scenes
     kept: list[str] = []
+    smaller: list[str] = []
+    larger: list[str] = []
     rejected: list[Rejection] = list(source.rejected)
-    smaller = larger = 0
     for record in tqdm(source.records, desc="measuring foregrounds", unit="scene", disable=not progress):
         try:
             share = foreground_share(source, record)
         except BadInput as problem:
             rejected.append(Rejection(record.id, record.file, str(problem)))
             continue
-        if smallest <= share <= largest:
-            kept.append(record.id)
-        smaller, larger = smaller + (share < smallest), larger + (share > largest)
-    return AreaCensus(len(source.records) + len(source.rejected), tuple(kept), smaller, larger, tuple(rejected))
+        (smaller if share < smallest else larger if share > largest else kept).append(record.id)
+    counts = len(source.records) + len(source.rejected), tuple(kept), len(smaller), len(larger)
+    return AreaCensus(*counts, tuple(rejected), tuple(smaller), tuple(larger))
 
 
 def foreground_share(scenes: SceneSet, record: SceneRecord) -> float:

@@ -11,7 +11,8 @@ import torch
 from jaxtyping import Int, UInt8
 from torch import Tensor
 
-from bglab.errors import BadInput
+from bglab.catalogue import unknown_name
+from bglab.errors import BadInput, UnknownName
 from bglab.labels import OUTSIDE
 from bglab.names import split_draw
 from bglab.scenes import (
@@ -183,6 +184,8 @@ def default_resolution(scenes: SceneSet | PreparedScenes | FullScenes, variant: 
     if isinstance(scenes, FullScenes):
         return "full"
     photographs = isinstance(scenes, SceneSet) and scenes.full_resolution
+    if isinstance(variant, str) and variant not in VARIANTS and split_draw(variant)[0] not in STREAMED:
+        raise UnknownName(unknown_name("variant", variant, list(dict.fromkeys([*VARIANTS, *STREAMED]))))
     if isinstance(variant, str) and split_draw(variant)[0] in STREAMED:
         photographs = photographs or split_draw(variant)[0] not in VARIANTS  # these have no prepared form
         variant = find_streamed(variant)

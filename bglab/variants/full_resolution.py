@@ -6,8 +6,8 @@ The paper changes backgrounds on the original image, before the evaluation trans
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
 from typing import final
 
 import numpy as np
@@ -122,6 +122,7 @@ class FullScenes:
         settings: Options of the protocol.
         textures: Plates of ``on_texture``.
         backdrops: Plates of ``on_scenes``.
+        open_stored: Function that opens the scenes with the masks of their source, once for all parts of the set.
     """
 
     by_box: SceneSet
@@ -130,6 +131,7 @@ class FullScenes:
     settings: StreamSettings
     textures: Plates
     backdrops: Plates
+    open_stored: Callable[[], SceneSet] = field(repr=False)
 
     @property
     def name(self) -> str:
@@ -145,12 +147,13 @@ class FullScenes:
     @functools.cached_property
     def by_mask(self) -> SceneSet:
         """The scenes that have a segmentation mask, with it as foreground (VOC has masks for some of its images)."""
-        outlined = stored_scenes(self.source)
+        outlined = self.open_stored()
         return outlined.select(ids=set(self.by_box.ids) & set(outlined.ids))
 
     def select(self, ids: Collection[str]) -> FullScenes:
-        """Return only the scenes with these ids, for example those of a test split."""
-        return replace(self, by_box=self.by_box.select(ids=set(ids) & set(self.by_box.ids)))
+        """Return only the scenes with these ids, for example those of a test split, and their part of the census."""
+        chosen = self.by_box.select(ids=set(ids) & set(self.by_box.ids))
+        return replace(self, by_box=chosen, census=self.census.select(ids))
 
     def scenes(self, region: Region) -> SceneSet:
         """Return the scenes with boxes (``box``) or segmentation masks (``mask``) as foregrounds."""
@@ -194,7 +197,8 @@ def open_full(scenes: SceneSet | str, settings: StreamSettings | None = None, *,
     textures = open_plates(chosen.textures, seed=chosen.seed)
     own = chosen.backdrops == "own"
     backdrops = _own_backdrops(usable, chosen.seed) if own else open_plates(chosen.backdrops)
-    return FullScenes(usable, scenes, census, chosen, textures, backdrops)
+    stored = functools.cache(functools.partial(stored_scenes, scenes))
+    return FullScenes(usable, scenes, census, chosen, textures, backdrops, stored)
 
 
 def reopen_full(scenes: SceneSet, settings: StreamSettings | None = None, *, progress: bool = True) -> FullScenes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 from importlib import import_module
@@ -159,6 +160,15 @@ def test_data_list_names_every_archive(capsys):
     printed = capsys.readouterr().out
     for name in downloads.archives():
         assert f"  {name}: " in printed
+
+
+def test_a_reader_that_closes_the_output_ends_the_command_quietly():
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "bglab", "data", "list"]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, "")
 
 
 def test_data_check_counts(capsys):

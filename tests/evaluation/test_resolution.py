@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 
 import numpy as np
@@ -18,9 +19,9 @@ from bglab.papers import Reproduction, Settings, catalogue
 from bglab.papers.runner import run_one
 from bglab.results import read_provenance
 from bglab.results.predictions import prediction_files
-from bglab.scenes import open_by_box, prepare
+from bglab.scenes import area_filter, open_by_box, prepare
 from bglab.variants import INVARIANCE, Plain, StreamSettings, compose_all, default_resolution, given, open_full
-from fixtures.layouts import truncate, write_imagenet
+from fixtures.layouts import box_xml, colours, save, truncate, write_imagenet
 from fixtures.plain_script import plain_logits
 from fixtures.stand_ins import make_classifier, make_scenes
 
@@ -112,6 +113,39 @@ def test_a_chosen_part_of_a_set_keeps_its_boxes(imagenet):
     assert {row.scene for row in rows} <= set(part.ids)
     changed = dataclasses.replace(whole, records=tuple(r._replace(label=0) for r in whole.records))
     assert {row.label for row in bglab.compose(changed, "on_white", progress=False).rows} == {0}
+
+
+def test_a_part_of_a_set_has_only_its_part_of_the_census(tmp_path):
+    root = write_imagenet(tmp_path)
+    synset, (tiny, broken) = "n01440764", ("tiny", "broken")
+    for name, boxes in ((tiny, [(synset, (1, 1, 3, 3))]), (broken, [("n02084071", (1, 1, 30, 30))])):
+        save(colours(name, 60, 40), root / "val" / synset / f"{name}.JPEG")
+        box_xml(root / "Annotations/CLS-LOC/val" / f"{name}.xml", 60, 40, boxes)
+    save(colours("bare", 60, 40), root / "val" / synset / "bare.JPEG")
+    whole = bglab.open_scenes(f"imagenet:{root}?masks=box")
+    everything = bglab.compose(whole, "white_fg", progress=False)
+    assert {r.scene for r in everything.rejected} == {"bare", broken}
+    good = bglab.compose(whole.select(labels=[207]), "white_fg", progress=False)
+    assert (good.rejected, len(good), good.full.census.total) == ((), 2, 2)
+    bad = bglab.compose(whole.select(ids=[whole.ids[0], tiny, broken]), "white_fg", progress=False)
+    assert [r.scene for r in bad.rejected] == [broken]
+    assert bad.full.census.text == ("1 of 3 scenes have a foreground of usable size; 1 smaller, 0 larger, 1 unusable")
+    assert whole.select(labels=[207]).rejected == ()
+
+
+def test_one_image_cut_out_by_its_mask_does_not_list_the_folder_again(tmp_path, monkeypatch):
+    dataset = bglab.compose(f"imagenet:{write_imagenet(tmp_path)}?masks=box", "white_fg_mask", progress=False)
+    monkeypatch.setattr(area_filter, "open_scenes", lambda _: pytest.fail("the folder was listed again"))
+    for position in (0, 1):
+        with contextlib.suppress(BadInput):  # GrabCut may find no object in these images
+            dataset[position]
+
+
+def test_the_names_of_an_error_include_those_made_at_full_resolution_only():
+    with pytest.raises(
+        UnknownName, match=r"unknown variant 'on_scene'; did you mean 'on_scenes'\? Known: .*on_scenes_mask"
+    ):
+        bglab.compose("synthetic9?n=9", "on_scene", progress=False)
 
 
 def test_prepared_scenes_do_not_get_back_what_their_preparation_rejected(tmp_path):

@@ -76,6 +76,18 @@ def test_a_cached_conversion_gives_the_same_logits(data_folder):
     assert torch.allclose(again.logits(images()), before, atol=1e-4)
 
 
+def test_a_network_too_large_for_its_device_says_so(monkeypatch):
+    weights = tiny()
+    engine = EngineChoice("torch", "cpu").start(Normalised(weights.network, weights.mean, weights.std), key="")
+
+    def run_out(images):
+        raise torch.cuda.OutOfMemoryError("simulated")
+
+    monkeypatch.setattr(engine, "logits", run_out)
+    with pytest.raises(BadInput, match="expected the network to fit on cpu, but a single image of 48 × 32 pixels"):
+        engine.get_ready(32, 48)
+
+
 MANY_ENGINES = """
 import os, signal, torch
 from bglab.models.engines import EngineChoice, Normalised

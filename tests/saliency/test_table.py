@@ -10,15 +10,16 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from bglab.analysis import fooled_by_share, localisation_summary
 from bglab.commands import saliency as command
 from bglab.errors import BadInput, MissingData, UnknownName
 from bglab.results import SALIENCY_SCHEMA, read_provenance, read_saliency
 from bglab.results.saliency import saliency_files
-from bglab.saliency import explain_scenes, saliency_table, table
+from bglab.saliency import explain_scenes, questions, saliency_table, table
 from bglab.scenes import prepare
-from bglab.variants import compose
+from bglab.variants import StreamSettings, compose, open_full
 from fixtures.coded import code_reader, coded_scenes
 
 SIZE = 64
@@ -117,7 +118,7 @@ def test_rows_are_kept_and_read_again(rows, prepared, reader, tmp_path, monkeypa
     assert provenance["method"] == "grad_cam"
     assert provenance["tolerance_px"] == pytest.approx(15 * SIZE / 224)
     assert provenance["layer"]
-    monkeypatch.setattr(table, "_explain", lambda *_: pytest.fail("computed again"))
+    monkeypatch.setattr(table, "explain_batch", lambda *_: pytest.fail("computed again"))
     again = saliency_table(reader, prepared, ["original", "mixed_next"], **options)
     pd.testing.assert_frame_equal(again, first, check_flags=False)
     pd.testing.assert_frame_equal(first, rows, check_flags=False)
@@ -198,6 +199,44 @@ def test_other_methods_run_through_the_same_rows(prepared, reader, method):
     assert rows["target"].tolist() == rows["label"].tolist()
 
 
+@pytest.mark.parametrize("method", ["grad_cam", "occlusion"])
+def test_a_device_that_runs_out_of_memory_gets_smaller_batches(prepared, reader, method, caplog, monkeypatch):
+    few = prepare(prepared.scenes.select(ids=prepared.scenes.ids[:5]), SIZE, progress=False)
+    options = {"method": method, "target": ("true", "predicted"), "progress": False}
+    expected = saliency_table(reader, few, ["mixed_next"], **options)
+    at_once, limit = questions._explain_at_once, [2]
+
+    def explain_few(question, images, classes):
+        if len(images) > limit[0]:
+            raise torch.cuda.OutOfMemoryError("simulated")
+        return at_once(question, images, classes)
+
+    monkeypatch.setattr(questions, "_explain_at_once", explain_few)
+    pd.testing.assert_frame_equal(saliency_table(reader, few, ["mixed_next"], **options), expected, rtol=1e-4)
+    assert "out of memory on cpu: going on with batches of 2" in caplog.text
+    limit[0] = 0
+    with pytest.raises(BadInput, match="a single image runs out of its memory; use --device cpu"):
+        saliency_table(reader, few, ["mixed_next"], **options)
+
+
+def test_prepared_data_sets_need_prepared_scenes(prepared, reader):
+    full = open_full(prepared.scenes, StreamSettings(smallest=0, largest=1), progress=False)
+    dataset = compose(prepared, "mixed_next")
+    message = "expected prepared scenes for coded, mixed_next, whose images are prepared"
+    with pytest.raises(BadInput, match=message):
+        saliency_table(reader, full, [dataset], progress=False)
+    with pytest.raises(BadInput, match=message):
+        explain_scenes(reader, full, [dataset.rows[0].scene], dataset)
+
+
+def test_rows_are_in_the_order_of_the_variants(prepared, reader):
+    few = prepare(prepared.scenes.select(per_class=1), SIZE, progress=False)
+    given = compose(few, "only_fg")
+    rows = saliency_table(reader, few, ["original", given, "no_fg", "original"], target="true", progress=False)
+    assert list(dict.fromkeys(rows["variant"])) == ["original", "only_fg", "no_fg"]
+    assert len(rows) == 3 * len(few)
+
+
 def test_an_unknown_method_is_told_first(prepared, reader):
     with pytest.raises(UnknownName, match="unknown .* 'gradcam'; did you mean 'grad_cam'"):
         saliency_table(reader, prepared, method="gradcam", progress=False)
@@ -215,6 +254,17 @@ def test_the_target_is_a_rule_or_an_index():
     with pytest.raises(BadInput) as error:
         command.read_target("dog")
     assert str(error.value) == "expected --target predicted, true, background or the index of a class, got 'dog'"
+
+
+def test_the_command_never_pools_the_two_originals(tmp_path, capsys, monkeypatch, reader):
+    monkeypatch.setattr(command, "load", lambda *_: reader)
+    arguments = ["--scenes", f"synthetic9?n=9&size={SIZE}", "--model", "code:object", "--results", tmp_path]
+    assert run(*arguments, "--size", SIZE, "--variants", "no_fg", "on_scenes", "original") == 0
+    originals = [line for line in capsys.readouterr().out.splitlines() if "| Original" in line]
+    assert len(originals) == 2
+    assert len({line.split("|")[1] for line in originals}) == 2
+    assert run(*arguments, "--size", SIZE, "--variants", "no_fg", "original") == 0
+    assert sum(line.startswith("| Original") for line in capsys.readouterr().out.splitlines()) == 1
 
 
 @pytest.mark.slow

@@ -12,8 +12,9 @@ from PIL import Image
 from bglab.errors import BadInput
 from bglab.files import data_root
 from bglab.images import box_of, compositing, io
-from bglab.scenes import Scene, SceneRecord, memory_bytes, prepare
+from bglab.scenes import Scene, SceneRecord, memory_bytes, open_scenes, prepare
 from bglab.scenes.scene import file_fingerprint
+from fixtures.layouts import write_folder
 from fixtures.stand_ins import make_scene, make_scenes
 
 
@@ -157,6 +158,17 @@ def test_a_killed_build_leaves_no_cache_that_counts(data_folder):
     folder = data_root() / "cache"
     assert not [p for p in folder.iterdir() if "killed" in p.name]
     assert len(prepare(scenes, 32, progress=False)) == 27
+
+
+def test_another_crop_of_a_folder_is_prepared_anew(tmp_path):
+    write_folder(tmp_path)
+    whole, cropped = (open_scenes(f"folder:{tmp_path}?crop_fraction={fraction}") for fraction in ("1", "0.5"))
+    before, after = (prepare(scenes, 16, progress=False) for scenes in (whole, cropped))
+    assert before.digest != after.digest
+    assert (
+        open_scenes(f"folder:{tmp_path}").fingerprint
+        == open_scenes(f"folder:{tmp_path}?crop_fraction=0.875").fingerprint
+    )
 
 
 def test_a_broken_index_is_built_again(data_folder):

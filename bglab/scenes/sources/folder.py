@@ -31,6 +31,7 @@ _LAYOUT = (
     "of the same names, or boxes.csv (file,x0,y0,x1,y1)"
 )
 _IN9_LABELS = {name: i for i, c in enumerate(IN9) for name in (c.name, c.folder)}
+_USUAL_FRACTION = 0.875
 _SYNSET = re.compile(r"n\d{8}")
 
 
@@ -50,7 +51,7 @@ class _Classes(NamedTuple):
     labels: Mapping[str, int]
 
 
-def open_source(path: str, *, uri: str, crop_fraction: str = "0.875") -> SceneSet:
+def open_source(path: str, *, uri: str, crop_fraction: str = str(_USUAL_FRACTION)) -> SceneSet:
     """Open a folder of images.
 
     Images are in ``images/<class>/``, or anywhere below ``images/`` and listed in ``labels.csv`` (columns ``file``,
@@ -96,6 +97,8 @@ def open_source(path: str, *, uri: str, crop_fraction: str = "0.875") -> SceneSe
     if not records:
         first = (*rejected, *duplicates)
         raise BadInput(f"{_LAYOUT.format(root=root)}; got no usable image: {first[0].reason if first else 'none'}")
+    # the usual fraction has no part in the fingerprint, so that results of earlier versions are found
+    cropped = [] if fraction == _USUAL_FRACTION else [f"crop_fraction {fraction:g}"]
     used = {record.id: boxes[record.files[0]] for record in records if record.files[0] in boxes}
     return SceneSet(
         uri=uri,
@@ -104,7 +107,7 @@ def open_source(path: str, *, uri: str, crop_fraction: str = "0.875") -> SceneSe
         classes=classes.names,
         records=tuple(records),
         read=functools.partial(_read, used),
-        fingerprint=file_fingerprint(root, records, classes.space, repr(sorted(used.items()))),
+        fingerprint=file_fingerprint(root, records, classes.space, repr(sorted(used.items())), *cropped),
         crop_fraction=fraction,
         rejected=(*rejected, *duplicates),
         unmasked=tuple(unique[len(records) :]),
