@@ -71,7 +71,7 @@ def run_data_prepare(options: argparse.Namespace) -> int:
 
 def run_data_check(options: argparse.Namespace) -> int:
     """Read every scene of a set; count classes, and list unusable scenes."""
-    from bglab.scenes import area_census, open_scenes, prepare
+    from bglab.scenes import area_census, content_digest, open_scenes, prepare, recognise_release, release_root
 
     scenes = open_scenes(options.scenes)
     if scenes.space == "imagenet":
@@ -86,4 +86,12 @@ def run_data_check(options: argparse.Namespace) -> int:
     print(f"  without background to tile: {int((~prepared.has_plate).sum())}")
     print(f"  foreground: {100 * prepared.masks.mean():.1f} % of the pixels on average")
     report_rejections(prepared.rejected, at_most=None)
+    root = release_root(scenes)
+    if root is not None:
+        print(f"  content: sha256 {content_digest(root)}")
+        print(f"  the release of Noise or Signal: {_STATES[recognise_release(scenes).state]}")
     return 0
+
+
+_STATES = {"recognised": "yes", "unverified": "its file names, but content that cannot be verified", "other": "no"}
+
