@@ -94,4 +94,3 @@ def run_data_check(options: argparse.Namespace) -> int:
 
 
 _STATES = {"recognised": "yes", "unverified": "its file names, but content that cannot be verified", "other": "no"}
-

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
 from statsmodels.stats.multitest import multipletests
 
 from bglab.analysis import accuracy, background_gap, compare_models, detectable_difference, spread, with_published
 from bglab.papers.artefact import Test
+from bglab.papers.training_runs import TRAINING_RUNS
+from bglab.papers.verdicts import Basis
+
+if TYPE_CHECKING:
+    from bglab.papers.reproduction import Reproduction
 
 _SCORE = ["n", "top1", "top1_low", "top1_high"]
 
@@ -64,27 +70,80 @@ def _detectable(n: int, discordant: int) -> float:
     return detectable_difference(n, discordant / n) if discordant else math.nan
 
 
+class PaperModel(NamedTuple):
+    """The network of a paper that one of ours is compared with.
+
+    Attributes:
+        model: Name of the network in the paper.
+        train: Data set that it was trained on.
+        basis: What is known of the origin of ours; see `bglab.papers.verdicts.Basis`.
+    """
+
+    model: str
+    train: str
+    basis: Basis
+
+
 def compare_with_published(
-    ours: pd.DataFrame, printed: pd.DataFrame, names: Mapping[str, tuple[str, str]]
+    ours: pd.DataFrame, printed: pd.DataFrame, names: Mapping[str, PaperModel]
 ) -> pd.DataFrame | None:
     """Match our scores with the published scores of the same models.
 
     Args:
         ours: Scores from `score_table`.
         printed: Published accuracies and background gaps, from `bglab.analysis.published`.
-        names: Our model name → the model's name in the paper, and its training set.
+        names: Our model name → the model of the paper.
 
     Returns:
-        Table from `bglab.analysis.with_published`; None if no model is in ``names``.
+        Table from `bglab.analysis.with_published` with the column ``basis``; None if no model is in ``names``.
     """
     known = ours.loc[ours["model"].isin(list(names))]
     if known.empty:
         return None
-    left = known.assign(
-        printed=[names[model][0] for model in known["model"]], train=[names[model][1] for model in known["model"]]
-    )
-    right = as_tests(printed)
-    return with_published(left, right, on={"printed": "model", "train": "train", "test": "test"})
+    models = [names[model] for model in known["model"]]
+    left = known.assign(printed=[m.model for m in models], train=[m.train for m in models])
+    compared = with_published(left, as_tests(printed), on={"printed": "model", "train": "train", "test": "test"})
+    return compared.assign(basis=[m.basis for m in models])
+
+
+def compare_trained(
+    reproduction: Reproduction, ours: pd.DataFrame, printed: pd.DataFrame, found: Mapping[str, str]
+) -> pd.DataFrame:
+    """Match the scores of trained networks with the published ones, by training set and test set.
+
+    Args:
+        reproduction: The run that knows how the networks were trained.
+        ours: Scores from `score_table` with the column ``train``.
+        printed: Published accuracies and background gaps.
+        found: Training set → URI of our network.
+
+    Returns:
+        Table from `bglab.analysis.with_published` with the column ``basis``: ``recipe`` for networks that follow the
+        paper's recipe, ``other`` for the rest.
+    """
+    chosen = ours.loc[ours["train"].isin(list(found))]
+    compared = with_published(chosen, as_tests(printed), on={"train": "train", "test": "test"})
+    basis = {name: basis_of_trained(reproduction, uri) for name, uri in found.items()}
+    return compared.assign(basis=[basis[name] for name in compared["train"]])
+
+
+def basis_of_trained(reproduction: Reproduction, uri: str) -> Basis:
+    """Return ``recipe`` if a trained network follows the paper's recipe, else ``other``."""
+    return "recipe" if reproduction.trained.follows_paper(uri) else "other"
+
+
+def training_notes(reproduction: Reproduction, found: Mapping[str, str]) -> tuple[str, ...]:
+    """Explain for each trained network that does not follow the paper's recipe why it has no verdict.
+
+    Args:
+        reproduction: The run that knows how the networks were trained.
+        found: Training set → URI of our network.
+    """
+    reasons: dict[str, list[str]] = {}
+    for name, uri in found.items():
+        if reason := reproduction.trained.departure(uri):
+            reasons.setdefault(reason, []).append(TRAINING_RUNS[name].title)
+    return tuple(f"Without a verdict, since {reason}: {', '.join(titles)}." for reason, titles in reasons.items())
 
 
 def as_tests(printed: pd.DataFrame) -> pd.DataFrame:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from bglab.models import EngineChoice
+from bglab.papers.verdicts import ASSUMED_SEED_SD
 
 Training = Literal["auto", "none", "toy", "paper"]
 
@@ -35,6 +36,8 @@ class Settings:
         batch_size: Images per forward pass.
         engine: How classifiers are run: engine, device, precision, compilation.
         progress: Show progress bars.
+        seed_sd: Assumed standard deviation of accuracies over training seeds, a fraction: how much a network trained
+            again by the paper's recipe may differ (`bglab.papers.verdicts`).
     """
 
     scenes: str
@@ -52,3 +55,4 @@ class Settings:
     batch_size: int = 64
     engine: EngineChoice = EngineChoice()
     progress: bool = True
+    seed_sd: float = ASSUMED_SEED_SD
