@@ -140,6 +140,7 @@ def _section(outcome: Outcome, folder: Path) -> dict[str, Any]:
         "table": _table(product.table if product.shown is None else product.shown, product.bold) if product else "",
         "published": "" if artefact.printed and not artefact.uses_data and product else _published(artefact, outcome),
         "compared": _table(_comparison(compared)) if compared is not None else "",
+        "kind": _only_kind(compared) if compared is not None else "",
         "tests": [(test.heading or test.title, _table(test.table)) for test in product.tests] if product else [],
         "notes": product.notes if product else (),
         "contradictions": artefact.contradictions,
@@ -183,16 +184,25 @@ def _comparison(compared: pd.DataFrame) -> pd.DataFrame:
             _printed(row["tolerance"], None if d is None else d + 1) for row, d in zip(rows, decimals, strict=True)
         ],
     }
-    shown = known.reindex(columns=names).assign(**columns, Kind=known["kind"], Verdict=known["verdict"])
+    shown = known.reindex(columns=names).rename(columns={"printed": "paper's model"})
+    shown = shown.assign(**columns, Verdict=known["verdict"])
+    if not _only_kind(compared):
+        shown = shown.assign(Kind=known["kind"])
     return shown.assign(note=known["note"]) if "note" in known.columns and set(known["note"]) != {""} else shown
+
+
+def _only_kind(compared: pd.DataFrame) -> str:
+    """Name the kind of comparison that all rows share; "" if they differ."""
+    kinds = set(compared.dropna(subset=["published"])["kind"]) - {""}
+    return kinds.pop() if len(kinds) == 1 else ""
 
 
 def _printed(value: float, decimals: int | None, sign: str = "") -> str:
     """Write a fraction as percent with a number of decimals, or a count (None)."""
     if math.isnan(value):
         return "–"
-    text = f"{value:{sign},.0f}" if decimals is None else f"{100 * value:{sign}.{decimals}f}"
-    return text.replace("-", "−")
+    text = f"{value:{sign}z,.0f}" if decimals is None else f"{100 * value:{sign}z.{decimals}f}"
+    return text.removeprefix("+" if not float(text.replace(",", "")) else "").replace("-", "−")
 
 
 def _table(table: pd.DataFrame, bold: pd.DataFrame | None = None) -> str:
@@ -212,7 +222,7 @@ def _count(n: tuple[int, int] | None) -> str:
 def _detectable_differences(n: int) -> list[tuple[str, str]]:
     """Compute the difference in accuracy detectable with n scenes, for a few shares of disagreement."""
     found = [(share, detectable_difference(n, share)) for share in (0.05, 0.1, 0.2)]
-    return [(f"{100 * s:.0f} %", f"{100 * d:.1f} points") for s, d in found if not math.isnan(d)]
+    return [(f"{100 * s:.0f}\u00a0%", f"{100 * d:.1f} points") for s, d in found if not math.isnan(d)]
 
 
 def _embedded(path: Path) -> str:
