@@ -119,12 +119,33 @@ def compare_trained(
 
     Returns:
         Table from `bglab.analysis.with_published` with the column ``basis``: ``recipe`` for networks that follow the
-        paper's recipe, ``other`` for the rest.
+        paper's recipe, ``other`` for the rest. If networks with other seeds are given
+        (`bglab.papers.trained_networks.TrainedNetworks.repeats`), the columns ``seeds``, ``mean`` and ``sd`` hold their
+        number, and the mean and standard deviation over them.
     """
     chosen = ours.loc[ours["train"].isin(list(found))]
     compared = with_published(chosen, as_tests(printed), on={"train": "train", "test": "test"})
     basis = {name: basis_of_trained(reproduction, uri) for name, uri in found.items()}
-    return compared.assign(basis=[basis[name] for name in compared["train"]])
+    compared = compared.assign(basis=[basis[name] for name in compared["train"]])
+    over_seeds = [_over_seeds(reproduction, chosen.loc[chosen["train"] == name], name) for name in found]
+    over_seeds = [table for table in over_seeds if len(table)]
+    if not over_seeds:
+        return compared
+    return compared.merge(pd.concat(over_seeds, ignore_index=True), on=["train", "test"], how="left")
+
+
+def _over_seeds(reproduction: Reproduction, ours: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Compute the mean and standard deviation of a network's scores over seeds; empty if there is only one seed."""
+    uris = reproduction.trained.repeats(name)
+    if not uris:
+        return pd.DataFrame()
+    variants = [test for test in ours["test"] if test not in {"in9l", "background_gap"}]
+    gap = "background_gap" in set(ours["test"])
+    tables = [score_table(reproduction.predictions([uri], variants), gap=gap) for uri in uris]
+    every = pd.concat([ours, *tables], ignore_index=True)
+    every = every.loc[every["test"] != "in9l"]
+    summary = every.groupby("test", sort=False)["top1"].agg(seeds="size", mean="mean", sd="std").reset_index()
+    return summary.assign(train=name)
 
 
 def basis_of_trained(reproduction: Reproduction, uri: str) -> Basis:

@@ -23,7 +23,8 @@ class Settings:
         scenes: URI of the test scenes.
         out: Folder of the report; predictions, pair matrices and checkpoints are stored in ``out/results``.
         models: URIs of pre-trained classifiers.
-        trained: Folder with trained networks, ``<name>.pt`` (`bglab.papers.training_runs`); None for none.
+        trained: Folder with trained networks, ``<name>.pt`` (`bglab.papers.training_runs`), and ``<name>-seed1.pt``, …
+            for further ones that differ only by their seed; None for none.
         train: Preset for training the networks that are missing, or ``none``; ``auto`` is ``toy`` if training scenes
             are given or can be generated (``synthetic9``), otherwise ``none``.
         train_scenes: URI of the training scenes; "" generates them for ``synthetic9`` and has none otherwise.

@@ -45,15 +45,37 @@ class TrainedNetworks:
         self.settings = settings
         self.results = results
         self._uris: dict[str, str] = {}
+        self._repeats: dict[str, str] = {}
         self._training_s = 0.0
 
     def title_of(self, model: str) -> str:
         """Return the display name of a trained network, its architecture and training set; "" for other models."""
-        for name, uri in self._uris.items():
-            if uri == model:
-                recipe = self.recipe_of(model)
-                return f"{recipe.architecture if recipe else _PAPERS_ARCHITECTURE}, {TRAINING_RUNS[name].title}"
-        return ""
+        name = self._name_of(model)
+        if not name:
+            return ""
+        recipe = self.recipe_of(model)
+        title = f"{recipe.architecture if recipe else _PAPERS_ARCHITECTURE}, {TRAINING_RUNS[name].title}"
+        return f"{title}, {_path_of(model).stem}" if model in self._repeats else title
+
+    def _name_of(self, model: str) -> str:
+        """Return the name of the training run that a network stands for; "" for other models."""
+        own = (name for name, uri in self._uris.items() if uri == model)
+        return self._repeats.get(model) or next(own, "")
+
+    def repeats(self, name: str) -> tuple[str, ...]:
+        """Return the URIs of further networks of a training run, trained with other seeds.
+
+        They are given as ``<name>-seed1.pt``, ``<name>-seed2.pt``, … next to ``<name>.pt``. Only networks that follow
+        the paper's recipe count, since their spread stands for the recipe's.
+
+        Args:
+            name: Name of the network in `bglab.papers.training_runs`.
+        """
+        folder = self.settings.trained
+        files = sorted(folder.glob(f"{name}-seed*.pt")) if folder else []
+        found = [f"file:{file}" for file in files if file.stem.removeprefix(f"{name}-seed").isdecimal()]
+        self._repeats |= dict.fromkeys(found, name)
+        return tuple(uri for uri in found if self.follows_paper(uri))
 
     def recipe_of(self, model: str) -> Recipe | None:
         """Read the recipe that a network was trained with; None for weights that `training.fit` did not write."""
@@ -72,9 +94,8 @@ class TrainedNetworks:
         Args:
             model: URI of a trained network.
         """
-        name = next((name for name, uri in self._uris.items() if uri == model), None)
-        path = _path_of(model)
-        if name is None or _recipe_in(path) is None:
+        name, path = self._name_of(model), _path_of(model)
+        if not name or _recipe_in(path) is None:
             return "how the given weights were trained is not known, as their file holds no recipe"
         return departure(TRAINING_RUNS[name], read_checkpoint(path))
 

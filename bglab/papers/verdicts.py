@@ -236,7 +236,7 @@ def _seed_tolerance(frame: pd.DataFrame, seed_sd: float) -> Float[np.ndarray, " 
         return np.zeros(0)
     gap = (frame["test"] == "background_gap").to_numpy(bool) if "test" in frame else np.zeros(len(frame), bool)
     spread = _column(frame, "spread", default=1.0) * np.where(gap, math.sqrt(2), 1.0)
-    seeds = _column(frame, "seeds", default=1.0)
+    seeds = np.nan_to_num(_column(frame, "seeds", default=1.0), nan=1.0)
     own_sd, freedom = _pooled_sd(frame, spread, seeds)
     ours = seed_sd if math.isnan(own_sd) else own_sd
     # our networks estimate the spread of the recipe, of which the paper's run is one more draw
