@@ -1,7 +1,7 @@
 """The parts of a reproduction: artefacts, their requirements, their products, and the status of each.
 
 An artefact is a table or figure of a paper. It computes a `Product` from a `bglab.papers.Reproduction`; whether the
-product agrees with the published numbers is decided by `status_of`, by the same rule for all artefacts.
+product agrees with the published numbers is decided by `assess`, by the same rules for all artefacts.
 """
 
 from __future__ import annotations
