@@ -179,8 +179,10 @@ def with_published(
 
     Returns:
         The columns of ``ours`` that identify a row, then ``[ours, ours_low, ours_high, published, difference, inside,
-        place, note]``. ``difference`` is ours minus published; ``inside`` tells whether the published number lies in
-        our interval, NA without one.
+        place, note, digits]``. ``difference`` is ours minus published; ``inside`` tells whether the published number
+        lies in our interval, NA without one, which is no verdict: the same weights on the same images must agree to
+        the printed digit, and retrained networks differ by their seeds (see `bglab.papers`). ``digits`` is the number
+        of decimal places that the paper prints, NA without a published number.
 
     Raises:
         UnknownName: If a column does not exist.
@@ -190,12 +192,14 @@ def with_published(
     known_columns(published, tuple(on.values()))
     identity = [c for c in ("model", "dataset", "variant", "n") if c in ours.columns and c not in on]
     left = ours[[*on, *identity, *limits]].set_axis([*on, *identity, "ours", "ours_low", "ours_high"], axis=1)
-    right = published[[*on.values(), "value", "place", "note"]].set_axis([*on, "published", "place", "note"], axis=1)
+    printed = [*on.values(), "value", "place", "note", "digits"]
+    right = published[printed].set_axis([*on, "published", "place", "note", "digits"], axis=1)
     joined = left.merge(right, on=list(on), how="left")
     joined["difference"] = joined["ours"] - joined["published"]
     inside = joined["published"].between(joined["ours_low"], joined["ours_high"])
     joined["inside"] = inside.astype("boolean").mask(joined["published"].isna())
-    return joined.reindex(columns=[*left.columns, "published", "difference", "inside", "place", "note"])
+    joined["digits"] = joined["digits"].astype("Int64")
+    return joined.reindex(columns=[*left.columns, "published", "difference", "inside", "place", "note", "digits"])
 
 
 def as_percent(table: pd.DataFrame, *, digits: int = 1) -> pd.DataFrame:

@@ -71,7 +71,15 @@ def run_data_prepare(options: argparse.Namespace) -> int:
 
 def run_data_check(options: argparse.Namespace) -> int:
     """Read every scene of a set; count classes, and list unusable scenes."""
-    from bglab.scenes import area_census, open_scenes, prepare, prepare_photographs
+    from bglab.scenes import (
+        area_census,
+        content_digest,
+        open_scenes,
+        prepare,
+        prepare_photographs,
+        recognise_release,
+        release_root,
+    )
     from bglab.variants import VARIANTS
 
     scenes = open_scenes(options.scenes)
@@ -92,4 +100,11 @@ def run_data_check(options: argparse.Namespace) -> int:
         total = len(photographs) + len(photographs.rejected)
         print(f"  images for variants that need neither mask nor box ({unneeding}): {len(photographs)} of {total}")
     report_rejections(prepared.rejected, at_most=None)
+    root = release_root(scenes)
+    if root is not None:
+        print(f"  content: sha256 {content_digest(root)}")
+        print(f"  the release of Noise or Signal: {_STATES[recognise_release(scenes).state]}")
     return 0
+
+
+_STATES = {"recognised": "yes", "unverified": "its file names, but content that cannot be verified", "other": "no"}

@@ -49,6 +49,11 @@ def add(verbs: argparse._SubParsersAction) -> None:
     add_protocol_option(reproduce)
     reproduce.add_argument("--seed", type=int, default=0, help="seed for donors and example images")
     reproduce.add_argument("--size", type=positive, default=224, help="side of the images in pixels")
+    reproduce.add_argument(
+        "--seed-sd", type=float, default=0.5, metavar="POINTS",
+        help="assumed standard deviation of accuracies over training seeds, for the verdicts on retrained networks "
+        "(default: %(default)s points)",
+    )  # fmt: skip
     _add_training_options(reproduce.add_argument_group("trained networks"))
 
 
@@ -107,13 +112,15 @@ def _reproduce(chosen: Sequence[Artefact], options: argparse.Namespace) -> int:
     from bglab.files import writable_folder
     from bglab.papers import run, write_report
 
+    if options.seed_sd < 0:
+        raise BadInput(f"expected --seed-sd of at least 0 points, got {options.seed_sd:g}; leave it out for 0.5")
     writable_folder(Path(options.out))
     reproduction = _open_reproduction(options)
     report_notices(reproduction.scenes)
     width = max(len(artefact.id) for artefact in chosen)
 
     def print_outcome(outcome: Outcome) -> None:
-        why = f": {outcome.reason}" if outcome.status in {"not run", "failed", "differs"} else ""
+        why = f": {outcome.reason}" if outcome.status in _EXPLAINED else ""
         print(f"{outcome.artefact.id:<{width}}  {outcome.status}{why}", flush=True)
 
     outcomes = run(chosen, reproduction, callback=print_outcome)
@@ -123,6 +130,9 @@ def _reproduce(chosen: Sequence[Artefact], options: argparse.Namespace) -> int:
     if failed:
         print_error(f"{len(failed)} of {len(outcomes)} failed: {', '.join(failed)}; see their sections in {page}")
     return 2 if failed else 0
+
+
+_EXPLAINED = {"reproduced", "differs", "other models", "unverified data", "not run", "failed"}
 
 
 def _open_reproduction(options: argparse.Namespace) -> Reproduction:
@@ -150,5 +160,6 @@ def _open_reproduction(options: argparse.Namespace) -> Reproduction:
             engine=engine_choice(options),
             protocol=options.protocol,
             progress=watched(),
+            seed_sd=options.seed_sd / 100,
         )
     )

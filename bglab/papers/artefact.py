@@ -1,13 +1,13 @@
 """The parts of a reproduction: artefacts, their requirements, their products, and the status of each.
 
 An artefact is a table or figure of a paper. It computes a `Product` from a `bglab.papers.Reproduction`; whether the
-product agrees with the published numbers is decided by `status_of`, by the same rule for all artefacts.
+product agrees with the published numbers is decided by `assess`, by the same rules for all artefacts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
@@ -21,16 +21,24 @@ if TYPE_CHECKING:
     from bglab.papers.reproduction import Reproduction
 
 from bglab.papers.missing import Missing
+from bglab.papers.recognition import DATA_OF_PAPER
+from bglab.papers.verdicts import KINDS, Conditions, Tally, judge, tally
+from bglab.scenes import Recognition
 
 State = Literal["ready", "needs training", "needs data"]
-Status = Literal["reproduced", "differs", "other data", "other models", "not compared", "not run", "failed"]
+Status = Literal[
+    "reproduced", "differs", "other data", "unverified data", "other models", "not compared", "not run", "failed"
+]
 
 #: Meaning of each status, as shown in the report.
 STATUSES: dict[Status, str] = {
-    "reproduced": "every published number that was compared lies in our 95 % interval",
-    "differs": "at least one published number lies outside our 95 % interval",
+    "reproduced": "every published number that has a verdict agrees",
+    "differs": "at least one published number that has a verdict differs",
     "other data": "computed on other data than the paper's, so agreement with the published numbers is not assessed",
-    "other models": "computed on the paper's data, but with none of its models, so agreement is not assessed",
+    "unverified data": "computed on data with the file names of the paper's, whose content could not be verified, so "
+    "agreement is not assessed",
+    "other models": "computed on the paper's data, but with networks that are not known to be the paper's or trained "
+    "by its recipe, so agreement is not assessed",
     "not compared": "computed; the paper prints no number to compare with",
     "not run": "a requirement is missing",
     "failed": "an error occurred; the other artefacts are not affected",
@@ -75,7 +83,9 @@ class Product:
         shown: Table in the paper's layout, for the report and LaTeX (cells may be `bglab.analysis.Estimate`); None
             shows ``table``.
         bold: Mask of the cells of ``shown`` to set in bold (`bglab.analysis.significant_best`); None for none.
-        compared: Our numbers next to the published ones (`bglab.analysis.with_published`); None if none was compared.
+        compared: Our numbers next to the published ones (`bglab.analysis.with_published`) and the basis of each
+            comparison; in an `Outcome`, with its kind and verdict instead (`bglab.papers.verdicts`). None if none was
+            compared.
         published: The published numbers in the layout of ``shown``; None uses the artefact's ``layout``.
         tests: Significance tests shown with the product.
         notes: Substitutions and omissions, and the reason for each; one sentence each.
@@ -117,6 +127,8 @@ class Artefact:
         layout: Function that arranges the published rows like the product's table; None shows them as a list.
         contradictions: Contradictions within the paper, one sentence each; always shown.
         uses_data: False if it depends on no images, so that it is the same for all data.
+        data: Data set that the paper used for it, out of `bglab.papers.recognition.PAPERS_DATA`; "" is the paper's main
+            one.
     """
 
     id: str
@@ -130,6 +142,12 @@ class Artefact:
     layout: Callable[[pd.DataFrame], pd.DataFrame] | None = None
     contradictions: tuple[str, ...] = ()
     uses_data: bool = True
+    data: str = ""
+
+    @property
+    def papers_data(self) -> str:
+        """Name of the data set that the paper used for it."""
+        return self.data or DATA_OF_PAPER[self.paper]
 
     @property
     def paper(self) -> str:
@@ -152,6 +170,7 @@ class Outcome:
         artefact: The artefact.
         status: See `STATUSES`.
         reason: Why it was not run, why it failed, or how many numbers agree; one sentence.
+        tally: How many printed numbers were compared, and how many agree; None if nothing was made.
         command: Command that provides what is missing; "" if nothing is missing.
         product: The product; None if it was not made.
         data: Description of the data, one phrase.
@@ -165,6 +184,13 @@ class Outcome:
     product: Product | None = None
     data: str = ""
     files: tuple[str, ...] = ()
+    tally: Tally | None = None
+
+    @property
+    def chip(self) -> str:
+        """The status and, if there are verdicts, how many numbers they are about."""
+        counted = self.tally is not None and self.tally.compared and self.status in {"reproduced", "differs"}
+        return f"{self.status}: {self.tally.text}" if counted and self.tally else self.status
 
 
 def first_missing(artefact: Artefact, reproduction: Reproduction) -> Missing | None:
@@ -178,27 +204,64 @@ def state_of(artefact: Artefact, reproduction: Reproduction) -> State:
     return missing.state if missing else "ready"
 
 
-def status_of(artefact: Artefact, product: Product, *, papers_data: bool) -> tuple[Status, str]:
+class Assessment(NamedTuple):
+    """How a product compares with the published numbers.
+
+    Attributes:
+        status: See `STATUSES`.
+        reason: Sentence that explains the status.
+        product: The product, with the kind, tolerance and verdict of each comparison.
+        tally: How many printed numbers were compared, and how many agree.
+    """
+
+    status: Status
+    reason: str
+    product: Product
+    tally: Tally
+
+
+def assess(artefact: Artefact, product: Product, data: Recognition, conditions: Conditions) -> Assessment:
     """Compare a product with the published numbers.
 
     Args:
         artefact: The artefact.
         product: What it made.
-        papers_data: Whether it was computed on the data that the paper used.
-
-    Returns:
-        The status, and a sentence that explains it.
+        data: Whether it was computed on the data that the paper used.
+        conditions: What the comparison may take for granted. If the artefact uses no images, it counts as computed on
+            the paper's.
     """
-    printed = len(artefact.printed_rows())
-    if artefact.uses_data and not papers_data:
-        return "other data", "computed on other data than the paper's, so agreement is not assessed"
-    if not printed:
+    if not artefact.uses_data:
+        conditions = conditions._replace(papers_data=True)
+    if product.compared is not None:
+        product = replace(product, compared=judge(product.compared, conditions))
+    counted = tally(product.compared, len(artefact.printed_rows()))
+    status, reason = _status(artefact, product, data, counted)
+    return Assessment(status, reason, product, counted)
+
+
+def _status(artefact: Artefact, product: Product, data: Recognition, counted: Tally) -> tuple[Status, str]:
+    verdicts = counted.text if counted.compared else ""
+    if artefact.uses_data and data.state != "recognised":
+        also = f"; {verdicts}" if verdicts else ""
+        if data.state == "unverified":
+            return "unverified data", f"{data.reason}, so agreement is not assessed{also}"
+        return "other data", f"computed on other data than the paper's ({data.reason}), so it is not assessed{also}"
+    if not counted.printed:
         return "not compared", "the paper prints no number for it"
-    compared = product.compared
-    matched = compared.dropna(subset=["published", "ours"]) if compared is not None else pd.DataFrame()
-    if matched.empty:
+    if not counted.compared and not counted.shown:
         return "other models", "the paper prints no numbers for any of these models"
-    inside = int(matched["inside"].to_numpy(dtype=bool, na_value=False).sum())
-    agree = "lie in our 95 % interval" if artefact.uses_data else "are the same"
-    counted = f"{inside} of {len(matched)} compared numbers {agree}; the paper prints {printed} here"
-    return ("reproduced" if inside == len(matched) else "differs"), counted
+    shown = f"; {counted.shown} more without a verdict" if counted.shown and counted.compared else ""
+    if not counted.compared:
+        numbers = f"{counted.shown} of {counted.printed} printed numbers"
+        return "other models", f"{numbers} are shown for orientation, without a verdict"
+    status = "reproduced" if counted.agree == counted.compared else "differs"
+    kinds = _by_kind(product) if artefact.uses_data else ""
+    return status, f"{verdicts}{kinds}{shown}"
+
+
+def _by_kind(product: Product) -> str:
+    """Name the kinds of the comparisons that have a verdict."""
+    if product.compared is None:
+        return ""
+    judged = product.compared.loc[product.compared["verdict"].isin(["agrees", "differs"]), "kind"]
+    return f" ({' and '.join(kind for kind in KINDS if kind in set(judged))})"

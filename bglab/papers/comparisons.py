@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
 from statsmodels.stats.multitest import multipletests
@@ -12,6 +12,8 @@ from statsmodels.stats.multitest import multipletests
 from bglab.analysis import accuracy, background_gap, compare_models, detectable_difference, spread, with_published
 from bglab.names import display_name
 from bglab.papers.artefact import Test
+from bglab.papers.training_runs import TRAINING_RUNS
+from bglab.papers.verdicts import Basis
 
 if TYPE_CHECKING:
     from bglab.papers.reproduction import Reproduction
@@ -103,27 +105,101 @@ def _detectable(n: int, discordant: int) -> float:
     return detectable_difference(n, discordant / n) if discordant else math.nan
 
 
+class PaperModel(NamedTuple):
+    """The network of a paper that one of ours is compared with.
+
+    Attributes:
+        model: Name of the network in the paper.
+        train: Data set that it was trained on.
+        basis: What is known of the origin of ours; see `bglab.papers.verdicts.Basis`.
+    """
+
+    model: str
+    train: str
+    basis: Basis
+
+
 def compare_with_published(
-    ours: pd.DataFrame, printed: pd.DataFrame, names: Mapping[str, tuple[str, str]]
+    ours: pd.DataFrame, printed: pd.DataFrame, names: Mapping[str, PaperModel]
 ) -> pd.DataFrame | None:
     """Match our scores with the published scores of the same models.
 
     Args:
         ours: Scores from `score_table`.
         printed: Published accuracies and background gaps, from `bglab.analysis.published`.
-        names: Our model name → the model's name in the paper, and its training set.
+        names: Our model name → the model of the paper.
 
     Returns:
-        Table from `bglab.analysis.with_published`; None if no model is in ``names``.
+        Table from `bglab.analysis.with_published` with the column ``basis``; None if no model is in ``names``.
     """
     known = ours.loc[ours["model"].isin(list(names))]
     if known.empty:
         return None
-    left = known.assign(
-        printed=[names[model][0] for model in known["model"]], train=[names[model][1] for model in known["model"]]
-    )
-    right = as_tests(printed)
-    return with_published(left, right, on={"printed": "model", "train": "train", "test": "test"})
+    models = [names[model] for model in known["model"]]
+    left = known.assign(printed=[m.model for m in models], train=[m.train for m in models])
+    compared = with_published(left, as_tests(printed), on={"printed": "model", "train": "train", "test": "test"})
+    return compared.assign(basis=[m.basis for m in models])
+
+
+def compare_trained(
+    reproduction: Reproduction, ours: pd.DataFrame, printed: pd.DataFrame, found: Mapping[str, str]
+) -> pd.DataFrame:
+    """Match the scores of trained networks with the published ones, by training set and test set.
+
+    Args:
+        reproduction: The run that knows how the networks were trained.
+        ours: Scores from `score_table` with the column ``train``.
+        printed: Published accuracies and background gaps.
+        found: Training set → URI of our network.
+
+    Returns:
+        Table from `bglab.analysis.with_published` with the column ``basis``: ``recipe`` for networks that follow the
+        paper's recipe, ``other`` for the rest. If networks with other seeds are given
+        (`bglab.papers.trained_networks.TrainedNetworks.repeats`), the columns ``seeds``, ``mean`` and ``sd`` hold their
+        number, and the mean and standard deviation over them.
+    """
+    chosen = ours.loc[ours["train"].isin(list(found))]
+    compared = with_published(chosen, as_tests(printed), on={"train": "train", "test": "test"})
+    basis = {name: basis_of_trained(reproduction, uri) for name, uri in found.items()}
+    compared = compared.assign(basis=[basis[name] for name in compared["train"]])
+    over_seeds = [_over_seeds(reproduction, chosen.loc[chosen["train"] == name], name) for name in found]
+    over_seeds = [table for table in over_seeds if len(table)]
+    if not over_seeds:
+        return compared
+    return compared.merge(pd.concat(over_seeds, ignore_index=True), on=["train", "test"], how="left")
+
+
+def _over_seeds(reproduction: Reproduction, ours: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Compute the mean and standard deviation of a network's scores over seeds; empty if there is only one seed."""
+    uris = reproduction.trained.repeats(name)
+    if not uris:
+        return pd.DataFrame()
+    variants = [test for test in ours["test"] if test not in {"in9l", "background_gap"}]
+    gap = "background_gap" in set(ours["test"])
+    tables = [score_table(reproduction.predictions([uri], variants), gap=gap) for uri in uris]
+    every = pd.concat([ours, *tables], ignore_index=True)
+    every = every.loc[every["test"] != "in9l"]
+    summary = every.groupby("test", sort=False)["top1"].agg(seeds="size", mean="mean", sd="std").reset_index()
+    return summary.assign(train=name)
+
+
+def basis_of_trained(reproduction: Reproduction, uri: str) -> Basis:
+    """Return ``recipe`` if a trained network follows the paper's recipe, else ``other``."""
+    return "recipe" if reproduction.trained.follows_paper(uri) else "other"
+
+
+def training_notes(reproduction: Reproduction, found: Mapping[str, str]) -> tuple[str, ...]:
+    """Explain for each trained network that does not follow the paper's recipe why it has no verdict.
+
+    Args:
+        reproduction: The run that knows how the networks were trained.
+        found: Training set → URI of our network.
+    """
+    reasons: dict[str, list[str]] = {}
+    for name, uri in found.items():
+        if reason := reproduction.trained.departure(uri):
+            reasons.setdefault(reason, []).append(TRAINING_RUNS[name].title)
+    return tuple(f"Without a verdict, since {reason}: {', '.join(titles)}." for reason, titles in reasons.items())
 
 
 def as_tests(printed: pd.DataFrame) -> pd.DataFrame:

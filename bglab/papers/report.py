@@ -19,6 +19,8 @@ from PIL import Image
 from bglab.analysis import detectable_difference, to_html
 from bglab.files import whole_file
 from bglab.papers.artefact import STATUSES, Artefact, Outcome, Product
+from bglab.papers.recognition import PAPERS_DATA
+from bglab.papers.verdicts import KINDS
 from bglab.results import commit, versions
 
 if TYPE_CHECKING:
@@ -29,8 +31,11 @@ PAPERS = {
     "tbc": "Time for a Background Check! Uncovering the Impact of Background Features (arXiv 2006.14077)",
 }
 _WIDTH_PX = 1400
-# columns of a comparison, in the order shown
-_COMPARED = ("ours", "ours_low", "ours_high", "published", "difference", "inside")
+# columns of a comparison that do not name a number
+_NOT_IDENTITY = frozenset(
+    {"ours", "ours_low", "ours_high", "published", "difference", "inside", "place", "note", "n", "dataset", "digits",
+     "kind", "tolerance", "verdict", "seeds", "mean", "sd"}
+)  # fmt: skip
 
 
 def write_report(outcomes: Sequence[Outcome], reproduction: Reproduction) -> tuple[Path, Path]:
@@ -56,6 +61,8 @@ def entry_of(outcome: Outcome) -> dict[str, Any]:
     artefact, product = outcome.artefact, outcome.product
     return {
         "status": outcome.status,
+        "chip": outcome.chip,
+        "counts": outcome.tally._asdict() if outcome.tally else None,
         "reason": outcome.reason,
         "command": outcome.command,
         "title": artefact.title,
@@ -90,11 +97,9 @@ def render(outcomes: Sequence[Outcome], reproduction: Reproduction) -> str:
         scenes=reproduction.settings.scenes if ":" not in reproduction.settings.scenes else reproduction.scenes.name,
         models=reproduction.settings.models,
         preset=reproduction.trained.preset,
-        other_data=[
-            text
-            for name, text in _PAPERS_DATA.items()
-            if name in {o.artefact.paper for o in outcomes} and not reproduction.is_papers_data(name)
-        ],
+        other_data=_other_data(outcomes, reproduction),
+        kinds=KINDS.items(),
+        seed_sd=f"{100 * reproduction.settings.seed_sd:g}",
         detectable=_detectable_differences(len(reproduction.scenes)),
         n=len(reproduction.scenes),
         versions=versions(),
@@ -102,11 +107,16 @@ def render(outcomes: Sequence[Outcome], reproduction: Reproduction) -> str:
     )
 
 
-#: The data that each paper measured on.
-_PAPERS_DATA = {
-    "nos": "the 4,050 images of ImageNet-9 used in Noise or Signal",
-    "tbc": "the 50,000 validation images of ImageNet used in Time for a Background Check!",
-}
+def _other_data(outcomes: Sequence[Outcome], reproduction: Reproduction) -> list[str]:
+    """Explain for each data set of the papers why the test data are not known to be it."""
+    names = dict.fromkeys(o.artefact.papers_data for o in outcomes if o.product is not None and o.artefact.uses_data)
+    found = {name: reproduction.recognised(name) for name in names}
+    verbs = {"other": "are not", "unverified": "may be"}
+    return [
+        f"The test data {verbs[f.state]} {PAPERS_DATA[name].title}: {f.reason}."
+        for name, f in found.items()
+        if f.state != "recognised"
+    ]
 
 
 def _section(outcome: Outcome, folder: Path) -> dict[str, Any]:
@@ -119,7 +129,9 @@ def _section(outcome: Outcome, folder: Path) -> dict[str, Any]:
         "place": artefact.place,
         "about": artefact.about,
         "status": outcome.status,
-        "chip": outcome.status.replace(" ", "-"),
+        "chip": outcome.chip,
+        "colour": outcome.status.replace(" ", "-"),
+        "is_judged": bool(outcome.tally and outcome.tally.compared),
         "reason": outcome.reason,
         "command": outcome.command,
         "data": outcome.data,
@@ -128,6 +140,7 @@ def _section(outcome: Outcome, folder: Path) -> dict[str, Any]:
         "table": _table(product.table if product.shown is None else product.shown, product.bold) if product else "",
         "published": "" if artefact.printed and not artefact.uses_data and product else _published(artefact, outcome),
         "compared": _table(_comparison(compared)) if compared is not None else "",
+        "kind": _only_kind(compared) if compared is not None else "",
         "tests": [(test.heading or test.title, _table(test.table)) for test in product.tests] if product else [],
         "notes": product.notes if product else (),
         "contradictions": artefact.contradictions,
@@ -158,12 +171,38 @@ def _published(artefact: Artefact, outcome: Outcome) -> str:
 
 
 def _comparison(compared: pd.DataFrame) -> pd.DataFrame:
-    identity = [c for c in compared.columns if c not in {*_COMPARED, "place", "note", "n", "dataset"}]
+    """Format a comparison as text, with as many decimals as the paper prints."""
     known = compared.dropna(subset=["published"])
-    chosen = known.reindex(columns=[*identity, *(c for c in (*_COMPARED, "note") if c in compared.columns)])
-    # the default headings of these columns say percent
-    counts = {"ours": "Our count", "published": "Published count", "difference": "Difference", "inside": "Equal"}
-    return chosen.rename(columns={"inside": "inside our interval"} if "ours_low" in compared.columns else counts)
+    rows = known.to_dict("records")
+    names = [c for c in known.columns if c not in _NOT_IDENTITY]
+    decimals = [int(row["digits"]) if "digits" in known.columns else None for row in rows]
+    columns = {
+        "Ours": [_printed(row["ours"], d) for row, d in zip(rows, decimals, strict=True)],
+        "Published": [_printed(row["published"], d) for row, d in zip(rows, decimals, strict=True)],
+        "Difference": [_printed(row["difference"], d, sign="+") for row, d in zip(rows, decimals, strict=True)],
+        "Agrees within": [
+            _printed(row["tolerance"], None if d is None else d + 1) for row, d in zip(rows, decimals, strict=True)
+        ],
+    }
+    shown = known.reindex(columns=names).rename(columns={"printed": "paper's model"})
+    shown = shown.assign(**columns, Verdict=known["verdict"])
+    if not _only_kind(compared):
+        shown = shown.assign(Kind=known["kind"])
+    return shown.assign(note=known["note"]) if "note" in known.columns and set(known["note"]) != {""} else shown
+
+
+def _only_kind(compared: pd.DataFrame) -> str:
+    """Name the kind of comparison that all rows share; "" if they differ."""
+    kinds = set(compared.dropna(subset=["published"])["kind"]) - {""}
+    return kinds.pop() if len(kinds) == 1 else ""
+
+
+def _printed(value: float, decimals: int | None, sign: str = "") -> str:
+    """Write a fraction as percent with a number of decimals, or a count (None)."""
+    if math.isnan(value):
+        return "–"
+    text = f"{value:{sign}z,.0f}" if decimals is None else f"{100 * value:{sign}z.{decimals}f}"
+    return text.removeprefix("+" if not float(text.replace(",", "")) else "").replace("-", "−")
 
 
 def _table(table: pd.DataFrame, bold: pd.DataFrame | None = None) -> str:
@@ -183,7 +222,7 @@ def _count(n: tuple[int, int] | None) -> str:
 def _detectable_differences(n: int) -> list[tuple[str, str]]:
     """Compute the difference in accuracy detectable with n scenes, for a few shares of disagreement."""
     found = [(share, detectable_difference(n, share)) for share in (0.05, 0.1, 0.2)]
-    return [(f"{100 * s:.0f} %", f"{100 * d:.1f} points") for s, d in found if not math.isnan(d)]
+    return [(f"{100 * s:.0f}\u00a0%", f"{100 * d:.1f} points") for s, d in found if not math.isnan(d)]
 
 
 def _embedded(path: Path) -> str:

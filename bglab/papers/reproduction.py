@@ -18,17 +18,17 @@ from bglab.evaluation import predict
 from bglab.labels import IN9_NAMES, OUTSIDE, to_in9
 from bglab.models import Classifier, load_classifier
 from bglab.papers.missing import TimeLimitReached
+from bglab.papers.recognition import PAPERS_DATA
 from bglab.papers.settings import Settings
 from bglab.papers.trained_networks import TrainedNetworks
+from bglab.papers.verdicts import Conditions
 from bglab.results import PairPredictions
-from bglab.scenes import PreparedScenes, SceneRecord, SceneSet, open_scenes, prepare
+from bglab.scenes import PreparedScenes, Recognition, SceneRecord, SceneSet, open_scenes, prepare
 from bglab.search import search_matrix
 from bglab.variants import IN9_VARIANTS, Dataset, compose, find_variant, open_published
 
-#: Number of images in the test set of IN-9.
-RELEASE_SIZE = 4050
-#: Number of images in ImageNet's validation set.
-VALIDATION_SIZE = 50_000
+#: Side of the released images in pixels.
+RELEASE_PX = 224
 
 
 class Reproduction:
@@ -69,18 +69,38 @@ class Reproduction:
         """ImageNet's validation set; None if the settings do not name it."""
         return open_scenes(self.settings.imagenet) if self.settings.imagenet else None
 
+    @functools.lru_cache(maxsize=8)  # noqa: B019 - as below; a digest of the whole release takes seconds
+    def recognised(self, data: str) -> Recognition:
+        """Check whether the test scenes are a data set of the papers.
+
+        Args:
+            data: Name out of `bglab.papers.recognition.PAPERS_DATA`.
+        """
+        size = self.settings.size
+        if data == "in9" and size != RELEASE_PX:
+            return Recognition("other", f"images of {size} pixels were used, and the released ones have {RELEASE_PX}")
+        if data == "in9" and self.settings.protocol == "model":
+            return Recognition("other", "images were resized and cropped before the network, and the paper's were not")
+        return PAPERS_DATA[data].recognise(self.scenes)
+
     @property
     def is_release(self) -> bool:
-        """Whether the scenes are the complete released test set of IN-9, the data of Noise or Signal."""
-        if not self.scenes.name.startswith("in9:") or self.scenes.published is None:
-            return False
-        return len(self.scenes.published("original")) == RELEASE_SIZE
+        """Whether the scenes are the complete released test set of IN-9, with verified content."""
+        return self.recognised("in9").state == "recognised"
 
-    def is_papers_data(self, paper: str) -> bool:
-        """Check whether the scenes are a paper's test data: all of IN-9 (``nos``), or ImageNet's validation set."""
-        if paper == "nos":
-            return self.is_release
-        return self.scenes.name == "imagenet:val" and len(self.scenes) + len(self.scenes.rejected) == VALIDATION_SIZE
+    def conditions(self, data: Recognition) -> Conditions:
+        """Return what comparisons with the published numbers may take for granted.
+
+        Args:
+            data: Whether the test images are those that the numbers were measured on.
+        """
+        whole = self.imagenet_scenes
+        return Conditions(
+            data.state == "recognised",
+            imagenet=whole is not None and PAPERS_DATA["imagenet"].recognise(whole).state == "recognised",
+            float32=self.settings.engine.precision == "float32",
+            seed_sd=self.settings.seed_sd,
+        )
 
     @property
     def data(self) -> str:

@@ -12,8 +12,9 @@ import pandas as pd
 from bglab.analysis import to_csv, to_latex
 from bglab.errors import BadInput, MissingData, UnknownName
 from bglab.figures import save, theme
-from bglab.papers.artefact import Artefact, Outcome, Product, first_missing, status_of
+from bglab.papers.artefact import Artefact, Outcome, Product, assess, first_missing
 from bglab.papers.missing import TimeLimitReached
+from bglab.scenes import Recognition
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 _ENDINGS = (".pdf", ".png", ".csv", ".tex")
+_NO_DATA = Recognition("recognised", "no images are used")
 _AGAIN = "bglab reproduce with the same arguments"
 
 
@@ -58,8 +60,8 @@ def run_one(artefact: Artefact, reproduction: Reproduction) -> Outcome:
         with theme():
             product = artefact.make(reproduction)
             files = _write_files(artefact, product, reproduction.settings.out)
-        papers_data = reproduction.is_papers_data(artefact.paper)
-        status, reason = status_of(artefact, product, papers_data=papers_data)
+        recognised = reproduction.recognised(artefact.papers_data) if artefact.uses_data else _NO_DATA
+        assessed = assess(artefact, product, recognised, reproduction.conditions(recognised))
     except TimeLimitReached as problem:
         return Outcome(artefact, "not run", str(problem), _AGAIN)
     except (BadInput, MissingData, UnknownName) as problem:
@@ -68,7 +70,10 @@ def run_one(artefact: Artefact, reproduction: Reproduction) -> Outcome:
         _LOG.debug("%s failed:\n%s", artefact.id, traceback.format_exc())
         return Outcome(artefact, "failed", f"{type(problem).__name__}: {problem}")
     data = reproduction.data if artefact.uses_data else "no images are used"
-    return Outcome(artefact, status, reason, product=product, data=data, files=files)
+    return Outcome(
+        artefact, assessed.status, assessed.reason, product=assessed.product, data=data, files=files,
+        tally=assessed.tally,
+    )  # fmt: skip
 
 
 def _write_files(artefact: Artefact, product: Product, folder: Path) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from bglab.models import EngineChoice, InputProtocol
+from bglab.papers.verdicts import ASSUMED_SEED_SD
 
 Training = Literal["auto", "none", "toy", "paper"]
 
@@ -22,7 +23,8 @@ class Settings:
         scenes: URI of the test scenes.
         out: Folder of the report; predictions, pair matrices and checkpoints are stored in ``out/results``.
         models: URIs of pre-trained classifiers.
-        trained: Folder with trained networks, ``<name>.pt`` (`bglab.papers.training_runs`); None for none.
+        trained: Folder with trained networks, ``<name>.pt`` (`bglab.papers.training_runs`), and ``<name>-seed1.pt``, …
+            for further ones that differ only by their seed; None for none.
         train: Preset for training the networks that are missing, or ``none``; ``auto`` is ``toy`` if training scenes
             are given or can be generated (``synthetic9``), otherwise ``none``.
         train_scenes: URI of the training scenes; "" generates them for ``synthetic9`` and has none otherwise.
@@ -37,6 +39,8 @@ class Settings:
         protocol: How prepared images reach the networks, see `bglab.models.InputProtocol`; images made at full
             resolution are always resized and cropped as the weights were evaluated.
         progress: Show progress bars.
+        seed_sd: Assumed standard deviation of accuracies over training seeds, a fraction: how much a network trained
+            again by the paper's recipe may differ (`bglab.papers.verdicts`).
     """
 
     scenes: str
@@ -55,3 +59,4 @@ class Settings:
     engine: EngineChoice = EngineChoice()
     protocol: InputProtocol = "as-is"
     progress: bool = True
+    seed_sd: float = ASSUMED_SEED_SD

@@ -13,16 +13,23 @@ import pandas as pd
 from bglab.errors import BadInput, MissingData
 from bglab.files import writable_folder
 from bglab.labels import OUTSIDE
+from bglab.names import display_name
 from bglab.papers.missing import Missing, TimeLimitReached
 from bglab.papers.settings import Settings
-from bglab.papers.training_runs import TRAINING_RUNS
+from bglab.papers.training_runs import TRAINING_RUNS, TrainingRun
 from bglab.results import file_name
 from bglab.scenes import SceneSet, open_scenes, prepare
-from bglab.training import PRESETS, Recipe, differences, fit, read_checkpoint
+from bglab.training import PRESETS, Checkpoint, Recipe, differences, fit, read_checkpoint
 
 # sizes of the drawn training sets as multiples of the test set: small enough for a laptop; IN-9L is 4 × IN-9
 _TRAIN_TIMES, _LARGE_TIMES = 1, 4
 _PAPERS_ARCHITECTURE = "resnet50"
+# fields of a recipe that the paper does not state, or that describe our copy of the data
+_NOT_STATED = frozenset(
+    {"seed", "augmentation", "source_scale", "donors", "amp_dtype", "decay_rate", "scenes", "pixels"}
+)
+# the training sets are lost, and rebuilt ones differ a little in size
+_IMAGES_TOLERANCE = 0.1
 _BUILD = "bglab data build in9 --imagenet PATH --out PATH"
 
 
@@ -38,31 +45,59 @@ class TrainedNetworks:
         self.settings = settings
         self.results = results
         self._uris: dict[str, str] = {}
+        self._repeats: dict[str, str] = {}
         self._training_s = 0.0
 
     def title_of(self, model: str) -> str:
         """Return the display name of a trained network, its architecture and training set; "" for other models."""
-        for name, uri in self._uris.items():
-            if uri == model:
-                recipe = self.recipe_of(model)
-                return f"{recipe.architecture if recipe else _PAPERS_ARCHITECTURE}, {TRAINING_RUNS[name].title}"
-        return ""
+        name = self._name_of(model)
+        if not name:
+            return ""
+        recipe = self.recipe_of(model)
+        title = f"{recipe.architecture if recipe else _PAPERS_ARCHITECTURE}, {TRAINING_RUNS[name].title}"
+        return f"{title}, {_path_of(model).stem}" if model in self._repeats else title
+
+    def _name_of(self, model: str) -> str:
+        """Return the name of the training run that a network stands for; "" for other models."""
+        own = (name for name, uri in self._uris.items() if uri == model)
+        return self._repeats.get(model) or next(own, "")
+
+    def repeats(self, name: str) -> tuple[str, ...]:
+        """Return the URIs of further networks of a training run, trained with other seeds.
+
+        They are given as ``<name>-seed1.pt``, ``<name>-seed2.pt``, … next to ``<name>.pt``. Only networks that follow
+        the paper's recipe count, since their spread stands for the recipe's.
+
+        Args:
+            name: Name of the network in `bglab.papers.training_runs`.
+        """
+        folder = self.settings.trained
+        files = sorted(folder.glob(f"{name}-seed*.pt")) if folder else []
+        found = [f"file:{file}" for file in files if file.stem.removeprefix(f"{name}-seed").isdecimal()]
+        self._repeats |= dict.fromkeys(found, name)
+        return tuple(uri for uri in found if self.follows_paper(uri))
 
     def recipe_of(self, model: str) -> Recipe | None:
         """Read the recipe that a network was trained with; None for weights that `training.fit` did not write."""
-        return _recipe_in(Path(model.removeprefix("file:").partition("?")[0]))
+        return _recipe_in(_path_of(model))
 
     def follows_paper(self, model: str) -> bool:
-        """Check whether a network was trained as in Noise or Signal (Appendix C): ResNet-50 with the paper's recipe.
+        """Check whether a network was trained as in Noise or Signal (Appendix C), by what its checkpoint records."""
+        return not self.departure(model)
 
-        Weights without a recipe, such as the authors' released networks, are assumed to be what their file name says.
+    def departure(self, model: str) -> str:
+        """Explain how the training of a network departs from that of Noise or Signal, in one clause; "" if it does not.
+
+        The file name only says which network of the paper it stands for. What counts is inside the checkpoint: the
+        recipe with its variant, the finished epochs, and the number and origin of the training images.
+
+        Args:
+            model: URI of a trained network.
         """
-        recipe = self.recipe_of(model)
-        if recipe is None:
-            return True
-        free = {"variants", "scenes", "pixels", "seed", "subclasses", "native_classes", "fraction", "lr", "balanced",
-                "augmentation", "donors", "amp_dtype", "source_scale"}  # fmt: skip
-        return not set(differences(recipe, PRESETS["paper"])) - free
+        name, path = self._name_of(model), _path_of(model)
+        if not name or _recipe_in(path) is None:
+            return "how the given weights were trained is not known, as their file holds no recipe"
+        return departure(TRAINING_RUNS[name], read_checkpoint(path))
 
     @property
     def preset(self) -> str:
@@ -187,6 +222,41 @@ class TrainedNetworks:
         finally:
             self._training_s += time.perf_counter() - started
         return path
+
+
+def departure(run: TrainingRun, checkpoint: Checkpoint) -> str:
+    """Explain how a checkpoint departs from a training run of the paper, in one clause; "" if it does not.
+
+    Args:
+        run: The training run of the paper.
+        checkpoint: The checkpoint, finished or not.
+    """
+    recipe, wanted = checkpoint.recipe, run.recipe(PRESETS["paper"], natives=True)
+    if not run.trainable:
+        return "bglab cannot train this network, so its recipe is not the paper's"
+    found = {name: pair for name, pair in differences(recipe, wanted).items() if name not in _NOT_STATED}
+    if found:
+        name, (ours, papers) = next(iter(found.items()))
+        return f"{name} is {_shown(ours)} and the paper's {_shown(papers)}"
+    if not checkpoint.is_finished:
+        return f"{checkpoint.epoch} of {recipe.epochs} epochs are finished"
+    kinds = recipe.augmentation
+    if not (kinds.crop_area[0] < 1 and kinds.flip and kinds.brightness and kinds.contrast and kinds.saturation):
+        return "the images were not cropped, flipped and changed in colour"
+    images, of_imagenet = (checkpoint.about.get(key, 0) for key in ("pictures", "imagenet_pictures"))
+    if not recipe.pixels or of_imagenet < images or not images:
+        return "the training images are not known to be ImageNet's"
+    if abs(images - run.images) > _IMAGES_TOLERANCE * run.images:
+        return f"{images:,} images were trained on, and about {run.images:,} in the paper"
+    return ""
+
+
+def _shown(value: object) -> str:
+    return ", ".join(map(display_name, value)) if isinstance(value, tuple) else str(value)
+
+
+def _path_of(model: str) -> Path:
+    return Path(model.removeprefix("file:").partition("?")[0])
 
 
 def _recipe_in(path: Path) -> Recipe | None:

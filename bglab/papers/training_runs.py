@@ -18,6 +18,8 @@ TABLE_5 = (
 )  # fmt: skip
 #: Numbers of training classes (Figure 10), and training set sizes as multiples of IN-9 (Figure 11).
 GRANULARITIES, SIZES = (9, 18, 36, 72, 144), (0.25, 0.5, 1.0, 2.0, 4.0)
+#: Number of training images of IN-9, 5,045 per class; IN-9L has about four times as many (Appendix A).
+IN9_IMAGES, IN9L_TIMES = 45_405, 4
 _NATIVE_CLASSES = 16  # ImageNet classes per class in IN-9LB
 
 
@@ -38,6 +40,12 @@ class TrainingRun:
     changes: Mapping[str, Any] = field(default_factory=dict)
     needs_natives: bool = False
     trainable: bool = True
+
+    @property
+    def images(self) -> int:
+        """Number of training images in the paper, about."""
+        times = IN9L_TIMES if self.data == "in9l" else 1
+        return round(IN9_IMAGES * times * self.changes.get("fraction", 1.0))
 
     def recipe(self, preset: Recipe, *, natives: bool) -> Recipe:
         """Return the recipe of the run.

@@ -6,6 +6,7 @@ from .area_filter import stored_scenes as stored_scenes
 from .area_filter import with_options as with_options
 from .downloads import Archive as Archive
 from .downloads import archives as archives
+from .downloads import content_digest as content_digest
 from .downloads import fetch as fetch
 from .prepared import PreparedImages as PreparedImages
 from .prepared import PreparedPhotographs as PreparedPhotographs
@@ -16,6 +17,9 @@ from .prepared import memory_bytes as memory_bytes
 from .prepared import prepare as prepare
 from .prepared import prepare_photographs as prepare_photographs
 from .prepared import prepare_published as prepare_published
+from .release import Recognition as Recognition
+from .release import recognise_release as recognise_release
+from .release import release_root as release_root
 from .scene import PublishedImage as PublishedImage
 from .scene import Rejection as Rejection
 from .scene import Scene as Scene

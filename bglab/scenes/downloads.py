@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import functools
+import hashlib
 import lzma
 import shutil
 import subprocess
@@ -51,6 +52,7 @@ class Archive:
         licence: Licence of the images.
         address: URL of a tar archive.
         sha256: Published SHA-256 of a tar archive; "" if there is none.
+        content_sha256: `content_digest` of the unpacked folder; "" if it is not known.
         package: Name of a Debian package.
     """
 
@@ -63,6 +65,7 @@ class Archive:
     address: str = ""
     sha256: str = ""
     package: str = ""
+    content_sha256: str = ""
 
     @property
     def path(self) -> Path:
@@ -84,6 +87,11 @@ class Archive:
         """File with the SHA-256 of the first download."""
         return data_root() / f"{self.name}.sha256"
 
+    @property
+    def content_note(self) -> Path:
+        """File with the `content_digest` of the folder that was unpacked from the download."""
+        return data_root() / f"{self.name}.content.sha256"
+
 
 def archives() -> Catalogue[Archive]:
     """List the archives that can be fetched, by name."""
@@ -95,7 +103,8 @@ def fetch(name: str) -> Path:
     """Download, verify and unpack an archive, unless it has been fetched already.
 
     An interrupted download is resumed if the server supports it. If no SHA-256 is published, that of the first download
-    is recorded, and later downloads must match it.
+    is recorded, and later downloads must match it. The digest of the unpacked files is recorded, too, so that changes
+    to them can be detected.
 
     Args:
         name: Name of an archive in `archives`.
@@ -115,6 +124,8 @@ def fetch(name: str) -> Path:
     _tidy(archive)  # after a run that was killed
     try:
         found = _unpacked_package(archive) if archive.kind == "debian" else _unpacked_download(archive)
+        if archive.kind == "archive":
+            _note(archive.content_note, content_digest(found))
         found.rename(archive.path)
         (archive.scratch / _COMPLETE).unlink(missing_ok=True)
     except MissingData:  # a subclass of OSError
@@ -124,6 +135,29 @@ def fetch(name: str) -> Path:
     finally:
         _tidy(archive)
     return archive.path
+
+
+def content_digest(folder: Path) -> str:
+    """Hash the names and contents of all files below a folder; hidden files and empty folders do not count.
+
+    Args:
+        folder: Folder of any depth; its own name and place have no influence.
+
+    Returns:
+        SHA-256 as 64 hexadecimal digits, of one line ``<SHA-256 of the file>  <relative path>`` per file in the order
+        of the paths, as ``sha256sum`` writes them.
+    """
+    whole = hashlib.sha256()
+    paths = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    for name in sorted(name for name in paths if not any(part.startswith(".") for part in name.split("/"))):
+        with paths[name].open("rb") as file:
+            whole.update(f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {name}\n".encode())
+    return whole.hexdigest()
+
+
+def _note(path: Path, digest: str) -> None:
+    with whole_file(path, what="a digest", remedy="set BGLAB_DATA to another folder") as note:
+        note.write(f"{digest}\n".encode())
 
 
 def _tidy(archive: Archive) -> None:
@@ -161,8 +195,7 @@ def _unpacked_download(archive: Archive) -> Path:
         raise _damaged(archive, file, problem) from None
     if not archive.sha256:
         # record the digest only now, so that later downloads are never compared with a damaged one
-        with whole_file(archive.digest_note, what="a digest", remedy="set BGLAB_DATA to another folder") as note:
-            note.write(f"{pooch.file_hash(str(file))}\n".encode())
+        _note(archive.digest_note, pooch.file_hash(str(file)))
     return next((p for p in sorted(unpacked.rglob(archive.folder)) if p.is_dir()), unpacked)
 
 

@@ -33,7 +33,8 @@ class Checkpoint:
         history: One row per epoch with ``epoch, lr, loss, accuracy, seconds, images_per_s``, and
             ``accuracy_<name>`` for every data set passed to `fit` as ``watch``; accuracies are fractions.
         classes: Names of the classes that the network predicts.
-        about: Number of training images and of rejected scenes, versions, commit, device.
+        about: Number of training images, of those whose ImageNet class is known, and of rejected scenes; versions,
+            commit, device.
         content: The stored dictionary, with weights and optimiser state.
     """
 

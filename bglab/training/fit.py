@@ -299,7 +299,12 @@ class _Run:
             "space": data.space,
             "classes": data.classes,
             "groups": data.groups,
-            "about": {"pictures": len(data), "rejected": data.rejected, "device": str(self.group.device)},
+            "about": {
+                "pictures": len(data),
+                "imagenet_pictures": data.from_imagenet,
+                "rejected": data.rejected,
+                "device": str(self.group.device),
+            },
         }
         if self.epoch < self.recipe.epochs:
             parts |= {"optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict()}

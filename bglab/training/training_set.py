@@ -51,6 +51,12 @@ class TrainingSet:
         """Number of scenes rejected in the parts, because they are unusable or have no donor."""
         return sum(len(part.rejected) for part in self.parts)
 
+    @property
+    def from_imagenet(self) -> int:
+        """Number of images whose ImageNet class is known."""
+        natives = np.array([row.native_label for part in self.parts for row in part.rows], dtype=np.int64)
+        return int((natives[self.rows] != OUTSIDE).sum())
+
     def of_epoch(self, epoch: int) -> TrainingSet:
         """Return the training set with the donors of an epoch."""
         return self if self.redraw is None else replace(self, parts=self.redraw(epoch))

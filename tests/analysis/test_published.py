@@ -94,6 +94,25 @@ def test_the_numbers_are_not_mangled_by_the_division():
     assert 0.0089 in published("tbc-table-1")["value"].tolist()
 
 
+def test_each_number_has_the_decimal_places_that_are_printed():
+    digits = {place: set(published(place)["digits"]) for place in published()["place"].unique()}
+    assert digits["nos-table-2"] == digits["nos-readme"] == digits["nos-figure-10"] == {1}
+    assert digits["nos-table-5"] == digits["nos-figure-2"] == digits["nos-figure-5"] == {2}
+    assert digits["nos-table-4"] == digits["nos-figure-7"] == {0}
+    assert published("nos-figure-12").groupby("train")["digits"].unique().map(list).to_dict() == {
+        "imagenet": [1], "in9l": [2], "original": [2], "mixed_rand": [2],
+    }  # fmt: skip
+    table_1 = published("tbc-table-1").query("unit == 'fraction'").groupby("test")["digits"].unique().map(list)
+    assert table_1.to_dict() == {"original": [1], "white_fg": [2]}
+    always_dog, *others = published("nos-challenge").sort_values("value")["digits"]
+    assert (always_dog, set(others)) == (0, {1})
+
+
+def test_the_gap_of_nine_classes_is_that_of_144_and_the_printed_difference():
+    gaps = published("nos-figure-10").set_index("train")["value"]
+    assert gaps["in9lb-9"] - gaps["in9lb-144"] == pytest.approx(0.023)
+
+
 def test_table_4_counts_the_classes_of_the_map():
     printed = published("nos-table-4").set_index("label")["value"]
     assert printed.to_dict() == {c.name: len(c.imagenet) for c in IN9}

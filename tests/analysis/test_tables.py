@@ -166,6 +166,7 @@ def test_published_numbers_are_joined_with_ours(accuracy):
     table = tables.with_published(accuracy.query("model == 'a_1'"), printed, on={"variant": "test"})
     assert table.columns.tolist() == [
         "variant", "model", "n", "ours", "ours_low", "ours_high", "published", "difference", "inside", "place", "note",
+        "digits",
     ]  # fmt: skip
     first, second = table.iloc[0], table.iloc[1]
     assert (first["ours"], first["published"], first["difference"]) == (0.956, 0.956, 0)
@@ -173,6 +174,7 @@ def test_published_numbers_are_joined_with_ours(accuracy):
     assert first["place"] == "nos-readme"
     assert math.isnan(second["published"])
     assert second["inside"] is pd.NA
+    assert table["digits"].tolist() == [1, pd.NA]
 
 
 def test_a_published_number_outside_the_interval_is_marked(accuracy):
@@ -197,5 +199,5 @@ def test_an_unknown_column_of_published_numbers_is_named(accuracy):
         tables.with_published(accuracy, published(), on={"variant": "tset"})
     assert str(caught.value) == (
         "unknown column 'tset'; did you mean 'test'? "
-        "Known: paper, place, quantity, value, model, train, test, label, unit, note"
+        "Known: paper, place, quantity, value, model, train, test, label, unit, note, digits"
     )

@@ -114,7 +114,7 @@ def test_a_reached_time_limit_is_no_failure_and_a_second_run_resumes(settings, t
     assert Reproduction(chosen).trained.network("mixed_rand") == uri  # finished: needs no time
 
 
-def test_weights_without_a_recipe_are_what_their_file_name_says(settings, tmp_path):
+def test_weights_without_a_recipe_are_not_believed_to_follow_the_paper(settings, tmp_path):
     import timm
     import torch
 
@@ -123,7 +123,10 @@ def test_weights_without_a_recipe_are_what_their_file_name_says(settings, tmp_pa
     uri = reproduction.trained.network("in9l")
     assert uri == f"file:{tmp_path}/in9l.pt?architecture=resnet50"
     assert reproduction.label(uri) == "resnet50, IN-9L"
-    assert reproduction.trained.follows_paper(uri)
+    assert not reproduction.trained.follows_paper(uri)
+    assert reproduction.trained.departure(uri) == (
+        "how the given weights were trained is not known, as their file holds no recipe"
+    )
 
 
 # runs, files, report
@@ -185,7 +188,14 @@ def test_the_json_holds_ours_and_theirs(reported):
     assert entry["models"][:2] == ["test_resnet, Mixed-Next", "test_resnet, Mixed-Rand"]
     assert entries["nos-table-4"]["compared"][0] == {
         "class": "dog", "ours": 116, "published": 116, "difference": 0, "inside": True,
+        "kind": "same weights, same data", "tolerance": 0.0, "verdict": "agrees",
     }  # fmt: skip
+    assert (entries["nos-table-4"]["chip"], entries["nos-table-4"]["counts"]) == (
+        "reproduced: 9 of 9 printed numbers compared, 9 agree",
+        {"printed": 9, "compared": 9, "agree": 9, "shown": 0},
+    )  # fmt: skip
+    assert entry["counts"] == {"printed": 81, "compared": 0, "agree": 0, "shown": 72}
+    assert {(row["kind"], row["verdict"]) for row in entry["compared"]} == {("another network or data", "no verdict")}
 
 
 def test_the_page_is_self_contained_and_complete(reported):
@@ -255,7 +265,8 @@ def test_the_command_writes_the_report(capsys, settings, tmp_path):
                  settings.models[0], "--out", str(tmp_path / "R"), "--train", "none"]  # fmt: skip
     assert run(command.add, arguments) == 0
     assert capsys.readouterr().out == (
-        f"nos-table-4   reproduced\nnos-figure-9  other data\n{tmp_path}/R/report.html\n"
+        "nos-table-4   reproduced: 9 of 9 printed numbers compared, 9 agree\nnos-figure-9  other data\n"
+        f"{tmp_path}/R/report.html\n"
     )
     assert list(json.loads((tmp_path / "R" / "report.json").read_text())) == ["nos-table-4", "nos-figure-9"]
 

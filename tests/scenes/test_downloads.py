@@ -170,8 +170,9 @@ def complete(data):
 def test_an_archive_is_downloaded_once_and_unpacked(data, server):
     assert downloads.fetch("in9") == data / "bg_challenge"
     assert complete(data) == files()
-    assert sorted(path.name for path in data.iterdir()) == ["bg_challenge", "in9.sha256"]
+    assert sorted(path.name for path in data.iterdir()) == ["bg_challenge", "in9.content.sha256", "in9.sha256"]
     assert (data / "in9.sha256").read_text() == hashlib.sha256(tar()).hexdigest() + "\n"
+    assert (data / "in9.content.sha256").read_text() == downloads.content_digest(data / "bg_challenge") + "\n"
     assert downloads.fetch("in9") == data / "bg_challenge"
     assert server.ranges == [None]
 

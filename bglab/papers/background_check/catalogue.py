@@ -17,7 +17,7 @@ from bglab.names import display_name
 from bglab.papers.artefact import Artefact, Product, Requirement, Test
 from bglab.papers.background_check.evaluation import Evaluation, evaluate_networks
 from bglab.papers.background_check.text_numbers import artefacts
-from bglab.papers.comparisons import compare_with_published, laid_out, model_tests, printed_layout
+from bglab.papers.comparisons import PaperModel, compare_with_published, laid_out, model_tests, printed_layout
 from bglab.papers.missing import Missing
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ _ROWS, _EXAMPLES = 7, 4
 _PREDICTION = ["confidence", "answer", "correct"]
 _MEASURES = {"top1": "Top-1", "top5": "Top-5"}
 
-#: URI of the weights → name in Table 1, and its training set.
-PRINTED = {network.uri: (name, "imagenet") for name, network in TABLE_1.items()}
+#: URI of the weights → network of Table 1. The paper does not name its weights.
+PRINTED = {network.uri: PaperModel(name, "imagenet", "guessed") for name, network in TABLE_1.items()}
 
 
 def usable_scenes() -> Requirement:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -11,7 +12,9 @@ from bglab.analysis import fooling_rates, per_class_totals, rate_histogram, top_
 from bglab.figures import plot_fooling_rates, plot_images
 from bglab.labels import IN9_NAMES
 from bglab.papers.artefact import Artefact, Product
+from bglab.papers.comparisons import basis_of_trained
 from bglab.papers.requirements import scene_of
+from bglab.papers.verdicts import SEARCH_SPREAD
 
 if TYPE_CHECKING:
     from bglab.papers.reproduction import Reproduction
@@ -38,12 +41,10 @@ def make_top_backgrounds(name: str, reproduction: Reproduction) -> Product:
     )  # fmt: skip
     printed = PRINTED[name].printed_rows()
     compared = None
-    if (
-        reproduction.is_trained(model)
-        and reproduction.trained.follows_paper(model)
-        and not reproduction.settings.pairs_per_class
-    ):
+    if reproduction.is_trained(model):
         compared = with_published(table, printed, on={"quantity": "quantity"})
+        whole = not reproduction.settings.pairs_per_class
+        compared = compared.assign(basis=basis_of_trained(reproduction, model) if whole else "other", spread=math.nan)
     shares = {"top1": "share", "top1_low": "share_low", "top1_high": "share_high"}
     shown = table.reindex(columns=["quantity", "background", "n", *shares]).rename(columns=shares)
     shown["quantity"] = [_TITLES[name] for name in shown["quantity"]]
@@ -53,6 +54,7 @@ def make_top_backgrounds(name: str, reproduction: Reproduction) -> Product:
             reproduction.pairs_note,
             "Each interval is that of a single background; rates of the best of many backgrounds are biased upwards "
             "(selection), and lower on other foregrounds.",
+            *((SEARCH_SPREAD,) if compared is not None else ()),
         ),
         models=(reproduction.label(model),),
     )  # fmt: skip

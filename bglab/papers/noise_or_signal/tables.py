@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import itertools
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import matplotlib
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -19,12 +21,14 @@ from bglab.analysis import (
     scene_categories,
     significant_best,
     vulnerability,
-    with_published,
 )
 from bglab.figures import ShownAxes, ShownFigure, plot_accuracy, plot_background_gap, plot_table, plot_train_test
 from bglab.labels import IN9
 from bglab.papers.artefact import Artefact, Product, Test
 from bglab.papers.comparisons import (
+    PaperModel,
+    basis_of_trained,
+    compare_trained,
     compare_with_published,
     count_note,
     imagenet_notes,
@@ -32,9 +36,11 @@ from bglab.papers.comparisons import (
     model_tests,
     printed_layout,
     score_table,
+    training_notes,
 )
 from bglab.papers.requirements import scenes, trained
 from bglab.papers.training_runs import TABLE_5, TRAINING_RUNS
+from bglab.papers.verdicts import SEARCH_SPREAD, Basis
 from bglab.variants import variant_table
 
 if TYPE_CHECKING:
@@ -74,10 +80,11 @@ def make_table_2(reproduction: Reproduction) -> Product:
     predictions = reproduction.predictions(models, _TABLE_2_VARIANTS)
     table = pd.concat([_on_imagenet(reproduction, models), score_table(predictions)], ignore_index=True)
     printed = published("nos-table-2")
-    names = {reproduction.label(m): (TABLE_2_WEIGHTS[m], "imagenet") for m in models if m in TABLE_2_WEIGHTS}
-    names |= _in9l_names(reproduction)
-    notes = ["The paper does not state the checkpoints of its five ImageNet models; used are the weights with the same "
-             "name and the printed ImageNet accuracy."]  # fmt: skip
+    names = _weights(reproduction, models, TABLE_2_WEIGHTS, "guessed") | _names_of(reproduction, "in9l")
+    notes = ["The paper does not state the checkpoints of its five ImageNet models; weights with the same name and the "
+             "printed ImageNet accuracy are guesses. If all numbers of such weights agree to the printed digit, they "
+             "are taken for the paper's; otherwise they are probably other weights, and no verdict on the paper "
+             "follows."]  # fmt: skip
     if not reproduction.settings.imagenet:
         notes.append("The rows ImageNet and IN-9L need ImageNet's validation set; give it with --imagenet.")
     notes += [count_note(table), *imagenet_notes(reproduction, models[0])]
@@ -88,8 +95,7 @@ def make_readme_gap(reproduction: Reproduction) -> Product:
     """Compute the README's accuracies and gaps, for the given models and the network trained on Mixed-Rand."""
     models = [*reproduction.settings.models, *reproduction.trained.networks(["in9l", "mixed_rand"]).values()]
     predictions = reproduction.predictions(models, _README_VARIANTS)
-    names = {reproduction.label(m): (README_WEIGHTS[m], "imagenet") for m in models if m in README_WEIGHTS}
-    names |= _in9l_names(reproduction) | _names_of(reproduction, "mixed_rand")
+    names = _weights(reproduction, models, README_WEIGHTS, "named") | _names_of(reproduction, "in9l", "mixed_rand")
     table = score_table(predictions)
     notes = ("For the network trained on Mixed-Rand, compare with Table 5: the README has its Mixed-Same and "
              "Mixed-Rand accuracies exchanged.",)  # fmt: skip
@@ -126,7 +132,7 @@ def make_table_4(reproduction: Reproduction) -> Product:
         [(name, count, theirs[name], count - theirs[name], count == theirs[name])
          for name, count in zip(table["Class"], table["ImageNet classes"], strict=True)],
         columns=["class", "ours", "published", "difference", "inside"],
-    )  # fmt: skip
+    ).assign(basis="count")  # fmt: skip
     # naming the columns keeps `plot_table` and `to_html` from rewriting their headings
     shown = table.rename_axis(columns="column")
     return Product(table, plot_table(table), figure_is_table=True, shown=shown, compared=compared)
@@ -151,14 +157,12 @@ def make_table_5(reproduction: Reproduction) -> Product:
     notes += [count_note(table), *imagenet_notes(reproduction, next(iter(found.values())))]
     if reproduction.in9l_scenes is None:
         notes.append("The column IN-9L needs ImageNet's validation set; give it with --imagenet.")
-    compared = None
-    if all(reproduction.trained.follows_paper(uri) for uri in found.values()):
-        compared = with_published(table, published("nos-table-5"), on={"train": "train", "test": "test"})
+    notes += training_notes(reproduction, found)
     return Product(
         table,
         plot_train_test(table),
         shown=laid_out(table, rows="train", columns="test"),
-        compared=compared,
+        compared=compare_trained(reproduction, table, published("nos-table-5"), found),
         tests=(Test("BG-Gap of each network: Newcombe's paired interval", gaps.drop(columns="method")),),
         notes=tuple(notes),
         models=tuple(reproduction.label(uri) for uri in found.values()),
@@ -178,16 +182,27 @@ def make_readme_challenge(reproduction: Reproduction) -> Product:
     named = [_CHALLENGE[test] for test in table["test"]]
     printed = published("nos-challenge")
     right = printed.assign(test=["original" if q == "accuracy" else "challenge" for q in printed["quantity"]])
-    names = {reproduction.label(m): (README_WEIGHTS[m], "imagenet") for m in models if m in README_WEIGHTS}
-    compared = compare_with_published(table, right, names | _in9l_names(reproduction))
+    names = _weights(reproduction, models, README_WEIGHTS, "named") | _names_of(reproduction, "in9l")
+    compared = compare_with_published(table, right, names)
+    notes = [reproduction.pairs_note]
+    if compared is not None:
+        compared = _searched(compared, whole=not reproduction.settings.pairs_per_class)
+        notes.append(SEARCH_SPREAD)
     return Product(
         table,
         plot_accuracy(table.assign(variant=named)),
         shown=laid_out(table.assign(test=named), rows="test", columns="model"),
         compared=compared,
-        notes=(reproduction.pairs_note,),
+        notes=tuple(notes),
         models=tuple(reproduction.label(m) for m in models),
     )
+
+
+def _searched(compared: pd.DataFrame, *, whole: bool) -> pd.DataFrame:
+    """Mark the numbers of a search: incomparable if it was limited, and of unknown spread over seeds."""
+    found = compared["test"] == "challenge"
+    basis = compared["basis"].where(~found | whole, "other")
+    return compared.assign(basis=basis, spread=np.where(found, np.nan, 1.0))
 
 
 _CHALLENGE = {"challenge": "Challenge", "original": "Original", "targeted": "Vulnerable"}
@@ -218,17 +233,26 @@ def _on_imagenet(reproduction: Reproduction, models: list[str]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def _names_of(reproduction: Reproduction, *ids: str) -> dict[str, tuple[str, str]]:
-    """Map trained networks that follow the paper's recipe to their published model and training set."""
+def _weights(
+    reproduction: Reproduction, models: Sequence[str], papers: Mapping[str, str], basis: Basis
+) -> dict[str, PaperModel]:
+    """Map pre-trained models to those of the paper.
+
+    Args:
+        reproduction: Source of the display names.
+        models: URIs of our models.
+        papers: URI of the weights → name in the paper.
+        basis: Whether the paper names these weights.
+    """
+    return {reproduction.label(m): PaperModel(papers[m], "imagenet", basis) for m in models if m in papers}
+
+
+def _names_of(reproduction: Reproduction, *ids: str) -> dict[str, PaperModel]:
+    """Map trained networks to their published model and training set."""
     return {
-        reproduction.label(uri): ("ResNet-50", name)
+        reproduction.label(uri): PaperModel("ResNet-50", name, basis_of_trained(reproduction, uri))
         for name, uri in reproduction.trained.networks(ids).items()
-        if reproduction.trained.follows_paper(uri)
     }
-
-
-def _in9l_names(reproduction: Reproduction) -> dict[str, tuple[str, str]]:
-    return _names_of(reproduction, "in9l")
 
 
 def _scored(
@@ -236,7 +260,7 @@ def _scored(
     predictions: pd.DataFrame,
     table: pd.DataFrame,
     printed: pd.DataFrame,
-    names: dict[str, tuple[str, str]],
+    names: dict[str, PaperModel],
     notes: tuple[str, ...],
 ) -> Product:
     """Assemble the product of a table of models: layout, bold cells, comparison, tests, bars above gaps."""

@@ -12,9 +12,18 @@ from matplotlib.axes import Axes
 from bglab.analysis import background_gap, published, with_published
 from bglab.figures import plot_accuracy, plot_curves, plot_own_and_original
 from bglab.papers.artefact import Artefact, Product, Test
-from bglab.papers.comparisons import laid_out, model_tests, printed_layout, score_table
+from bglab.papers.comparisons import (
+    compare_trained,
+    laid_out,
+    model_tests,
+    printed_layout,
+    score_table,
+    training_notes,
+)
+from bglab.papers.noise_or_signal.tables import README_WEIGHTS, TABLE_2_WEIGHTS
 from bglab.papers.requirements import scenes, trained
 from bglab.papers.training_runs import GRANULARITIES, SIZES, TRAINING_RUNS, granularity_id, size_id
+from bglab.papers.verdicts import Basis
 
 if TYPE_CHECKING:
     from bglab.papers.reproduction import Reproduction
@@ -23,6 +32,11 @@ _BACKGROUNDS = ("only_bg_b", "only_bg_t", "no_fg")
 _FIGURE_5 = ("mixed_next", "mixed_rand", "mixed_same", "only_fg", "original")
 _CURVES = ("mixed_next", "mixed_rand", "mixed_same", "original")
 _MIXED = ("mixed_same", "mixed_rand")
+# the README's ResNet-50 is known to have other weights than Table 2's, which Figure 12 repeats
+_RESNET_50: dict[str, Basis] = {
+    **{model: "other" for model, name in README_WEIGHTS.items() if name == "ResNet-50"},
+    **{model: "guessed" for model, name in TABLE_2_WEIGHTS.items() if name == "ResNet-50"},
+}
 # Figure 12 from left to right, after a pre-trained model
 _METHODS = ("in9lb-9", "in9lb-144", "in9l", "original", "mixed_rand", "in9-l2", "in9-linf")
 
@@ -58,7 +72,7 @@ def make_figure_10(reproduction: Reproduction) -> Product:
 def make_figure_11(reproduction: Reproduction) -> Product:
     """Compute accuracies of networks trained on a quarter of IN-9 to four times its size."""
     ids = {size_id(k): k for k in SIZES}
-    product = _curves(reproduction, ids, "nos-figure-11", "size", "Training images, as a multiple of IN-9")
+    product = _curves(reproduction, ids, "", "size", "Training images, as a multiple of IN-9")
     if reproduction.trained.training_uri("in9l") and not reproduction.trained.knows_natives("in9l"):
         note = "The scenes have no ImageNet class labels, so the subsets are drawn from all images."
         return Product(**{**vars(product), "notes": (*product.notes, note)})
@@ -68,7 +82,8 @@ def make_figure_11(reproduction: Reproduction) -> Product:
 def make_figure_12(reproduction: Reproduction) -> Product:
     """Compare training data and methods by the accuracies on Mixed-Same and Mixed-Rand."""
     found = reproduction.trained.networks(_METHODS, required=True)
-    given = reproduction.predictions(reproduction.settings.models[:1], _MIXED).assign(train="imagenet")
+    model = _pre_trained(reproduction.settings.models)
+    given = reproduction.predictions([model], _MIXED).assign(train="imagenet")
     predictions = pd.concat([given, _trained(reproduction, found, _MIXED)], ignore_index=True)
     table = score_table(predictions, keys=["train"])
     titles = {"imagenet": "Pre-trained"} | {name: TRAINING_RUNS[name].title for name in _METHODS}
@@ -76,13 +91,27 @@ def make_figure_12(reproduction: Reproduction) -> Product:
     bars = table.loc[table["test"] != "background_gap"].rename(columns={"test": "variant"})
     drawn = bars.assign(model=bars["train"].map(titles), space="in9")
     missing = [titles[name] for name in _METHODS if name not in found]
-    notes = [f"The pre-trained model is {reproduction.settings.models[0]}."]
+    notes = [f"The pre-trained model is {model}."]
     notes += [f"Missing: {', '.join(missing)}; give them with --trained."] if missing else []
     gaps = background_gap(predictions, by=["train"]).drop(columns="method")
     return _product(
         reproduction, found, table, predictions, "nos-figure-12", plot_accuracy(drawn), notes=tuple(notes),
-        tests=(Test("BG-Gap of each: Newcombe's paired interval", gaps),),
+        tests=(Test("BG-Gap of each: Newcombe's paired interval", gaps),), more=_compare_pre_trained(table, model),
     )  # fmt: skip
+
+
+def _pre_trained(models: Sequence[str]) -> str:
+    """Choose the pre-trained model of Figure 12: a ResNet-50, as in the paper, else the first."""
+    return next((model for model in models if _RESNET_50.get(model)), models[0])
+
+
+def _compare_pre_trained(table: pd.DataFrame, model: str) -> pd.DataFrame | None:
+    """Compare the pre-trained model with the printed ResNet-50, whose weights are those of Table 2; None for others."""
+    if not _RESNET_50.get(model):
+        return None
+    own = table.loc[table["train"] == "imagenet"]
+    compared = with_published(own, published("nos-figure-12"), on={"train": "train", "test": "test"})
+    return compared.assign(basis=_RESNET_50[model])
 
 
 def _trained(reproduction: Reproduction, found: Mapping[str, str], variants: Sequence[str]) -> pd.DataFrame:
@@ -100,9 +129,8 @@ def _curves(reproduction: Reproduction, ids: Mapping[str, float], place: str, x:
     points = table.loc[table["test"] != "background_gap"].rename(columns={"test": "variant"})
     titles = {name: TRAINING_RUNS[name].title for name in ids}
     missing = [titles[name] for name in ids if name not in found]
-    printed = {"nos-figure-10"}  # Figure 11 prints no number
     return _product(
-        reproduction, found, table, predictions, place if place in printed else "",
+        reproduction, found, table, predictions, place,
         plot_curves(points, x=x, label=label),
         shown=laid_out(table.assign(train=[titles[name] for name in table["train"]]), rows="train", columns="test"),
         notes=(f"Missing: {', '.join(missing)}.",) if missing else (),
@@ -120,13 +148,15 @@ def _product(
     shown: pd.DataFrame | None = None,
     tests: tuple[Test, ...] = (),
     notes: tuple[str, ...] = (),
+    more: pd.DataFrame | None = None,
 ) -> Product:
-    """Assemble the product of trained networks; it is compared only if all of them follow the paper's recipe."""
-    compared = None
-    if place and all(reproduction.trained.follows_paper(uri) for uri in found.values()):
-        printed = published(place)
-        printed = printed.loc[printed["quantity"] == "accuracy"]
-        compared = with_published(table, printed, on={"train": "train", "test": "test"})
+    """Assemble the product of trained networks, compared with the numbers of a place ("" for none), and with more."""
+    parts = [] if more is None else [more]
+    if place:
+        parts.append(compare_trained(reproduction, table, published(place), found))
+    compared = pd.concat(parts, ignore_index=True) if parts else None
+    if place:
+        notes = (*notes, *training_notes(reproduction, found))
     return Product(
         table,
         figure,

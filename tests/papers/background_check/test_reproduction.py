@@ -14,17 +14,19 @@ from bglab.errors import BadInput
 from bglab.figures import plot_influence, plot_invariance, plot_ticks, theme
 from bglab.models import TABLE_1, EngineChoice
 from bglab.papers import Reproduction, catalogue, first_missing
-from bglab.papers.artefact import status_of
+from bglab.papers.artefact import assess
 from bglab.papers.background_check import catalogue as background_check
 from bglab.papers.background_check import evaluation, text_numbers
 from bglab.papers.runner import run_one
-from bglab.scenes import AreaCensus
+from bglab.papers.verdicts import Conditions
+from bglab.scenes import AreaCensus, Recognition
 from fixtures.predictions import with_verdicts
 from fixtures.trained import small_settings
 
 TBC = catalogue(["tbc"])
 RESNET_18, MOBILENET = (TABLE_1[name].uri for name in ("ResNet-18", "MobileNet-v3"))
 NAMES = ["racket", "scoreboard"]
+HERE, ELSEWHERE = Recognition("recognised", "the paper's"), Recognition("other", "not the paper's")
 
 
 class FakeEvaluation(evaluation.Evaluation):
@@ -104,13 +106,13 @@ def test_table_1_orders_networks_and_nests_their_ticks(made):
     assert whitened["top1"].tolist() == [0.25, 0.5, 0.75]
     assert product.tests[0].table["pictures"].tolist() == [1, 1, 1]
     assert product.compared is None
-    assert status_of(TBC["tbc-table-1"], product, papers_data=True)[0] == "other models"
+    assert assess(TBC["tbc-table-1"], product, HERE, Conditions(papers_data=True)).status == "other models"
 
 
 def test_table_1_compares_the_papers_networks_with_their_rows(made):
-    exact = {"original": [1] * 743 + [0] * 257, "white_fg": [1] * 9 + [0] * 991}
-    wrong = {"original": [1] * 765 + [0] * 235, "white_fg": [1] * 100 + [0] * 900}
-    rest = {"on_white": [0] * 1000, "on_texture": [0] * 1000}
+    exact = {"original": [1] * 7430 + [0] * 2570, "white_fg": [1] * 89 + [0] * 9911}
+    wrong = {"original": [1] * 7650 + [0] * 2350, "white_fg": [1] * 1000 + [0] * 9000}
+    rest = {"on_white": [0] * 10_000, "on_texture": [0] * 10_000}
     product = made(
         "tbc-table-1", evaluated({RESNET_18: exact | rest, MOBILENET: wrong | rest, "m:other": exact | rest})
     )
@@ -120,11 +122,13 @@ def test_table_1_compares_the_papers_networks_with_their_rows(made):
         ("ResNet-18", "original"): 0.743, ("ResNet-18", "white_fg"): 0.0089,
         ("MobileNet-v3", "original"): 0.765, ("MobileNet-v3", "white_fg"): 0.0093,
     }  # fmt: skip
-    assert compared["inside"].tolist() == [True, True, True, False]
-    assert status_of(TBC["tbc-table-1"], product, papers_data=True) == (
-        "differs", "3 of 4 compared numbers lie in our 95 % interval; the paper prints 21 here",
+    found = assess(TBC["tbc-table-1"], product, HERE, Conditions(papers_data=True))
+    assert found[:2] == (
+        "reproduced", "2 of 21 printed numbers compared, 2 agree (same weights, same data); 2 more without a verdict",
     )  # fmt: skip
-    assert status_of(TBC["tbc-table-1"], product, papers_data=False)[0] == "other data"
+    assert found.product.compared["verdict"].tolist() == [*["agrees"] * 2, *["probably other weights"] * 2]
+    elsewhere = assess(TBC["tbc-table-1"], product, ELSEWHERE, Conditions(papers_data=False))
+    assert elsewhere.status == "other data"
     assert product.notes[-1] == "Omitted from the 3 networks: other."
 
 
