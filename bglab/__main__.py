@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from bglab import __version__
-from bglab.commands import accuracy, bench, data, lab, predict, print_error, reproduce, saliency, search, train
+from bglab.commands import accuracy, bench, data, gap, lab, predict, print_error, reproduce, saliency, search, train
 from bglab.errors import BadInput, MissingData, UnknownName
 
 #: Commands, in the order of the help.
-_COMMANDS = (lab, data, predict, accuracy, search, saliency, train, reproduce, bench)
+_COMMANDS = (lab, data, predict, accuracy, gap, search, saliency, train, reproduce, bench)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -3,6 +3,7 @@
 Functions take and return data frames or arrays; torch is never imported, so result files are all they need.
 """
 
+from bglab.analysis.gap import Gaps, collect_gaps
 from bglab.analysis.intervals import (
     Difference,
     bootstrap,
@@ -82,6 +83,7 @@ __all__ = [
     "Difference",
     "Drift",
     "Estimate",
+    "Gaps",
     "MEASURES",
     "PairOutcomes",
     "Published",
@@ -99,6 +101,7 @@ __all__ = [
     "bootstrap_mean_interval",
     "categories",
     "class_heat_map",
+    "collect_gaps",
     "compare_localisation",
     "compare_models",
     "detectable_difference",
