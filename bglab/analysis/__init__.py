@@ -3,7 +3,7 @@
 Functions take and return data frames or arrays; torch is never imported, so result files are all they need.
 """
 
-from bglab.analysis.gap import Gaps, collect_gaps
+from bglab.analysis.gap import Gaps, collect_gaps, gap_by_mask
 from bglab.analysis.intervals import (
     Difference,
     bootstrap,
@@ -111,6 +111,7 @@ __all__ = [
     "fooled_by_share",
     "fooling_rates",
     "foreground_sensitivity",
+    "gap_by_mask",
     "hardest_foregrounds",
     "intersection_over_union",
     "localisation_summary",

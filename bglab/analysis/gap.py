@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from bglab.analysis._grouping import known_columns
-from bglab.analysis.metrics import background_gap
+from bglab.analysis.metrics import accuracy, background_gap
 from bglab.errors import BadInput
 
 _RUN = ["model", "dataset"]
@@ -83,6 +84,57 @@ def collect_gaps(
         pd.DataFrame(skipped, columns=[*_RUN, "missing"]),
         pd.DataFrame(left_out, columns=[*_RUN, "scenes"]),
     )
+
+
+def gap_by_mask(
+    predictions: pd.DataFrame, *, by: str | Sequence[str] = ("model", "mask", "radius", "feather")
+) -> pd.DataFrame:
+    """Compute the background gap, and the accuracy of its cut-and-paste control, for each mask.
+
+    Only scenes count that have all variants with every mask: Original, Mixed-Same, Mixed-Rand and On-Own-Tiled, the
+    object on the tiled background of its own image.
+
+    Args:
+        predictions: From `bglab.evaluation.mask_predictions`, of one data set or several.
+        by: Columns to group by, without ``variant``; data sets that are not among them are pooled.
+
+    Returns:
+        One row per group: ``[*by, n, original, mixed_same, mixed_rand, on_own_tiled, on_own_tiled_low,
+        on_own_tiled_high, gap, gap_low, gap_high, p, kept, mask_area, emptied]``. Accuracies and gap are as in
+        `accuracy` and `background_gap`, with 95 % intervals of Wilson and Newcombe. ``kept`` is the mean over scenes of
+        the mask's pixels after erosion or dilation, divided by those before; ``mask_area`` the mean fraction of the
+        image that they cover; ``emptied`` counts scenes of which nothing is left.
+
+    Raises:
+        BadInput: If no scene has all variants, or a scene occurs twice in a group.
+        UnknownName: If a column of ``by`` does not exist.
+    """
+    columns = known_columns(predictions, by)
+    whole = _complete(predictions)
+    gaps = background_gap(whole, by=columns).rename(columns={"same": "mixed_same", "rand": "mixed_rand"})
+    scores = accuracy(whole, by=[*columns, "variant"])
+    control = scores.loc[scores["variant"] == "on_own_tiled", [*columns, "top1", "top1_low", "top1_high"]]
+    control = control.rename(columns=lambda name: name.replace("top1", "on_own_tiled"))
+    original = scores.loc[scores["variant"] == "original", [*columns, "top1"]].rename(columns={"top1": "original"})
+    cut = whole.loc[whole["variant"] == "on_own_tiled"].assign(emptied=lambda rows: rows["kept"] == 0)
+    groups = cut.groupby(columns, sort=False)
+    sizes = groups.agg(kept=("kept", "mean"), mask_area=("mask_area", "mean"), emptied=("emptied", "sum")).reset_index()
+    table = gaps.merge(original, on=columns).merge(control, on=columns).merge(sizes, on=columns)
+    shown = [
+        "n", "original", "mixed_same", "mixed_rand", "on_own_tiled", "on_own_tiled_low", "on_own_tiled_high", "gap",
+        "gap_low", "gap_high", "p", "kept", "mask_area", "emptied",
+    ]  # fmt: skip
+    return table.reindex(columns=[*columns, *shown])
+
+
+def _complete(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Keep the scenes of each model and data set that have every variant with every mask."""
+    cells = predictions[["variant", "mask", "radius", "feather"]].drop_duplicates()
+    counts = predictions.groupby([*_RUN, "scene"], sort=False)["variant"].transform("size").to_numpy(np.int64)
+    whole = predictions.loc[counts >= len(cells)]
+    if whole.empty:
+        raise BadInput("expected scenes with every variant and mask, got none; use a set with several scenes per class")
+    return whole
 
 
 def _missing(predictions: pd.DataFrame, run: tuple[object, ...], wanted: Sequence[str]) -> str:

@@ -1,25 +1,29 @@
-"""Evaluation of classifiers on variants: predictions, sweeps over many models, and sensitivity to noise.
+"""Evaluation of classifiers on variants: predictions, sweeps over many models, and sensitivity to noise and masks.
 
 Tables computed here are stored by `bglab.results` and summarised by `bglab.analysis`.
 """
 
 from bglab.evaluation.full_resolution import StreamSpeed, finished, measure_speed
+from bglab.evaluation.mask_sweep import MASK_SOURCES, mask_predictions, replace_masks
 from bglab.evaluation.predict import all_logits, predict, predict_all
 from bglab.evaluation.sensitivity import ablation_predictions, noise_predictions
 from bglab.evaluation.sweep import run_grid
 from bglab.evaluation.tabulate import check_spaces, describe, run_key, tabulate
 
 __all__ = [
+    "MASK_SOURCES",
     "StreamSpeed",
     "ablation_predictions",
     "all_logits",
     "check_spaces",
     "describe",
     "finished",
+    "mask_predictions",
     "measure_speed",
     "noise_predictions",
     "predict",
     "predict_all",
+    "replace_masks",
     "run_grid",
     "run_key",
     "tabulate",

@@ -32,6 +32,7 @@ from .masks import CropShares as CropShares
 from .masks import MaskQuality as MaskQuality
 from .masks import automatic_cleaning as automatic_cleaning
 from .masks import crop_shares as crop_shares
+from .masks import ellipse_mask as ellipse_mask
 from .masks import grab_cut as grab_cut
 from .masks import mask_quality as mask_quality
 from .masks import paper_filter as paper_filter

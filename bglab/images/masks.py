@@ -184,6 +184,19 @@ def polygon_mask(points: Sequence[tuple[float, float]], height: int, width: int)
     return np.cumsum(crossings[:, :width], axis=1) % 2 == 1
 
 
+def ellipse_mask(box: Box, height: int, width: int) -> Bool[np.ndarray, "h w"]:
+    """Rasterise the ellipse that touches all four sides of a box: the pixels whose centre lies inside it.
+
+    Example:
+        >>> ellipse_mask((0, 0, 4, 3), 3, 5).astype(int).tolist()
+        [[0, 1, 1, 0, 0], [1, 1, 1, 1, 0], [0, 1, 1, 0, 0]]
+    """
+    x0, y0, x1, y1 = box
+    x = (np.arange(width) + 0.5 - (x0 + x1) / 2) / ((x1 - x0) / 2)
+    y = (np.arange(height) + 0.5 - (y0 + y1) / 2) / ((y1 - y0) / 2)
+    return y[:, None] ** 2 + x**2 <= 1
+
+
 def mask_quality(mask: Bool[np.ndarray, "h w"], box: Box) -> MaskQuality:
     """Measure the area, components and holes of a mask.
 

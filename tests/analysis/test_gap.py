@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import binomtest
 
-from bglab.analysis import background_gap, collect_gaps, paired_difference
+from bglab.analysis import background_gap, collect_gaps, gap_by_mask, paired_difference, share_interval
 from bglab.errors import BadInput, UnknownName
 from fixtures.predictions import both_variants, with_verdicts
 
@@ -85,3 +86,31 @@ def test_errors():
         collect_gaps(both_variants(SAME, RAND), minus="mixed_same")
     with pytest.raises(UnknownName, match="unknown column 'modell'"):
         collect_gaps(both_variants(SAME, RAND), by="modell")
+
+
+def swept(verdicts, mask="box", radius=0, **columns):
+    """Build the rows of one mask: verdicts by variant, one per scene."""
+    parts = [with_verdicts(given, variant=variant, **columns) for variant, given in verdicts.items()]
+    sizes = {"mask": mask, "radius": radius, "feather": 0.0, "mask_area": 0.25}
+    return pd.concat(parts).assign(**sizes, kept=lambda rows: (rows.scene != "s0") * 0.5)
+
+
+def test_the_gap_of_each_mask_by_hand():
+    verdicts = {"original": [1] * 8, "mixed_same": SAME, "mixed_rand": RAND, "on_own_tiled": [1, 1, 1, 1, 1, 1, 1, 0]}
+    table = gap_by_mask(pd.concat([swept(verdicts), swept(verdicts | {"mixed_rand": SAME}, radius=4)]))
+    assert table["radius"].tolist() == [0, 4]
+    assert table["gap"].tolist() == [0.5, 0.0]
+    row = table.iloc[0]
+    assert row[["n", "original", "mixed_same", "mixed_rand", "on_own_tiled"]].tolist() == [8, 1.0, 0.75, 0.25, 0.875]
+    assert row[["gap", "gap_low", "gap_high"]].tolist() == list(paired_difference(1, 5, 1, 1))
+    limits = share_interval(np.array([7]), np.array([8]))
+    assert row[["on_own_tiled_low", "on_own_tiled_high"]].tolist() == [float(limit[0]) for limit in limits]
+    assert row[["kept", "mask_area", "emptied"]].tolist() == [7 / 16, 0.25, 1]
+
+
+def test_scenes_without_all_variants_count_for_no_mask():
+    verdicts = {"original": [1, 1], "mixed_same": [1, 1], "mixed_rand": [0, 1], "on_own_tiled": [1, 1]}
+    lacking = swept(verdicts | {"mixed_same": [1]}, radius=4)
+    assert gap_by_mask(pd.concat([swept(verdicts), lacking]))["n"].tolist() == [1, 1]
+    with pytest.raises(BadInput, match="expected scenes with every variant and mask, got none"):
+        gap_by_mask(pd.concat([swept(verdicts, scene=["a", "b"]), swept(verdicts, radius=4, scene=["c", "d"])]))
