@@ -27,6 +27,7 @@ from bglab.results import SALIENCY_SCHEMA, read_provenance, read_saliency_file, 
 from bglab.saliency.batches import ImageBatch, prepared_batches, streamed_batches, with_masks
 from bglab.saliency.methods import (
     METHODS,
+    SMOOTH_SAMPLES,
     GradCam,
     TargetRule,
     Targets,
@@ -55,7 +56,7 @@ _USUAL_SIZE = 224
 #: Provenance that must agree for stored rows to be reused.
 _IDENTITY = (
     "weights_sha256", "pixels", "rule", "engine", "precision", "seed", "size", "rows", "layer", "tolerance_px",
-    "quantile",
+    "quantile", "samples",
 )  # fmt: skip
 
 #: Class activation maps, which are set up once for all batches.
@@ -406,7 +407,7 @@ def _tabulate(
 
 
 def _describe(question: _Question, dataset: Dataset) -> dict[str, Any]:
-    return describe(question.classifier, dataset) | {
+    described = describe(question.classifier, dataset) | {
         "method": question.method,
         "target_rule": question.rule,
         "layer": question.layer,
@@ -414,3 +415,4 @@ def _describe(question: _Question, dataset: Dataset) -> dict[str, Any]:
         "tolerance_px": _tolerance(dataset.size),
         "quantile": QUANTILE,
     }
+    return described | ({"samples": SMOOTH_SAMPLES} if question.method == "smooth_grad" else {})
