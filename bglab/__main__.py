@@ -11,14 +11,27 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from bglab import __version__
-from bglab.commands import accuracy, bench, data, explain, lab, predict, print_error, reproduce, saliency, search, train
+from bglab.commands import (
+    accuracy,
+    bench,
+    data,
+    explain,
+    gap,
+    lab,
+    predict,
+    print_error,
+    reproduce,
+    saliency,
+    search,
+    train,
+)
 from bglab.errors import BadInput, MissingData, UnknownName
 
 #: Exit status of a program that writes to a closed pipe: 128 and the number of the signal SIGPIPE.
 _CLOSED_OUTPUT = 141
 
 #: Commands, in the order of the help.
-_COMMANDS = (lab, data, predict, accuracy, explain, search, saliency, train, reproduce, bench)
+_COMMANDS = (lab, data, predict, accuracy, gap, explain, search, saliency, train, reproduce, bench)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

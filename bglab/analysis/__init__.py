@@ -12,6 +12,7 @@ from bglab.analysis.differences import (
     compare_tables,
     read_both,
 )
+from bglab.analysis.gap import Gaps, collect_gaps, gap_by_mask
 from bglab.analysis.intervals import (
     Difference,
     bootstrap,
@@ -94,6 +95,7 @@ __all__ = [
     "Estimate",
     "FieldDifference",
     "FileComparison",
+    "Gaps",
     "MEASURES",
     "PairOutcomes",
     "Published",
@@ -112,6 +114,7 @@ __all__ = [
     "categories",
     "class_heat_map",
     "compare_files",
+    "collect_gaps",
     "compare_localisation",
     "compare_models",
     "compare_provenance",
@@ -123,6 +126,7 @@ __all__ = [
     "fooled_by_share",
     "fooling_rates",
     "foreground_sensitivity",
+    "gap_by_mask",
     "hardest_foregrounds",
     "intersection_over_union",
     "localisation_summary",

@@ -124,9 +124,9 @@ def background_gap(
         space: Label space in which predictions are compared; see `mark_correct`.
 
     Returns:
-        One row per group: ``[*by, n, same, rand, gap, gap_low, gap_high, method, unpaired]``. ``n`` scenes have both
+        One row per group: ``[*by, n, same, rand, gap, gap_low, gap_high, method, unpaired, p]``. ``n`` scenes have both
         variants, ``unpaired`` only one; ``same`` and ``rand`` are accuracies in [0, 1]; ``gap`` is in [-1, 1] with
-        Newcombe's 95 % interval. Fractions are NaN if no scene has both.
+        Newcombe's 95 % interval; ``p`` is that of McNemar's exact test, two-sided. All are NaN if no scene has both.
 
     Raises:
         BadInput: If a variant is missing from the table, or a scene occurs twice in one.
@@ -139,10 +139,11 @@ def background_gap(
     for key, group in iterate_groups(pairs, columns):
         both = group.dropna(subset=[same, rand])
         first, second = both[same].to_numpy(bool), both[rand].to_numpy(bool)
-        gap = paired_difference(*_cross(first, second))
+        counts = _cross(first, second)
+        gap = paired_difference(*counts)
         shares = (first.mean(), second.mean()) if len(both) else (math.nan, math.nan)
-        rows.append((*key, len(both), *shares, *gap, "newcombe", len(group) - len(both)))
-    gap_columns = ["gap", "gap_low", "gap_high", "method", "unpaired"]
+        rows.append((*key, len(both), *shares, *gap, "newcombe", len(group) - len(both), _exact_p(counts)))
+    gap_columns = ["gap", "gap_low", "gap_high", "method", "unpaired", "p"]
     return pd.DataFrame(rows, columns=[*columns, "n", "same", "rand", *gap_columns])
 
 
@@ -178,8 +179,7 @@ def compare_models(predictions: pd.DataFrame, *, variant: str, space: Space | No
         if both.empty:
             raise BadInput(f"expected {model_a} and {model_b} on the same images of '{variant}', got none in common")
         counts = _cross(both[model_a].to_numpy(bool), both[model_b].to_numpy(bool))
-        test: Any = mcnemar(np.reshape(counts, (2, 2)), exact=True)
-        rows.append((model_a, model_b, len(both), *counts[1:3], *paired_difference(*counts), float(test.pvalue)))
+        rows.append((model_a, model_b, len(both), *counts[1:3], *paired_difference(*counts), _exact_p(counts)))
     difference = ["difference", "difference_low", "difference_high"]
     table = pd.DataFrame(rows, columns=["model_a", "model_b", "n", "a_only", "b_only", *difference, "p"])
     return table.assign(p_holm=multipletests(table["p"], method="holm")[1])
@@ -375,6 +375,12 @@ def _cross(first: Bool[np.ndarray, " n"], second: Bool[np.ndarray, " n"]) -> tup
     """Count pairs correct in both, in the first only, in the second only, and in neither."""
     neither, second_only, first_only, both = np.bincount(2 * first + second, minlength=4).tolist()
     return both, first_only, second_only, neither
+
+
+def _exact_p(counts: tuple[int, int, int, int]) -> float:
+    """Compute the two-sided p-value of McNemar's exact test from the counts of `_cross`; NaN without pairs."""
+    test: Any = mcnemar(np.reshape(counts, (2, 2)), exact=True)
+    return float(test.pvalue) if sum(counts) else math.nan
 
 
 def _integers(predictions: pd.DataFrame, column: str) -> Int[np.ndarray, " n"]:

@@ -80,6 +80,7 @@ _LATEX = _Markup(
 
 _HEADINGS = {
     "n": "n", "top1": "Top-1 (%)", "top5": "Top-5 (%)", "same": "Mixed-Same (%)", "rand": "Mixed-Rand (%)",
+    "mixed_same": "Mixed-Same (%)", "mixed_rand": "Mixed-Rand (%)", "mixed_next": "Mixed-Next (%)",
     "gap": "BG-Gap (points)", "difference": "Difference (points)", "share": "Share (%)", "captured": "Captured (%)",
     "ours": "Ours (%)", "published": "Published (%)", "p": "p", "p_holm": "p (Holm)",
     "share_on_object": "On the object (%)", "share_on_object_chance": "Chance (%)", "mask_area": "Mask (%)",

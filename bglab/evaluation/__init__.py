@@ -1,10 +1,11 @@
-"""Evaluation of classifiers on variants: predictions, sweeps over many models, and sensitivity to noise.
+"""Evaluation of classifiers on variants: predictions, sweeps over many models, and sensitivity to noise and masks.
 
 Tables computed here are stored by `bglab.results` and summarised by `bglab.analysis`.
 """
 
 from bglab.evaluation.full_resolution import StreamSpeed, finished, measure_speed
 from bglab.evaluation.ladder import FACTORS, Ladder, Step, explain
+from bglab.evaluation.mask_sweep import MASK_SOURCES, mask_predictions, replace_masks
 from bglab.evaluation.predict import all_logits, predict, predict_all
 from bglab.evaluation.sensitivity import ablation_predictions, noise_predictions
 from bglab.evaluation.sweep import run_grid
@@ -14,6 +15,7 @@ __all__ = [
     "FACTORS",
     "Ladder",
     "Step",
+    "MASK_SOURCES",
     "StreamSpeed",
     "ablation_predictions",
     "all_logits",
@@ -21,10 +23,12 @@ __all__ = [
     "describe",
     "explain",
     "finished",
+    "mask_predictions",
     "measure_speed",
     "noise_predictions",
     "predict",
     "predict_all",
+    "replace_masks",
     "run_grid",
     "run_key",
     "seen_by",

@@ -13,6 +13,7 @@ from bglab.figures.accuracy import (
 from bglab.figures.axes import ShownAxes, ShownFigure, one_line_names
 from bglab.figures.invariance import Measure, plot_influence, plot_invariance, plot_ticks
 from bglab.figures.ladder import plot_ladder
+from bglab.figures.masks import plot_mask_sweep
 from bglab.figures.papers import (
     plot_curves,
     plot_fooling_rates,
@@ -67,6 +68,7 @@ __all__ = [
     "plot_learning",
     "plot_localisation",
     "plot_loss",
+    "plot_mask_sweep",
     "plot_own_and_original",
     "plot_paired_shares",
     "plot_published",

@@ -22,13 +22,17 @@ from .io import read_image as read_image
 from .io import read_mask as read_mask
 from .io import read_matte as read_matte
 from .io import resize_crop as resize_crop
+from .io import resize_short as resize_short
 from .io import turn_upright as turn_upright
 from .masks import LEAST_BOX_SHARE as LEAST_BOX_SHARE
 from .masks import LEAST_CONNECTED_SHARE as LEAST_CONNECTED_SHARE
 from .masks import LEAST_KEPT_SHARE as LEAST_KEPT_SHARE
 from .masks import MOST_CROP_SHARE as MOST_CROP_SHARE
+from .masks import CropShares as CropShares
 from .masks import MaskQuality as MaskQuality
 from .masks import automatic_cleaning as automatic_cleaning
+from .masks import crop_shares as crop_shares
+from .masks import ellipse_mask as ellipse_mask
 from .masks import grab_cut as grab_cut
 from .masks import mask_quality as mask_quality
 from .masks import paper_filter as paper_filter

@@ -148,9 +148,16 @@ def resize_crop(image: Image.Image, size: int, crop_fraction: float = 0.875, *, 
         smooth: Whether to resize with an antialiased bilinear filter; False takes the nearest pixel, for masks.
     """
     resized, (x0, y0) = _geometry(*image.size, size, crop_fraction)
-    if resized != image.size:
-        image = image.resize(resized, Image.Resampling.BILINEAR if smooth else Image.Resampling.NEAREST)
+    image = resize_short(image, size, crop_fraction, smooth=smooth)
     return image if resized == (size, size) else image.crop((x0, y0, x0 + size, y0 + size))
+
+
+def resize_short(image: Image.Image, size: int, crop_fraction: float = 0.875, *, smooth: bool = True) -> Image.Image:
+    """Resize as `resize_crop` does, without the crop; arguments as there."""
+    resized, _ = _geometry(*image.size, size, crop_fraction)
+    if resized == image.size:
+        return image
+    return image.resize(resized, Image.Resampling.BILINEAR if smooth else Image.Resampling.NEAREST)
 
 
 def crop_box(

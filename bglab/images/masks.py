@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from bglab.errors import BadInput
 from bglab.images.boxes import Box
-from bglab.images.io import resize_crop
+from bglab.images.io import resize_crop, resize_short
 
 #: Smallest fraction of the box that GrabCut's foreground must fill (Noise or Signal, Appendix A).
 LEAST_BOX_SHARE = 0.1
@@ -23,6 +23,18 @@ MOST_CROP_SHARE = 0.9
 LEAST_KEPT_SHARE = 0.5
 #: Smallest fraction of the foreground in its largest component. Not from the paper, whose authors inspected masks.
 LEAST_CONNECTED_SHARE = 0.5
+
+
+class CropShares(NamedTuple):
+    """What a centre crop does to a box; shares are in [0, 1].
+
+    Attributes:
+        crop_share: Fraction of the crop that the box covers.
+        kept_share: Fraction of the box that the crop keeps.
+    """
+
+    crop_share: float
+    kept_share: float
 
 
 class MaskQuality(NamedTuple):
@@ -172,6 +184,19 @@ def polygon_mask(points: Sequence[tuple[float, float]], height: int, width: int)
     return np.cumsum(crossings[:, :width], axis=1) % 2 == 1
 
 
+def ellipse_mask(box: Box, height: int, width: int) -> Bool[np.ndarray, "h w"]:
+    """Rasterise the ellipse that touches all four sides of a box: the pixels whose centre lies inside it.
+
+    Example:
+        >>> ellipse_mask((0, 0, 4, 3), 3, 5).astype(int).tolist()
+        [[0, 1, 1, 0, 0], [1, 1, 1, 1, 0], [0, 1, 1, 0, 0]]
+    """
+    x0, y0, x1, y1 = box
+    x = (np.arange(width) + 0.5 - (x0 + x1) / 2) / ((x1 - x0) / 2)
+    y = (np.arange(height) + 0.5 - (y0 + y1) / 2) / ((y1 - y0) / 2)
+    return y[:, None] ** 2 + x**2 <= 1
+
+
 def mask_quality(mask: Bool[np.ndarray, "h w"], box: Box) -> MaskQuality:
     """Measure the area, components and holes of a mask.
 
@@ -284,8 +309,7 @@ def paper_filter(
     """Check an image against the filters of Noise or Signal (Appendix A).
 
     The box may cover at most 90 % of the centre crop, the crop must keep at least half of the box, and the mask must
-    fill at least 10 % of the box. The box within the crop is counted in pixels after a nearest-pixel resize, as in
-    the authors' generator.
+    fill at least 10 % of the box. Pixels are counted as by `crop_shares`.
 
     Args:
         box: Half-open box in pixels of the full image.
@@ -304,20 +328,42 @@ def paper_filter(
         >>> paper_filter((100, 100, 300, 300), 500, 375)
         ''
     """
-    x0, y0, x1, y1 = box
-    marked = Image.new("L", (width, height))
-    marked.paste(255, box)
-    kept = int(np.count_nonzero(np.asarray(resize_crop(marked, size, crop_fraction, smooth=False))))
-    if kept > MOST_CROP_SHARE * size**2:
+    shares = crop_shares(box, width, height, size=size, crop_fraction=crop_fraction)
+    if shares.crop_share > MOST_CROP_SHARE:
         return (
-            f"the box covers {kept / size**2:.1%} of the centre crop "
+            f"the box covers {shares.crop_share:.1%} of the centre crop "
             f"(at most {MOST_CROP_SHARE:.0%} leaves enough background)"
         )
-    scale = size / crop_fraction / min(width, height)
-    share = kept / ((x1 - x0) * (y1 - y0) * scale**2)
-    if share < LEAST_KEPT_SHARE:
-        return f"the centre crop keeps {share:.1%} of the box (at least {LEAST_KEPT_SHARE:.0%} is needed)"
+    if shares.kept_share < LEAST_KEPT_SHARE:
+        return f"the centre crop keeps {shares.kept_share:.1%} of the box (at least {LEAST_KEPT_SHARE:.0%} is needed)"
     return "" if mask is None else _too_little(mask, box)
+
+
+def crop_shares(box: Box, width: int, height: int, *, size: int = 224, crop_fraction: float = 0.875) -> CropShares:
+    """Compute the fraction of the centre crop that a box covers, and the fraction of the box that the crop keeps.
+
+    The box is drawn as a mask, which is resized by nearest pixel; its pixels are counted before and after the crop, as
+    in the authors' generator (Noise or Signal, Appendix A).
+
+    Args:
+        box: Half-open box in pixels of the full image.
+        width: Width of the full image in pixels.
+        height: Height of the full image in pixels.
+        size: Side of the centre crop in pixels.
+        crop_fraction: Fraction of the resized short side that the crop keeps.
+
+    Returns:
+        Both shares; ``kept_share`` is 0 for a box so thin that no pixel of it is left after the resize.
+
+    Example:
+        >>> crop_shares((0, 0, 500, 500), 500, 500)
+        CropShares(crop_share=1.0, kept_share=0.765625)
+    """
+    marked = Image.new("L", (width, height))
+    marked.paste(255, box)
+    whole = np.count_nonzero(np.asarray(resize_short(marked, size, crop_fraction, smooth=False)))
+    kept = np.count_nonzero(np.asarray(resize_crop(marked, size, crop_fraction, smooth=False)))
+    return CropShares(float(kept / size**2), float(kept / whole) if whole else 0.0)
 
 
 def _too_little(mask: Bool[np.ndarray, "h w"], box: Box) -> str:

@@ -28,6 +28,7 @@ from bglab.images import (
     Box,
     automatic_cleaning,
     box_of,
+    crop_shares,
     grab_cut,
     mask_quality,
     paper_filter,
@@ -43,6 +44,8 @@ Fidelity = Literal["paper", "clean"]
 ATTEMPTS = 11
 #: Side of the images in pixels, and the fraction of the resized short side that the crop keeps.
 SIZE, CROP_FRACTION = 224, 0.875
+# incremented whenever a filter decides otherwise about the same image
+_VERSION = 2
 
 #: Codes of the reasons why an image is rejected, with their meanings. The reason in a manifest has the details.
 CODES = {
@@ -106,7 +109,7 @@ class FilterSettings(NamedTuple):
     @property
     def key(self) -> str:
         """Hexadecimal digest of everything that the results depend on."""
-        return digest([*map(str, self[1:]), *map(str, (ATTEMPTS, SIZE, CROP_FRACTION))])
+        return digest([*map(str, self[1:]), *map(str, (_VERSION, ATTEMPTS, SIZE, CROP_FRACTION))])
 
 
 class FilterResult(NamedTuple):
@@ -169,7 +172,7 @@ def filter_image(candidate: Candidate, settings: FilterSettings) -> FilteredImag
             return FilteredImage(result)
         image, box = _read_boxed(candidate, settings)
         height, width = image.shape[-2:]
-        crop_share, kept_share = crop_shares(box, width, height)
+        crop_share, kept_share = crop_shares(box, width, height, size=SIZE, crop_fraction=CROP_FRACTION)
         result = result._replace(box_share=crop_share, kept_share=kept_share)
         if reason := paper_filter(box, width, height, size=SIZE, crop_fraction=CROP_FRACTION):
             raise _Rejected("box_too_large" if crop_share > MOST_CROP_SHARE else "box_cropped", reason)
@@ -195,28 +198,6 @@ def without_last(box: Box) -> Box:
     """Remove the last row and column of a box, since the generator's rectangle is ``xmax - xmin`` wide."""
     x0, y0, x1, y1 = box
     return (x0, y0, x1 - 1, y1 - 1)
-
-
-def crop_shares(box: Box, width: int, height: int) -> tuple[float, float]:
-    """Compute the fraction of the centre crop that a box covers, and the fraction of the box that the crop keeps.
-
-    Both are counted in pixels after a nearest-pixel resize, as in `bglab.images.paper_filter`.
-
-    Args:
-        box: Half-open box in pixels of the full image.
-        width: Width of the full image in pixels.
-        height: Height of the full image in pixels.
-
-    Example:
-        >>> crop_shares((0, 0, 500, 500), 500, 500)
-        (1.0, 0.765625)
-    """
-    marked = Image.new("L", (width, height))
-    marked.paste(255, box)
-    kept = int(np.count_nonzero(np.asarray(resize_crop(marked, SIZE, CROP_FRACTION, smooth=False))))
-    scale = SIZE / CROP_FRACTION / min(width, height)
-    area = (box[2] - box[0]) * (box[3] - box[1])
-    return kept / SIZE**2, min(1.0, kept / (area * scale**2))
 
 
 def _read_boxed(candidate: Candidate, settings: FilterSettings) -> tuple[UInt8[np.ndarray, "3 h w"], Box]:

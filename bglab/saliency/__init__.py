@@ -1,12 +1,21 @@
 """Saliency maps, the layers they are computed at, and tables of their agreement with foreground masks."""
 
-from bglab.saliency.methods import GradCam, TargetRule, resolve_targets, saliency_maps, upsample
+from bglab.saliency.methods import (
+    GradCam,
+    SmoothGradResult,
+    TargetRule,
+    resolve_targets,
+    saliency_maps,
+    smooth_grad,
+    upsample,
+)
 from bglab.saliency.table import explain_scenes, saliency_table
 from bglab.saliency.target_layers import CamLayer, find_layer, head_weight, locate_layer
 
 __all__ = [
     "CamLayer",
     "GradCam",
+    "SmoothGradResult",
     "TargetRule",
     "explain_scenes",
     "find_layer",
@@ -15,5 +24,6 @@ __all__ = [
     "resolve_targets",
     "saliency_maps",
     "saliency_table",
+    "smooth_grad",
     "upsample",
 ]

@@ -24,6 +24,7 @@ from bglab.models import Batching, Classifier
 from bglab.parallel import prefetch
 from bglab.results import SALIENCY_SCHEMA, read_provenance, read_saliency_file, reusable, saliency_file, write_saliency
 from bglab.saliency.batches import ImageBatch, prepared_batches, seen_masks, streamed_batches, with_masks
+from bglab.saliency.methods import SMOOTH_SAMPLES
 from bglab.saliency.questions import Question, Target, ask, at_full_size, classes_to_explain, explain_batch
 from bglab.scenes import PreparedScenes, Rejection, SceneSet, as_prepared, open_scenes
 from bglab.variants import (
@@ -333,7 +334,7 @@ def _tabulate(
 
 
 def _describe(question: Question, dataset: Dataset) -> dict[str, Any]:
-    return describe(question.classifier, dataset) | {
+    described = describe(question.classifier, dataset) | {
         "method": question.method,
         "target_rule": question.rule,
         "layer": question.layer,
@@ -341,3 +342,4 @@ def _describe(question: Question, dataset: Dataset) -> dict[str, Any]:
         "tolerance_px": _tolerance(dataset.size),
         "quantile": QUANTILE,
     }
+    return described | ({"samples": SMOOTH_SAMPLES} if question.method == "smooth_grad" else {})

@@ -235,7 +235,7 @@ def test_the_gap_is_paired_on_scenes():
     result = metrics.background_gap(both_variants(same, rand))
     interval = paired_difference(1, 3, 0, 1)
     assert result.columns.tolist() == [
-        "model", "dataset", "n", "same", "rand", "gap", "gap_low", "gap_high", "method", "unpaired",
+        "model", "dataset", "n", "same", "rand", "gap", "gap_low", "gap_high", "method", "unpaired", "p",
     ]  # fmt: skip
     row = result.iloc[0]
     assert row[["n", "same", "rand", "method", "unpaired"]].tolist() == [5, 0.8, 0.2, "newcombe", 0]

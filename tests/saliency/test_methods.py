@@ -15,6 +15,7 @@ from bglab.errors import BadInput, UnknownName
 from bglab.models import load_classifier
 from bglab.saliency import GradCam, methods, resolve_targets, saliency_maps, upsample
 from bglab.saliency.methods import METHODS
+from bglab.scenes import open_scenes, prepare
 from fixtures.networks import ByHand, fresh, random_images, wrap
 
 LITE = "lite:efficientnet_lite0"
@@ -40,6 +41,12 @@ def photographs():
         disc = (rows - centre) ** 2 + (columns - centre) ** 2 < 40**2
         images.append(np.where(disc, np.array([230, 140, 20]).reshape(3, 1, 1), ramp))
     return torch.from_numpy(np.stack(images).astype(np.uint8))
+
+
+@pytest.fixture(autouse=True)
+def few_samples(monkeypatch):
+    """Take a few dozen samples for SmoothGrad, whose default is tested once, below."""
+    monkeypatch.setattr(methods, "SMOOTH_SAMPLES", 25)
 
 
 def by_captum(classifier, layer, images, targets):
@@ -312,6 +319,56 @@ def test_smooth_grad_comes_near_captums_on_average():
     ours = saliency_maps(classifier, images, targets, method="smooth_grad")
     agreement = np.corrcoef(ours.flatten(), theirs.abs().amax(1).flatten())[0, 1]
     assert agreement > 0.7
+
+
+def reads_red(size=6):
+    """Make a small network that is not linear and whose gradient is that of the red channel alone."""
+    torch.manual_seed(0)
+    first = nn.Conv2d(3, 4, 3)
+    with torch.no_grad():
+        first.weight[:, 1:] = 0
+    return wrap(nn.Sequential(first, nn.Tanh(), nn.Flatten(), nn.Linear(4 * (size - 2) ** 2, 9)), size)
+
+
+@pytest.mark.slow
+def test_the_sampling_error_of_smooth_grad_is_that_of_repeated_maps():
+    classifier, images, targets = reads_red(), random_images(2, 6), torch.tensor([1, 2])
+    repeated = [methods.smooth_grad(classifier, images, targets, samples=12, seed=seed) for seed in range(100)]
+    maps, errors = (torch.stack([getattr(result, name) for result in repeated]) for name in ("maps", "errors"))
+    # near 0 the absolute value folds the distribution
+    clear = maps.mean(0) > 4 * maps.std(0)
+    assert clear.sum() > 20
+    ratio = errors.square().mean(0)[clear] / maps.var(0)[clear]
+    assert float(ratio.mean()) == pytest.approx(1, abs=0.1)
+
+
+def test_the_sampling_error_of_smooth_grad_falls_with_the_square_root_of_the_samples():
+    classifier, images = reads_red(), random_images(2, 6)
+    few, many = (methods.smooth_grad(classifier, images, samples=samples) for samples in (32, 128))
+    norms = [result.errors.flatten(1).norm(dim=1) for result in (few, many)]
+    assert torch.allclose(norms[0] / norms[1], torch.full((2,), 2.0), rtol=0.1)
+    assert torch.allclose(many.relative_errors, norms[1] / many.maps.flatten(1).norm(dim=1))
+
+
+def test_a_linear_network_has_no_sampling_error():
+    result = methods.smooth_grad(wrap(ByHand(averaging=True), 4), random_images(2, 4), samples=3)
+    assert float(result.relative_errors.max()) < 1e-6
+
+
+def test_smooth_grad_warns_of_noisier_maps_than_stated(monkeypatch, caplog):
+    monkeypatch.setattr(methods, "SMOOTH_ERROR", 1e-9)
+    saliency_maps(reads_red(), random_images(1, 6), method="smooth_grad")
+    assert "SmoothGrad maps of Sequential have a sampling error of up to" in caplog.text
+    with pytest.raises(BadInput, match="expected at least 2 samples"):
+        methods.smooth_grad(reads_red(), random_images(1, 6), samples=1)
+
+
+@pytest.mark.slow
+def test_the_default_number_of_samples_leaves_the_stated_error(lite):
+    """As the comment at `SMOOTH_SAMPLES` says: on a photograph, and not with a few dozen."""
+    image = torch.from_numpy(prepare(open_scenes("sample").select(per_class=1), progress=False).images[:1])
+    assert float(methods.smooth_grad(lite, image).relative_errors.max()) <= methods.SMOOTH_ERROR
+    assert float(methods.smooth_grad(lite, image, samples=25).relative_errors.max()) > methods.SMOOTH_ERROR
 
 
 def test_grad_cam_plus_plus_by_hand():
