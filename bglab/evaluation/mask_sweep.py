@@ -74,7 +74,7 @@ def replace_masks(scenes: SceneSet, source: str, *, seed: int = 0) -> SceneSet:
     Example:
         >>> from bglab.scenes import open_scenes
         >>> replace_masks(open_scenes("synthetic9?n=9"), "box").name
-        'synthetic9?n=9 box masks'
+        'synthetic9:n=9 box masks'
     """
     if source == STORED:
         return scenes

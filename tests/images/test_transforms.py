@@ -1,4 +1,4 @@
-"""Evaluation transforms in batches: Pillow's pixels on the CPU, and within two levels of them on an accelerator."""
+"""Evaluation transforms: timm's pixels, one by one or in batches, and within two levels of them on an accelerator."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from bglab.errors import BadInput
 from bglab.images import EvaluationTransform
 from bglab.images.transforms import resize_and_crop
+from bglab.models import load_classifier
+from fixtures.layouts import colours
 
 TRANSFORMS = [
     EvaluationTransform(interpolation="bicubic"),
@@ -63,3 +65,33 @@ def test_a_map_returns_to_where_the_crop_was():
     expected = torch.zeros(64, 64)
     expected[16:48, 16:48] = 1
     assert torch.equal(placed, expected)
+
+
+def test_the_transform_is_timms_in_every_mode():
+    from timm.data.transforms_factory import transforms_imagenet_eval
+
+    image = Image.fromarray(colours("tall", 60, 90))
+    for mode in ("center", "squash", "border"):
+        for interpolation in ("bilinear", "bicubic"):
+            theirs = transforms_imagenet_eval(
+                32, crop_pct=0.9, crop_mode=mode, interpolation=interpolation, use_prefetcher=True
+            )
+            ours = EvaluationTransform(32, 0.9, interpolation, mode)(image)
+            assert np.array_equal(ours, np.asarray(theirs(image))), (mode, interpolation)
+
+
+def test_a_classifier_brings_its_own_transform():
+    transform = load_classifier("lite:efficientnet_lite1", engine="torch", device="cpu").spec.transform
+    assert transform == EvaluationTransform(240, 0.882, "bicubic", "center", (0.5, 0.5, 0.5))
+    assert transform.key == "240-0.882-bicubic-center"
+
+
+def test_torchvisions_two_sizes_come_back_exactly():
+    from torchvision import models
+
+    from bglab.images import crop_pct
+
+    for name in models.list_models(models):
+        for weights in models.get_model_weights(name):
+            made = weights.transforms()
+            assert int(made.crop_size[0] / crop_pct(made.crop_size[0], made.resize_size[0])) == made.resize_size[0]

@@ -117,36 +117,6 @@ def test_accuracies_are_those_of_pillow_and_timm(mini):
     assert right["original"] > right["on_white"] > right["white_fg"]
 
 
-def test_the_transform_is_timms_in_every_mode():
-    from timm.data.transforms_factory import transforms_imagenet_eval
-
-    image = Image.fromarray(colours("tall", 60, 90))
-    for mode in ("center", "squash", "border"):
-        for interpolation in ("bilinear", "bicubic"):
-            theirs = transforms_imagenet_eval(
-                32, crop_pct=0.9, crop_mode=mode, interpolation=interpolation, use_prefetcher=True
-            )
-            ours = EvaluationTransform(32, 0.9, interpolation, mode)(image)
-            assert np.array_equal(ours, np.asarray(theirs(image))), (mode, interpolation)
-
-
-def test_a_classifier_brings_its_own_transform():
-    transform = load_classifier("lite:efficientnet_lite1", engine="torch", device="cpu").spec.transform
-    assert transform == EvaluationTransform(240, 0.882, "bicubic", "center", (0.5, 0.5, 0.5))
-    assert transform.key == "240-0.882-bicubic-center"
-
-
-def test_torchvisions_two_sizes_come_back_exactly():
-    from torchvision import models
-
-    from bglab.images import crop_pct
-
-    for name in models.list_models(models):
-        for weights in models.get_model_weights(name):
-            made = weights.transforms()
-            assert int(made.crop_size[0] / crop_pct(made.crop_size[0], made.resize_size[0])) == made.resize_size[0]
-
-
 def test_every_variant_in_the_sets_order_whatever_the_block_and_the_workers(nine):
     names = ["original", "white_fg", *INVARIANCE]
     whole = crops(nine, names, block_size=50)
