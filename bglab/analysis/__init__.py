@@ -3,11 +3,13 @@
 Functions take and return data frames or arrays; torch is never imported, so result files are all they need.
 """
 
+from bglab.analysis.bootstrap import BOOTSTRAP_MINIMUM, bootstrap_difference_interval, bootstrap_mean_interval
+from bglab.analysis.clusters import CROSSED_MINIMUM, clustered_share, crossed_share, design_effect, row_clusters
+from bglab.analysis.correctness import Space, mark_correct
+from bglab.analysis.curves import vulnerability_curve
 from bglab.analysis.intervals import (
     Difference,
-    bootstrap,
-    bootstrap_mean_interval,
-    detectable_difference,
+    mean_difference,
     mean_share_interval,
     paired_difference,
     share_interval,
@@ -35,33 +37,29 @@ from bglab.analysis.localisation import (
 from bglab.analysis.metrics import (
     CATEGORIES,
     STRICT_FOOLS,
-    Space,
     accuracy,
     background_capture,
     background_gap,
     categories,
     compare_models,
-    mark_correct,
     scene_categories,
 )
+from bglab.analysis.pair_outcomes import PairOutcomes, pair_outcomes
+from bglab.analysis.power import detectable_difference
 from bglab.analysis.published import Published, published, published_predictions
 from bglab.analysis.saliency import compare_localisation, fooled_by_bin, fooled_by_share, localisation_summary
 from bglab.analysis.search import (
-    PairOutcomes,
     class_heat_map,
     file_order_forwards,
     fooling_rates,
     hardest_foregrounds,
-    pair_outcomes,
     per_class_totals,
     rate_histogram,
     summarise,
     top_backgrounds,
-    transfer,
     vulnerability,
-    vulnerability_curve,
 )
-from bglab.analysis.sensitivity import ablation_drop, foreground_sensitivity, relative_sensitivity
+from bglab.analysis.sensitivity import SENSITIVITY_MINIMUM, ablation_drop, foreground_sensitivity, relative_sensitivity
 from bglab.analysis.tables import (
     Estimate,
     as_percent,
@@ -75,10 +73,13 @@ from bglab.analysis.tables import (
     with_intervals,
     with_published,
 )
+from bglab.analysis.transfer import transfer
 from bglab.analysis.trends import fit_trends, trend_bands
 
 __all__ = [
+    "BOOTSTRAP_MINIMUM",
     "CATEGORIES",
+    "CROSSED_MINIMUM",
     "Difference",
     "Drift",
     "Estimate",
@@ -86,6 +87,7 @@ __all__ = [
     "PairOutcomes",
     "Published",
     "QUANTILE",
+    "SENSITIVITY_MINIMUM",
     "STRICT_FOOLS",
     "Space",
     "TOLERANCE_PX",
@@ -95,12 +97,15 @@ __all__ = [
     "as_percent",
     "background_capture",
     "background_gap",
-    "bootstrap",
+    "bootstrap_difference_interval",
     "bootstrap_mean_interval",
     "categories",
     "class_heat_map",
+    "clustered_share",
     "compare_localisation",
     "compare_models",
+    "crossed_share",
+    "design_effect",
     "detectable_difference",
     "file_order_forwards",
     "fit_trends",
@@ -115,6 +120,7 @@ __all__ = [
     "map_drift",
     "mark_correct",
     "mask_area",
+    "mean_difference",
     "mean_of_runs",
     "mean_share_interval",
     "nested_images",
@@ -127,6 +133,7 @@ __all__ = [
     "rate_histogram",
     "relative_accuracies",
     "relative_sensitivity",
+    "row_clusters",
     "scene_categories",
     "share_interval",
     "share_on_object",
