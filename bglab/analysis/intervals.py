@@ -2,8 +2,9 @@
 
 All take a design effect for rows that are not independent (see `bglab.analysis.clusters`): counts are divided by it,
 which leaves the estimate and widens the interval. Wilson's interval needs no smallest number of rows: averaged over
-shares from 0.1 to 0.9, its coverage is 95 to 97 % from a single row on, though single shares may have a few points
-less. Newcombe's interval is conservative if few pairs are discordant: without any it still has a width.
+shares from 0.1 to 0.9, its coverage is at least 95 % from a single row on, though single shares may have a few points
+less. Means of other fractions have an interval from five values on. Newcombe's interval is conservative if few pairs
+are discordant: without any it still has a width.
 """
 
 from __future__ import annotations
@@ -13,7 +14,11 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
+from scipy.stats import norm, t
 from statsmodels.stats.proportion import proportion_confint
+
+#: Fewest values for which a mean of fractions other than 0 and 1 has an interval.
+FRACTIONS_MINIMUM = 5
 
 
 class Difference(NamedTuple):
@@ -62,20 +67,25 @@ def mean_share_interval(values: Float[np.ndarray, " n"], *, design_effect: float
     """Compute the 95 % interval of the mean of values in [0, 1].
 
     This is Wilson's interval for the number of binary outcomes with the same standard error; see `variance_interval`.
+    Unless all values are 0 or 1, the standard error is estimated, and widened for the quantile of Student's t.
 
     Args:
         values: At least one value, each in [0, 1].
         design_effect: Number of values per effectively independent one, at least 1.
 
     Returns:
-        Lower and upper limit in [0, 1].
+        Lower and upper limit in [0, 1]; NaN for fewer than `FRACTIONS_MINIMUM` values that are not all 0 or 1.
 
     Example:
         >>> [round(limit, 3) for limit in mean_share_interval(np.array([0.0] * 7 + [1.0] * 3))]
         [0.108, 0.603]
     """
-    n = len(values)
-    return variance_interval(float(values.mean()), float(values.var()) / n * design_effect, n / design_effect)
+    n, variance = len(values), float(values.var())
+    if not np.isin(values, (0, 1)).all():
+        if n < FRACTIONS_MINIMUM:
+            return math.nan, math.nan
+        variance *= n / (n - 1) * float(t.ppf(0.975, n - 1) / norm.ppf(0.975)) ** 2
+    return variance_interval(float(values.mean()), variance / n * design_effect, n / design_effect)
 
 
 def variance_interval(mean: float, variance: float, n: float) -> tuple[float, float]:
@@ -154,7 +164,7 @@ def mean_difference(
     Example:
         >>> first, second = np.array([1.0, 1, 1, 0, 1, 1, 0, 1]), np.array([1.0, 0.5, 0.5, 0, 1, 0, 0, 1])
         >>> [round(x, 3) for x in mean_difference(first, second)]
-        [0.25, -0.006, 0.442]
+        [0.25, -0.016, 0.48]
     """
     known = np.stack([~np.isnan(first), ~np.isnan(second)])
     counts = known.sum(axis=1)
