@@ -93,26 +93,26 @@ def _interval(
         return np.nan, np.nan
     # sorted, because the same draws pick other scenes if the order differs, and limits must not depend on order
     order = np.lexsort((*sums, *counts))
-    sums, counts = sums[:, order], counts[:, order]
-    estimate, error = (float(part[0]) for part in _estimates(sums[None], counts[None]))
+    totals = np.concatenate([sums, counts])[:, order].T
+    estimate, error = (float(part[0]) for part in _estimates(np.ones((1, len(totals))), totals))
     if error == 0:
         return estimate, estimate
-    distances = _distances(sums, counts, estimate, seed, resamples)
+    distances = _distances(totals, estimate, seed, resamples)
     low, high = (estimate - error * float(np.quantile(distances, q, method="nearest")) for q in (0.975, 0.025))
     return max(low, bounds[0]), min(high, bounds[1])
 
 
-def _distances(
-    sums: Float[np.ndarray, "k c"], counts: Float[np.ndarray, "k c"], estimate: float, seed: int, resamples: int
-) -> Float[np.ndarray, " r"]:
+def _distances(totals: Float[np.ndarray, "c k"], estimate: float, seed: int, resamples: int) -> Float[np.ndarray, " r"]:
     """Resample clusters; return how many standard errors each resample is away from the estimate."""
     rng = keyed_generator(seed, "bootstrap")
-    size = counts.shape[1]
+    size = len(totals)
     block = max(1, min(resamples, _BLOCK // size))
     parts = []
     for start in range(0, resamples, block):
-        drawn = rng.integers(size, size=(min(block, resamples - start), size))
-        parts.append(_estimates(sums[:, drawn].swapaxes(0, 1), counts[:, drawn].swapaxes(0, 1)))
+        count = min(block, resamples - start)
+        drawn = rng.integers(size, size=(count, size)) + size * np.arange(count)[:, None]
+        times = np.bincount(drawn.ravel(), minlength=count * size).reshape(count, size)
+        parts.append(_estimates(times.astype(np.float64), totals))
     found, errors = (np.concatenate(part) for part in zip(*parts, strict=True))
     known = np.isfinite(found)  # a resample may lack one of the two groups
     away = found[known] - estimate
@@ -122,15 +122,23 @@ def _distances(
 
 
 def _estimates(
-    sums: Float[np.ndarray, "r k c"], counts: Float[np.ndarray, "r k c"]
+    times: Float[np.ndarray, "r c"], totals: Float[np.ndarray, "c k"]
 ) -> tuple[Float[np.ndarray, " r"], Float[np.ndarray, " r"]]:
-    """Compute the mean, or the difference of two means, and its standard error over clusters, for each resample."""
-    totals = counts.sum(axis=2)
+    """Compute the mean, or the difference of two means, and its standard error over clusters, for each resample.
+
+    Args:
+        times: How often each resample has each cluster.
+        totals: Sum of the values of each cluster's scenes, for each group, then their numbers.
+    """
+    groups, size = totals.shape[1] // 2, len(totals)
+    signs = np.array([1.0, -1.0])[:groups]
+    sums, counts = np.split(times @ totals, 2, axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        means = sums.sum(axis=2) / totals
-        influence = (sums - means[:, :, None] * counts) / totals[:, :, None]
-    signs = np.array([1.0, -1.0])[: means.shape[1]]
-    between = np.einsum("rkc,k->rc", influence, signs)
-    size = between.shape[1]
-    errors = np.sqrt((between**2).sum(axis=1) * size / (size - 1))
-    return means @ signs, np.where(errors < 1e-12, 0.0, errors)
+        means = sums / counts
+        # a cluster changes the estimate by its totals times these factors
+        factors = np.concatenate([signs / counts, -signs * means / counts], axis=1)
+    products = (totals[:, :, None] * totals[:, None, :]).reshape(size, -1)
+    moments = (times @ products).reshape(-1, 2 * groups, 2 * groups)
+    squares = np.einsum("ri,rij,rj->r", factors, moments, factors)
+    errors = np.sqrt(np.maximum(squares, 0.0) * size / (size - 1))
+    return means @ signs, np.where(errors < 1e-9, 0.0, errors)

@@ -24,6 +24,9 @@ from bglab.names import object_name
 
 Codes = Int[np.ndarray, " n"]
 
+#: Fewest clusters from which the resemblance within clusters is estimated.
+CLUSTERS_MINIMUM = 20
+
 #: Fewest foregrounds, and fewest backgrounds, for which the share of pairs has an interval.
 CROSSED_MINIMUM = 10
 
@@ -64,15 +67,15 @@ def design_effect(residuals: Float[np.ndarray, " n"], *clusters: Codes) -> float
     Returns:
         1 if every row is a cluster of its own, otherwise at least 1. Student's t for the smallest number of clusters
         replaces the normal quantile, as a factor (E. L. Korn and B. I. Graubard, Survey Methodology 24 (1998) 193-201).
-        If all residuals are 0, nothing is known about the resemblance within clusters, and rows of one cluster are
-        taken to be equal.
+        If all residuals are 0, or there are fewer than `CLUSTERS_MINIMUM` clusters of a kind, too little is known
+        about the resemblance within clusters, and rows of one cluster are taken to be equal.
 
     Example:
-        >>> values = np.array([1.0, 1, 0, 0, 1, 1, 0, 0])
-        >>> design_effect(values - values.mean(), np.arange(8))
+        >>> values = np.tile([1.0, 1, 1, 1, 0, 0, 1, 0], 10)
+        >>> design_effect(values - values.mean(), np.arange(80))
         1.0
-        >>> round(design_effect(values - values.mean(), np.arange(8) // 2), 2)
-        4.23
+        >>> round(design_effect(values - values.mean(), np.arange(80) // 2), 2)
+        1.53
     """
     n = len(residuals)
     kinds = [_compact(codes) for codes in clusters]
@@ -81,7 +84,7 @@ def design_effect(residuals: Float[np.ndarray, " n"], *clusters: Codes) -> float
         return 1.0
     fewest = min(int(codes.max()) + 1 for codes in kinds)
     independent = float(residuals @ residuals) * n / (n - 1)
-    if independent == 0 or fewest == 1:
+    if independent == 0 or fewest < CLUSTERS_MINIMUM:
         return max(float((np.bincount(codes) ** 2.0).sum()) / n for codes in kinds)
     variance = 0.0
     for size in range(1, len(kinds) + 1):

@@ -3,7 +3,7 @@
 All take a design effect for rows that are not independent (see `bglab.analysis.clusters`): counts are divided by it,
 which leaves the estimate and widens the interval. Wilson's interval needs no smallest number of rows: averaged over
 shares from 0.1 to 0.9, its coverage is at least 95 % from a single row on, though single shares may have a few points
-less. Means of other fractions have an interval from five values on. Newcombe's interval is conservative if few pairs
+less. Means of other fractions have an interval from ten values on. Newcombe's interval is conservative if few pairs
 are discordant: without any it still has a width.
 """
 
@@ -18,7 +18,7 @@ from scipy.stats import norm, t
 from statsmodels.stats.proportion import proportion_confint
 
 #: Fewest values for which a mean of fractions other than 0 and 1 has an interval.
-FRACTIONS_MINIMUM = 5
+FRACTIONS_MINIMUM = 10
 
 
 class Difference(NamedTuple):
@@ -162,9 +162,9 @@ def mean_difference(
         The difference of the means, first minus second, and its limits; NaN throughout if either has no value.
 
     Example:
-        >>> first, second = np.array([1.0, 1, 1, 0, 1, 1, 0, 1]), np.array([1.0, 0.5, 0.5, 0, 1, 0, 0, 1])
+        >>> first, second = np.tile([1.0, 1, 1, 0, 1], 4), np.tile([1.0, 0.5, 0.5, 0, 0], 4)
         >>> [round(x, 3) for x in mean_difference(first, second)]
-        [0.25, -0.016, 0.48]
+        [0.4, 0.206, 0.537]
     """
     known = np.stack([~np.isnan(first), ~np.isnan(second)])
     counts = known.sum(axis=1)

@@ -51,29 +51,36 @@ def test_single_members_change_nothing():
 
 
 def test_the_design_effect_by_hand():
-    values = np.array([1.0, 1, 0, 0, 1, 0, 1, 1])
-    residuals = values - 5 / 8
-    totals = residuals.reshape(4, 2).sum(axis=1)
-    variance = (totals**2).sum() * 4 / 3
-    independent = (residuals**2).sum() * 8 / 7
-    student = (stats.t.ppf(0.975, 3) / stats.t.ppf(0.975, 7)) ** 2
-    expected = max(variance / independent, 1) * student
-    assert design_effect(residuals, np.arange(8) // 2) == pytest.approx(expected)
+    residuals = np.tile([3.0, 3, -5, -5, 3, -5, 3, 3], 5) / 8
+    totals = residuals.reshape(20, 2).sum(axis=1)
+    variance = (totals**2).sum() * 20 / 19
+    independent = (residuals**2).sum() * 40 / 39
+    student = (stats.t.ppf(0.975, 19) / stats.t.ppf(0.975, 39)) ** 2
+    assert variance > independent
+    assert design_effect(residuals, np.arange(40) // 2) == pytest.approx(variance / independent * student)
 
 
 def test_two_kinds_of_clusters_by_hand():
-    residuals = np.array([2.0, 1, -1, -2, 1, -1])
-    first, second = np.array([0, 0, 1, 1, 2, 3]), np.array([0, 1, 2, 2, 3, 0])
-    both = np.array([0, 1, 2, 2, 3, 4])
+    rng = np.random.default_rng(0)
+    first, second = np.arange(90) % 30, np.arange(90) // 3 % 25
+    _, both = np.unique(100 * first + second, return_inverse=True)
+    residuals = rng.normal(size=30)[first] + rng.normal(size=25)[second] + rng.normal(size=90)
+    residuals -= residuals.mean()
 
     def squares(codes):
         totals = np.bincount(codes, weights=residuals)
         return (totals**2).sum() * len(totals) / (len(totals) - 1)
 
-    independent = (residuals**2).sum() * 6 / 5
-    student = (stats.t.ppf(0.975, 3) / stats.t.ppf(0.975, 5)) ** 2
+    independent = (residuals**2).sum() * 90 / 89
+    student = (stats.t.ppf(0.975, 24) / stats.t.ppf(0.975, 89)) ** 2
     expected = (squares(first) + squares(second) - squares(both)) / independent * student
     assert design_effect(residuals, first, second) == pytest.approx(expected)
+
+
+def test_few_clusters_count_as_equal_rows():
+    values = RNG.random(57)
+    assert design_effect(values - values.mean(), np.arange(57) // 3) == 3
+    assert design_effect(values - values.mean(), np.arange(57), np.arange(57) // 3) == 3
 
 
 def test_equal_values_in_clusters_count_once():

@@ -28,6 +28,8 @@ from bglab.analysis import (
     share_interval,
 )
 from bglab.analysis.bootstrap import BOOTSTRAP_MINIMUM
+from bglab.analysis.clusters import CLUSTERS_MINIMUM
+from bglab.analysis.intervals import FRACTIONS_MINIMUM
 from bglab.analysis.saliency import _odds_ratio
 from bglab.analysis.sensitivity import SENSITIVITY_MINIMUM, _estimates, relative_sensitivity
 
@@ -85,7 +87,7 @@ def test_newcombe_is_conservative_with_few_discordant_pairs():
 FRACTIONS = {"U shape": (0.5, 1.5), "flat": (1, 1), "high": (8, 2)}
 
 
-@pytest.mark.parametrize(("n", "count"), [(5, 800), (10, 800), (450, 800), (4050, 600)])
+@pytest.mark.parametrize(("n", "count"), [(FRACTIONS_MINIMUM, 2000), (450, 2000), (4050, 1500)])
 @pytest.mark.parametrize("shape", FRACTIONS)
 def test_means_of_fractions(shape, n, count):
     a, b = FRACTIONS[shape]
@@ -101,7 +103,7 @@ def drawn_pair(rng, count, n, draws=3):
     return first, second, float(ndtr(0.9 / np.sqrt(2)) - ndtr(0.3 / np.sqrt(2)))
 
 
-@pytest.mark.parametrize(("n", "count"), [(5, 800), (10, 800), (450, 800), (4050, 600)])
+@pytest.mark.parametrize(("n", "count"), [(FRACTIONS_MINIMUM, 800), (450, 800), (4050, 800)])
 def test_paired_means_of_draws(n, count):
     first, second, truth = drawn_pair(np.random.default_rng(0), count, n)
     check(coverage_of(itertools.starmap(mean_difference, zip(first, second, strict=True)), truth), smallest=n < 450)
@@ -113,7 +115,7 @@ def test_paired_means_where_some_scenes_have_one_side():
     check(coverage_of(itertools.starmap(mean_difference, zip(first, second, strict=True)), truth), smallest=False)
 
 
-@pytest.mark.parametrize(("n", "count"), [(BOOTSTRAP_MINIMUM, 700), (450, 500)])
+@pytest.mark.parametrize(("n", "count"), [(BOOTSTRAP_MINIMUM, 700), (450, 700)])
 @pytest.mark.parametrize("shape", FRACTIONS)
 def test_bootstrap_of_a_mean(shape, n, count):
     a, b = FRACTIONS[shape]
@@ -121,6 +123,12 @@ def test_bootstrap_of_a_mean(shape, n, count):
     resamples = 300
     found = (bootstrap_mean_interval(v, seed=i, bounds=(0, 1), resamples=resamples) for i, v in enumerate(values))
     check(coverage_of(found, a / (a + b)), smallest=n < 450)
+
+
+def test_bootstrap_of_a_mean_of_many():
+    rng = np.random.default_rng(0)
+    found = (bootstrap_mean_interval(rng.beta(0.5, 1.5, size=4050), seed=i, resamples=400) for i in range(1000))
+    check(coverage_of(found, 0.25), smallest=False)
 
 
 @pytest.mark.parametrize(("objects", "count"), [(BOOTSTRAP_MINIMUM, 700), (90, 700)])
@@ -149,15 +157,15 @@ def correct_copies(rng, count, objects, copies, level, spread=1.0):
     return correct.reshape(count, -1).astype(float), float(ndtr(level / np.sqrt(1 + spread**2)))
 
 
-@pytest.mark.parametrize(("objects", "copies"), [(5, 3), (10, 5), (90, 5), (810, 5)])
+@pytest.mark.parametrize(("objects", "copies"), [(5, 3), (CLUSTERS_MINIMUM, 5), (90, 5), (810, 5)])
 @pytest.mark.parametrize("level", [0.0, 1.0])
 def test_shares_of_copies(objects, copies, level):
-    values, truth = correct_copies(np.random.default_rng(0), 800, objects, copies, level)
+    values, truth = correct_copies(np.random.default_rng(0), 1500, objects, copies, level)
     codes = np.repeat(np.arange(objects), copies)
     check(coverage_of((clustered_share(v, codes) for v in values), truth), smallest=objects < 90)
 
 
-@pytest.mark.parametrize(("n", "count"), [(20, 800), (450, 800), (4050, 400)])
+@pytest.mark.parametrize(("n", "count"), [(20, 800), (60, 800), (450, 800), (4050, 800)])
 def test_shares_of_scenes_that_share_donors(n, count):
     rng = np.random.default_rng(0)
     donors = rng.integers(n // 2, size=(count, n))
@@ -168,7 +176,7 @@ def test_shares_of_scenes_that_share_donors(n, count):
     check(coverage_of(found, truth), smallest=n < 450)
 
 
-@pytest.mark.parametrize(("objects", "copies"), [(10, 3), (90, 5), (810, 5)])
+@pytest.mark.parametrize(("objects", "copies"), [(10, 3), (CLUSTERS_MINIMUM, 3), (90, 5), (810, 5)])
 def test_paired_differences_of_copies(objects, copies):
     rng = np.random.default_rng(0)
     count, codes = 800, np.repeat(np.arange(objects), copies)
@@ -231,7 +239,7 @@ def test_shares_of_pairs_with_copies():
 
 @pytest.mark.parametrize(
     ("classes", "scenes", "count"),
-    [(1, SENSITIVITY_MINIMUM, 600), (5, 2, 600), (9, 3, 600), (9, 50, 500), (9, 450, 300)],
+    [(1, SENSITIVITY_MINIMUM, 700), (5, 2, 700), (9, 50, 700), (9, 450, 700)],
 )
 @pytest.mark.parametrize(("core", "spurious"), [(1.2, 0.5), (0.2, -0.6), (2.2, 0.3)])
 def test_sensitivities(classes, scenes, count, core, spurious):
