@@ -1,8 +1,11 @@
-"""Names of repeated draws of a random variant: ``on_texture``, ``on_texture~1``, ``on_texture~2``."""
+"""Names with a number: draws of a random variant (``on_texture~1``) and copies of one object (``dog-rex-copy2``)."""
 
 from __future__ import annotations
 
+import re
+
 _MARK = "~"
+_COPY = re.compile(r"-copy(?:[2-9]|[1-9]\d+)$")
 
 
 def draw_name(variant: str, draw: int) -> str:
@@ -24,6 +27,26 @@ def split_draw(name: str) -> tuple[str, int]:
     """
     variant, _, draw = name.partition(_MARK)
     return variant, int(draw) if draw.isdigit() else 0
+
+
+def copy_name(scene: str, copy: int) -> str:
+    """Name one of several scenes of the same object; the first has the name of the object.
+
+    Example:
+        >>> copy_name("dog-rex", 1), copy_name("dog-rex", 2)
+        ('dog-rex', 'dog-rex-copy2')
+    """
+    return f"{scene}-copy{copy}" if copy > 1 else scene
+
+
+def object_name(scene: str) -> str:
+    """Strip the number of a copy off the id of a scene; scenes of equal result show the same object.
+
+    Example:
+        >>> object_name("dog-rex-copy2"), object_name("dog-rex"), object_name("copy1")
+        ('dog-rex', 'dog-rex', 'copy1')
+    """
+    return _COPY.sub("", scene)
 
 
 def display_name(identifier: str) -> str:

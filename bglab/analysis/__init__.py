@@ -3,6 +3,10 @@
 Functions take and return data frames or arrays; torch is never imported, so result files are all they need.
 """
 
+from bglab.analysis.bootstrap import BOOTSTRAP_MINIMUM, bootstrap_difference_interval, bootstrap_mean_interval
+from bglab.analysis.clusters import CROSSED_MINIMUM, clustered_share, crossed_share, design_effect, row_clusters
+from bglab.analysis.correctness import Space, mark_correct
+from bglab.analysis.curves import vulnerability_curve
 from bglab.analysis.differences import (
     Change,
     FieldDifference,
@@ -15,9 +19,7 @@ from bglab.analysis.differences import (
 from bglab.analysis.gap import Gaps, collect_gaps, gap_by_mask
 from bglab.analysis.intervals import (
     Difference,
-    bootstrap,
-    bootstrap_mean_interval,
-    detectable_difference,
+    mean_difference,
     mean_share_interval,
     paired_difference,
     share_interval,
@@ -45,33 +47,29 @@ from bglab.analysis.localisation import (
 from bglab.analysis.metrics import (
     CATEGORIES,
     STRICT_FOOLS,
-    Space,
     accuracy,
     background_capture,
     background_gap,
     categories,
     compare_models,
-    mark_correct,
     scene_categories,
 )
+from bglab.analysis.pair_outcomes import PairOutcomes, pair_outcomes
+from bglab.analysis.power import detectable_difference
 from bglab.analysis.published import Published, published, published_predictions
 from bglab.analysis.saliency import compare_localisation, fooled_by_bin, fooled_by_share, localisation_summary
 from bglab.analysis.search import (
-    PairOutcomes,
     class_heat_map,
     file_order_forwards,
     fooling_rates,
     hardest_foregrounds,
-    pair_outcomes,
     per_class_totals,
     rate_histogram,
     summarise,
     top_backgrounds,
-    transfer,
     vulnerability,
-    vulnerability_curve,
 )
-from bglab.analysis.sensitivity import ablation_drop, foreground_sensitivity, relative_sensitivity
+from bglab.analysis.sensitivity import SENSITIVITY_MINIMUM, ablation_drop, foreground_sensitivity, relative_sensitivity
 from bglab.analysis.tables import (
     Estimate,
     as_percent,
@@ -85,10 +83,13 @@ from bglab.analysis.tables import (
     with_intervals,
     with_published,
 )
+from bglab.analysis.transfer import transfer
 from bglab.analysis.trends import fit_trends, trend_bands
 
 __all__ = [
+    "BOOTSTRAP_MINIMUM",
     "CATEGORIES",
+    "CROSSED_MINIMUM",
     "Change",
     "Difference",
     "Drift",
@@ -100,6 +101,7 @@ __all__ = [
     "PairOutcomes",
     "Published",
     "QUANTILE",
+    "SENSITIVITY_MINIMUM",
     "STRICT_FOOLS",
     "Space",
     "TOLERANCE_PX",
@@ -109,16 +111,19 @@ __all__ = [
     "as_percent",
     "background_capture",
     "background_gap",
-    "bootstrap",
+    "bootstrap_difference_interval",
     "bootstrap_mean_interval",
     "categories",
     "class_heat_map",
-    "compare_files",
+    "clustered_share",
     "collect_gaps",
+    "compare_files",
     "compare_localisation",
     "compare_models",
     "compare_provenance",
     "compare_tables",
+    "crossed_share",
+    "design_effect",
     "detectable_difference",
     "file_order_forwards",
     "fit_trends",
@@ -134,6 +139,7 @@ __all__ = [
     "map_drift",
     "mark_correct",
     "mask_area",
+    "mean_difference",
     "mean_of_runs",
     "mean_share_interval",
     "nested_images",
@@ -147,6 +153,7 @@ __all__ = [
     "read_both",
     "relative_accuracies",
     "relative_sensitivity",
+    "row_clusters",
     "scene_categories",
     "share_interval",
     "share_on_object",

@@ -42,7 +42,9 @@ def iterate_groups(table: pd.DataFrame, columns: Sequence[str]) -> Iterator[tupl
         yield key if isinstance(key, tuple) else (key,), group
 
 
-def with_share(table: pd.DataFrame, count: str, name: str) -> pd.DataFrame:
+def with_share(
+    table: pd.DataFrame, count: str, name: str, design_effects: Sequence[float] | float = 1.0
+) -> pd.DataFrame:
     """Add a column of counts divided by ``n``, with its Wilson interval.
 
     Args:
@@ -50,8 +52,9 @@ def with_share(table: pd.DataFrame, count: str, name: str) -> pd.DataFrame:
         count: Column of counts.
         name: Name of the new column, which is also the stem of ``<name>_low`` and ``<name>_high``; all three are
             fractions in [0, 1], NaN where ``n`` is 0.
+        design_effects: Number of rows per effectively independent one, for each row of the table.
     """
     counts, n = table[count].to_numpy(np.int64), table["n"].to_numpy(np.int64)
-    low, high = share_interval(counts, n)
+    low, high = share_interval(counts, n, np.broadcast_to(np.asarray(design_effects, dtype=np.float64), n.shape))
     share = np.divide(counts, n, out=np.full(len(n), np.nan), where=n > 0)
     return table.assign(**{name: share, f"{name}_low": low, f"{name}_high": high})

@@ -2,7 +2,8 @@
 
 Maps are raw and non-negative, one per image, at the resolution of the masks; upsample the maps of a layer with
 `bglab.saliency.upsample` (bilinear) first, as is usual in the literature. No metric depends on the scale of a map.
-Metrics of an all-zero map are NaN; summaries count such maps as ``undefined`` and leave them out of means.
+Metrics of an all-zero map are NaN; summaries count such maps as ``undefined`` and leave them out of means. Values are
+those of single maps and have no interval; their means in `bglab.analysis.localisation_summary` do.
 """
 
 from __future__ import annotations

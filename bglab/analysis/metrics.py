@@ -2,7 +2,9 @@
 
 A prediction table has one row per image and model, as `bglab.predict` returns it. Metrics are fractions in [0, 1] with
 95 % intervals: Wilson's for single shares, Newcombe's for differences, which are paired, because both conditions show
-the same scene, or both models see the same image.
+the same scene, or both models see the same image. Rows of one object (scenes such as ``dog-rex`` and ``dog-rex-copy2``,
+or one scene in several rows) and rows with the same ``donor`` are clusters, which widen the intervals; see
+`bglab.analysis.row_clusters`.
 """
 
 from __future__ import annotations
@@ -10,22 +12,19 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float, Int
-from statsmodels.stats.contingency_tables import mcnemar
+from jaxtyping import Bool
+from scipy.stats import binomtest
 from statsmodels.stats.multitest import multipletests
 
-from bglab.analysis._grouping import iterate_groups, known_columns, with_share
-from bglab.analysis.intervals import paired_difference
+from bglab.analysis._grouping import iterate_groups, known_columns
+from bglab.analysis.clusters import Codes, clustered_share, design_effect, row_clusters
+from bglab.analysis.correctness import Space, integers, mark_correct, require_columns
+from bglab.analysis.intervals import Difference, paired_difference
 from bglab.errors import BadInput
-from bglab.labels import OUTSIDE, to_in9
-
-Space = Literal["in9", "native"]
-
-_TruthAndPrediction = tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]
+from bglab.labels import OUTSIDE
 
 #: The five categories of Noise or Signal, Table 3, in the order of Figure 7.
 CATEGORIES = ("bg_irrelevant", "bg_required", "bg_fools", "bg_fg_required", "bg_fg_fools")
@@ -34,46 +33,13 @@ CATEGORIES = ("bg_irrelevant", "bg_required", "bg_fools", "bg_fg_required", "bg_
 STRICT_FOOLS = "bg_fools_strict"
 
 
-def mark_correct(predictions: pd.DataFrame, *, space: Space | None = None) -> pd.DataFrame:
-    """Mark each prediction as correct or incorrect; the single definition of correctness.
-
-    Rows whose true class is unknown in the space are dropped; a prediction OUTSIDE the space is incorrect.
-
-    Args:
-        predictions: One row per image and model.
-        space: None compares label and prediction in the label space of each row; ``in9`` maps ImageNet labels and
-            predictions to the nine classes; ``native`` compares a model's ImageNet class with the exact ImageNet label.
-
-    Returns:
-        The remaining rows, with ``space`` as evaluated and three more columns: ``answer``, the prediction in that
-        space; ``correct`` (bool); ``in_top5`` (1, 0, or NaN where the five highest-scoring classes cannot be mapped to
-        the space). Under ``in9`` these five are mapped before the comparison, so they may cover fewer than five
-        classes.
-
-    Raises:
-        BadInput: If the table is empty, lacks a column, or has no row with a known true class.
-    """
-    _require(predictions, ("model", "dataset", "variant", "scene", "label", "prediction", "space"))
-    truth, prediction = _truth_and_prediction(predictions, space)
-    label_space = {None: predictions["space"], "in9": "in9", "native": "imagenet"}[space]
-    marked = predictions.assign(space=label_space, answer=prediction, correct=prediction == truth)
-    marked["in_top5"] = _in_top5(marked, truth)
-    marked = marked.loc[truth != OUTSIDE]
-    if marked.empty:
-        raise BadInput(
-            f"expected predictions with a known true class in {f'the space {space}' if space else 'their own space'}, "
-            f"got {len(predictions)} without; choose another space or label the scenes"
-        )
-    return marked
-
-
 def accuracy(
     predictions: pd.DataFrame,
     *,
     by: str | Sequence[str] = ("model", "dataset", "variant"),
     space: Space | None = None,
 ) -> pd.DataFrame:
-    """Compute top-1 and top-5 accuracy, with Wilson's 95 % interval for top-1.
+    """Compute top-1 and top-5 accuracy, with Wilson's 95 % intervals.
 
     Args:
         predictions: One row per image and model.
@@ -81,8 +47,8 @@ def accuracy(
         space: Label space in which predictions are compared; see `mark_correct`. Groups of several spaces are split.
 
     Returns:
-        One row per group: ``[*by, space, n, top1, top1_low, top1_high, top5]``, fractions in [0, 1]. ``top5`` is NaN if
-        it is undefined for any row of the group.
+        One row per group: ``[*by, space, n, top1, top1_low, top1_high, top5, top5_low, top5_high]``, fractions in
+        [0, 1]. ``top5`` and its limits are NaN if it is undefined for any row of the group.
 
     Raises:
         BadInput: If the table is empty, lacks a column, or has no row with a known true class.
@@ -94,13 +60,16 @@ def accuracy(
         0.5
     """
     columns = known_columns(predictions, by)
-    marked = mark_correct(predictions, space=space)
+    marked = mark_correct(predictions, space=space).reset_index(drop=True)
+    clusters = _clusters(marked)
     keys = list(dict.fromkeys([*columns, "space"]))
-    groups = marked.groupby(keys, sort=False, observed=True, dropna=False)
-    table = groups["correct"].agg(n="size", hits="sum").reset_index()
-    # the default mean skips NaN and would describe other images than top1
-    top5 = groups["in_top5"].agg(lambda hits: hits.mean(skipna=False)).to_numpy()
-    return with_share(table, "hits", "top1").drop(columns="hits").assign(top5=top5)
+    rows = []
+    for key, group in iterate_groups(marked, keys):
+        inside = [codes[group.index.to_numpy()] for codes in clusters]
+        shares = (clustered_share(group[name].to_numpy(float), *inside) for name in ("correct", "in_top5"))
+        rows.append((*key, len(group), *itertools.chain(*shares)))
+    ends = [f"{name}{end}" for name in ("top1", "top5") for end in ("", "_low", "_high")]
+    return pd.DataFrame(rows, columns=[*keys, "n", *ends])
 
 
 def background_gap(
@@ -126,7 +95,8 @@ def background_gap(
     Returns:
         One row per group: ``[*by, n, same, rand, gap, gap_low, gap_high, method, unpaired, p]``. ``n`` scenes have both
         variants, ``unpaired`` only one; ``same`` and ``rand`` are accuracies in [0, 1]; ``gap`` is in [-1, 1] with
-        Newcombe's 95 % interval; ``p`` is that of McNemar's exact test, two-sided. All are NaN if no scene has both.
+        Newcombe's 95 % interval; ``p`` is that of McNemar's exact test, two-sided, with one pair per object.
+        All are NaN if no scene has both.
 
     Raises:
         BadInput: If a variant is missing from the table, or a scene occurs twice in one.
@@ -139,10 +109,11 @@ def background_gap(
     for key, group in iterate_groups(pairs, columns):
         both = group.dropna(subset=[same, rand])
         first, second = both[same].to_numpy(bool), both[rand].to_numpy(bool)
-        counts = _cross(first, second)
-        gap = paired_difference(*counts)
+        clusters = _pair_clusters(both, (same, rand))
+        gap = _difference(first, second, clusters)
         shares = (first.mean(), second.mean()) if len(both) else (math.nan, math.nan)
-        rows.append((*key, len(both), *shares, *gap, "newcombe", len(group) - len(both), _exact_p(counts)))
+        p = _exact_test(first, second, clusters[0])[0]
+        rows.append((*key, len(both), *shares, *gap, "newcombe", len(group) - len(both), p))
     gap_columns = ["gap", "gap_low", "gap_high", "method", "unpaired", "p"]
     return pd.DataFrame(rows, columns=[*columns, "n", "same", "rand", *gap_columns])
 
@@ -157,9 +128,12 @@ def compare_models(predictions: pd.DataFrame, *, variant: str, space: Space | No
 
     Returns:
         One row per pair of models: ``[model_a, model_b, n, a_only, b_only, difference, difference_low, difference_high,
-        p, p_holm]``. ``a_only`` and ``b_only`` count images that only one model classifies correctly; ``difference`` is
-        the accuracy of a minus that of b, in [-1, 1], with Newcombe's 95 % interval; ``p`` is two-sided and ``p_holm``
-        corrected for the number of pairs.
+        p, objects, discordant, p_holm]``. ``a_only`` and ``b_only`` count images that only one model classifies
+        correctly; ``difference`` is the accuracy of a minus that of b, in [-1, 1], with Newcombe's 95 % interval; ``p``
+        is two-sided and ``p_holm`` corrected for the number of pairs. The test is over ``objects``: one that several
+        scenes show counts once, for the model that is correct on more of them. ``discordant`` counts the objects on
+        which the models differ; without copies these are ``n`` and ``a_only + b_only``. Shared donors are not part of
+        the test.
 
     Raises:
         BadInput: If the variant has predictions of fewer than two models, or two models share no image.
@@ -178,10 +152,15 @@ def compare_models(predictions: pd.DataFrame, *, variant: str, space: Space | No
         both = pairs.dropna(subset=[model_a, model_b])
         if both.empty:
             raise BadInput(f"expected {model_a} and {model_b} on the same images of '{variant}', got none in common")
-        counts = _cross(both[model_a].to_numpy(bool), both[model_b].to_numpy(bool))
-        rows.append((model_a, model_b, len(both), *counts[1:3], *paired_difference(*counts), _exact_p(counts)))
+        first, second = both[model_a].to_numpy(bool), both[model_b].to_numpy(bool)
+        # both models see the same image, so its donor is that of either
+        clusters = _pair_clusters(both, (model_a,))
+        p, objects, discordant = _exact_test(first, second, clusters[0])
+        counts, difference = _cross(first, second)[1:3], _difference(first, second, clusters)
+        rows.append((model_a, model_b, len(both), *counts, *difference, p, objects, discordant))
     difference = ["difference", "difference_low", "difference_high"]
-    table = pd.DataFrame(rows, columns=["model_a", "model_b", "n", "a_only", "b_only", *difference, "p"])
+    tested = ["p", "objects", "discordant"]
+    table = pd.DataFrame(rows, columns=["model_a", "model_b", "n", "a_only", "b_only", *difference, *tested])
     return table.assign(p_holm=multipletests(table["p"], method="holm")[1])
 
 
@@ -212,16 +191,8 @@ def scene_categories(
         UnknownName: If a column of ``by`` does not exist.
     """
     columns = known_columns(predictions, by)
-    marked = mark_correct(predictions, space=space)
-    keys = [*columns, "scene"]
-    scenes = _pair(marked, variants, keys=keys).dropna(subset=list(variants)).reset_index(drop=True)
-    full, front, back = (scenes[v].to_numpy(bool) for v in variants)
-    cases = [full == front, full & back, ~full & ~back, full & ~back, ~full & back]
-    category = np.select(cases, CATEGORIES, default="")
-    agreement = _same_predictions(marked, variants[0], variants[2], keys)
-    same = scenes[keys].merge(agreement, on=keys, how="left")["same"]
-    strict = (category == "bg_fools") & same.to_numpy(bool)
-    return scenes[keys].assign(category=category, strict=strict)
+    scenes = _categorised(predictions, variants, columns, space)
+    return scenes.reindex(columns=[*columns, "scene", "category", "strict"])
 
 
 def categories(
@@ -242,14 +213,16 @@ def categories(
         Wilson's 95 % interval.
     """
     columns = known_columns(predictions, by)
-    scenes = scene_categories(predictions, variants=variants, by=columns, space=space)
+    scenes = _categorised(predictions, variants, columns, space)
     rows = []
     for key, group in iterate_groups(scenes, columns):
-        counts = group["category"].value_counts().reindex(CATEGORIES, fill_value=0)
-        counts[STRICT_FOOLS] = group["strict"].sum()
-        rows += [(*key, name, len(group), int(count)) for name, count in counts.items()]
-    table = pd.DataFrame(rows, columns=[*columns, "category", "n", "count"])
-    return with_share(table, "count", "share")
+        clusters = _pair_clusters(group, variants)
+        members = {name: (group["category"] == name).to_numpy() for name in CATEGORIES}
+        members[STRICT_FOOLS] = group["strict"].to_numpy(bool)
+        for name, inside in members.items():
+            share = clustered_share(inside.astype(float), *clusters)
+            rows.append((*key, name, len(group), int(inside.sum()), *share))
+    return pd.DataFrame(rows, columns=[*columns, "category", "n", "count", "share", "share_low", "share_high"])
 
 
 def background_capture(
@@ -278,67 +251,61 @@ def background_capture(
         UnknownName: If a column of ``by`` does not exist.
     """
     columns = known_columns(predictions, by)
-    _require(predictions, ("donor", "label", "prediction"))
+    require_columns(predictions, ("donor", "label", "prediction"))
     donor = np.array([donor_labels.get(scene, OUTSIDE) for scene in predictions["donor"]], dtype=np.int64)
     if (donor == OUTSIDE).all():
         raise BadInput("expected images whose donor is among donor_labels, got none; predict a mixed variant")
-    known, same = donor != OUTSIDE, donor == _integers(predictions, "label")
-    other, hit = known & ~same, donor == _integers(predictions, "prediction")
+    known, same = donor != OUTSIDE, donor == integers(predictions, "label")
+    other, hit = known & ~same, donor == integers(predictions, "prediction")
     counted = predictions.assign(n=other, same_class=known & same, unknown=~known, hits=other & hit)
-    counts = ["n", "same_class", "unknown", "hits"]
-    rows = [(*key, *group[counts].sum()) for key, group in iterate_groups(counted, columns)]
-    return with_share(pd.DataFrame(rows, columns=[*columns, *counts]), "hits", "captured").drop(columns="hits")
+    counted = counted.reset_index(drop=True)
+    clusters = _clusters(counted)
+    counts = ["n", "same_class", "unknown"]
+    rows = []
+    for key, group in iterate_groups(counted, columns):
+        chosen = group.loc[group["n"]]
+        inside = [codes[chosen.index.to_numpy()] for codes in clusters]
+        rows.append((*key, *group[counts].sum(), *clustered_share(chosen["hits"].to_numpy(float), *inside)))
+    return pd.DataFrame(rows, columns=[*columns, *counts, "captured", "captured_low", "captured_high"])
 
 
-def _truth_and_prediction(predictions: pd.DataFrame, space: Space | None) -> _TruthAndPrediction:
-    if space is None:
-        return _integers(predictions, "label"), _integers(predictions, "prediction")
-    if space == "in9":
-        return _as_in9(predictions)
-    if space == "native":
-        return _as_native(predictions)
-    raise BadInput(f"expected the space in9 or native, or None for each row's own, got '{space}'")
+def _categorised(
+    predictions: pd.DataFrame, variants: tuple[str, str, str], columns: list[str], space: Space | None
+) -> pd.DataFrame:
+    """Assign categories as in `scene_categories`; keep correctness and donor under each variant."""
+    marked = mark_correct(predictions, space=space)
+    keys = [*columns, "scene"]
+    scenes = _pair(marked, variants, keys=keys).dropna(subset=list(variants)).reset_index(drop=True)
+    full, front, back = (scenes[v].to_numpy(bool) for v in variants)
+    cases = [full == front, full & back, ~full & ~back, full & ~back, ~full & back]
+    category = np.select(cases, CATEGORIES, default="")
+    agreement = _same_predictions(marked, variants[0], variants[2], keys)
+    same = scenes[keys].merge(agreement, on=keys, how="left")["same"]
+    strict = (category == "bg_fools") & same.to_numpy(bool)
+    return scenes.assign(category=category, strict=strict)
 
 
-def _as_in9(predictions: pd.DataFrame) -> _TruthAndPrediction:
-    """Map true and predicted classes to the nine classes; nine-class models predict these already."""
-    own = predictions["space"].to_numpy(str)
-    unmapped = sorted(set(own) - {"in9", "imagenet"})
-    if unmapped:
-        raise BadInput(f"expected labels in in9 or imagenet to map to nine classes, got {unmapped[0]}; leave space out")
-    label, prediction = _integers(predictions, "label"), _integers(predictions, "prediction")
-    if (own == "in9").all():
-        return label, prediction
-    _require(predictions, ("native", "native_space"))
-    nine = predictions["native_space"].to_numpy(str) == "in9"
-    mapped = np.where(nine, _integers(predictions, "native"), to_in9(np.where(nine, OUTSIDE, prediction)))
-    return np.where(own == "in9", label, to_in9(label)), np.where(own == "in9", prediction, mapped)
+def _clusters(rows: pd.DataFrame) -> list[Codes]:
+    return row_clusters(rows["scene"], *([rows["donor"]] if "donor" in rows else []))
 
 
-def _as_native(predictions: pd.DataFrame) -> _TruthAndPrediction:
-    """Return true and predicted ImageNet classes; the truth is OUTSIDE for models of other classes."""
-    _require(predictions, ("native_label", "native", "native_space"))
-    is_imagenet = predictions["native_space"].to_numpy(str) == "imagenet"
-    return np.where(is_imagenet, _integers(predictions, "native_label"), OUTSIDE), _integers(predictions, "native")
+def _pair_clusters(pairs: pd.DataFrame, names: Sequence[str]) -> list[Codes]:
+    """Number the clusters of the rows of `_pair`, by object and by the donor under each variant."""
+    return row_clusters(pairs["scene"], *(pairs[_donor_of(name)] for name in names))
 
 
-def _in_top5(marked: pd.DataFrame, truth: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """Mark rows whose true class is among the five highest-scoring classes; NaN where the spaces cannot be compared."""
-    hits = np.full(len(marked), np.nan)
-    if not {"top5", "native_space"} <= set(marked.columns):
-        return hits
-    five = np.full((len(marked), 5), OUTSIDE)
-    for row, best in zip(five, marked["top5"], strict=True):  # a model may have fewer than five classes
-        row[: len(best)] = best
-    target, native = marked["space"].to_numpy(str), marked["native_space"].to_numpy(str)
-    direct, mapped = native == target, (native == "imagenet") & (target == "in9")
-    hits[direct] = (five == truth[:, None]).any(axis=1)[direct]
-    hits[mapped] = (to_in9(five[mapped]) == truth[mapped, None]).any(axis=1)
-    return hits
+def _difference(first: Bool[np.ndarray, " n"], second: Bool[np.ndarray, " n"], clusters: Sequence[Codes]) -> Difference:
+    """Compute the paired difference of two accuracies with its interval for clustered scenes."""
+    apart = first.astype(float) - second
+    effect = design_effect(apart - apart.mean(), *clusters) if len(apart) else 1.0
+    return paired_difference(*_cross(first, second), design_effect=effect)
 
 
 def _pair(marked: pd.DataFrame, names: Sequence[str], *, keys: list[str], column: str = "variant") -> pd.DataFrame:
-    """Pivot correctness to one row per key and one column per variant (or model); NaN where one is missing."""
+    """Pivot correctness to one row per key and one column per variant (or model); NaN where one is missing.
+
+    A further column for each, `_donor_of` its name, has the donors.
+    """
     if column in keys:
         raise BadInput(
             f"expected to group by other columns than {column}, whose values are compared; leave it out of by"
@@ -356,8 +323,13 @@ def _pair(marked: pd.DataFrame, names: Sequence[str], *, keys: list[str], column
                 f"expected each scene once in '{name}', got {duplicate} twice; "
                 f"drop the duplicate or add the column that tells the rows apart to {', '.join(keys)}"
             )
-        sides.append(correct)
+        donors = side["donor"].to_numpy(object) if "donor" in side else np.full(len(side), "", dtype=object)
+        sides += [correct, pd.Series(donors, index=correct.index, name=_donor_of(name))]
     return pd.concat(sides, axis=1, sort=False).reset_index()
+
+
+def _donor_of(name: str) -> str:
+    return f"{name} donor"
 
 
 def _same_predictions(marked: pd.DataFrame, first: str, second: str, keys: list[str]) -> pd.DataFrame:
@@ -377,23 +349,18 @@ def _cross(first: Bool[np.ndarray, " n"], second: Bool[np.ndarray, " n"]) -> tup
     return both, first_only, second_only, neither
 
 
-def _exact_p(counts: tuple[int, int, int, int]) -> float:
-    """Compute the two-sided p-value of McNemar's exact test from the counts of `_cross`; NaN without pairs."""
-    test: Any = mcnemar(np.reshape(counts, (2, 2)), exact=True)
-    return float(test.pvalue) if sum(counts) else math.nan
+def _exact_test(
+    first: Bool[np.ndarray, " n"], second: Bool[np.ndarray, " n"], objects: Codes
+) -> tuple[float, int, int]:
+    """Test a paired difference exactly, once per object: McNemar's test where each object has one pair.
 
-
-def _integers(predictions: pd.DataFrame, column: str) -> Int[np.ndarray, " n"]:
-    return predictions[column].to_numpy(np.int64)
-
-
-def _require(predictions: pd.DataFrame, columns: Sequence[str]) -> None:
-    """Raise if the table is empty or lacks a column."""
-    if predictions.empty:
-        raise BadInput("expected at least one prediction, got an empty table; check the selection or run bglab predict")
-    missing = [c for c in columns if c not in predictions.columns]
-    if missing:
-        raise BadInput(
-            f"expected a prediction table with the column '{missing[0]}', got "
-            f"{', '.join(map(str, predictions.columns))}; make the table with bglab.predict"
-        )
+    Returns:
+        The two-sided p-value (1 without discordant objects, NaN without pairs), the number of objects, and the number
+        of those that are correct more often in one condition than in the other.
+    """
+    if not len(first):
+        return math.nan, 0, 0
+    wins = np.bincount(objects, weights=first.astype(float) - second)
+    sides = int((wins > 0).sum()), int((wins < 0).sum())
+    p = float(binomtest(sides[0], sum(sides)).pvalue) if sum(sides) else 1.0
+    return p, len(wins), sum(sides)

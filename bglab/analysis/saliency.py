@@ -1,8 +1,9 @@
 """Summarise saliency tables: localisation metrics, comparisons of models, and saliency of fooled scenes.
 
 Saliency tables come from `bglab.saliency_table`, with one row per image, model and variant. Means have seeded 95 %
-percentile bootstrap intervals over scenes, paired wherever the same scenes are compared. Scenes with an undefined
-metric (an all-zero map) are left out and counted.
+studentised bootstrap intervals over scenes, paired wherever the same scenes are compared, and none for fewer than ten
+scenes (`bglab.analysis.BOOTSTRAP_MINIMUM`). Scenes whose ids differ only in the number of a copy are a cluster (see
+`bglab.analysis.row_clusters`). Scenes with an undefined metric (an all-zero map) are left out and counted.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import itertools
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,7 +20,8 @@ from scipy.stats import mannwhitneyu
 from statsmodels.discrete.discrete_model import Logit
 
 from bglab.analysis._grouping import iterate_groups, known_columns
-from bglab.analysis.intervals import bootstrap, bootstrap_mean_interval, share_interval
+from bglab.analysis.bootstrap import bootstrap_difference_interval, bootstrap_mean_interval
+from bglab.analysis.clusters import Codes, clustered_share, row_clusters
 from bglab.analysis.localisation import MEASURES
 from bglab.errors import BadInput
 
@@ -26,6 +29,8 @@ from bglab.errors import BadInput
 RUN = ("model", "dataset", "variant", "method", "target_rule")
 
 _DRIFTS = ("drift_inside", "drift_outside")
+#: Range of each metric.
+_BOUNDS = dict.fromkeys(MEASURES, (0.0, 1.0)) | dict.fromkeys(_DRIFTS, (-1.0, 1.0))
 _RATIOS = ("odds_ratio", "odds_ratio_adjusted")
 #: Unit of an odds ratio: ten percentage points of share.
 _STEP = 0.1
@@ -92,9 +97,12 @@ def compare_localisation(
         wide = _wide(group, between, measure)
         for first, second in itertools.combinations(wide.columns, 2):
             values = np.asarray(wide[[first, second]], dtype=np.float64)
-            a, b = values[~np.isnan(values).any(axis=1)].T
+            known = np.asarray(~np.isnan(values).any(axis=1))
+            a, b = values[known].T
             means = (a.mean(), b.mean()) if len(a) else (np.nan, np.nan)
-            spread = bootstrap_mean_interval(a - b)
+            low, high = _BOUNDS.get(measure, (-np.inf, np.inf))
+            objects = row_clusters(wide.index[known])[0]
+            spread = bootstrap_mean_interval(a - b, clusters=objects, bounds=(low - high, high - low))
             table.append((*key, first, second, len(a), len(wide) - len(a), *means, means[0] - means[1], *spread))
     if not table:
         raise BadInput(f"expected two or more values of '{between}' to compare, got one; compute saliency for another")
@@ -126,7 +134,8 @@ def fooled_by_share(
         difference_high, p, odds_ratio, odds_ratio_low, odds_ratio_high, odds_ratio_adjusted, odds_ratio_adjusted_low,
         odds_ratio_adjusted_high]``. ``n`` scenes are correct on ``seen`` and have a non-zero map. ``share_kept``
         (scenes that stay correct) and ``share_fooled`` are mean shares in [0, 1]; their difference has a 95 % bootstrap
-        interval and ``p`` is from the two-sided Mann-Whitney U test. Odds ratios are the factor in the odds of being
+        interval (NaN if either has fewer than ten scenes) and ``p`` is from the two-sided Mann-Whitney U test, which
+        takes scenes as independent, copies of one object too. Odds ratios are the factor in the odds of being
         fooled per 0.1 *less* on the object, from a logistic regression with Wald's 95 % interval, without and with mask
         area as a covariate. NaN if no scene or every scene is fooled; odds ratios also with fewer than five scenes of
         either outcome per predictor, or without a finite estimate.
@@ -141,9 +150,10 @@ def fooled_by_share(
         scenes = _scene_outcomes(group, seen=seen, swapped=swapped)
         fooled = scenes["fooled"].to_numpy(bool)
         share, area = _floats(scenes, "share_on_object"), _floats(scenes, "mask_area")
+        objects = row_clusters(scenes["scene"])[0]
         entry = dict(zip(columns, key, strict=True))
         entry |= {"swapped": swapped, "n": len(scenes), "fooled": int(fooled.sum())}
-        table.append(entry | _share_of_fooled(share, fooled) | _odds(share, area, fooled))
+        table.append(entry | _share_of_fooled(share, fooled, objects) | _odds(share, area, fooled, objects))
     return pd.DataFrame(table)
 
 
@@ -200,23 +210,23 @@ def fooled_by_bin(
     if scenes.empty:
         raise BadInput(f"expected scenes that are correct on '{seen}' with a non-zero map, got none; add scenes")
     group = pd.qcut(scenes["share_on_object"], min(bins, len(scenes)), labels=False, duplicates="drop")
+    scenes = scenes.assign(object=row_clusters(scenes["scene"])[0])
     groups = scenes.groupby(np.asarray(group))
     table = groups["share_on_object"].agg(share_on_object="mean", share_from="min", share_to="max", n="size")
-    n = np.asarray(table["n"], dtype=np.int64)
-    count = np.asarray(groups["fooled"].agg("sum"), dtype=np.int64)
-    low, high = share_interval(count, n)
-    table = table.assign(swapped=swapped, fooled=count / n, fooled_low=low, fooled_high=high).reset_index(drop=True)
+    shares = [clustered_share(bin["fooled"].to_numpy(float), bin["object"].to_numpy()) for _, bin in groups]
+    limits = pd.DataFrame(shares, columns=["fooled", "fooled_low", "fooled_high"])
+    table = table.assign(swapped=swapped).reset_index(drop=True).join(limits)
     return table.reindex(columns=["swapped", *table.columns.drop("swapped")])
 
 
 def _mean(group: pd.DataFrame, measure: str) -> dict[str, float]:
     values = _floats(group, measure)
-    values = values[~np.isnan(values)]
+    known = ~np.isnan(values)
+    values, objects = values[known], row_clusters(group["scene"])[0][known]
     if measure == "pointing":  # a share of hits, where Wilson's interval keeps a width even if all hit
-        limits = share_interval(np.array([round(values.sum())]), np.array([len(values)]))
-        low, high = float(limits[0][0]), float(limits[1][0])
+        _, low, high = clustered_share(values, objects)
     else:
-        low, high = bootstrap_mean_interval(values)
+        low, high = bootstrap_mean_interval(values, clusters=objects, bounds=_BOUNDS[measure])
     mean = float(values.mean()) if len(values) else np.nan
     entry = {measure: mean, f"{measure}_low": low, f"{measure}_high": high}
     if measure in MEASURES:
@@ -242,41 +252,47 @@ def _wide(group: pd.DataFrame, between: str, measure: str) -> pd.DataFrame:
     return pd.concat(sides, axis=1, sort=True)
 
 
-def _share_of_fooled(share: Float[np.ndarray, " n"], fooled: Bool[np.ndarray, " n"]) -> dict[str, float]:
+def _share_of_fooled(
+    share: Float[np.ndarray, " n"], fooled: Bool[np.ndarray, " n"], objects: Codes
+) -> dict[str, float]:
     names = ("share_kept", "share_fooled", "difference", "difference_low", "difference_high", "p")
     kept, lost = share[~fooled], share[fooled]
     means = [float(part.mean()) if len(part) else np.nan for part in (kept, lost)]
     if not len(kept) or not len(lost):
         return dict(zip(names, [*means, np.nan, np.nan, np.nan, np.nan], strict=True))
-    sign = np.where(fooled, -1.0, 1.0)  # weights sum to 1 in each group, so this is kept minus fooled
-    low, high = bootstrap(lambda weights: (weights @ (sign * share))[:, None], fooled)
+    low, high = bootstrap_difference_interval(share, fooled, clusters=objects, bounds=(-1.0, 1.0))
     p = float(mannwhitneyu(kept, lost).pvalue)
-    return dict(zip(names, [*means, means[0] - means[1], float(low[0]), float(high[0]), p], strict=True))
+    return dict(zip(names, [*means, means[0] - means[1], low, high, p], strict=True))
 
 
 def _odds(
-    share: Float[np.ndarray, " n"], area: Float[np.ndarray, " n"], fooled: Bool[np.ndarray, " n"]
+    share: Float[np.ndarray, " n"], area: Float[np.ndarray, " n"], fooled: Bool[np.ndarray, " n"], objects: Codes
 ) -> dict[str, float]:
     less = (1 - share) / _STEP
-    alone = _odds_ratio(np.column_stack([less, np.ones_like(less)]), fooled)
-    adjusted = _odds_ratio(np.column_stack([less, np.ones_like(less), area / _STEP]), fooled)
+    alone = _odds_ratio(np.column_stack([less, np.ones_like(less)]), fooled, objects)
+    adjusted = _odds_ratio(np.column_stack([less, np.ones_like(less), area / _STEP]), fooled, objects)
     entry = {}
     for name, ratio in zip(_RATIOS, (alone, adjusted), strict=True):
         entry |= dict(zip((name, f"{name}_low", f"{name}_high"), ratio, strict=True))
     return entry
 
 
-def _odds_ratio(predictors: Float[np.ndarray, "n k"], fooled: Bool[np.ndarray, " n"]) -> tuple[float, float, float]:
+def _odds_ratio(
+    predictors: Float[np.ndarray, "n k"], fooled: Bool[np.ndarray, " n"], objects: Codes
+) -> tuple[float, float, float]:
     """Fit a logistic regression; return the first predictor's odds ratio with Wald's limits, NaN if undefined."""
     undefined = (np.nan, np.nan, np.nan)
     enough = min(fooled.sum(), (~fooled).sum()) >= _EVENTS * (predictors.shape[1] - 1)
     if not enough or np.linalg.matrix_rank(predictors) < predictors.shape[1]:
         return undefined
+    # the sandwich estimator counts copies of one object as one cluster
+    copies = len(np.unique(objects)) < len(objects)
+    robust: dict[str, Any] = {"cov_type": "cluster", "cov_kwds": {"groups": objects}} if copies else {}
     try:
         # separation and divergence are reported by several kinds of warnings
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("error")
-            fitted = Logit(fooled.astype(float), predictors).fit(disp=0)
+            fitted = Logit(fooled.astype(float), predictors).fit(disp=0, **robust)
             low, high = fitted.conf_int()[0]
     except (Warning, np.linalg.LinAlgError, ValueError):
         return undefined

@@ -1,23 +1,28 @@
 """Sensitivity to noise on object or background: relative foreground sensitivity, and accuracy without the object.
 
-Prediction tables come from `bglab.evaluation`. Accuracies of noisy images are averaged over classes; their intervals
-are seeded 95 % percentile bootstrap intervals over scenes, stratified by class, with the same resamples for all
-numbers of a row.
+Prediction tables come from `bglab.evaluation`. Accuracies of noisy images are averaged over classes. Their 95 %
+intervals are Wilson's for the variance of such an average, over scenes within classes, with copies of one object as
+clusters; that of the relative foreground sensitivity combines both as Newcombe does. A bootstrap would shrink to a
+point where all images are classified correctly, and is too narrow with few scenes per class.
 """
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
+from scipy.stats import norm, t
 
 from bglab.analysis._grouping import as_columns
-from bglab.analysis.intervals import bootstrap
+from bglab.analysis.clusters import Codes, row_clusters
+from bglab.analysis.intervals import combined_difference, variance_interval
 from bglab.analysis.metrics import background_gap, mark_correct
 from bglab.errors import BadInput
+
+#: Fewest objects, over all classes, for which sensitivities have intervals.
+SENSITIVITY_MINIMUM = 10
 
 _VALUES = ("core_accuracy", "spurious_accuracy", "rfs")
 
@@ -47,7 +52,7 @@ def relative_sensitivity(
 
 
 def foreground_sensitivity(
-    rows: pd.DataFrame, *, by: str | Sequence[str] = ("model", "dataset", "norm", "strength"), seed: int = 0
+    rows: pd.DataFrame, *, by: str | Sequence[str] = ("model", "dataset", "norm", "strength")
 ) -> pd.DataFrame:
     """Compute core accuracy, spurious accuracy and relative foreground sensitivity.
 
@@ -58,11 +63,10 @@ def foreground_sensitivity(
     Args:
         rows: Predictions from `bglab.evaluation.noise_predictions`.
         by: Columns to group by. Without ``strength``, each number is averaged over all strengths.
-        seed: Seed for the bootstrap.
 
     Returns:
         One row per group: ``[*by, n, classes, draws]``, then ``core_accuracy`` and ``spurious_accuracy``, in [0, 1],
-        and ``rfs``, in [-1, 1], each with ``_low`` and ``_high`` (95 % bootstrap).
+        and ``rfs``, in [-1, 1], each with ``_low`` and ``_high``, NaN for fewer than `SENSITIVITY_MINIMUM` objects.
 
     Raises:
         BadInput: If the table lacks a column, or a scene lacks predictions with noise in one of the regions.
@@ -78,12 +82,9 @@ def foreground_sensitivity(
     marked = mark_correct(rows)
     table = []
     for key, group in marked.groupby(columns, sort=False, observed=True):
-        classes, core, spurious = _accuracies(group)
+        classes, objects, core, spurious = _accuracies(group)
         count = len(np.unique(classes))
-        numbers = functools.partial(_class_averages, core=core, spurious=spurious, classes=count)
-        values = numbers(_equal_weights(classes))[0]
-        low, high = bootstrap(numbers, classes, seed=seed)
-        triples = np.stack([values, low, high], axis=1).ravel()
+        triples = _estimates(classes, objects, core, spurious).ravel()
         keys = key if isinstance(key, tuple) else (key,)
         table.append((*keys, len(classes), count, group["draw"].nunique(), *triples))
     limits = [f"{name}{end}" for name in _VALUES for end in ("", "_low", "_high")]
@@ -124,23 +125,62 @@ def ablation_drop(predictions: pd.DataFrame, *, by: str | Sequence[str] = ("mode
     return table.reindex(columns=order)
 
 
-def _class_averages(
-    weights: Float[np.ndarray, "r n"],
-    *,
-    core: Float[np.ndarray, "n s"],
-    spurious: Float[np.ndarray, "n s"],
-    classes: int,
-) -> Float[np.ndarray, "r 3"]:
-    """Average over scenes, classes and strengths: core accuracy, spurious accuracy, RFS."""
+def _estimates(
+    classes: np.ndarray, objects: Codes, core: Float[np.ndarray, "n s"], spurious: Float[np.ndarray, "n s"]
+) -> Float[np.ndarray, "3 3"]:
+    """Compute core accuracy, spurious accuracy and RFS, each with its limits, averaged over strengths."""
+    strengths = core.shape[1]
+    values = np.concatenate([core, spurious], axis=1)
     # sums of many weights may exceed 1 by a rounding error
-    first, second = (np.clip(weights @ accuracy / classes, 0, 1) for accuracy in (core, spurious))
-    return np.stack([v.mean(axis=1) for v in (first, second, relative_sensitivity(first, second))], axis=1)
+    means = np.clip(_class_weights(classes) @ values, 0, 1)
+    first, second = means[:strengths], means[strengths:]
+    rfs = float(relative_sensitivity(first, second).mean())
+    estimates = np.array([first.mean(), second.mean(), rfs])
+    count = len(np.unique(objects))
+    if count < SENSITIVITY_MINIMUM:
+        return np.column_stack([estimates, np.full((3, 2), np.nan)])
+    covariance = _covariance(values, classes, objects)
+    # the average over strengths of each side, which has their common variance
+    averages = np.kron(np.eye(2), np.full(strengths, 1 / strengths))
+    joint = averages @ covariance @ averages.T
+    both = [variance_interval(float(m), float(v), count) for m, v in zip(estimates[:2], np.diag(joint), strict=True)]
+    single = [variance_interval(float(m), float(v), count) for m, v in zip(means, np.diag(covariance), strict=True)]
+    (low_first, high_first), (low_second, high_second) = (
+        np.array(side).T for side in (single[:strengths], single[strengths:])
+    )
+    # RFS rises with core accuracy and falls with spurious accuracy
+    below = (low_first, second), (first, low_second)
+    above = (high_first, second), (first, high_second)
+    moves = [[abs(rfs - float(relative_sensitivity(*pair).mean())) for pair in side] for side in (below, above)]
+    scale = float(np.sqrt(joint[0, 0] * joint[1, 1]))
+    correlation = float(joint[0, 1]) / scale if scale > 0 else 0.0
+    _, low, high = combined_difference(rfs, np.array(moves[0]), np.array(moves[1]), correlation)
+    return np.column_stack([estimates, np.array([*both, (max(low, -1.0), min(high, 1.0))])])
+
+
+def _covariance(values: Float[np.ndarray, "n k"], classes: np.ndarray, objects: Codes) -> Float[np.ndarray, "k k"]:
+    """Estimate the covariance of averages over classes, from objects within classes.
+
+    It is widened for the quantile of Student's t. A class with a single object has no spread of its own; its object is
+    compared with the mean of all scenes, which overestimates it.
+    """
+    names = np.unique(classes)
+    total, freedom = np.zeros((values.shape[1],) * 2), 0
+    for name in names:
+        inside = classes == name
+        _, codes = np.unique(objects[inside], return_inverse=True)
+        count, part = int(codes.max()) + 1, values[inside]
+        apart = (part - (part if count > 1 else values).mean(axis=0)) / len(part) / len(names)
+        sums = np.stack([np.bincount(codes.ravel(), weights=column) for column in apart.T])
+        total += sums @ sums.T * (count / (count - 1) if count > 1 else 1)
+        freedom += max(count - 1, 0)
+    return total * (t.ppf(0.975, max(freedom, 1)) / norm.ppf(0.975)) ** 2
 
 
 def _accuracies(
     group: pd.DataFrame,
-) -> tuple[np.ndarray, Float[np.ndarray, "n s"], Float[np.ndarray, "n s"]]:
-    """Return the class of each scene, and its share of correct draws per strength, for core and spurious accuracy."""
+) -> tuple[np.ndarray, Codes, Float[np.ndarray, "n s"], Float[np.ndarray, "n s"]]:
+    """Return class and object of each scene, and its share of correct draws per strength, core and spurious."""
     shares = group.pivot_table(
         index=["scene", "label"], columns=["region", "strength"], values="correct", aggfunc="mean"
     )
@@ -152,10 +192,10 @@ def _accuracies(
         )
     classes = shares.index.get_level_values("label").to_numpy()
     core, spurious = (np.asarray(shares[region], dtype=np.float64) for region in ("background", "foreground"))
-    return classes, core, spurious
+    return classes, row_clusters(list(shares.index.get_level_values("scene")))[0], core, spurious
 
 
-def _equal_weights(classes: np.ndarray) -> Float[np.ndarray, "1 n"]:
-    """Return weights that are equal within each class and sum to 1 there."""
+def _class_weights(classes: np.ndarray) -> Float[np.ndarray, " n"]:
+    """Return the weight of each scene in an average over classes, equal within each class."""
     _, where, counts = np.unique(classes, return_inverse=True, return_counts=True)
-    return (1 / counts[where])[None]
+    return 1 / counts[where.ravel()] / len(counts)

@@ -25,7 +25,8 @@ def fit_trends(table: pd.DataFrame, *, x: str = "reference", y: str = "top1", by
 
     Returns:
         One row per group: ``[<by>, models, slope, slope_low, slope_high, intercept]``, with Student's 95 % interval for
-        the slope. Its limits are NaN for two models; everything is NaN if all models have the same ``x``.
+        the slope. It is for models drawn at random; that these classify the same images is not part of it. Its limits
+        are NaN for two models; everything is NaN if all models have the same ``x``.
 
     Raises:
         UnknownName: If a column does not exist.

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 #: Columns of the CSV file, always present and in this order.
-ACCURACY_COLUMNS = ("model", "dataset", "variant", "space", "n", "top1", "top1_low", "top1_high", "top5")
+ACCURACY_COLUMNS = (
+    "model", "dataset", "variant", "space", "n", "top1", "top1_low", "top1_high", "top5", "top5_low", "top5_high",
+)  # fmt: skip
 
 
 def add(verbs: argparse._SubParsersAction) -> None:

@@ -255,7 +255,7 @@ def plot_foreground_sensitivity(table: pd.DataFrame, *, ax: Axes | None = None) 
     ax.set_ylabel("Relative foreground sensitivity")
     for y, text, va in ((0.98, "relies on the object", "top"), (0.02, "relies on the background", "bottom")):
         ax.text(0.01, y, text, transform=ax.transAxes, va=va, fontsize="small", color=GREY, style="italic")
-    note(ax, f"Bands: 95 % bootstrap intervals over scenes{count_text(table)}")
+    note(ax, f"Bands: 95 % intervals over scenes{count_text(table)}")
     legend_above(ax)
     return ax
 

@@ -83,8 +83,9 @@ def model_tests(predictions: pd.DataFrame, variants: Sequence[str]) -> tuple[Tes
         variants: Names of the variants to compare on.
 
     Returns:
-        One table of tests; its column ``detectable`` is the smallest difference in accuracy that is detected with 80 %
-        power at the observed discordance. Empty if there is only one model.
+        One table of tests; its column ``detectable`` is the smallest difference in accuracy that this exact test
+        detects with 80 % power at the observed discordance, if it is the first step of Holm's correction, whose level
+        is 0.05 over the number of tests. Empty if there is only one model.
     """
     if len(set(predictions["model"])) < 2:
         return ()
@@ -92,17 +93,17 @@ def model_tests(predictions: pd.DataFrame, variants: Sequence[str]) -> tuple[Tes
     table = pd.concat(parts, ignore_index=True)
     table["p_holm"] = multipletests(table["p"], method="holm")[1]
     table["detectable"] = [
-        _detectable(int(n), int(a + b)) for n, a, b in zip(table["n"], table["a_only"], table["b_only"], strict=True)
+        detectable_difference(n, discordant / n, tests=len(table)) if discordant else math.nan
+        for n, discordant in zip(table["objects"].tolist(), table["discordant"].tolist(), strict=True)
     ]
+    if table["objects"].tolist() == table["n"].tolist():
+        table = table.drop(columns=["objects", "discordant"])
     title = (
-        "Models compared: McNemar's exact test, Holm's correction; the smallest difference this n shows (80 % power)"
+        "Models compared: McNemar's exact test, Holm's correction; the smallest difference this n shows "
+        f"(80 % power at level 0.05 / {len(table)})"
     )
     first = ["variant", *(c for c in table.columns if c != "variant")]
     return (Test(title, table.reindex(columns=first)),)
-
-
-def _detectable(n: int, discordant: int) -> float:
-    return detectable_difference(n, discordant / n) if discordant else math.nan
 
 
 class PaperModel(NamedTuple):

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from bglab.analysis import detectable_difference, metrics, paired_difference, share_interval
+from bglab.analysis import metrics, paired_difference, share_interval
 from bglab.errors import BadInput, UnknownName
 from fixtures.predictions import ALSO_DOG, BIRD, DOG, OUTSIDE, TOASTER, both_variants, rows, with_verdicts
 
@@ -33,10 +33,15 @@ def test_accuracy_counts_and_matches_scipys_wilson_interval():
         "top1_low",
         "top1_high",
         "top5",
+        "top5_low",
+        "top5_high",
     ]
     assert table[["model", "dataset", "variant", "space", "n"]].values.tolist() == [["m", "set", "original", "in9", 10]]
     assert table["top1"].item() == 0.7
     assert table[["top1_low", "top1_high"]].iloc[0].tolist() == pytest.approx([expected.low, expected.high], abs=1e-12)
+    nothing = stats.binomtest(0, 10).proportion_ci(method="wilson")
+    # the five best classes of these rows are all fish
+    assert table[["top5", "top5_low", "top5_high"]].iloc[0].tolist() == pytest.approx([0, 0, nothing.high], abs=1e-12)
 
 
 @settings(deadline=None)
@@ -335,31 +340,3 @@ def test_comparison_errors():
     with pytest.raises(BadInput) as caught:
         metrics.compare_models(strangers, variant="original")
     assert str(caught.value) == "expected a and b on the same images of 'original', got none in common"
-
-
-def test_the_detectable_difference_has_the_power_it_promises():
-    n, discordance = 900, 0.2
-    difference = detectable_difference(n, discordance)
-    rng = np.random.default_rng(3)
-    first = (discordance + difference) / 2
-    counts = rng.multinomial(n, [first, discordance - first, 1 - discordance], size=4000)
-    z = (counts[:, 0] - counts[:, 1]) / np.sqrt(counts[:, 0] + counts[:, 1])
-    assert np.mean(np.abs(z) > stats.norm.ppf(0.975)) == pytest.approx(0.8, abs=0.02)
-
-
-def test_the_detectable_difference_solves_connors_formula():
-    difference = detectable_difference(500, 0.3, power=0.9, alpha=0.01)
-    z_alpha, z_power = stats.norm.ppf(0.995), stats.norm.ppf(0.9)
-    pairs = (z_alpha * math.sqrt(0.3) + z_power * math.sqrt(0.3 - difference**2)) ** 2 / difference**2
-    assert pairs == pytest.approx(500)
-    assert math.isnan(detectable_difference(5, 0.1))
-    assert detectable_difference(2000, 0.3) < detectable_difference(500, 0.3)
-
-
-def test_the_detectable_difference_refuses_impossible_arguments():
-    with pytest.raises(BadInput) as caught:
-        detectable_difference(0, 0.2)
-    assert str(caught.value) == (
-        "expected n of 1 or more, discordance in (0, 1], power in (0.5, 1) and alpha in (0, 1), "
-        "got 0, 0.2, 0.8 and 0.05"
-    )

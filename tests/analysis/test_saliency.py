@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import norm
+from scipy.stats import norm, ttest_ind
 
 from bglab.analysis import (
-    bootstrap,
+    bootstrap_difference_interval,
     bootstrap_mean_interval,
     compare_localisation,
     fooled_by_bin,
@@ -56,22 +56,34 @@ def test_the_bootstrap_agrees_with_the_normal_interval_and_ignores_order():
     assert (low, high) == pytest.approx((values.mean() - z * error, values.mean() + z * error), abs=0.2 * error)
     assert bootstrap_mean_interval(values[::-1]) == (low, high)
     assert bootstrap_mean_interval(values, seed=1) != (low, high)
-    assert np.isnan(bootstrap_mean_interval(values[:1])).all()
+    assert np.isnan(bootstrap_mean_interval(values[:9])).all()
+    assert not np.isnan(bootstrap_mean_interval(values[:10])).any()
 
 
-def test_resampling_stays_within_strata():
-    strata = np.array([0, 0, 0, 1])
-    seen = []
+def test_the_bootstrap_of_a_difference_agrees_with_welchs_interval_and_needs_ten_of_each():
+    rng = np.random.default_rng(4)
+    values, second = rng.random(300), np.arange(300) < 100
+    welch = ttest_ind(values[~second], values[second], equal_var=False).confidence_interval()
+    low, high = bootstrap_difference_interval(values, second)
+    assert (low, high) == pytest.approx((welch.low, welch.high), abs=0.1 * (welch.high - welch.low))
+    order = rng.permutation(300)
+    assert bootstrap_difference_interval(values[order], second[order]) == (low, high)
+    assert np.isnan(bootstrap_difference_interval(values, np.arange(300) < 9)).all()
 
-    def keep(weights):
-        seen.append(weights)
-        return weights
 
-    bootstrap(keep, strata, resamples=50)
-    weights = np.concatenate(seen)
-    assert np.allclose(weights[:, :3].sum(axis=1), 1)
-    assert (weights[:, 3] == 1).all()
-    assert len(np.unique(weights, axis=0)) > 3
+def test_copies_are_resampled_as_one():
+    values = np.random.default_rng(3).random(50)
+    low, high = bootstrap_mean_interval(values)
+    again = bootstrap_mean_interval(np.repeat(values, 4), clusters=np.repeat(np.arange(50), 4))
+    assert again == pytest.approx((low, high))
+    assert np.isnan(bootstrap_mean_interval(np.repeat(values[:9], 4), clusters=np.repeat(np.arange(9), 4))).all()
+
+
+def test_limits_stay_within_bounds_where_few_values_differ():
+    values = np.zeros(12)
+    values[0] = 1
+    assert bootstrap_mean_interval(values, bounds=(-1, 1))[1] == 1
+    assert bootstrap_mean_interval(np.full(12, 0.5)) == (0.5, 0.5)
 
 
 def test_models_are_compared_on_the_scenes_both_have():
@@ -79,8 +91,7 @@ def test_models_are_compared_on_the_scenes_both_have():
     (row,) = compare_localisation(rows).itertuples()
     assert (row.model_a, row.model_b, row.n, row.left_out) == ("a", "b", 2, 1)
     assert (row.a, row.b, row.difference) == pytest.approx((0.6, 0.45, 0.15))
-    assert row.difference_low == pytest.approx(0.1)  # both draws the first scene
-    assert row.difference_high == pytest.approx(0.2)
+    assert np.isnan([row.difference_low, row.difference_high]).all()  # two scenes do not show their spread
 
 
 def test_a_paired_interval_is_narrower_than_the_two():

@@ -83,13 +83,11 @@ def test_without_strength_the_sensitivities_are_averaged():
     assert pooled.core_accuracy == pytest.approx(0.5)
 
 
-def test_the_interval_is_seeded_and_holds_the_value():
+def test_the_interval_has_the_width_of_the_standard_error_and_holds_the_value():
     rng = np.random.default_rng(1)
     labels = np.repeat([0, 1, 2], 20).tolist()
     rows = noisy_rows(rng.random(60) < 0.8, rng.random(60) < 0.4, labels)
-    first, again, other = (foreground_sensitivity(rows, seed=seed).iloc[0] for seed in (0, 0, 1))
-    assert first.equals(again)
-    assert not first.equals(other)
+    first = foreground_sensitivity(rows).iloc[0]
     for name in ("core_accuracy", "spurious_accuracy", "rfs"):
         assert first[f"{name}_low"] < first[name] < first[f"{name}_high"]
     # the class-averaged accuracy's standard error is known

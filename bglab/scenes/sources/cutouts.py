@@ -24,6 +24,7 @@ from bglab.errors import BadInput, MissingData, UnknownName
 from bglab.files import data_root
 from bglab.images import IMAGE_SUFFIXES, box_of, read_cutout
 from bglab.labels import IMAGENET_TO_IN9, IN9_NAMES, OUTSIDE
+from bglab.names import copy_name
 from bglab.scenes.scene import Rejection, Scene, SceneRecord, SceneSet, file_fingerprint
 from bglab.seeding import keyed_generator
 from bglab.synthetic import HABITATS_BY_CLASS, HOVERS, PLATES, VERSION, PlateRule, choose_plate, paint_plate
@@ -197,8 +198,7 @@ def _scene_id(cutout: _Row) -> str:
 
 def _with_ids(rows: list[_Row], copies: int, table: Path) -> dict[str, _Row]:
     """Map ids to rows, once per copy; ids must differ."""
-    endings = ["", *(f"-copy{i}" for i in range(2, copies + 1))]
-    named = [(_scene_id(row) + ending, row) for row in rows for ending in endings]
+    named = [(copy_name(_scene_id(row), copy), row) for row in rows for copy in range(1, copies + 1)]
     for scene, count in Counter(scene for scene, _ in named).items():
         if count > 1:
             raise BadInput(f"expected one image called {scene} in {table}, got {count}; rename all but one")
