@@ -10,10 +10,10 @@ from bglab.commands._options import command
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Columns of the CSV file, always present and in this order.
-ACCURACY_COLUMNS = (
-    "model", "dataset", "variant", "space", "n", "top1", "top1_low", "top1_high", "top5", "top5_low", "top5_high",
-)  # fmt: skip
+#: First columns of the CSV file, always present and in this order.
+ACCURACY_COLUMNS = ("model", "dataset", "variant", "space", "n", "top1", "top1_low", "top1_high", "top5")
+#: Last columns of the CSV file.
+LIMITS_OF_TOP5 = ("top5_low", "top5_high")
 
 
 def add(verbs: argparse._SubParsersAction) -> None:
@@ -43,9 +43,10 @@ def run_accuracy(options: argparse.Namespace) -> int:
 
 
 def _contract_columns(table: pd.DataFrame, by: list[str]) -> pd.DataFrame:
-    """Reorder an accuracy table to `ACCURACY_COLUMNS`; columns pooled over are filled with "(all)"."""
+    """Reorder an accuracy table as the CSV file has it; columns pooled over are filled with "(all)"."""
     filled = table.copy()
     for name in ACCURACY_COLUMNS:
         if name not in filled:
             filled[name] = "(all)"
-    return filled.reindex(columns=[*ACCURACY_COLUMNS, *(name for name in by if name not in ACCURACY_COLUMNS)])
+    others = [name for name in by if name not in ACCURACY_COLUMNS]
+    return filled.reindex(columns=[*ACCURACY_COLUMNS, *others, *LIMITS_OF_TOP5])

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bglab.analysis import search
+from bglab import analysis
 from bglab.errors import BadInput, UnknownName
 from bglab.images import Placement, compositing, place
 from bglab.labels import IN9_NAMES
@@ -45,7 +45,7 @@ def test_a_live_search_ends_with_the_row_of_the_matrix(evaluator, order):
     assert (columns.tolist() == list(range(9))) == (order == "file")
     native = np.concatenate([step.answers.native for step in steps])
     np.testing.assert_array_equal(native, MATRIX[4, columns])
-    outcomes = search.pair_outcomes(search_matrix(evaluator.classifier, evaluator.prepared, progress=False))
+    outcomes = analysis.pair_outcomes(search_matrix(evaluator.classifier, evaluator.prepared, progress=False))
     np.testing.assert_array_equal(np.concatenate([step.incorrect for step in steps]), outcomes.wrong[4, columns])
     np.testing.assert_array_equal(np.concatenate([step.captured for step in steps]), outcomes.captured[4, columns])
     assert [step.state.tried for step in steps] == [2, 4, 6, 8, 9]

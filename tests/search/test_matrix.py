@@ -19,12 +19,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bglab
+from bglab import analysis as fooling
 from bglab.__main__ import main
-from bglab.analysis import search as fooling
 from bglab.commands import search
 from bglab.errors import BadInput
 from bglab.images import compositing
-from bglab.results import NOT_EVALUATED, open_pairs
+from bglab.results import CRITERIA, NOT_EVALUATED, open_pairs
 from bglab.results.protocol import Protocol
 from bglab.scenes import prepare
 from bglab.search import PairImages, Pairs, first_hit, open_evaluator, pair_batches, search_matrix
@@ -307,7 +307,7 @@ def test_a_killed_process_ends_with_the_same_bytes(tmp_path):
     st.integers(1, 9),
     st.integers(0, 2**32 - 1),
     st.floats(0, 1),
-    st.sampled_from(fooling.CRITERIA),
+    st.sampled_from(CRITERIA),
     st.sampled_from([1, 4, 16]),
     st.booleans(),
 )
