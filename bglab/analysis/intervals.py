@@ -2,9 +2,9 @@
 
 All take a design effect for rows that are not independent (see `bglab.analysis.clusters`): counts are divided by it,
 which leaves the estimate and widens the interval. Wilson's interval needs no smallest number of rows: averaged over
-shares from 0.1 to 0.9, its coverage is at least 95 % from a single row on, though single shares may have a few points
-less. Means of other fractions have an interval from ten values on. Newcombe's interval is conservative if few pairs
-are discordant: without any it still has a width.
+shares from 0.1 to 0.9, its coverage is at least 95 % from a single row on. At the least favourable of these shares it
+is 79 % for one row, 89 % for 5, 92 % for 10 and 94 % for 450. Means of other fractions have an interval from ten values
+on. Newcombe's interval is conservative if few pairs are discordant: without any it still has a width.
 """
 
 from __future__ import annotations

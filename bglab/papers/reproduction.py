@@ -104,9 +104,11 @@ class Reproduction:
 
     @property
     def data(self) -> str:
-        """Description of the data: name, number of scenes, and whether the variants are released or composed."""
+        """Description of the data: name, number of scenes, released or composed variants, and the protocol."""
         kind = "released images" if self.scenes.published is not None else "variants composed by bglab"
-        return f"{self.scenes.name}, {len(self.scenes):,} scenes, {kind}"
+        protocol = self.settings.protocol
+        shown = f", prepared images under the protocol {protocol}" if protocol != "as-is" else ""
+        return f"{self.scenes.name}, {len(self.scenes):,} scenes, {kind}{shown}"
 
     # images
 
