@@ -8,17 +8,19 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from bglab.analysis import Change, FileComparison, compare_files, compare_provenance, compare_tables, read_both
 from bglab.errors import BadInput, MissingData, UnknownName
 from bglab.evaluation.predict import predict
 from bglab.models import load_classifier
 from bglab.results import differing_fields
 from bglab.scenes import open_scenes
 from bglab.variants import Dataset, StreamSettings, compose, open_full, open_published
+
+if TYPE_CHECKING:
+    from bglab.analysis import Change, FileComparison
 
 #: Decimal places that sums and differences of points are rounded to, far below one image.
 _DIGITS = 6
@@ -163,6 +165,9 @@ def explain(a: Path | str, b: Path | str, *, scenes: str = "", batch_size: int =
         >>> [(step.field, step.change.points) for step in ladder.steps]  # doctest: +SKIP
         [('protocol', -2.1), ('decision_rule', 5.2)]
     """
+    # here, since every search imports this package, and statistics take 100 MB and a second
+    from bglab.analysis import compare_files, read_both
+
     comparison = compare_files(a, b)
     (table_a, about_a), (table_b, about_b) = read_both(a), read_both(b)
     climb = _Climb(_Runner(scenes, batch_size, progress), _settings(about_a), _settings(about_b))
@@ -198,6 +203,8 @@ class _Climb:
 
     def steps(self, first: pd.DataFrame) -> list[Step]:
         """Change one factor after the other, starting from the first file's settings."""
+        from bglab.analysis import compare_tables
+
         settings, self.last, found = self.start, first, []
         for factor in FACTORS:
             if all(settings[name] == self.goal[name] for name in factor.compared):
@@ -217,6 +224,8 @@ class _Climb:
         self, before: pd.DataFrame, after: pd.DataFrame, about: Mapping[str, Any], *, backwards: bool = False
     ) -> list[Step]:
         """Compare a stored file with the run of its settings here; a step only if both have the same settings."""
+        from bglab.analysis import compare_provenance, compare_tables
+
         here, which = (before, "second") if backwards else (after, "first")
         now = {str(name): value for name, value in here.attrs.items()}
         other = differing_fields(about, now)
