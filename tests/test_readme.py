@@ -66,7 +66,7 @@ def test_make_lab_opens_the_lab(tmp_path):
             assert "JupyterLab" in page.read().decode()
     finally:
         os.killpg(lab.pid, signal.SIGINT)  # as Ctrl-C does
-        lab.wait(timeout=180)
+        lab.wait(timeout=60)
         lab.stdout.close()
 
 
