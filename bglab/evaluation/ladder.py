@@ -17,7 +17,7 @@ from bglab.evaluation.predict import predict
 from bglab.models import load_classifier
 from bglab.results import differing_fields
 from bglab.scenes import open_scenes
-from bglab.variants import Dataset, StreamSettings, compose, open_full, open_published
+from bglab.variants import Dataset, StreamSettings, compose, open_published, reopen_full
 
 if TYPE_CHECKING:
     from bglab.analysis import Change, FileComparison
@@ -298,7 +298,7 @@ class _Runner:
             if settings["published"]:
                 return open_published(scenes, variant, size=settings["size"], progress=self.progress)
             if settings["resolution"] == "full":
-                full = open_full(scenes, StreamSettings(**settings["streaming"]), progress=self.progress)
+                full = reopen_full(scenes, StreamSettings(**settings["streaming"]), progress=self.progress)
                 return compose(full, variant)
             return compose(
                 scenes,

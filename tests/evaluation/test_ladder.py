@@ -20,6 +20,7 @@ from bglab.evaluation import explain, predict
 from bglab.models import load_classifier
 from bglab.scenes import open_scenes, prepare
 from bglab.variants import compose
+from fixtures.layouts import write_imagenet
 from fixtures.stand_ins import make_classifier
 
 SCENES = "synthetic9?n=27&size=48"
@@ -164,6 +165,27 @@ def test_what_cannot_be_computed_again_stays_unexplained_and_is_said(save, store
     assert "the first file cannot be computed again here, since preprocessing differ now" in ladder.notes[0]
     assert ladder.unexplained_points == pytest.approx(ladder.points)
     assert ladder.unexplained_images == ladder.comparison.change.images["scene"].tolist() != []
+
+
+def test_photographs_at_full_resolution_are_computed_again_as_they_were(save, tmp_path):
+    model, paths = save(), []
+    root = write_imagenet(tmp_path / "imagenet")
+    for seed, folder in enumerate(("first", "second")):
+        arguments = [
+            "--scenes",
+            f"imagenet:{root}",
+            "--models",
+            model,
+            "--variants",
+            "on_gaussian_noise",
+            "--engine",
+            "torch",
+        ]
+        assert main(["predict", *arguments, "--seed", str(seed), "--results", str(tmp_path / folder)]) == 0
+        paths += (tmp_path / folder).rglob("on_gaussian_noise.parquet")
+    ladder = climb(*paths)
+    assert ladder.notes == ()
+    assert_complete(ladder)
 
 
 def test_equal_files_have_no_steps(save, stored):
