@@ -15,7 +15,7 @@ import pandas as pd
 from bglab.errors import BadInput, MissingData, UnknownName
 from bglab.evaluation.predict import predict
 from bglab.models import load_classifier
-from bglab.results import differing_fields
+from bglab.results import differing_fields, identity
 from bglab.scenes import open_scenes
 from bglab.variants import Dataset, StreamSettings, compose, open_published, reopen_full
 
@@ -181,11 +181,11 @@ def explain(a: Path | str, b: Path | str, *, scenes: str = "", batch_size: int =
 def _settings(about: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings in a provenance that a run can be made with, under the names in `FACTORS`."""
     known = {name for factor in FACTORS for name in (*factor.compared, *factor.along)}
+    # files from before a field existed have its value of then
+    defined = identity(about)
     settings = {name: about.get(name) for name in known}
-    full = about.get("resolution") == "full"
-    settings["protocol"] = "model" if full else about["preprocessing"].get("protocol", "as-is")
-    settings["resolution"] = about.get("resolution", "prepared")
-    if full:  # the size is the network's, not the data's
+    settings |= {"resolution": defined["resolution"], "protocol": defined["preprocessing"]["protocol"]}
+    if settings["resolution"] == "full":  # the size is the network's, not the data's
         settings["size"] = None
         settings["streaming"] = {k: v for k, v in about["streaming"].items() if k not in {"workers", "keep_crops"}}
     return settings

@@ -231,14 +231,15 @@ def explain_scenes(
         BadInput: As in `saliency_table`, or if a scene is unusable.
         UnknownName: If the variant has no image of a scene.
     """
-    dataset = variant if isinstance(variant, Dataset) else compose(scenes, variant, seed=seed)
+    dataset = seen_by(classifier, variant if isinstance(variant, Dataset) else compose(scenes, variant, seed=seed))
     check_spaces(classifier, dataset)
     where = {row.scene: i for i, row in enumerate(dataset.rows)}
     absent = [scene for scene in ids if scene not in where]
     if absent:
         raise UnknownName(f"no scene '{absent[0]}' in {dataset.name}, {dataset.variant.name}; see dataset.rows")
     question = ask(classifier, method, target, seed)
-    part, known = _some_images(classifier, dataset, scenes, ids), scenes if isinstance(scenes, PreparedScenes) else None
+    part = _some_images(classifier, dataset, scenes, ids)
+    known = scenes if isinstance(scenes, PreparedScenes) else None
     classes = classes_to_explain(question, dataset, part.rows, known)
     batch = explain_batch(question, part.images, classes, Batching(max(1, len(ids))))
     maps = at_full_size(batch, part.masks.shape[-1])
@@ -251,7 +252,7 @@ def explain_scenes(
 def _some_images(
     classifier: Classifier, dataset: Dataset, scenes: PreparedScenes | FullScenes, ids: Sequence[str]
 ) -> ImageBatch:
-    """Render some scenes of a data set, in the order of their ids."""
+    """Render some scenes of a data set as the classifier sees it, in the order of their ids."""
     device, transform = classifier.engine.device, classifier.spec.transform
     if dataset.full is None:
         if not isinstance(scenes, PreparedScenes):
@@ -260,8 +261,7 @@ def _some_images(
         positions = [places[scene] for scene in ids]
         rows = tuple(dataset.rows[i] for i in positions)
         masks = np.asarray(scenes.masks[[scenes.scenes.positions[row.scene] for row in rows]])
-        seen = seen_masks(masks, classifier.spec.prepared_transform)
-        return ImageBatch(rows, classifier.see(dataset.images(positions, device)), None, seen)
+        return ImageBatch(rows, dataset.images(positions, device), None, seen_masks(masks, dataset.transform))
     some = full_dataset(dataset.full.select(ids), dataset.variant, transform)
     (batch,) = streamed_batches(some, transform, device, len(ids))
     for rejection in batch.rejected:

@@ -151,6 +151,8 @@ def test_full_resolution_has_one_protocol(checkpoint, data_folder, tmp_path):
     assert len(list(tmp_path.rglob("original.parquet"))) == 1
     with pytest.raises(BadInput, match="prepared resolution for the protocol reference"):
         predict(checkpoint["reference"], dataset, progress=False)
+    with pytest.raises(BadInput, match="prepared resolution for the protocol reference"):
+        explain_scenes(checkpoint["reference"], full, [full.by_box.ids[0]])
 
 
 @pytest.mark.parametrize("search", [search_matrix, first_hit])
@@ -176,6 +178,8 @@ def test_saliency_is_measured_on_the_crop(checkpoint, prepared):
     seen = seen_by(classifier, compose(prepared, "original"))
     assert found.images.shape[-1] == found.masks.shape[-1] == 48
     assert np.array_equal(found.images, seen.images(slice(0, 3), "cpu").numpy())
+    again = explain_scenes(classifier, prepared, scenes, seen, method="input_gradient")
+    assert np.array_equal(again.images, found.images), "images that were seen already are not cropped again"
     transform = classifier.spec.transform
     assert np.array_equal(found.masks, np.stack([transform.mask(mask) for mask in np.asarray(prepared.masks[:3])]))
     rows = saliency_table(classifier, prepared, ["original", "mixed_next"], method="input_gradient", progress=False)
