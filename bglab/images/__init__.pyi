@@ -38,6 +38,10 @@ from .masks import mask_quality as mask_quality
 from .masks import paper_filter as paper_filter
 from .masks import polygon_mask as polygon_mask
 from .masks import refine as refine
+from .panoramas import can_read_panoramas as can_read_panoramas
+from .panoramas import perspective_view as perspective_view
+from .panoramas import read_panorama as read_panorama
+from .panoramas import tone_map as tone_map
 from .placement import Placement as Placement
 from .placement import place as place
 from .textures import FAMILIES as FAMILIES
