@@ -52,12 +52,11 @@ def run_data_fetch(options: argparse.Namespace) -> int:
 
 def run_data_prepare(options: argparse.Namespace) -> int:
     """Fetch and decode the images of packs; without names all packs, skipping those that cannot be fetched."""
-    from bglab.scenes import fetch, open_scenes, prepare
+    from bglab.scenes import open_scenes, prepare
 
     for pack in options.packs or PACKS:
         try:
-            if pack == "cutouts":
-                fetch("cutouts")
+            _fetch_pack(pack)
             prepared = prepare(open_scenes(pack), options.size, progress=watched())
         except (MissingData, BadInput) as problem:
             if options.packs:
@@ -67,6 +66,25 @@ def run_data_prepare(options: argparse.Namespace) -> int:
         print(f"{pack}: {len(prepared)} scenes at {prepared.size} px")
         report_rejections(prepared.rejected)
     return 0
+
+
+def _fetch_pack(pack: str) -> None:
+    """Fetch the archives of a pack; without those whose name is not the pack's own, it opens all the same.
+
+    Raises:
+        MissingData: If the pack's own archive cannot be fetched.
+    """
+    from bglab.scenes import archives, fetch
+
+    for archive in archives().values():
+        if archive.pack != pack:
+            continue
+        try:
+            fetch(archive.name)
+        except (MissingData, BadInput) as problem:
+            if archive.name == pack:
+                raise
+            print_error(f"going on without {archive.name}: {problem}")
 
 
 def run_data_check(options: argparse.Namespace) -> int:

@@ -54,6 +54,8 @@ class Archive:
         sha256: Published SHA-256 of a tar archive; "" if there is none.
         content_sha256: `content_digest` of the unpacked folder; "" if it is not known.
         package: Name of a Debian package.
+        keep: Folders of a Debian package that stay, separated by spaces; "" keeps everything.
+        pack: Pack that `bglab data prepare` fetches it for; "" if it belongs to none.
     """
 
     name: str
@@ -66,6 +68,8 @@ class Archive:
     sha256: str = ""
     package: str = ""
     content_sha256: str = ""
+    keep: str = ""
+    pack: str = ""
 
     @property
     def path(self) -> Path:
@@ -126,6 +130,7 @@ def fetch(name: str) -> Path:
         found = _unpacked_package(archive) if archive.kind == "debian" else _unpacked_download(archive)
         if archive.kind == "archive":
             _note(archive.content_note, content_digest(found))
+        archive.path.parent.mkdir(parents=True, exist_ok=True)
         found.rename(archive.path)
         (archive.scratch / _COMPLETE).unlink(missing_ok=True)
     except MissingData:  # a subclass of OSError
@@ -324,7 +329,8 @@ def _unpacked_package(archive: Archive) -> Path:
     if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
         raise MissingData(
             f"{archive.name} comes from the Debian package {archive.package}, and this machine has no apt-get; "
-            f"unpack that package to {archive.path}, or use cutouts:PATH on a folder of RGBA images"
+            f"unpack that package to {archive.path}, or give a folder of your own: cutouts:PATH with images and "
+            "labels.csv, cutouts?scenery=PATH with photographs and scenery.csv"
         )
     folder, unpacked = archive.scratch / "package", archive.scratch / "unpacked"
     folder.mkdir(parents=True)
@@ -342,7 +348,24 @@ def _unpacked_package(archive: Archive) -> Path:
             f"expected a complete Debian package {archive.package}, but unpacking failed ({reason[0]}); "
             f"run bglab data fetch {archive.name} again"
         )
-    return unpacked
+    return _pruned(archive, unpacked)
+
+
+def _pruned(archive: Archive, unpacked: Path) -> Path:
+    """Keep the folders that are used and the documentation, which holds the copyright; return the new folder."""
+    if not archive.keep:
+        return unpacked
+    kept = archive.scratch / "kept"
+    for folder in (*archive.keep.split(), f"usr/share/doc/{archive.package}"):
+        if (unpacked / folder).is_dir():
+            (kept / folder).parent.mkdir(parents=True, exist_ok=True)
+            (unpacked / folder).rename(kept / folder)
+    if not any((kept / folder).is_dir() for folder in archive.keep.split()):
+        raise BadInput(
+            f"expected {archive.keep} in the Debian package {archive.package}, but this version of it has no such "
+            f"folder; unpack an older one to {archive.path}"
+        )
+    return kept
 
 
 def _run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:

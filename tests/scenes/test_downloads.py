@@ -10,7 +10,6 @@ import http.server
 import io
 import os
 import signal
-import stat
 import subprocess
 import sys
 import tarfile
@@ -415,48 +414,3 @@ def test_a_full_disk_is_said_and_what_came_is_kept(data, server, monkeypatch, ca
     assert server.ranges == [None, None]
     assert complete(data) == files()
     assert left(data) == []
-
-
-# --- Debian packages
-
-
-def stand_in(folder, name, script):
-    """Write a program that stands in for apt-get or dpkg-deb."""
-    folder.mkdir(exist_ok=True)
-    program = folder / name
-    program.write_text(f"#!/bin/sh\n{script}\n")
-    program.chmod(program.stat().st_mode | stat.S_IXUSR)
-
-
-@pytest.fixture
-def programs(tmp_path, monkeypatch):
-    monkeypatch.setenv("BGLAB_DATA", str(tmp_path / "data"))
-    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
-    return tmp_path / "bin"
-
-
-def test_a_damaged_debian_package_is_said(programs, tmp_path):
-    stand_in(programs, "apt-get", "echo damaged > stamps_1_all.deb")
-    stand_in(programs, "dpkg-deb", "echo 'dpkg-deb: error: not a Debian format archive' >&2; exit 2")
-    with pytest.raises(BadInput) as caught:
-        downloads.fetch("cutouts")
-    assert str(caught.value) == (
-        "expected a complete Debian package tuxpaint-stamps-default, but unpacking failed (dpkg-deb: error: not a "
-        "Debian format archive); run bglab data fetch cutouts again"
-    )
-    assert list((tmp_path / "data").iterdir()) == []
-
-
-def test_a_debian_package_that_cannot_be_downloaded_is_said(programs):
-    stand_in(programs, "apt-get", "echo 'E: Unable to locate package' >&2; exit 100")
-    stand_in(programs, "dpkg-deb", "exit 0")
-    with pytest.raises(MissingData, match=r"\(E: Unable to locate package\); run apt-get update first, or go online"):
-        downloads.fetch("cutouts")
-
-
-def test_a_debian_package_is_unpacked(programs, tmp_path):
-    stand_in(programs, "apt-get", "echo whole > stamps_1_all.deb")
-    stand_in(programs, "dpkg-deb", 'mkdir -p "$3/usr/share" && cp "$2" "$3/usr/share/stamps"')
-    assert downloads.fetch("cutouts") == tmp_path / "data" / "cutouts"
-    assert (tmp_path / "data" / "cutouts" / "usr" / "share" / "stamps").read_text() == "whole\n"
-    assert [path.name for path in (tmp_path / "data").iterdir()] == ["cutouts"]
