@@ -1,4 +1,7 @@
-"""Cut-outs: photographed objects with transparency, pasted on plates at a plausible size and position.
+"""Cut-outs: photographed objects with transparency, pasted on photographs of scenery at a plausible size and place.
+
+The scenery, see `bglab.scenes.sources._scenery`, shows where objects of a class are usually photographed. Classes
+without a photograph on this machine get plates, which are painted.
 
 The objects are the photographic stamps of Debian's ``tuxpaint-stamps-default``, or any folder of RGBA images
 with a table of labels. ``cutouts.csv`` next to this file lists the stamps that were chosen by eye: photographs
@@ -13,24 +16,21 @@ import functools
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple, get_args
+from typing import Literal, NamedTuple, get_args
 
-import cv2
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 
 from bglab.catalogue import unknown_name
 from bglab.errors import BadInput, MissingData, UnknownName
 from bglab.files import data_root
-from bglab.images import IMAGE_SUFFIXES, box_of, read_cutout
+from bglab.images import IMAGE_SUFFIXES, box_of
 from bglab.labels import IMAGENET_TO_IN9, IN9_NAMES, OUTSIDE
 from bglab.names import copy_name
 from bglab.scenes.scene import Rejection, Scene, SceneRecord, SceneSet, file_fingerprint
+from bglab.scenes.sources import _pasting, _scenery
 from bglab.seeding import keyed_generator
 from bglab.synthetic import HABITATS_BY_CLASS, HOVERS, PLATES, VERSION, PlateRule, choose_plate, paint_plate
-
-Pixels = Float[np.ndarray, "h w 3"]
-Alpha = Float[np.ndarray, "h w"]
 
 _TABLE = Path(__file__).with_name("cutouts.csv")
 _STAMPS = Path("usr/share/tuxpaint/stamps")
@@ -39,13 +39,12 @@ _STAMPS_CREDIT = (
     "are in the public domain or under Creative Commons, as the package's changelog lists them. "
 )
 _PLATES_CREDIT = (
-    "Plates: regions of the ImageNet photographs in foolbox and of scikit-image's sample images, "
+    "Painted scenery: regions of the ImageNet photographs in foolbox and of scikit-image's sample images, "
     "and scenery rendered by bglab."
 )
 
-#: Range of the fraction of the image that the object's box covers, and its longest side as a fraction of the image's.
-_BOX_SHARE = (0.28, 0.5)
-_LONGEST = 0.92
+#: Version of how objects are pasted, to be raised with every change; part of every fingerprint.
+_VERSION = 2
 
 
 class _Row(NamedTuple):
@@ -57,13 +56,24 @@ class _Row(NamedTuple):
     habitats: tuple[str, ...]
 
 
+PlateChoice = Literal["photographs", "natural", "any", "drawn"]
+
+
 class _Options(NamedTuple):
     """Options that change the pixels."""
 
     seed: int
     size: int
-    plates: PlateRule
+    plates: PlateChoice
     copies: int
+
+
+class _Pasted(NamedTuple):
+    """A cut-out of one scene: its row, its id without the copy's number, and that number, from 1."""
+
+    row: _Row
+    base: str
+    copy: int
 
 
 def open_source(
@@ -72,7 +82,8 @@ def open_source(
     uri: str,
     seed: int | str = 0,
     size: int | str = 256,
-    plates: str = "natural",
+    plates: str = "photographs",
+    scenery: str = "",
     copies: int | str = 1,
 ) -> SceneSet:
     """Open cut-outs as scenes without reading the images yet.
@@ -81,10 +92,13 @@ def open_source(
         path: Folder of RGBA images with ``labels.csv`` (columns file, label, and optionally imagenet_index,
             habitat), or the stamps' folder; empty finds the stamps where `bglab data fetch cutouts` or apt put them.
         uri: URI that names the set and its options.
-        seed: Seed for the plates, sizes and positions.
+        seed: Seed for the scenery, sizes and positions.
         size: Side of the scenes in pixels, 64–512.
-        plates: ``natural`` pastes an object where its kind is usually photographed, ``any`` anywhere; ``drawn`` is
+        plates: ``photographs`` pastes an object on a photograph of the scenery of its class; ``natural`` on a plate,
+            painted with small parts of photographs, of a habitat of its kind; ``any`` on any plate; ``drawn`` is
             ``natural`` without photographs.
+        scenery: Folder of photographs with ``scenery.csv`` (columns file, class, and optionally region, place, author,
+            licence), which are used in place of those from packages.
         copies: Number of scenes per cut-out, 1–100; from the second on, ids end in -copy2, -copy3, ….
 
     Raises:
@@ -95,9 +109,12 @@ def open_source(
     options = _Options(
         _whole("seed", seed, 0, 2**63 - 1),
         _whole("size", size, 64, 512),
-        _plate_rule(plates),
+        _plate_choice(plates),
         _whole("copies", copies, 1, 100),
     )
+    if scenery and options.plates != "photographs":
+        raise BadInput(f"expected either a folder of scenery or painted plates, got both ({uri}); leave one out")
+    photographs = _scenery.find_scenery(scenery) if options.plates == "photographs" else None
     root, table = _find(path)
     rows = _read_table(table)
     here = [row for row in rows if (root / row.file).is_file()]
@@ -115,16 +132,22 @@ def open_source(
         space="in9",
         classes=IN9_NAMES,
         records=records,
-        read=functools.partial(_read, cutouts=cutouts, options=options),
-        fingerprint=file_fingerprint(root, records, f"cutouts, plates {VERSION}", *map(repr, options)),
+        read=functools.partial(_read, cutouts=cutouts, options=options, scenery=photographs),
+        fingerprint=file_fingerprint(
+            root, records, f"cutouts {_VERSION}, plates {VERSION}", *map(repr, options), *_identities(photographs)
+        ),
         crop_fraction=1.0,
-        notices=(*_single_notice(here, options), *(() if is_stamps else _unlisted_notice(root, rows))),
+        notices=(
+            *_single_notice(here, options),
+            *_scenery_notices(photographs, here, is_own=bool(scenery)),
+            *(() if is_stamps else _unlisted_notice(root, rows)),
+        ),
         rejected=tuple(
             Rejection(_scene_id(row), row.file, f"the image is listed in {table.name} but is not there")
             for row in rows
             if row not in here
         ),
-        credit=(_STAMPS_CREDIT if is_stamps else "Objects: your own images. ") + _PLATES_CREDIT,
+        credit=(_STAMPS_CREDIT if is_stamps else "Objects: your own images. ") + _credit(photographs, here),
     )
 
 
@@ -196,17 +219,54 @@ def _scene_id(cutout: _Row) -> str:
     return f"{IN9_NAMES[cutout.label]}-{Path(cutout.file).stem}"
 
 
-def _with_ids(rows: list[_Row], copies: int, table: Path) -> dict[str, _Row]:
-    """Map ids to rows, once per copy; ids must differ."""
-    named = [(copy_name(_scene_id(row), copy), row) for row in rows for copy in range(1, copies + 1)]
+def _with_ids(rows: list[_Row], copies: int, table: Path) -> dict[str, _Pasted]:
+    """Map ids to cut-outs, once per copy; ids must differ."""
+    named = [
+        (copy_name(_scene_id(row), copy), _Pasted(row, _scene_id(row), copy))
+        for row in rows
+        for copy in range(1, copies + 1)
+    ]
     for scene, count in Counter(scene for scene, _ in named).items():
         if count > 1:
             raise BadInput(f"expected one image called {scene} in {table}, got {count}; rename all but one")
     return dict(named)
 
 
-def _record(root: Path, scene: str, cutout: _Row) -> SceneRecord:
-    return SceneRecord(scene, cutout.label, cutout.native_label, (root / cutout.file,))
+def _record(root: Path, scene: str, cutout: _Pasted) -> SceneRecord:
+    row = cutout.row
+    return SceneRecord(scene, row.label, row.native_label, (root / row.file,))
+
+
+def _identities(scenery: _scenery.Scenery | None) -> list[str]:
+    """Return what identifies the photographs, wherever they lie."""
+    if scenery is None:
+        return []
+    return [f"scenery {_scenery.VERSION}", *(photograph.identity for photograph in scenery.used)]
+
+
+def _scenery_notices(scenery: _scenery.Scenery | None, rows: list[_Row], *, is_own: bool) -> list[str]:
+    """Return notices of photographs that are not here and of classes that have none."""
+    if scenery is None:
+        return []
+    notices = []
+    if scenery.missing:
+        where = ", ".join(f"{count} of {package or 'the folder'}" for package, count in scenery.missing.items())
+        how = "restore the files or remove their rows" if is_own else "bglab data prepare cutouts fetches them"
+        notices.append(f"photographs of scenery that are not here: {where}; {how}")
+    without = sorted({row.label for row in rows if not scenery.of_class(row.label)})
+    if without:
+        names = ", ".join(IN9_NAMES[label] for label in without)
+        notices.append(f"no photograph of scenery is here for: {names}; these objects are on painted plates")
+    return notices
+
+
+def _credit(scenery: _scenery.Scenery | None, rows: list[_Row]) -> str:
+    """Name the photographers of the scenery that is shown, and what is painted."""
+    if scenery is None:
+        return _PLATES_CREDIT
+    shown = [photograph for photograph in scenery.used if photograph.label in {row.label for row in rows}]
+    is_painted = any(not scenery.of_class(row.label) for row in rows)
+    return " ".join([*([_scenery.credit(shown)] if shown else []), *([_PLATES_CREDIT] if is_painted else [])])
 
 
 def _unlisted_notice(root: Path, rows: list[_Row]) -> tuple[str, ...]:
@@ -231,19 +291,23 @@ def _single_notice(rows: list[_Row], options: _Options) -> tuple[str, ...]:
     )
 
 
-def _read(record: SceneRecord, cutouts: Mapping[str, _Row], options: _Options) -> Scene:
-    """Paste one cut-out on its plate.
+def _read(
+    record: SceneRecord, cutouts: Mapping[str, _Pasted], options: _Options, scenery: _scenery.Scenery | None
+) -> Scene:
+    """Paste one cut-out on its scenery.
 
     No shadow is added, so the image equals the plate wherever the object is not.
     """
     cutout = cutouts[record.id]
-    # the object and the plate have generators of their own, so that the object keeps its size when plates change
-    plate_name = choose_plate(options.plates, cutout.habitats, keyed_generator(options.seed, "plate choice", record.id))
-    plate = paint_plate(plate_name, options.size, options.seed, record.id)
-    colors, alpha = _trimmed(record.files[0])
+    fitting = _fitting(cutout.row, scenery) if scenery else ()
+    plate, hovers = _photograph(record, cutout, fitting, options) if fitting else _plate(record, cutout, options)
+    colors, alpha = _pasting.trimmed(record.files[0])
+    # the object and its background have generators of their own, so that the object keeps its size when scenery changes
     rng = keyed_generator(options.seed, "cut-out place", record.id)
-    colors, alpha = _scaled(colors, alpha, options.size, rng.uniform(*_BOX_SHARE))
-    canvas, matte = _placed(colors, alpha, options.size, rng, hovers=PLATES[plate_name].hovers)
+    colors, alpha = _pasting.scaled(colors, alpha, options.size, rng.uniform(*_pasting.BOX_SHARE))
+    if fitting:
+        colors = _pasting.lit(colors, alpha, plate)
+    canvas, matte = _pasting.placed(colors, alpha, options.size, rng, hovers=hovers)
     import torch  # opening the set must not take the seconds that torch takes
 
     from bglab.images import composite
@@ -253,59 +317,36 @@ def _read(record: SceneRecord, cutouts: Mapping[str, _Row], options: _Options) -
     return Scene(record.id, record.label, record.native_label, image, mask, box_of(mask), plate)
 
 
-def _trimmed(file: Path) -> tuple[Pixels, Alpha]:
-    """Read a cut-out, cropped to its visible part, with colours multiplied by alpha.
-
-    Raises:
-        BadInput: If the file cannot be read, has no transparency, or shows nothing.
-    """
-    image, alpha = read_cutout(file)
-    x0, y0, x1, y1 = box_of(alpha > 0.5)
-    if (x1 - x0) * (y1 - y0) < 16:
-        raise BadInput(f"expected an object in {file}, but hardly any of it is opaque; cut it out again")
-    window = np.s_[max(0, y0 - 2) : y1 + 2, max(0, x0 - 2) : x1 + 2]
-    alpha = alpha[window]
-    return image.transpose(1, 2, 0)[window] * alpha[..., None], alpha
+def _fitting(row: _Row, scenery: _scenery.Scenery) -> tuple[_scenery.Photograph, ...]:
+    """Return photographs of an object's class: those where it stands if its habitats are on the ground, if any."""
+    photographs = scenery.of_class(row.label)
+    stands = not any(HOVERS[habitat] for habitat in row.habitats)
+    return tuple(photograph for photograph in photographs if photograph.stands == stands) or photographs
 
 
-def _scaled(
-    colors: Pixels, alpha: Alpha, size: int, share: float
-) -> tuple[Float[np.ndarray, "rows columns 3"], Float[np.ndarray, "rows columns"]]:
-    """Resize a cut-out so that its box covers a fraction of the image and fits inside it.
-
-    Returns:
-        Its colours, not multiplied by alpha, and its alpha.
-    """
-    height, width = alpha.shape
-    scale = min(size * (share / (height * width)) ** 0.5, _LONGEST * size / max(height, width))
-    shape = (max(2, round(width * scale)), max(2, round(height * scale)))
-    way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    # colours multiplied by alpha are resized, so that colours of transparent pixels never bleed into the edge
-    colors, alpha = (cv2.resize(np.ascontiguousarray(a), shape, interpolation=way) for a in (colors, alpha))
-    # divided before alpha is clipped: both overshoot alike where a cubic kernel meets an edge
-    straight = colors / np.maximum(alpha, 1e-3)[..., None]
-    return np.clip(straight, 0, 255), np.clip(alpha, 0, 1)
+def _photograph(
+    record: SceneRecord, cutout: _Pasted, photographs: tuple[_scenery.Photograph, ...], options: _Options
+) -> tuple[UInt8[np.ndarray, "3 s s"], bool]:
+    """Return a crop of a photograph, and whether objects hover in it; copies of an object take turns."""
+    order = keyed_generator(options.seed, "cut-out scenery", cutout.base).permutation(len(photographs))
+    chosen = photographs[int(order[(cutout.copy - 1) % len(photographs)])]
+    rng = keyed_generator(options.seed, "cut-out crop", chosen.name, record.id)
+    return _scenery.crop(chosen, options.size, rng), not chosen.stands
 
 
-def _placed(
-    colors: Pixels, alpha: Alpha, size: int, rng: np.random.Generator, *, hovers: bool
-) -> tuple[UInt8[np.ndarray, "3 {size} {size}"], Float[np.ndarray, "{size} {size}"]]:
-    """Place a cut-out on an empty canvas, standing in the lower part or hovering near the middle."""
-    height, width = alpha.shape
-    across, up = rng.uniform(-1, 1, size=2)
-    x = round((size - width) * (0.5 + 0.35 * across))
-    y = round((size - height) * (0.5 + 0.25 * up) if hovers else max(0.0, size * (0.92 + 0.035 * up) - height))
-    canvas, matte = np.zeros((size, size, 3), np.uint8), np.zeros((size, size), np.float32)
-    canvas[y : y + height, x : x + width] = colors.round()
-    matte[y : y + height, x : x + width] = alpha
-    return np.ascontiguousarray(canvas.transpose(2, 0, 1)), matte
+def _plate(record: SceneRecord, cutout: _Pasted, options: _Options) -> tuple[UInt8[np.ndarray, "3 s s"], bool]:
+    """Return a painted plate, and whether objects hover in it."""
+    rule: PlateRule = "natural" if options.plates == "photographs" else options.plates
+    rng = keyed_generator(options.seed, "plate choice", record.id)
+    name = choose_plate(rule, cutout.row.habitats, rng)
+    return paint_plate(name, options.size, options.seed, record.id), PLATES[name].hovers
 
 
-def _plate_rule(name: str) -> PlateRule:
-    for rule in get_args(PlateRule):
-        if name == rule:
-            return rule
-    raise UnknownName(unknown_name("rule for plates", name, list(get_args(PlateRule))))
+def _plate_choice(name: str) -> PlateChoice:
+    for choice in get_args(PlateChoice):
+        if name == choice:
+            return choice
+    raise UnknownName(unknown_name("kind of plates", name, list(get_args(PlateChoice))))
 
 
 def _whole(name: str, value: int | str, low: int, high: int) -> int:
