@@ -25,7 +25,7 @@ from torch import hub, nn
 from bglab.errors import MissingData
 
 #: Seconds that a host has to answer, unless ``HF_HUB_ETAG_TIMEOUT`` says another number.
-PATIENCE_S = 5.0
+PATIENCE_S = 4.0
 
 
 @dataclass(frozen=True)
