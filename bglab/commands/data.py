@@ -16,7 +16,7 @@ PACKS = ("sample", "cutouts", "synthetic9")
 def add(verbs: argparse._SubParsersAction) -> None:
     """Add `data` and its subcommands."""
     data = verbs.add_parser("data", help="List, fetch, prepare and check data.")
-    kinds = data.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    kinds = data.add_commands()
     command(kinds, "list", run_data_list)
     prepare = command(kinds, "prepare", run_data_prepare)
     prepare.add_argument("packs", nargs="*", metavar="PACK", help=f"{', '.join(PACKS)} (default: all)")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 from importlib import import_module
@@ -139,7 +140,63 @@ def test_as_a_process():
     assert run.stdout.startswith("bglab 0.")
     bad = subprocess.run([sys.executable, "-m", "bglab", "paint"], capture_output=True, text=True, check=False)
     assert bad.returncode == 2
-    assert bad.stderr.startswith("bglab: argument COMMAND: invalid choice: 'paint'")
+    assert bad.stderr.startswith("bglab: unknown command 'paint'; did you mean 'explain'? Known: lab, doctor, ")
+
+
+def status_of(*arguments):
+    """Run a command line and return its exit status, however the parser ends it."""
+    try:
+        return main(arguments)
+    except SystemExit as stop:
+        return stop.code
+
+
+@pytest.mark.parametrize(("arguments", "listed"), [((), "predict"), (("data",), "fetch")])
+def test_a_command_that_has_commands_prints_its_help_alone(arguments, listed, capsys):
+    assert status_of(*arguments) == 0
+    alone = capsys.readouterr().out
+    assert status_of(*arguments, "--help") == 0
+    assert alone == capsys.readouterr().out
+    assert re.search(rf"^    {listed} ", alone, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("typed", "sentence"),
+    [
+        ("predct", "unknown command 'predct'; did you mean 'predict'? Known: lab, doctor, data, predict, "),
+        ("Predict", "unknown command 'Predict'; did you mean 'predict'? Known: "),
+        ("data fecth in9", "unknown command 'fecth'; did you mean 'fetch'? Known: list, prepare, fetch, check, "),
+        ("--versoin", "unknown option '--versoin'; did you mean '--version'? See bglab --help\n"),
+        ("predict --varaints original", "unknown option '--varaints'; did you mean '--variants'? See bglab predict -"),
+        ("lab --no_browser", "unknown option '--no_browser'; did you mean '--no-browser'? See bglab lab --help\n"),
+        (
+            "data check sample --szie=64",
+            "unknown option '--szie'; did you mean '--size'? See bglab data check --",
+        ),
+        ("gap --results R --xyz", "unknown option '--xyz'. See bglab gap --help\n"),
+    ],
+)
+def test_mistyped_names_are_recognised(typed, sentence, capsys):
+    assert status_of(*typed.split()) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith(f"bglab: {sentence}")
+    assert captured.err.count("\n") == 1
+    assert captured.out == ""
+
+
+def test_options_may_be_shortened_and_values_may_look_like_options(results, capsys):
+    assert status_of("accuracy", f"--res={results}", "--by", "model") == 0
+    assert MODEL in capsys.readouterr().out
+    # after -- nothing is an option
+    assert status_of("data", "fetch", "--", "--in8") == 2
+    assert capsys.readouterr().err.startswith("bglab: unknown archive '--in8'")
+
+
+def test_every_command_has_a_help(capsys):
+    (verbs,) = (action for action in _parser()._actions if isinstance(action, argparse._SubParsersAction))
+    for name in verbs.choices:
+        assert status_of(name, "--help") == 0
+        assert capsys.readouterr().out.startswith(f"usage: bglab {name} ")
 
 
 def test_doctor_reports_and_knows_when_the_lab_cannot_run(capsys, monkeypatch):
