@@ -23,7 +23,9 @@ class CommandParser(argparse.ArgumentParser):
         self.set_defaults(run=help_alone)
         return self.add_subparsers(title="commands", metavar="COMMAND")
 
-    def parse_known_args(self, args: Iterable[str] | None = None, namespace: Any = None) -> Any:
+    def parse_known_args(  # pyright: ignore[reportIncompatibleMethodOverride] - typeshed has overloads
+        self, args: Iterable[str] | None = None, namespace: Any = None
+    ) -> Any:
         """Parse arguments as argparse does, after a check of the options' names.
 
         argparse itself would first name what is required and missing, which often is what the mistyped option gives.
