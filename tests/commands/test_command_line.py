@@ -310,6 +310,12 @@ def test_a_taken_port_is_said():
     assert jupyter.free_port(None) >= 8888
 
 
+@pytest.mark.parametrize("port", ["99999", "0", "-1"])
+def test_a_port_that_cannot_be_is_said(port, capsys):
+    assert main(["lab", "--no-browser", f"--port={port}"]) == 2
+    assert capsys.readouterr().err.startswith(f"bglab: expected a port between 1 and 65535, got {port}; without --port")
+
+
 def test_result_provenance_is_json_that_others_can_read(results):
     import pyarrow.parquet as pq
 
