@@ -184,6 +184,19 @@ def test_mistyped_names_are_recognised(typed, sentence, capsys):
     assert captured.out == ""
 
 
+@pytest.mark.parametrize("kind", ["prepare", "check"])
+def test_images_have_a_size(kind, capsys):
+    assert status_of("data", kind, "sample", "--size", "0") == 2
+    assert "argument --size: expected a whole number of at least 1, got 0; see" in capsys.readouterr().err
+
+
+def test_explain_says_which_file_is_not_there(tmp_path, capsys):
+    (tmp_path / "a").write_text("")
+    assert status_of("explain", str(tmp_path / "a"), str(tmp_path / "b")) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"bglab: expected a prediction file at {tmp_path / 'b'}, but there is none; bglab predict")
+
+
 def test_options_may_be_shortened_and_values_may_look_like_options(results, capsys):
     assert status_of("accuracy", f"--res={results}", "--by", "model") == 0
     assert MODEL in capsys.readouterr().out
