@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
 import select
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
 
 from bglab import __version__
 from bglab.commands import (
+    CommandParser,
     accuracy,
     bench,
     data,
@@ -77,24 +76,18 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 def _output_is_closed() -> bool:
     """Check whether standard output is a pipe without a reader, rather than another pipe that broke."""
+    if not hasattr(select, "poll"):
+        return True  # Windows has no other pipes here to tell it from
     watch = select.poll()
     watch.register(sys.stdout.fileno(), 0)
     return bool(watch.poll(0))  # errors are reported although no event is asked for
 
 
-class _Parser(argparse.ArgumentParser):
-    """A parser that reports an invalid command line in one sentence."""
-
-    def error(self, message: str) -> NoReturn:
-        """Exit with what is invalid and where to find help."""
-        self.exit(2, f"bglab: {message}; see {self.prog} --help\n")
-
-
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> CommandParser:
     """Build the parser for all commands."""
-    parser = _Parser(prog="bglab", description="How much does an image classifier lean on the background?")
+    parser = CommandParser(prog="bglab", description="How much does an image classifier lean on the background?")
     parser.add_argument("--version", action="version", version=f"bglab {__version__}")
-    verbs = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    verbs = parser.add_commands()
     for module in _COMMANDS:
         module.add(verbs)
     return parser

@@ -61,11 +61,25 @@ def unknown_name(kind: str, name: str, known: Sequence[str]) -> str:
         name: The unknown name.
         known: All known names.
     """
+    near = nearest(name, known)
+    hint = f"; did you mean '{near}'?" if near else "."
+    return f"unknown {kind} '{name}'{hint} Known: {', '.join(known)}"
+
+
+def nearest(name: str, known: Sequence[str]) -> str | None:
+    """Return the known name that an unknown one was probably meant to be, if one is similar.
+
+    Args:
+        name: The unknown name.
+        known: All known names.
+
+    Example:
+        >>> nearest("mixed-rand", ["mixed_same", "mixed_rand"])
+        'mixed_rand'
+    """
     # an incorrect separator is the most common mistake, and difflib alone ranks it behind shorter names
     flat = {k.replace("-", "_").lower(): k for k in known}
     near = flat.get(name.replace("-", "_").lower())
     if near is None:
-        matches = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-        near = matches[0] if matches else None
-    hint = f"; did you mean '{near}'?" if near else "."
-    return f"unknown {kind} '{name}'{hint} Known: {', '.join(known)}"
+        near = next(iter(difflib.get_close_matches(name, known, n=1, cutoff=0.6)), None)
+    return near

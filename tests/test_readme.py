@@ -8,6 +8,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import tomllib
 import urllib.request
 from pathlib import Path
 
@@ -68,6 +69,22 @@ def test_make_lab_opens_the_lab(tmp_path):
         os.killpg(lab.pid, signal.SIGINT)  # as Ctrl-C does
         lab.wait(timeout=60)
         lab.stdout.close()
+
+
+def test_windows_is_told_the_same_commands():
+    """The commands for Linux and macOS run in `test_wheel.py`."""
+    (unix,) = blocks("bash")
+    (windows,) = blocks("powershell")
+    assert windows.replace("\\", "/").replace(".venv/Scripts/", ".venv/bin/").replace("py -m", "python3 -m") == unix
+
+
+def test_extras_that_are_named_exist():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    for named in re.findall(r"\[([a-z,]+)\]\"", README):
+        assert set(named.split(",")) <= set(extras)
+    (cell,) = blocks("ipython")
+    # Colab has a Jupyter of its own, which an installation of another would break
+    assert "[cpu,demo]" in cell
 
 
 def test_the_make_targets_exist():

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
+import shutil
 import site
 import subprocess
 import sys
@@ -73,6 +76,88 @@ def environment(wheel, tmp_path_factory):
     return made
 
 
+def readme(language):
+    """Return the lines of the only block of a language in the README."""
+    (block,) = re.findall(rf"```{language}\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+    return block.splitlines()
+
+
+@contextlib.contextmanager
+def opened(command, **options):
+    """Start the lab until it prints its address, and yield what it has said by then."""
+    with started(command, stderr=subprocess.STDOUT, **options) as lab:
+        assert lab.stdout is not None
+        lines = [""]
+        while not lines[-1].startswith("http://127.0.0.1:"):
+            line = lab.stdout.readline()
+            assert line, "\n".join(lines)
+            lines.append(line.strip())
+        assert "/lab/tree/00_start_here.ipynb?token=" in lines[-1]
+        yield "\n".join(lines)
+
+
+#: Nothing is fetched: what a new environment would download is in that of the tests.
+OFFLINE = {"PIP_NO_INDEX": "1", "PIP_NO_DEPS": "1", "PIP_NO_BUILD_ISOLATION": "false"}
+
+
+def test_the_readmes_commands_without_make_open_the_lab(tmp_path):
+    folder = tmp_path / "checkout"
+    listed = run("git", "ls-files", "--cached", "--others", "--exclude-standard", cwd=ROOT).stdout.splitlines()
+    for name in listed:
+        if (ROOT / name).is_file() and not name.startswith("tests/"):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, folder / name)
+    own = own_environment(tmp_path) | OFFLINE | {
+        "PYTHONPATH": os.pathsep.join(site.getsitepackages()),
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+        "JUPYTERLAB_DIR": str(Path(sys.prefix) / "share" / "jupyter" / "lab"),
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+    }  # fmt: skip
+    *steps, last = readme("bash")
+    run("bash", "-euc", "\n".join(steps), cwd=folder, env=own)
+    found = run(folder / ".venv" / "bin" / "python", "-c", "import bglab; print(bglab.__file__)", cwd=tmp_path, env=own)
+    assert Path(found.stdout.strip()).is_relative_to(folder / ".venv")
+    with opened([*last.split(), "--no-browser"], env=own, cwd=folder):
+        assert sorted(path.name for path in (tmp_path / "bglab-notebooks").glob("*.ipynb")) == NOTEBOOKS
+
+
+COLAB = """
+import json, sys, types
+from IPython.core.displaypub import CapturingDisplayPublisher
+from IPython.core.interactiveshell import InteractiveShell
+
+output = types.ModuleType("google.colab.output")
+output.switched_on = 0
+def enable_custom_widget_manager():
+    output.switched_on += 1
+output.enable_custom_widget_manager = enable_custom_widget_manager
+output._widgets = types.SimpleNamespace(_installed_url="https://manager.invalid")
+sys.modules |= {"google": types.ModuleType("google"), "google.colab": types.ModuleType("google.colab")}
+sys.modules["google.colab.output"] = output
+
+shell = InteractiveShell.instance()
+shell.display_pub = CapturingDisplayPublisher()
+for cell in [sys.argv[1], *(c["source"] for c in json.load(open(sys.argv[2]))["cells"] if c["cell_type"] == "code")]:
+    shell.run_cell("".join(cell)).raise_error()
+shown = [(kind, one["metadata"]) for one in shell.display_pub.outputs for kind in one["data"]]
+views = [str(metadata.get(kind)) for kind, metadata in shown if kind.endswith("widget-view+json")]
+print("switched on", output.switched_on, *sorted(set(views)))
+"""
+
+
+def test_the_first_notebook_runs_after_the_readmes_cell_for_colab(wheel, tmp_path):
+    environment = Environment(tmp_path)
+    (cell,) = readme("ipython")
+    assert f"/content/{wheel.name}[" in cell
+    cell = cell.replace("/content", str(wheel.parent))
+    notebook = ROOT / "notebooks" / "00_start_here.ipynb"
+    own = environment.variables | OFFLINE | {"MPLBACKEND": "agg", "BGLAB_DATA": str(tmp_path / "data")}
+    said = run(environment.python, "-c", COLAB, cell, notebook, cwd=environment.outside, env=own).stdout
+    manager = {"colab": {"custom_widget_manager": {"url": "https://manager.invalid"}}}
+    assert said.splitlines()[-1] == f"switched on 1 {manager}"
+    assert (environment.packages / "bglab" / "__init__.py").is_file()
+
+
 def test_bglab_comes_from_the_wheel(environment):
     found = Path(environment.execute("import bglab; print(bglab.__file__)"))
     assert found == environment.packages / "bglab" / "__init__.py"
@@ -112,17 +197,10 @@ def test_trained_networks_predictions_are_there(environment):
 
 
 def open_lab(environment, *folder):
-    """Start the lab until it prints its address; return what it had to say before."""
+    """Open the lab and close it again; return what it had to say before its address."""
     command = [str(environment.python), "-m", "bglab", "lab", *map(str, folder), "--no-browser"]
-    with started(command, environment.variables, cwd=environment.outside, stderr=subprocess.STDOUT) as lab:
-        assert lab.stdout is not None
-        lines = [""]
-        while not lines[-1].startswith("http://127.0.0.1:"):
-            line = lab.stdout.readline()
-            assert line, "\n".join(lines)
-            lines.append(line.strip())
-        assert "/lab/tree/00_start_here.ipynb?token=" in lines[-1]
-    return "\n".join(lines)
+    with opened(command, env=environment.variables, cwd=environment.outside) as said:
+        return said
 
 
 def test_the_lab_opens_in_a_folder_of_ones_own_and_keeps_changed_notebooks(environment):

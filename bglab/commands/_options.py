@@ -21,7 +21,8 @@ _LISTED_REJECTIONS = 10
 def command(verbs: argparse._SubParsersAction, name: str, run: Callable) -> argparse.ArgumentParser:
     """Add a command, described by the first line of its function's docstring."""
     summary = (run.__doc__ or "").split("\n", maxsplit=1)[0]
-    parser = verbs.add_parser(name, help=summary, description=summary)
+    # argparse reads % in a help text as a format, and in a description as itself
+    parser = verbs.add_parser(name, help=summary.replace("%", "%%"), description=summary)
     parser.add_argument("--debug", action="store_true", help="show a traceback with an error")
     parser.set_defaults(run=run)
     return parser

@@ -6,7 +6,7 @@ import argparse
 from collections import Counter
 
 from bglab.commands import rebuild
-from bglab.commands._options import command, print_error, report_notices, report_rejections, watched
+from bglab.commands._options import command, positive, print_error, report_notices, report_rejections, watched
 from bglab.errors import BadInput, MissingData
 
 #: Packs whose images come from pip or apt packages or are generated.
@@ -16,16 +16,16 @@ PACKS = ("sample", "cutouts", "synthetic9")
 def add(verbs: argparse._SubParsersAction) -> None:
     """Add `data` and its subcommands."""
     data = verbs.add_parser("data", help="List, fetch, prepare and check data.")
-    kinds = data.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    kinds = data.add_commands()
     command(kinds, "list", run_data_list)
     prepare = command(kinds, "prepare", run_data_prepare)
     prepare.add_argument("packs", nargs="*", metavar="PACK", help=f"{', '.join(PACKS)} (default: all)")
-    prepare.add_argument("--size", type=int, default=224, help="side in pixels (default: %(default)s)")
+    prepare.add_argument("--size", type=positive, default=224, help="side in pixels (default: %(default)s)")
     fetch = command(kinds, "fetch", run_data_fetch)
     fetch.add_argument("name", metavar="NAME", help="name of an archive, see bglab data list")
     check = command(kinds, "check", run_data_check)
     check.add_argument("scenes", metavar="SCENES", help="for example in9:PATH")
-    check.add_argument("--size", type=int, default=224, help="side in pixels (default: %(default)s)")
+    check.add_argument("--size", type=positive, default=224, help="side in pixels (default: %(default)s)")
     rebuild.add(kinds)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bglab.commands._options import command, positive, print_error, watched
+from bglab.errors import MissingData
 
 if TYPE_CHECKING:
     from bglab.analysis import FileComparison
@@ -41,6 +42,12 @@ def run_explain(options: argparse.Namespace) -> int:
     """Explain why two prediction files differ: settings, images that changed, and what each setting changes."""
     from bglab.analysis import compare_files
 
+    for path in (options.a, options.b):
+        if not Path(path).is_file():
+            raise MissingData(
+                f"expected a prediction file at {path}, but there is none; bglab predict --results R writes them to "
+                "R/predictions/DATASET/MODEL/VARIANT.parquet"
+            )
     ladder = None
     if options.ladder:
         from bglab.evaluation import explain

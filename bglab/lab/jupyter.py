@@ -107,8 +107,10 @@ def free_port(wanted: int | None) -> int:
         wanted: Port to check; None searches from 8888 to 8987.
 
     Raises:
-        BadInput: If the wanted port, or every port of the range, is taken.
+        BadInput: If the wanted port, or every port of the range, is taken, or there is no such port.
     """
+    if wanted is not None and not 0 < wanted < 65536:
+        raise BadInput(f"expected a port between 1 and 65535, got {wanted}; without --port the first free one is taken")
     for port in [wanted] if wanted else range(8888, 8988):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -117,9 +119,10 @@ def free_port(wanted: int | None) -> int:
             except OSError:
                 continue
             return port
+    other = "choose another with --port, or with make lab PORT=…"
     if wanted:
-        raise BadInput(f"expected port {wanted} to be free, but something listens there; choose another with PORT=…")
-    raise BadInput("expected a free port between 8888 and 8987, but all are taken; choose one with PORT=…")
+        raise BadInput(f"expected port {wanted} to be free, but something listens there; {other}")
+    raise BadInput(f"expected a free port between 8888 and 8987, but all are taken; {other}")
 
 
 def run_lab(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +21,7 @@ from bglab.files import sha256_of
 from bglab.images import CropMode, Interpolation, crop_pct
 from bglab.labels import class_names
 from bglab.models.architectures import Grouped, create_network, near_names
+from bglab.models.downloads import load_weights, of_address, of_hub
 from bglab.models.engines import AmpDtype, Engine, EngineChoice, EngineName, Normalised
 from bglab.models.spec import IMAGENET_MEAN, IMAGENET_STD, IN9_MEAN, IN9_STD, InputProtocol, ModelSpec
 
@@ -200,11 +200,27 @@ def _load_timm(rest: str) -> _Weights:
         )
     if tag not in tags:
         raise UnknownName(unknown_name(f"tag of timm:{name}", tag, tags))
-    network = _fetching(f"timm:{rest}", lambda: timm.create_model(rest, pretrained=True))
+    network = _pretrained(rest)
     config = resolve_model_data_config(network, use_test_size=True)
     weights = _Weights(network, name, tag, config["mean"], config["std"], config["input_size"][-1])
     return weights._replace(
         crop_pct=config["crop_pct"], interpolation=config["interpolation"], crop_mode=config["crop_mode"]
+    )
+
+
+def _pretrained(rest: str) -> nn.Module:
+    """Make a network of timm with its weights, from the file if it is on this machine."""
+    import timm
+
+    config: Any = timm.get_pretrained_cfg(rest)
+    if config.hf_hub_id:
+        download = of_hub(f"timm:{rest}", config.hf_hub_id, config.hf_hub_filename)
+        # else the hub is asked each time whether it has a newer file; other formats than torch's are only at addresses
+        overlay: dict[str, Any] = {"file": str(download.file), "custom_load": False} if download.file else {}
+    else:
+        download, overlay = of_address(f"timm:{rest}", config.url), {}
+    return load_weights(
+        download, lambda: timm.create_model(rest, pretrained=True, pretrained_cfg_overlay=overlay or None)
     )
 
 
@@ -220,7 +236,8 @@ def _load_torchvision(rest: str) -> _Weights:
             f"'tv:{rest}' does not say which weights; add one of them: "
             f"{', '.join(f'tv:{name}/{weights}' for weights in offered)}"
         )
-    network = _fetching(f"tv:{rest}", lambda: models.get_model(name, weights=offered[tag]))
+    download = of_address(f"tv:{rest}", offered[tag].url)
+    network = load_weights(download, lambda: models.get_model(name, weights=offered[tag]))
     transforms = offered[tag].transforms()
     size = transforms.crop_size[0]
     weights = _Weights(network, name, tag, tuple(transforms.mean), tuple(transforms.std), size)
@@ -289,24 +306,6 @@ def _load_file(rest: str) -> _Weights:
 SOURCES: Catalogue[Callable[[str], _Weights]] = Catalogue(
     "source of models", {"timm": _load_timm, "tv": _load_torchvision, "lite": _load_lite, "file": _load_file}
 )
-
-
-def _fetching(name: str, load: Callable[[], Any]) -> nn.Module:
-    """Load weights that may have to be downloaded.
-
-    Raises:
-        MissingData: If they are not on this machine and cannot be downloaded.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return load()
-    except Exception as problem:  # noqa: BLE001 - hub clients raise many types when there is no network
-        reason = str(problem).splitlines()[0][:160] if str(problem) else type(problem).__name__
-        raise MissingData(
-            f"the weights of {name} are not on this machine and could not be fetched ({reason}); go online once, "
-            "copy its file into the library's cache, or use lite:efficientnet_lite0, whose weights come with pip"
-        ) from None
 
 
 def _plain_names(state: dict[str, Any]) -> dict[str, Tensor]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 from importlib import import_module
@@ -139,7 +140,76 @@ def test_as_a_process():
     assert run.stdout.startswith("bglab 0.")
     bad = subprocess.run([sys.executable, "-m", "bglab", "paint"], capture_output=True, text=True, check=False)
     assert bad.returncode == 2
-    assert bad.stderr.startswith("bglab: argument COMMAND: invalid choice: 'paint'")
+    assert bad.stderr.startswith("bglab: unknown command 'paint'; did you mean 'explain'? Known: lab, doctor, ")
+
+
+def status_of(*arguments):
+    """Run a command line and return its exit status, however the parser ends it."""
+    try:
+        return main(arguments)
+    except SystemExit as stop:
+        return stop.code
+
+
+@pytest.mark.parametrize(("arguments", "listed"), [((), "predict"), (("data",), "fetch")])
+def test_a_command_that_has_commands_prints_its_help_alone(arguments, listed, capsys):
+    assert status_of(*arguments) == 0
+    alone = capsys.readouterr().out
+    assert status_of(*arguments, "--help") == 0
+    assert alone == capsys.readouterr().out
+    assert re.search(rf"^    {listed} ", alone, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("typed", "sentence"),
+    [
+        ("predct", "unknown command 'predct'; did you mean 'predict'? Known: lab, doctor, data, predict, "),
+        ("Predict", "unknown command 'Predict'; did you mean 'predict'? Known: "),
+        ("data fecth in9", "unknown command 'fecth'; did you mean 'fetch'? Known: list, prepare, fetch, check, "),
+        ("--versoin", "unknown option '--versoin'; did you mean '--version'? See bglab --help\n"),
+        ("predict --varaints original", "unknown option '--varaints'; did you mean '--variants'? See bglab predict -"),
+        ("lab --no_browser", "unknown option '--no_browser'; did you mean '--no-browser'? See bglab lab --help\n"),
+        (
+            "data check sample --szie=64",
+            "unknown option '--szie'; did you mean '--size'? See bglab data check --",
+        ),
+        ("gap --results R --xyz", "unknown option '--xyz'. See bglab gap --help\n"),
+    ],
+)
+def test_mistyped_names_are_recognised(typed, sentence, capsys):
+    assert status_of(*typed.split()) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith(f"bglab: {sentence}")
+    assert captured.err.count("\n") == 1
+    assert captured.out == ""
+
+
+@pytest.mark.parametrize("kind", ["prepare", "check"])
+def test_images_have_a_size(kind, capsys):
+    assert status_of("data", kind, "sample", "--size", "0") == 2
+    assert "argument --size: expected a whole number of at least 1, got 0; see" in capsys.readouterr().err
+
+
+def test_explain_says_which_file_is_not_there(tmp_path, capsys):
+    (tmp_path / "a").write_text("")
+    assert status_of("explain", str(tmp_path / "a"), str(tmp_path / "b")) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"bglab: expected a prediction file at {tmp_path / 'b'}, but there is none; bglab predict")
+
+
+def test_options_may_be_shortened_and_values_may_look_like_options(results, capsys):
+    assert status_of("accuracy", f"--res={results}", "--by", "model") == 0
+    assert MODEL in capsys.readouterr().out
+    # after -- nothing is an option
+    assert status_of("data", "fetch", "--", "--in8") == 2
+    assert capsys.readouterr().err.startswith("bglab: unknown archive '--in8'")
+
+
+def test_every_command_has_a_help(capsys):
+    (verbs,) = (action for action in _parser()._actions if isinstance(action, argparse._SubParsersAction))
+    for name in verbs.choices:
+        assert status_of(name, "--help") == 0
+        assert capsys.readouterr().out.startswith(f"usage: bglab {name} ")
 
 
 def test_doctor_reports_and_knows_when_the_lab_cannot_run(capsys, monkeypatch):
@@ -252,6 +322,12 @@ def test_a_taken_port_is_said():
         with pytest.raises(BadInput, match=f"expected port {port} to be free, but something listens there"):
             jupyter.free_port(port)
     assert jupyter.free_port(None) >= 8888
+
+
+@pytest.mark.parametrize("port", ["99999", "0", "-1"])
+def test_a_port_that_cannot_be_is_said(port, capsys):
+    assert main(["lab", "--no-browser", f"--port={port}"]) == 2
+    assert capsys.readouterr().err.startswith(f"bglab: expected a port between 1 and 65535, got {port}; without --port")
 
 
 def test_result_provenance_is_json_that_others_can_read(results):
