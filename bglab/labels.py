@@ -155,6 +155,10 @@ def synset_index() -> dict[str, int]:
     return {synset: i for i, synset in enumerate(imagenet_synsets())}
 
 
+#: Label spaces whose class names `class_names` knows.
+NAMED_SPACES = ("in9", "imagenet")
+
+
 def class_names(space: str) -> tuple[str, ...]:
     """Return the class names of the label space ``in9`` or ``imagenet``.
 

@@ -5,7 +5,7 @@ Functions take and return data frames or arrays; torch is never imported, so res
 
 from bglab.analysis.bootstrap import BOOTSTRAP_MINIMUM, bootstrap_difference_interval, bootstrap_mean_interval
 from bglab.analysis.clusters import CROSSED_MINIMUM, clustered_share, crossed_share, design_effect, row_clusters
-from bglab.analysis.correctness import Space, mark_correct
+from bglab.analysis.correctness import Space, mark_correct, with_class_names
 from bglab.analysis.curves import vulnerability_curve
 from bglab.analysis.differences import (
     Change,
@@ -173,5 +173,6 @@ __all__ = [
     "vulnerability",
     "vulnerability_curve",
     "with_intervals",
+    "with_class_names",
     "with_published",
 ]

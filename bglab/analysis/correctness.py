@@ -10,7 +10,7 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 from bglab.errors import BadInput
-from bglab.labels import OUTSIDE, to_in9
+from bglab.labels import NAMED_SPACES, OUTSIDE, class_names, to_in9
 
 Space = Literal["in9", "native"]
 
@@ -48,6 +48,46 @@ def mark_correct(predictions: pd.DataFrame, *, space: Space | None = None) -> pd
             f"got {len(predictions)} without; choose another space or label the scenes"
         )
     return marked
+
+
+def with_class_names(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Add the names of the classes that the numbers of a prediction table stand for, for tables that people read.
+
+    Args:
+        predictions: One row per image and model.
+
+    Returns:
+        The same rows with three more columns: ``true_class`` and ``predicted_class`` in the label space of the row,
+        ``native_class`` among the model's own. "(outside)" stands for a class that the space does not have; the field
+        is empty where names of the space are not known.
+
+    Raises:
+        BadInput: If the table lacks a column.
+
+    Example:
+        >>> row = {"label": 1, "prediction": -1, "native": 0, "space": "in9", "native_space": "imagenet"}
+        >>> with_class_names(pd.DataFrame([row])).iloc[0, -3:].tolist()
+        ['bird', '(outside)', 'tench']
+    """
+    columns = {
+        "true_class": ("label", "space"),
+        "predicted_class": ("prediction", "space"),
+        "native_class": ("native", "native_space"),
+    }
+    require_columns(predictions, sorted({column for pair in columns.values() for column in pair}))
+    return predictions.assign(
+        **{
+            name: [_class_name(*pair) for pair in zip(predictions[number], predictions[space], strict=True)]
+            for name, (number, space) in columns.items()
+        }
+    )
+
+
+def _class_name(number: int, space: str) -> str:
+    if number == OUTSIDE:
+        return "(outside)"
+    names = class_names(space) if space in NAMED_SPACES else ()
+    return names[number] if number < len(names) else ""
 
 
 def _truth_and_prediction(predictions: pd.DataFrame, space: Space | None) -> _TruthAndPrediction:
