@@ -3,7 +3,7 @@
 `compose` makes a data set of a variant, on prepared images or at full resolution; `given` makes a variant of your own.
 """
 
-from bglab.variants.adjustments import Adjustment, adjusted, object_region
+from bglab.variants.adjustments import Adjusted, Adjustment, Placed, adjusted, object_region
 from bglab.variants.composition import compose, compose_all, default_resolution, open_published
 from bglab.variants.dataset import Dataset, DatasetRow, Resolution, full_dataset
 from bglab.variants.full_resolution import (
@@ -44,6 +44,7 @@ from bglab.variants.variant import (
 )
 
 __all__ = [
+    "Adjusted",
     "Adjustment",
     "Background",
     "Block",
@@ -59,6 +60,7 @@ __all__ = [
     "Noise",
     "Own",
     "Patch",
+    "Placed",
     "Plain",
     "Resolution",
     "STREAMED",

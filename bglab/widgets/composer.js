@@ -102,17 +102,15 @@ const sampled = (source, target, size, columns, rows, border) => {
 
 const isPlaced = (s) => s.dx !== 0 || s.dy !== 0 || s.scale !== 1 || s.flip;
 
-const mixPlanes = (changed, photograph, mix) => {
-  if (mix === 1) return changed;
-  const mixed = new Uint8ClampedArray(changed.length);
-  for (let i = 0; i < mixed.length; i++) mixed[i] = photograph[i] + mix * (changed[i] - photograph[i]);
-  return mixed;
-};
+// Rounds a number of moderate size as a Uint8ClampedArray does, ties to even: doubles of this size have no fractions.
+const HALF_EVEN = 1.5 * 2 ** 52;
 
 // Composes states of one scene and background; each stage is cached until something that it depends on changes.
 export class Composer {
   constructor(size, { image, front, alpha, plate }) {
-    Object.assign(this, { size, image, front, plate, mask: Float32Array.from(alpha) });
+    // arrays of one type: loops over them are compiled once
+    const levels = (plane) => new Uint8ClampedArray(plane.buffer, plane.byteOffset, plane.length);
+    Object.assign(this, { size, image: levels(image), front: levels(front), plate: levels(plate), mask: Float32Array.from(alpha) });
     this.cache = new Map();
     this.composed = new Uint8ClampedArray(4 * size * size).fill(255);
   }
@@ -148,19 +146,31 @@ export class Composer {
     const { size, image, composed } = this;
     const blurred = this.stage("blurred", s.background_blur, () => blurPlanes(this.plate, size, s.background_blur));
     const lit = this.stage("lit", `${s.background_blur} ${s.brightness}`, () => brightenPlanes(blurred, s.brightness));
-    const plate = this.stage("mixed", `${s.background_blur} ${s.brightness} ${s.mix}`, () => mixPlanes(lit, image, s.mix));
-    const alpha = this.alpha(s);
-    const front = mixPlanes(this.colours(s), image, s.mix);
-    const area = size * size;
-    for (let i = 0, j = 0; i < area; i++, j += 4) {
-      const a = alpha[i];
-      composed[j] = plate[i] + a * (front[i] - plate[i]);
-      composed[j + 1] = plate[i + area] + a * (front[i + area] - plate[i + area]);
-      composed[j + 2] = plate[i + 2 * area] + a * (front[i + 2 * area] - plate[i + 2 * area]);
+    const alpha = this.alpha(s), front = this.colours(s), area = size * size, { mix } = s;
+    for (let channel = 0, at = 0; channel < 3; channel++) {
+      for (let i = 0, j = channel; i < area; i++, j += 4, at++) {
+        // either layer is mixed with the photograph; almost every pixel shows only one of them
+        const a = alpha[i], own = image[at];
+        const back = a === 1 ? 0 : own + mix * (lit[at] - own) + HALF_EVEN - HALF_EVEN;
+        const fore = a === 0 ? 0 : own + mix * (front[at] - own) + HALF_EVEN - HALF_EVEN;
+        composed[j] = a === 0 ? back : a === 1 ? fore : back + a * (fore - back);
+      }
     }
     return composed;
   }
 }
+
+// Places of `size` pixels between `count` values: the neighbours before and after, and the weight of the second.
+const between = (count, size) => {
+  const low = new Uint16Array(size), high = new Uint16Array(size), weight = new Float64Array(size);
+  for (let i = 0; i < size; i++) {
+    const place = Math.min(Math.max(((i + 0.5) * count) / size - 0.5, 0), count - 1);
+    low[i] = Math.floor(place);
+    high[i] = Math.min(low[i] + 1, count - 1);
+    weight[i] = place - low[i];
+  }
+  return { low, high, weight };
+};
 
 // Returns a saliency map as RGBA: upsampled bilinearly, scaled to its maximum, coloured by a table of 256 colours.
 export const colourMap = (map, height, width, size, table) => {
@@ -171,20 +181,16 @@ export const colourMap = (map, height, width, size, table) => {
     const alpha = Math.round(255 * Math.sqrt(level / 255));
     colours[level] = (alpha << 24) | (table[3 * level + 2] << 16) | (table[3 * level + 1] << 8) | table[3 * level];
   }
-  const at = (count) => Array.from({ length: size }, (_, i) => {
-    const place = Math.min(Math.max(((i + 0.5) * count) / size - 0.5, 0), count - 1);
-    const low = Math.floor(place);
-    return [low, Math.min(low + 1, count - 1), place - low];
-  });
-  const columns = at(width), rows = at(height);
+  const columns = between(width, size), rows = between(height, size);
   const coloured = new Uint32Array(size * size);
   const line = new Float32Array(width);
   for (let y = 0; y < size; y++) {
-    const [above, below, b] = rows[y];
-    for (let x = 0; x < width; x++) line[x] = (255 / top) * (map[above * width + x] * (1 - b) + map[below * width + x] * b);
+    const above = rows.low[y] * width, below = rows.high[y] * width, b = rows.weight[y];
+    for (let x = 0; x < width; x++) line[x] = (255 / top) * (map[above + x] * (1 - b) + map[below + x] * b);
     for (let x = 0; x < size; x++) {
-      const [left, right, a] = columns[x];
-      coloured[y * size + x] = colours[Math.round(line[left] * (1 - a) + line[right] * a)];
+      const a = columns.weight[x];
+      // levels are not negative, so that adding one half and truncating rounds them
+      coloured[y * size + x] = colours[(line[columns.low[x]] * (1 - a) + line[columns.high[x]] * a + 0.5) | 0];
     }
   }
   return new Uint8ClampedArray(coloured.buffer);

@@ -7,7 +7,7 @@ const BACKGROUNDS = [
 const SWATCHES = ["#ffffff", "#000000", "#808080", "#008000", "#ffff00", "#0072b2", "#d55e00"];
 const PLACED = ["dx", "dy", "scale", "flip"];
 const SETTLED_MS = 1200;
-// Shortest time between two requests: nobody reads faster, and a smooth canvas needs the processor's time.
+// Shortest time between two requests of a drag: nobody reads faster, and a smooth canvas needs the processor's time.
 const PACE_MS = 100;
 
 class ExplorerView extends View {
@@ -296,7 +296,7 @@ class ExplorerView extends View {
   pump() {
     if (this.inFlight || this.paced || !this.waiting) return;
     this.inFlight = ++this.seq;
-    this.paced = setTimeout(() => { this.paced = 0; this.pump(); }, PACE_MS);
+    this.sentAt = performance.now();
     this.send({ type: "inspect", seq: this.inFlight, state: this.waiting });
     this.waiting = null;
     clearTimeout(this.slow);
@@ -308,7 +308,9 @@ class ExplorerView extends View {
     this.inFlight = null;
     clearTimeout(this.slow);
     this.panels.forEach((panel) => panel.dim(false));
-    this.pump();
+    if (!this.waiting) return;
+    // the state changed before its answer came, so it is being dragged; a single step is never delayed
+    this.paced = setTimeout(() => { this.paced = 0; this.pump(); }, this.sentAt + PACE_MS - performance.now());
   }
 
   on_result({ seq, state, results, originals, ms, forwards }, maps) {

@@ -19,6 +19,7 @@ from bglab.models import Classifier, from_logits
 from bglab.saliency import GradCam, resolve_targets, upsample
 from bglab.widgets.collection import IN9_SPACES, ImageCollection
 from bglab.widgets.rendering import Rendered, StateRenderer
+from bglab.widgets.stages import one_thread
 from bglab.widgets.state import State
 
 _TOP = 5
@@ -185,7 +186,8 @@ class Inspector:
         """Compute the share of the saliency on the object; NaN if the object is nowhere or everywhere."""
         if not bool(region.any()) or bool(region.all()):
             return float("nan")
-        large = upsample(maps.float().cpu(), self._images.size, self._images.size)
+        with one_thread():
+            large = upsample(maps.float().cpu(), self._images.size, self._images.size)
         return float(share_on_object(large.numpy(), region.numpy())[0])
 
     def _cam(self, position: int) -> GradCam | str:

@@ -10,9 +10,13 @@ from torch import Tensor
 
 from bglab.errors import BadInput
 from bglab.labels import OUTSIDE
-from bglab.variants import Draw, Variant, adjusted, object_region, pair_donors, render
+from bglab.variants import Variant, adjusted, pair_donors
 from bglab.widgets.collection import ImageCollection
+from bglab.widgets.stages import Stages
 from bglab.widgets.state import State, base_variant
+
+#: Pairs of scene and background whose stages are kept, a few megabytes each at 224 pixels.
+_RECENT = 4
 
 
 class Layers(NamedTuple):
@@ -49,6 +53,20 @@ class Rendered(NamedTuple):
     donor_label: int
 
 
+class _Drawn(NamedTuple):
+    """A scene on a background, before adjustments.
+
+    Attributes:
+        stages: Composes its adjustments.
+        donor: Id of the scene that lends the background, or "".
+        sources: All uploads and uploaded backgrounds when it was made; compared by identity, since each is immutable.
+    """
+
+    stages: Stages
+    donor: str
+    sources: tuple[object, ...]
+
+
 class StateRenderer:
     """Composes states by the same rules as whole data sets.
 
@@ -60,6 +78,7 @@ class StateRenderer:
     def __init__(self, images: ImageCollection, seed: int = 0) -> None:
         self._images = images
         self._seed = seed
+        self._recent: dict[tuple[str, str], _Drawn] = {}
 
     def variant(self, state: State) -> Variant:
         """Return what the state shows as a variant, which `bglab.compose` renders over any set."""
@@ -98,20 +117,9 @@ class StateRenderer:
             BadInput: If no scene can lend its background.
         """
         self._images.check(scene)
-        variant = base_variant(background, self._images.backgrounds)
-        donor = self.donor(scene, variant)
-        own, donors = self._images.batch(scene), self._images.batch(donor) if donor else None
-        key = Draw(self._seed, variant.drawn_as or variant.name)
-        front, alpha = variant.foreground.draw(own, key)
-        plate = variant.background.plate(own, donors, key)
-        return Layers(
-            image=own.images[0],
-            front=front.expand_as(own.images)[0],
-            alpha=alpha[0],
-            plate=plate.expand_as(own.images)[0],
-            donor=donor if donor != scene else "",
-            donor_label=self._donor_label(donor, scene),
-        )
+        drawn = self._drawn(scene, background)
+        donor = drawn.donor if drawn.donor != scene else ""
+        return Layers(*drawn.stages.layers, donor, self._donor_label(donor, scene))
 
     def render(self, state: State) -> Rendered:
         """Compose what the state shows.
@@ -121,15 +129,28 @@ class StateRenderer:
             BadInput: If no scene can lend its background.
         """
         self._images.check(state.scene)
-        variant = self.variant(state)
-        donor = self.donor(state.scene, variant)
-        own, donors = self._images.batch(state.scene), self._images.batch(donor) if donor else None
-        composed = render(variant, own, donors, seed=self._seed)
-        return Rendered(composed, object_region(variant, own), self._donor_label(donor, state.scene))
+        drawn = self._drawn(state.scene, state.background)
+        image, region = drawn.stages.render(state.adjustment)
+        return Rendered(image, region, self._donor_label(drawn.donor, state.scene))
 
     def image(self, state: State) -> UInt8[Tensor, "3 h w"]:
         """Compose what the state shows; only the image of `render`."""
         return self.render(state).image[0]
+
+    def _drawn(self, scene: str, background: str) -> _Drawn:
+        """Draw a scene and its background, or return what was drawn before if nothing that it was made of changed."""
+        key, images = (scene, background), self._images
+        # scenes of the set never change; uploads and uploaded backgrounds are replaced as whole objects
+        sources = (*(images.uploads[name] for name in images.uploads), *images.backgrounds.values())
+        drawn = self._recent.get(key)
+        if drawn is None or drawn.sources != sources:
+            variant = base_variant(background, images.backgrounds)
+            donor = self.donor(scene, variant)
+            own, donors = images.batch(scene), images.batch(donor) if donor else None
+            drawn = _Drawn(Stages(variant, own, donors, self._seed), donor, sources)
+        others = [(name, other) for name, other in self._recent.items() if name != key]
+        self._recent = dict([*others[1 - _RECENT :], (key, drawn)])  # not in place: cells render in other threads
+        return drawn
 
     def _donor_label(self, donor: str, scene: str) -> int:
         """Return the class of a donor that is another scene, else OUTSIDE."""

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from bglab.saliency import upsample
 from bglab.variants import VARIANTS, Adjustment, Draw, SceneBatch, adjusted, object_region, render
 from bglab.widgets.live_widget import module_of
 from fixtures.chromium import open_page
@@ -93,6 +94,27 @@ def test_canvas_and_kernel_agree(page, scene, adjustment):
     assert np.abs(kernel - browser).max() <= 1
     assert (kernel != browser).mean() < 0.02
     assert len(np.unique(kernel)) > 200  # neither is blank
+
+
+COLOUR_MAP = """async ([source, values, height, width, size]) => {
+    const url = URL.createObjectURL(new Blob([source], {type: "text/javascript"}));
+    const {colourMap} = await import(url);
+    const table = Uint8Array.from({length: 768}, (_, i) => Math.floor(i / 3));
+    return Array.from(colourMap(Float32Array.from(values), height, width, size, table));
+}"""
+
+
+@pytest.mark.browser
+def test_the_overlay_is_the_map_scaled_to_its_maximum(page):
+    values = np.random.default_rng(1).gamma(0.5, size=(5, 7)).astype(np.float32)
+    source = module_of(("controls.js", "composer.js"))
+    drawn = page.evaluate(COLOUR_MAP, [source, values.ravel().tolist(), *values.shape, SIZE])
+    drawn = np.array(drawn, dtype=np.int64).reshape(SIZE, SIZE, 4)
+    large = upsample(torch.from_numpy(values)[None], SIZE, SIZE)[0].numpy()
+    levels = 255 * large / values.max()
+    assert np.abs(drawn[..., 0] - levels).max() <= 0.51
+    assert np.abs(drawn[..., 3] - 255 * np.sqrt(drawn[..., 0] / 255)).max() <= 0.51
+    assert len(np.unique(drawn[..., 0])) > 60
 
 
 def test_a_moved_object_is_where_the_region_says(scene):
