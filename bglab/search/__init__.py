@@ -6,7 +6,7 @@ from bglab.search.matrix import search_matrix
 from bglab.search.pair_batches import start_batching
 from bglab.search.pair_evaluator import PairEvaluator, open_evaluator
 from bglab.search.pair_images import PairImages, Pairs
-from bglab.search.refine import Refinement, refine_attack
+from bglab.search.refine import Refinement, refine_attack, refine_attack_steps
 
 __all__ = [
     "FirstHits",
@@ -19,6 +19,7 @@ __all__ = [
     "first_hit",
     "open_evaluator",
     "refine_attack",
+    "refine_attack_steps",
     "search_live_steps",
     "search_matrix",
     "start_batching",

@@ -97,7 +97,12 @@ def test_the_refined_attack_has_a_panel_of_its_own(page):
     page.get_by_role("button", name="Refine the worst").click()
     page.wait_for_selector("section[aria-label^='Refined'] .bglab-note", timeout=PATIENCE_MS)
     note = page.locator("section[aria-label^='Refined'] .bglab-note").inner_text()
-    assert "images: mix" in note
+    assert note.startswith("Mix ")
+    page.wait_for_function("JSON.parse(document.querySelector('.bglab').dataset.refined ?? '{}').running === false")
+    refined = json.loads(page.locator(".bglab").first.get_attribute("data-refined"))
+    assert refined["now"] < refined["before"], "a background that fools is made to fool more clearly"
+    assert page.locator(".bglab-refinement").inner_text().startswith("Refined with ")
+    assert "of 270 tried (95 % interval" in page.locator(".bglab-search").inner_text()
 
 
 def test_a_result_opens_in_the_explorer(page):
