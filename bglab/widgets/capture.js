@@ -3,6 +3,9 @@
 // Settings that change the image; the others only change what is shown about it.
 const PICTURED = ["scene", "background", "mix", "background_blur", "brightness", "feather", "grow", "dx", "dy", "scale", "flip"];
 
+// Keeps a number and its unit in one line.
+const unbroken = (words) => words.replaceAll(" %", "\u00a0%");
+
 // What was found, in a sentence, and the same object at the same place on the backgrounds of the controls.
 export class CapturePanel {
   // `choose(state)` shows a state in the explorer.
@@ -19,12 +22,13 @@ export class CapturePanel {
   async show({ state, text, clear, captured, controls }, images, current) {
     this.state = state;
     this.captured = captured;
-    this.sentence.textContent = text;
+    this.title.textContent = captured ? "Control of the found background" : "Control of the closest background";
+    this.sentence.textContent = unbroken(text);
     this.sentence.classList.toggle("bglab-clear", clear);
     const figures = controls.map(({ name, correct, words }) => {
       const canvas = make("canvas", { width: this.size, height: this.size, role: "img", "aria-label": `The object on ${name}: ${words}` });
       const verdict = make("b", { class: correct ? "bglab-correct" : "bglab-incorrect" }, correct ? "✓" : "✗");
-      return make("figure", {}, canvas, make("figcaption", {}, verdict, ` ${words}`, make("span", {}, `on ${name}`)));
+      return make("figure", {}, canvas, make("figcaption", {}, verdict, ` ${unbroken(words)}`, make("span", {}, `on ${name}`)));
     });
     this.figures.replaceChildren(...figures);
     this.element.hidden = false;

@@ -130,7 +130,7 @@ def test_the_explorer_finds_a_capture_and_shows_its_controls(page):
     found = json.loads(explorer.get_attribute("data-capture"))
     page.wait_for_function("document.querySelector('.bglab-find').textContent !== 'Stop'")
     panel = explorer.locator(".bglab-capture")
-    assert panel.locator(".bglab-capture-text").inner_text() == found["text"]
+    assert panel.locator(".bglab-capture-text").inner_text().replace("\u00a0", " ") == found["text"]
     assert panel.locator("figcaption").count() == 2
     assert found["captured"], found["text"]
     page.wait_for_function(
