@@ -82,7 +82,7 @@ def start_live(evaluator: PairEvaluator, foreground: int | str, *, order: Order 
     if order == "file":
         return LiveState(row, 0, columns)
     if order == "stratified":
-        return LiveState(row, 0, _stratified(evaluator, columns, own.ids[0]))
+        return LiveState(row, 0, stratified(columns, evaluator.backgrounds.labels, own.ids[0]))
     raise BadInput(f"expected the order stratified or file, got '{order}'")
 
 
@@ -142,12 +142,18 @@ def find_row(evaluator: PairEvaluator, foreground: int | str) -> int:
     return range(len(scenes))[foreground]
 
 
-def _stratified(evaluator: PairEvaluator, columns: Int[np.ndarray, " k"], scene: str) -> Int[np.ndarray, " k"]:
-    """Shuffle columns and interleave their classes: one of each class, then the second of each, and so on."""
+def stratified(columns: Int[np.ndarray, " k"], labels: Int[np.ndarray, " b"], scene: str) -> Int[np.ndarray, " k"]:
+    """Shuffle columns and interleave their classes: one of each class, then the second of each, and so on.
+
+    Args:
+        columns: Columns to order.
+        labels: Class of every background, by column.
+        scene: Id of the foreground, which keys the order.
+    """
     rng = keyed_generator(0, "live search", scene)
     shuffled = columns[rng.permutation(columns.size)]
-    labels = evaluator.backgrounds.labels[shuffled]
+    classes = labels[shuffled]
     turn = np.zeros(columns.size, dtype=np.int64)
-    for label in np.unique(labels):
-        turn[labels == label] = np.arange((labels == label).sum())
+    for label in np.unique(classes):
+        turn[classes == label] = np.arange((classes == label).sum())
     return shuffled[np.argsort(turn, kind="stable")]

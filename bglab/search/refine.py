@@ -1,8 +1,8 @@
-"""Refine an attack: move, scale and mix a foreground until the classifier errs."""
+"""Refine an attack: move, scale and mix a foreground until the classifier errs, or errs as clearly as it can."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
@@ -53,7 +53,8 @@ class Refinement:
         succeeded: Whether it meets the criterion.
         score: Log-probability of the background's class, or under ``any`` the negative log-probability of the
             foreground's class.
-        scores: The best score after each batch.
+        scores: The best score after each batch; the first is that of the given backgrounds, unchanged.
+        hit_before: Whether one of the given backgrounds, unchanged, already met the criterion.
         forwards: Number of images classified.
     """
 
@@ -64,6 +65,7 @@ class Refinement:
     succeeded: bool
     score: float
     scores: tuple[float, ...]
+    hit_before: bool
     forwards: int
 
 
@@ -109,7 +111,33 @@ def refine_attack(
         criterion: ``any`` error, or ``targeted``, a prediction of the background's class.
         budget: Maximum number of images to classify.
         batch_size: Images per forward pass.
-        stop: Stop at the first ``success``, or only when the ``budget`` is spent or the steps are too small.
+        stop: Stop at the first ``success``, or only when the ``budget`` is spent or the steps are too small, so that
+            the score also rises where a background fools the classifier from the start.
+
+    Raises:
+        UnknownName: If there is no such scene.
+        BadInput: If no background qualifies for the criterion, or the budget or batch size is less than 1.
+    """
+    *_, found = refine_attack_steps(
+        evaluator, foreground, columns, criterion=criterion, budget=budget, batch_size=batch_size, stop=stop
+    )
+    return found
+
+
+def refine_attack_steps(
+    evaluator: PairEvaluator,
+    foreground: int | str,
+    columns: Sequence[int],
+    *,
+    criterion: Criterion = "targeted",
+    budget: int = 200,
+    batch_size: int = 32,
+    stop: Literal["success", "budget"] = "success",
+) -> Iterator[Refinement]:
+    """Refine an attack batch by batch, as far as steps are requested; see `refine_attack`.
+
+    Yields:
+        The best attempt so far, after each batch.
 
     Raises:
         UnknownName: If there is no such scene.
@@ -124,9 +152,11 @@ def refine_attack(
             f"{evaluator.foregrounds.ids[row]}, got {budget} and {len(usable)}; give columns of evaluator.backgrounds"
         )
     search = _Refiner(evaluator, row, criterion, budget, batch_size, stop)
-    search.evaluate([Attempt(int(column)) for column in usable])
-    search.climb()
-    return search.found()
+    for _ in search.evaluate([Attempt(int(column)) for column in usable]):
+        search.note_start()
+        yield search.found()
+    for _ in search.climb():
+        yield search.found()
 
 
 class _Scored(NamedTuple):
@@ -159,25 +189,26 @@ class _Refiner:
         self._best: _Scored | None = None
         self._evaluated: set[Attempt] = set()
         self._scores: list[float] = []
+        self._hit_before = False
 
     @property
     def _is_over(self) -> bool:
         won = self._best is not None and self._best.succeeded and self._stop == "success"
         return won or len(self._evaluated) >= self._budget
 
-    def climb(self) -> None:
-        """Vary one coordinate after the other, in ever smaller steps."""
+    def climb(self) -> Iterator[None]:
+        """Vary one coordinate after the other, in ever smaller steps; yields after each batch."""
         share = 1.0
         while share >= _LAST_STEP and not self._is_over:
             before = self._best
             for coordinate in (*_FIRST_STEPS, "flip"):
                 assert self._best is not None  # the initial backgrounds were evaluated first
-                self.evaluate(_moves(self._best.attempt, coordinate, share))
+                yield from self.evaluate(_moves(self._best.attempt, coordinate, share))
             if self._best is before:
                 share /= 2
 
-    def evaluate(self, attempts: Sequence[Attempt]) -> None:
-        """Classify new attempts within the budget, and keep the best one."""
+    def evaluate(self, attempts: Sequence[Attempt]) -> Iterator[None]:
+        """Classify new attempts within the budget, and keep the best one; yields after each batch."""
         new = [attempt for attempt in dict.fromkeys(attempts) if attempt not in self._evaluated]
         for start in range(0, len(new), self._batch_size):
             batch = new[start : start + self._batch_size][: self._budget - len(self._evaluated)]
@@ -188,13 +219,25 @@ class _Refiner:
             if self._best is None or best.rank > self._best.rank:
                 self._best = best
             self._scores.append(self._best.score)
+            yield
+
+    def note_start(self) -> None:
+        """Take what was found so far as the start that the refinement improves on."""
+        assert self._best is not None
+        self._hit_before, self._scores = self._best.succeeded, [self._best.score]
 
     def found(self) -> Refinement:
         """Return the best attempt with its image."""
         assert self._best is not None
         best = self._best
         image = attempt_images(self._evaluator, self._row, [best.attempt])[0]
-        return Refinement(image=image, scores=tuple(self._scores), forwards=len(self._evaluated), **best._asdict())
+        return Refinement(
+            image=image,
+            scores=tuple(self._scores),
+            hit_before=self._hit_before,
+            forwards=len(self._evaluated),
+            **best._asdict(),
+        )
 
     def _score(self, attempts: Sequence[Attempt]) -> list[_Scored]:
         answers = classify_shown(self._evaluator, attempt_images(self._evaluator, self._row, attempts))

@@ -48,6 +48,7 @@ class ExplorerView extends View {
     this.scenes = strip("Images", "scene", (scene) => this.choose({ scene }));
     this.plates = strip("Backgrounds of other scenes", "plate", (id) => this.choose({ background: `scene:${id}` }));
     this.chips = strip("Backgrounds", "texture", (background) => this.choose({ background }));
+    this.capture = new CapturePanel(config.size, (state) => this.choose(state));
     this.panels = config.models.map((name) => new ResultPanel(name, config.nine, config.colours));
     this.root.replaceChildren(
       make("div", { class: "bglab-explorer" },
@@ -57,7 +58,7 @@ class ExplorerView extends View {
         this.plates.element, this.chips.element, this.error,
         make("div", { class: "bglab-main" },
           make("div", { class: "bglab-left" }, this.stage.element, this.legend(), this.maskControls(), this.sliderPanel()),
-          make("div", { class: "bglab-results" }, ...this.panels.map((panel) => panel.element),
+          make("div", { class: "bglab-results" }, this.capture.element, ...this.panels.map((panel) => panel.element),
             make("div", { class: "bglab-note" }, "The line in each bar marks the original photograph; ± is the change from it, in percentage points."))),
         make("div", { class: "bglab-row bglab-foot" }, ...this.exportControls(), this.status)));
   }
@@ -91,7 +92,7 @@ class ExplorerView extends View {
     this.upload = fileButton("Upload background…", "image/*", (name, bytes) =>
       this.work({ type: "upload_background", name }, "Uploading…", [bytes]));
     this.upload.hidden = true;
-    return [this.kinds, this.colour, this.upload];
+    return [this.kinds, this.colour, this.upload, make("span", { class: "bglab-space" }), this.captureButton()];
   }
 
   legend() {
@@ -221,6 +222,7 @@ class ExplorerView extends View {
     if (changes.background) this.showKind(changes.background.split(":")[0]);
     else if (["scene", "target", "model"].some((name) => name in changes)) this.showChosen();
     this.scale.hidden = !this.state.saliency_opacity;
+    this.capture.follow(this.state);
     const isElsewhere = before.scene !== this.state.scene || before.background !== this.state.background;
     if (isElsewhere) this.needLayers();
     else this.draw();
@@ -385,6 +387,7 @@ class ExplorerView extends View {
 
   on_error(message) {
     this.landed(message.seq);
+    this.setHunting(false);
     this.status.textContent = "";
     super.on_error(message);
   }
@@ -398,6 +401,8 @@ class ExplorerView extends View {
     for (const strip of [this.scenes, this.plates, this.chips]) strip?.close();
   }
 }
+
+Object.assign(ExplorerView.prototype, CAPTURE_HANDLERS);
 
 export default {
   render({ model, el }) {

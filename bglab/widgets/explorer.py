@@ -26,29 +26,31 @@ from bglab.models import Classifier
 from bglab.scenes import PreparedScenes, SceneSet, as_prepared
 from bglab.variants import Variant
 from bglab.widgets import export
+from bglab.widgets.capture import CaptureSearch, CaptureWidget
 from bglab.widgets.inspection import NINE_NAMES, Inspection
-from bglab.widgets.live_widget import LiveWidget, Message, made_by_cell, module_of
+from bglab.widgets.live_widget import Message, made_by_cell, module_of
 from bglab.widgets.messages import Sheets, greeting, result_message, uploads
 from bglab.widgets.session import Session
 from bglab.widgets.state import FIELDS, State
 
 #: The parts of the ES module, in order.
-PARTS = ("controls.js", "view.js", "composer.js", "results.js", "stage.js", "explorer.js")
+PARTS = ("controls.js", "view.js", "composer.js", "results.js", "stage.js", "capture.js", "explorer.js")
 _MIME = {"pdf": "application/pdf", "svg": "image/svg+xml", "png": "image/png", "csv": "text/csv"}
 
 
-class Explorer(LiveWidget):
+class Explorer(CaptureWidget):
     """An image on a chosen background, with predictions and saliency; made by `explore`.
 
     Every setting is a trait, so code can read and set whatever the controls set; `State` describes each of them.
     """
 
     _esm = module_of(PARTS)
-    _css = module_of(["explorer.css"])
+    _css = module_of(["explorer.css", "capture.css"])
 
-    urgency = {"hello": 4, "layers": 3, "inspect": 2, "correctness": -1}
-    latest = frozenset({"layers", "inspect", "idle"})
+    urgency = {"hello": 4, "layers": 3, "inspect": 2, "correctness": -1, "capture_step": -1}
+    latest = frozenset({"layers", "inspect", "idle", "capture_step"})
     parallel = frozenset({"export", "idle", "thumbs"})
+    immediate = frozenset({"stop_capture"})
 
     scene = traitlets.Unicode().tag(sync=True)
     background = traitlets.Unicode("own").tag(sync=True)
@@ -68,6 +70,7 @@ class Explorer(LiveWidget):
     def __init__(self, session: Session, state: State) -> None:
         self._session = session
         self._sheets = Sheets(session.images, session.seed)
+        self._capture_search = CaptureSearch(session)
         super().__init__(**{name: getattr(state, name) for name in FIELDS})
 
     @traitlets.validate(*FIELDS)
@@ -168,6 +171,7 @@ class Explorer(LiveWidget):
 
     def _on_hello(self, message: Message, _buffers: list[bytes]) -> None:
         self._reply(message, {"type": "hello", **greeting(self._session, self.state)})
+        self._show_capture_again(message)
 
     def _on_thumbs(self, message: Message, _buffers: list[bytes]) -> None:
         kind, sheet = str(message["kind"]), str(message["sheet"])

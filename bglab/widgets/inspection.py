@@ -15,7 +15,7 @@ from torch import Tensor
 from bglab.analysis import share_on_object
 from bglab.errors import BadInput
 from bglab.labels import IN9_NAMES, OUTSIDE, to_in9
-from bglab.models import Classifier, from_logits
+from bglab.models import Classification, Classifier, classify, from_logits
 from bglab.saliency import GradCam, resolve_targets, upsample
 from bglab.widgets.collection import IN9_SPACES, ImageCollection
 from bglab.widgets.rendering import Rendered, StateRenderer
@@ -129,6 +129,12 @@ class Inspector:
                 self._originals.clear()
             self._originals[scene] = self.inspect(State(scene))
         return self._originals[scene]
+
+    def classify(self, images: UInt8[Tensor, "n 3 h w"], position: int) -> Classification:
+        """Classify images in the nine classes with the classifier at this position, without saliency."""
+        classifier = self.classifiers[position]
+        with self._lock:
+            return classify(classifier, classifier.see(images), "in9")
 
     def classify_next(self, count: int = 8) -> tuple[int, list[str]]:
         """Classify the next photographs of the set with the first classifier.

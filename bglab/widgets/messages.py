@@ -166,6 +166,17 @@ def sheet_of(images: Sequence[np.ndarray]) -> bytes:
         return buffer.getvalue()
 
 
+def png_of(levels: np.ndarray) -> bytes:
+    """Encode an image as PNG.
+
+    Args:
+        levels: RGB levels of shape (3, h, w).
+    """
+    with io.BytesIO() as buffer:
+        Image.fromarray(np.ascontiguousarray(levels.transpose(1, 2, 0))).save(buffer, format="PNG", compress_level=1)
+        return buffer.getvalue()
+
+
 def class_name(label: int) -> str:
     """Return the name of one of the nine classes, or ``unknown class``."""
     return "unknown class" if label == OUTSIDE else NINE_NAMES[label]

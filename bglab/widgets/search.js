@@ -16,10 +16,12 @@ class SearchView extends View {
     this.target = select("Target of the search", config.targets.map((name) => [name, name]), (target) => this.choose({ target }));
     this.target.value = config.state.target;
     this.go = button("Start", () => this.send({ type: this.running ? "cancel" : "start" }), { class: "bglab-button bglab-go" });
-    this.refine = button("Refine the worst", () => this.refineWorst(), { title: "Search over position, scale and mix of the object, starting from the worst backgrounds" });
+    this.refine = button("Refine the worst", () => this.refineWorst(), {
+      title: "Search over position, scale and mix of the object, starting from the worst backgrounds, for the most certain error" });
     this.gauge = make("div");
     this.whisker = make("span", { hidden: true });
     this.status = make("span", { class: "bglab-note", role: "status" }, "No background tried yet");
+    this.note = make("div", { class: "bglab-note bglab-refinement", role: "status", hidden: true });
     this.found = make("div", { class: "bglab-found", role: "group", "aria-label": "Tried backgrounds, worst first" });
     this.panels = { original: this.panel("Original"), candidate: this.panel("Worst so far"), refined: this.panel("Refined: moved, scaled, mixed") };
     this.panels.refined.element.hidden = true;
@@ -27,6 +29,7 @@ class SearchView extends View {
       make("div", { class: "bglab-row" }, make("h2", {}, "Foreground"), make("span", { class: "bglab-space" }), make("label", { class: "bglab-note" }, "Target ", this.target), this.go, this.refine),
       this.scenes.element, this.error,
       make("div", { class: "bglab-row" }, make("h2", {}, "Fooled"), make("div", { class: "bglab-gauge" }, this.gauge, this.whisker), this.status),
+      this.note,
       this.found,
       make("div", { class: "bglab-panels" }, ...Object.values(this.panels).map((panel) => panel.element)),
       make("div", { class: "bglab-note" }, "Click a background to enlarge it; open it in the explorer to change it by hand. Overlay: Grad-CAM of the predicted class, scaled to the maximum of each map.")));
@@ -58,6 +61,9 @@ class SearchView extends View {
       }
     }
     this.panels.refined.element.hidden = true;
+    if (this.refining) this.send({ type: "cancel_refine" });
+    this.setRefining(this.wantsRefined = false);
+    this.say("");
     this.send({ type: "choose", ...changes });
   }
 
@@ -108,12 +114,41 @@ class SearchView extends View {
   }
 
   refineWorst() {
-    this.status.textContent = "Trying positions, scales and mixes…";
+    if (this.refining) return this.send({ type: "cancel_refine" });
+    this.setRefining(this.wantsRefined = true);
+    this.say("Trying positions, scales and mixes…");
     this.send({ type: "refine" });
   }
 
+  // The share of the backgrounds that fool stays in its line, whatever is said here.
+  say(words) {
+    this.note.textContent = words;
+    this.note.hidden = !words;
+  }
+
+  setRefining(isRunning) {
+    this.refining = isRunning;
+    this.refine.textContent = isRunning ? "Stop refining" : "Refine the worst";
+  }
+
+  on_refined({ running, forwards, budget, of, before, now, hit, hit_before }) {
+    if (!this.wantsRefined) return; // something else was chosen since
+    this.setRefining(running);
+    const percent = (value) => `${(100 * value).toFixed(1)} %`;
+    const change = `probability of ${of} ${percent(before)} → ${percent(now)}`;
+    const outcome = hit_before ? "fooled before and after" : hit ? "now fooled" : "still not fooled";
+    this.say(running ? `Refining: ${forwards} of ${budget} images, ${change}` : `Refined with ${forwards} images: ${change}; ${outcome}`);
+    this.root.dataset.refined = JSON.stringify({ running, forwards, before, now, hit });
+  }
+
+  on_error(message) {
+    this.setRefining(false);
+    this.say("");
+    super.on_error(message);
+  }
+
   async on_shown(message, [original, image, originalMap, map]) {
-    if (message.state.scene !== this.scenes.chosen) return;
+    if (message.state.scene !== this.scenes.chosen || (message.place === "refined" && !this.wantsRefined)) return;
     const { place, state, truth } = message;
     const panel = this.panels[place];
     panel.element.hidden = false;
@@ -122,8 +157,7 @@ class SearchView extends View {
     await this.draw(panel, image, message.results[0], map, truth);
     if (place === "refined") {
       const moved = `mix ${Math.round(100 * state.mix)} %, moved ${Math.round(100 * state.dx)} % right and ${Math.round(100 * state.dy)} % down, scaled to ${Math.round(100 * state.scale)} %${state.flip ? ", mirrored" : ""}`;
-      panel.outcome.append(make("div", { class: "bglab-note" }, `${message.hit ? "Fooled" : "Not fooled"} after ${message.forwards} images: ${moved}`));
-      this.status.textContent = "Refinement done";
+      panel.outcome.append(make("div", { class: "bglab-note" }, moved[0].toUpperCase() + moved.slice(1)));
     }
     panel.open.hidden = false;
     panel.open.state = state;
@@ -150,7 +184,7 @@ class SearchView extends View {
   }
 
   on_opened() {
-    this.status.textContent = "Opened in the explorer below";
+    this.say("Opened in the explorer below");
   }
 
   dropUrls() {

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import threading
+import time
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any, cast
 
@@ -11,7 +12,6 @@ import numpy as np
 import pandas as pd
 import traitlets
 from IPython.display import publish_display_data
-from PIL import Image
 
 from bglab.analysis import share_interval
 from bglab.catalogue import unknown_name
@@ -21,12 +21,20 @@ from bglab.labels import OUTSIDE
 from bglab.models import Classifier
 from bglab.results import Criterion, Protocol
 from bglab.scenes import PreparedScenes, SceneSet, as_prepared
-from bglab.search import LiveState, LiveStep, Refinement, open_evaluator, refine_attack, search_live_steps, start_live
+from bglab.search import (
+    LiveState,
+    LiveStep,
+    Refinement,
+    open_evaluator,
+    refine_attack_steps,
+    search_live_steps,
+    start_live,
+)
 from bglab.widgets.explorer import Explorer
 from bglab.widgets.export import draw
 from bglab.widgets.inspection import NINE_NAMES
 from bglab.widgets.live_widget import LiveWidget, Message, made_by_cell, module_of
-from bglab.widgets.messages import PER_SHEET, Sheets, greeting, map_bytes, result_message, sheet_of
+from bglab.widgets.messages import PER_SHEET, Sheets, greeting, map_bytes, png_of, result_message, sheet_of
 from bglab.widgets.session import Session
 from bglab.widgets.state import State
 
@@ -36,6 +44,8 @@ _STEP = 16
 _TARGETS = ("any error", "the background's class")
 #: Number of the worst backgrounds from which the refined attack starts.
 _REFINED = 5
+#: Shortest time in seconds between two reports of a refinement.
+_REPORT_S = 0.15
 
 
 class LiveSearch(LiveWidget):
@@ -51,7 +61,7 @@ class LiveSearch(LiveWidget):
     urgency = {"hello": 4, "show": 1, "thumbs": 2, "open": 3, "refine": 1}
     latest = frozenset({"step", "show", "idle"})
     parallel = frozenset({"idle", "thumbs", "open", "show"})
-    immediate = frozenset({"cancel"})
+    immediate = frozenset({"cancel", "cancel_refine"})
 
     scene = traitlets.Unicode().tag(sync=True)
     target = traitlets.Unicode(_TARGETS[0]).tag(sync=True)
@@ -60,7 +70,7 @@ class LiveSearch(LiveWidget):
         self._session = session
         self._scenes, self._classifier = session.images.scenes, session.inspector.classifiers[0]
         self._evaluator = open_evaluator(self._classifier, session.images.prepared, protocol, progress=False)
-        self._running = threading.Event()
+        self._running, self._refining = threading.Event(), threading.Event()
         self._sheets = Sheets(session.images, session.seed)
         self._placeholder = ""
         self._begin(scene)
@@ -152,11 +162,14 @@ class LiveSearch(LiveWidget):
         return self
 
     def cancel(self) -> None:
-        """Stop a running search; its results so far remain."""
+        """Stop a running search and refinement; their results so far remain."""
         self._running.clear()
+        self._refining.clear()
 
     def refine(self, budget: int = 200) -> Refinement:
         """Attack with the worst backgrounds by moving, scaling, mirroring and mixing the object; see `refine_attack`.
+
+        The attack goes on where the worst background already fools: it makes the classifier's error more certain.
 
         Args:
             budget: Largest number of images to classify.
@@ -164,15 +177,24 @@ class LiveSearch(LiveWidget):
         Raises:
             BadInput: If no background was tried yet.
         """
+        *_, self._refined = self._refinements(budget)
+        return self._refined
+
+    def _refinements(self, budget: int) -> Iterator[Refinement]:
+        """Refine the worst backgrounds, batch by batch."""
         table = self.results
         if table.empty:
             raise BadInput("expected at least one tried background to refine, got none; start the search first")
-        criterion: Criterion = "any" if self.target == _TARGETS[0] else "targeted"
         if self.target not in _TARGETS:
             table = table.loc[table["label"] == self._scenes.classes.index(self.target)]
         columns = table["column"].to_list()[:_REFINED]
-        self._refined = refine_attack(self._evaluator, self.scene, columns, criterion=criterion, budget=budget)
-        return self._refined
+        return refine_attack_steps(
+            self._evaluator, self.scene, columns, criterion=self._criterion, budget=budget, stop="budget"
+        )
+
+    @property
+    def _criterion(self) -> Criterion:
+        return "any" if self.target == _TARGETS[0] else "targeted"
 
     def figure(self) -> ShownFigure:
         """Draw the original and the worst background so far, with the predictions for both."""
@@ -256,8 +278,41 @@ class LiveSearch(LiveWidget):
         self._show(message, State(self.scene, f"scene:{message['background']}"), "candidate")
 
     def _on_refine(self, message: Message, _buffers: list[bytes]) -> None:
-        found = self.refine(int(message.get("budget", 200)))
-        self._show(message, self._refined_state(found), "refined", {"forwards": found.forwards, "hit": found.succeeded})
+        """Refine the worst backgrounds, report from time to time, and show the best attempt."""
+        budget, of, reported, found = int(message.get("budget", 200)), self._state_of, 0.0, None
+        self._refining.set()
+        try:
+            for found in self._refinements(budget):
+                if not self._refining.is_set():
+                    break
+                if time.monotonic() - reported > _REPORT_S:
+                    reported = time.monotonic()
+                    self._reply(message, self._refinement_message(found, budget, running=True))
+        finally:
+            self._refining.clear()
+        if found is None or self._state_of != of:
+            return
+        self._refined = found
+        self._reply(message, self._refinement_message(found, budget, running=False))
+        self._show(message, self._refined_state(found), "refined")
+
+    def _on_cancel_refine(self, _message: Message, _buffers: list[bytes]) -> None:
+        self._refining.clear()
+
+    def _refinement_message(self, found: Refinement, budget: int, *, running: bool) -> dict[str, Any]:
+        """Say how far a refinement is: the probability that it changes, at the start and now."""
+        sign = 1 if self._criterion == "targeted" else -1
+        return {
+            "type": "refined",
+            "running": running,
+            "forwards": found.forwards,
+            "budget": budget,
+            "of": "the background's class" if sign > 0 else "the object's own class",
+            "before": float(np.exp(sign * found.scores[0])),
+            "now": float(np.exp(sign * found.score)),
+            "hit": found.succeeded,
+            "hit_before": found.hit_before,
+        }
 
     def _on_open(self, message: Message, _buffers: list[bytes]) -> None:
         """Open a state in the explorer, which appears below the search the first time."""
@@ -278,15 +333,15 @@ class LiveSearch(LiveWidget):
             **asdict(attempt.placement),
         )
 
-    def _show(self, message: Message, state: State, place: str, more: dict[str, Any] | None = None) -> None:
+    def _show(self, message: Message, state: State, place: str) -> None:
         """Send a state and its original, both with prediction and saliency, to one of the view's panels."""
         inspector = self._session.inspector
         now, original = inspector.inspect(state)[:1], inspector.inspect_original(state.scene)[:1]
         content, maps = result_message(now, original)
         content |= {"place": place, "state": asdict(state), "truth": self._session.images.label(state.scene)}
-        images = [_png(self._session.renderer.image(shown).numpy()) for shown in (State(state.scene), state)]
+        images = [png_of(self._session.renderer.image(shown).numpy()) for shown in (State(state.scene), state)]
         buffers = [*images, map_bytes(original[0]), *maps]
-        self._reply(message, {**content, **(more or {}), "type": "shown"}, buffers)
+        self._reply(message, {**content, "type": "shown"}, buffers)
 
     def _send_progress(self, message: Message) -> None:
         share, low, high = self.share
@@ -372,9 +427,3 @@ def search_live(
 
 def _class_name(label: int) -> str:
     return NINE_NAMES[label] if label != OUTSIDE else NINE_NAMES[-1]
-
-
-def _png(levels: np.ndarray) -> bytes:
-    with io.BytesIO() as buffer:
-        Image.fromarray(np.ascontiguousarray(levels.transpose(1, 2, 0))).save(buffer, format="PNG", compress_level=1)
-        return buffer.getvalue()

@@ -97,7 +97,12 @@ def test_the_refined_attack_has_a_panel_of_its_own(page):
     page.get_by_role("button", name="Refine the worst").click()
     page.wait_for_selector("section[aria-label^='Refined'] .bglab-note", timeout=PATIENCE_MS)
     note = page.locator("section[aria-label^='Refined'] .bglab-note").inner_text()
-    assert "images: mix" in note
+    assert note.startswith("Mix ")
+    page.wait_for_function("JSON.parse(document.querySelector('.bglab').dataset.refined ?? '{}').running === false")
+    refined = json.loads(page.locator(".bglab").first.get_attribute("data-refined"))
+    assert refined["now"] < refined["before"], "a background that fools is made to fool more clearly"
+    assert page.locator(".bglab-refinement").inner_text().startswith("Refined with ")
+    assert "of 270 tried (95 % interval" in page.locator(".bglab-search").inner_text()
 
 
 def test_a_result_opens_in_the_explorer(page):
@@ -114,3 +119,31 @@ def test_a_result_opens_in_the_explorer(page):
         arg=wanted,
         timeout=PATIENCE_MS,
     )
+
+
+def test_the_explorer_finds_a_capture_and_shows_its_controls(page):
+    explorer = page.locator(".bglab").nth(1)
+    find = explorer.locator(".bglab-find")
+    find.click()
+    page.wait_for_function("document.querySelector('.bglab-find').textContent === 'Stop'", timeout=PATIENCE_MS)
+    page.wait_for_function("document.querySelectorAll('.bglab')[1].dataset.capture", timeout=PATIENCE_MS)
+    found = json.loads(explorer.get_attribute("data-capture"))
+    page.wait_for_function("document.querySelector('.bglab-find').textContent !== 'Stop'")
+    panel = explorer.locator(".bglab-capture")
+    assert panel.locator(".bglab-capture-text").inner_text().replace("\u00a0", " ") == found["text"]
+    assert panel.locator("figcaption").count() == 2
+    assert found["captured"], found["text"]
+    page.wait_for_function(
+        """wanted => {
+            const answered = JSON.parse(document.querySelectorAll(".bglab")[1].dataset.answered);
+            return ["background", "dx", "dy", "scale"].every((name) => answered[name] === wanted[name]);
+        }""",
+        arg=found["state"],
+        timeout=PATIENCE_MS,
+    )
+    assert "the background's class" in explorer.locator(".bglab-result .bglab-outcome").first.inner_text()
+    assert panel.locator(".bglab-old").count() == 0
+    explorer.get_by_role("button", name="Flip").click()
+    assert panel.locator(".bglab-old").count() == 1, "the controls are those of the found state"
+    panel.get_by_role("button", name="Show it again").click()
+    assert panel.locator(".bglab-old").count() == 0

@@ -16,7 +16,16 @@ from bglab.images import Placement, compositing, place
 from bglab.labels import IN9_NAMES
 from bglab.results.protocol import Protocol
 from bglab.scenes import prepare
-from bglab.search import Pairs, live, open_evaluator, refine_attack, search_live_steps, search_matrix, start_live
+from bglab.search import (
+    Pairs,
+    live,
+    open_evaluator,
+    refine_attack,
+    refine_attack_steps,
+    search_live_steps,
+    search_matrix,
+    start_live,
+)
 from bglab.search.refine import Attempt, attempt_images
 from fixtures.matrices import coded_scenes, matrix_classifier
 from fixtures.stand_ins import make_classifier, make_scenes
@@ -224,6 +233,23 @@ def test_the_budget_is_kept(movable):
         "expected a budget of images and backgrounds of another class for s0, got 200 and 0; give columns of "
         "evaluator.backgrounds"
     )
+
+
+def test_an_attack_that_fools_from_the_start_becomes_more_certain(movable):
+    movable.prepared.masks[0] = False
+    movable.prepared.masks[0, 4:12, 12:16] = True
+    start = refine_attack(movable, 0, [1], budget=1)
+    assert start.succeeded
+    assert start.hit_before
+    again = refine_attack(movable, 0, [1])
+    assert again.forwards == 1, "it stops at its first success unless told otherwise"
+    further = refine_attack(movable, 0, [1], stop="budget")
+    assert further.succeeded
+    assert further.score > start.score + 0.01
+    steps = list(refine_attack_steps(movable, 0, [1], stop="budget"))
+    assert [step.forwards for step in steps] == sorted(step.forwards for step in steps)
+    assert steps[-1].score == further.score
+    assert steps[0].scores == (pytest.approx(start.score),)
 
 
 def test_any_error_may_use_any_background(movable):

@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 import pytest
+import torch
 
 import bglab
 from bglab.errors import BadInput, UnknownName
@@ -128,6 +129,44 @@ def test_the_refined_attack_reports_its_image_and_its_forwards(search):
     state = search._refined_state(found)
     shown = search._session.renderer.image(state).int()
     assert (shown - found.image.int()).abs().max() <= 1
+
+
+def test_a_refinement_reports_until_it_has_made_the_error_more_certain(prepared):
+    def answer(images):
+        logits = torch.zeros(len(images), 9)
+        logits[:, 5] = (80 - images.float().std((1, 2, 3))) / 2  # the smoother, the surer: moving an object smooths it
+        return logits
+
+    soft = make_classifier(brightness)
+    soft.engine.logits = answer
+    widget = bglab.search_live("scene-3-1", soft, prepared).run()
+    assert widget.results["fooled"].iloc[0]
+    view = View(widget)
+    shown, _ = view.ask("refine", "shown")
+    assert shown["place"] == "refined"
+    reports = [message for message, _ in view.received if message["type"] == "refined"]
+    assert reports[-1]["running"] is False
+    assert reports[-1]["hit_before"]
+    assert reports[-1]["of"] == "the object's own class"
+    assert reports[-1]["before"] == pytest.approx(1 - widget.results["score"].iloc[0])
+    assert reports[-1]["now"] < reports[-1]["before"]
+    assert reports[-1]["forwards"] > 20
+    assert "progress" not in {message["type"] for message, _ in view.received}, "the share line stays as it is"
+    widget.close()
+
+
+@pytest.mark.alone
+def test_a_refinement_can_be_stopped(prepared):
+    slow = make_classifier(lambda images: (time.sleep(0.02), brightness(images))[1])
+    widget = bglab.search_live("scene-3-1", slow, prepared).run()
+    view = View(widget)
+    view.ask("refine", "refined", budget=5000)
+    widget._handle_custom_msg({"type": "cancel_refine", "view": "v"}, [])
+    until(lambda: any(message["type"] == "shown" for message, _ in view.received))
+    last = [message for message, _ in view.received if message["type"] == "refined"][-1]
+    assert not last["running"]
+    assert last["forwards"] < 60
+    widget.close()
 
 
 def test_results_open_in_the_explorer(search):
