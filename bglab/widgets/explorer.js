@@ -346,7 +346,7 @@ class ExplorerView extends View {
 
   on_uploads({ uploads, backgrounds, state, mode }) {
     Object.assign(this.config, { uploads, backgrounds });
-    for (const [, place] of uploads) this.scenes.sheets.delete(`upload${place}`);
+    for (const [, place] of uploads) this.scenes.forget(`upload${place}`);
     this.fillScenes();
     this.status.textContent = "";
     if (state) {

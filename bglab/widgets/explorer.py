@@ -33,7 +33,7 @@ from bglab.widgets.session import Session
 from bglab.widgets.state import FIELDS, State
 
 #: The parts of the ES module, in order.
-PARTS = ("controls.js", "view.js", "composer.js", "results.js", "stage.js", "explorer.js")
+PARTS = ("controls.js", "strip.js", "view.js", "composer.js", "results.js", "stage.js", "explorer.js")
 _MIME = {"pdf": "application/pdf", "svg": "image/svg+xml", "png": "image/png", "csv": "text/csv"}
 
 
@@ -44,7 +44,7 @@ class Explorer(LiveWidget):
     """
 
     _esm = module_of(PARTS)
-    _css = module_of(["explorer.css"])
+    _css = module_of(["explorer.css", "strip.css"])
 
     urgency = {"hello": 4, "layers": 3, "inspect": 2, "correctness": -1}
     latest = frozenset({"layers", "inspect", "idle"})
