@@ -64,7 +64,8 @@ class ExplorerView extends View {
 
   sceneControls() {
     const { config } = this;
-    const classes = [["", "all classes"], ...config.class_names.map((name, i) => [String(i), name])];
+    const shown = new Set(config.scenes.map(([, label]) => label));
+    const classes = [["", "all classes"], ...config.class_names.map((name, i) => [String(i), name]).filter((_, i) => shown.has(i))];
     this.classFilter = select("Filter images by class", classes, () => this.fillScenes());
     this.correctnessFilter = select("Filter images by prediction", [["", "all predictions"], ["correct", "correct"], ["incorrect", "incorrect"]], (wanted) => {
       if (wanted && !this.correctness) this.work({ type: "correctness" }, "Classifying all images…");
@@ -146,8 +147,10 @@ class ExplorerView extends View {
   fillScenes() {
     const { config } = this;
     const wantedClass = this.classFilter.value, wanted = this.correctnessFilter.value;
-    const shown = config.scenes.filter(([, label], i) =>
-      (wantedClass === "" || String(label) === wantedClass) && (!wanted || !this.correctness || this.correctness[i] === wanted));
+    const unusable = new Set(config.unusable);
+    const usable = config.scenes.filter(([id]) => !unusable.has(id));
+    const shown = usable.filter(([, label, place]) =>
+      (wantedClass === "" || String(label) === wantedClass) && (!wanted || !this.correctness || this.correctness[place] === wanted));
     const thumbnail = ([id, label, place]) => ({
       value: id, label: `${config.class_names[label] ?? "unknown class"} · ${id}`, sheet: String(Math.floor(place / config.per_sheet)),
       place: place % config.per_sheet,
@@ -155,7 +158,7 @@ class ExplorerView extends View {
     const marked = (scene) => ({ ...thumbnail(scene), mark: this.correctness?.[scene[2]] });
     const uploads = config.uploads.map(([id, place]) => ({ value: id, label: id, sheet: `upload${place}`, place: 0 }));
     this.scenes.fill([...uploads, ...shown.map(marked)]);
-    this.plates.fill(config.scenes.filter(([, , , lends]) => lends).map(thumbnail));
+    this.plates.fill(usable.filter(([, , , lends]) => lends).map(thumbnail));
     this.scenes.select(this.state.scene);
   }
 
@@ -266,6 +269,7 @@ class ExplorerView extends View {
 
   on_layers(message, [image, front, alpha, plate]) {
     if (message.seq !== this.wantedLayers) return;
+    this.usable = { scene: this.state.scene, background: this.state.background };
     this.composer = new Composer(this.config.size, { image, front, alpha, plate });
     this.donor = message.donor;
     // after a stroke the canvas already has the newer mask, and what can be undone
@@ -273,7 +277,8 @@ class ExplorerView extends View {
     this.isBrushing = false;
     this.truth = message.truth;
     this.donorLabel = message.donor_label;
-    this.hideError();
+    if (!this.isReturning) this.hideError();
+    this.isReturning = false;
     this.draw();
     this.inspect();
   }
@@ -381,9 +386,19 @@ class ExplorerView extends View {
     }
   }
 
+  on_unusable({ scenes }) {
+    this.config.unusable = scenes;
+    this.fillScenes();
+  }
+
   on_error(message) {
     this.landed(message.seq);
     this.status.textContent = "";
+    // what cannot be shown is not chosen: the last choice that could be shown stays
+    if (message.seq != null && message.seq === this.wantedLayers && this.usable) {
+      this.isReturning = true;
+      this.choose(this.usable);
+    }
     super.on_error(message);
   }
 

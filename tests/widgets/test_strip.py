@@ -9,6 +9,8 @@ import pytest
 from bglab.widgets.live_widget import module_of
 from fixtures.chromium import open_page
 
+pytestmark = pytest.mark.slow
+
 COUNT = 4050
 
 #: Builds a strip of that many images, whose sheets are drawn here; `asked` lists requests, `chose` what was chosen.
@@ -34,7 +36,8 @@ PAGE = """async ([source, style, count, delay]) => {
         label: "Images", side: 64, perSheet: 48, perRow: 8,
         needSheet: (sheet) => {
             window.asked.push(Number(sheet));
-            if (delay >= 0) jpeg(Number(sheet)).then((bytes) => setTimeout(() => window.strip.showSheet(sheet, bytes), delay));
+            if (delay < 0) return;
+            jpeg(Number(sheet)).then((bytes) => setTimeout(() => window.strip.showSheet(sheet, bytes), delay));
         },
         choose: (value) => { window.chose.push(value); window.strip.select(value); },
     });
@@ -42,7 +45,8 @@ PAGE = """async ([source, style, count, delay]) => {
     document.body.append(root);
     const classes = ["dog", "bird", "wheeled vehicle"];
     window.strip.fill(Array.from({length: count}, (_, i) => ({
-        value: `scene${i}`, label: `${classes[i % 3]} · n${String(i).padStart(5, "0")}`, sheet: String(Math.floor(i / 48)), place: i % 48,
+        value: `scene${i}`, label: `${classes[i % 3]} · n${String(i).padStart(5, "0")}`,
+        sheet: String(Math.floor(i / 48)), place: i % 48,
     })));
     window.strip.select("scene0");
 }"""
@@ -71,9 +75,7 @@ def options(page):
 
 
 def names(page, kind):
-    return page.eval_on_selector_all(
-        f".bglab-{kind} [role=option]", "all => all.map((one) => one.dataset.value)"
-    )
+    return page.eval_on_selector_all(f".bglab-{kind} [role=option]", "all => all.map((one) => one.dataset.value)")
 
 
 def open_grid(page):
@@ -215,7 +217,6 @@ SCROLL = """async ([frames, step]) => {
 }"""
 
 
-@pytest.mark.slow
 @pytest.mark.alone
 def test_the_grid_scrolls_at_fifty_frames_per_second(page):
     open_grid(page)
