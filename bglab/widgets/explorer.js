@@ -9,6 +9,7 @@ const PLACED = ["dx", "dy", "scale", "flip"];
 const SETTLED_MS = 1200;
 // Shortest time between two requests: nobody reads faster, and a smooth canvas needs the processor's time.
 const PACE_MS = 100;
+const PREPARING = "Preparing the image…";
 
 class ExplorerView extends View {
   constructor(model, root) {
@@ -264,11 +265,15 @@ class ExplorerView extends View {
   needLayers() {
     const { scene, background } = this.state;
     this.wantedLayers = ++this.seq;
+    clearTimeout(this.preparing);
+    // the object of a photograph may have to be cut out first
+    this.preparing = setTimeout(() => { write(this.status, PREPARING); }, 300);
     this.send({ type: "layers", seq: this.wantedLayers, scene, background });
   }
 
   on_layers(message, [image, front, alpha, plate]) {
     if (message.seq !== this.wantedLayers) return;
+    this.prepared();
     this.usable = { scene: this.state.scene, background: this.state.background };
     this.composer = new Composer(this.config.size, { image, front, alpha, plate });
     this.donor = message.donor;
@@ -281,6 +286,11 @@ class ExplorerView extends View {
     this.isReturning = false;
     this.draw();
     this.inspect();
+  }
+
+  prepared() {
+    clearTimeout(this.preparing);
+    if (this.status.textContent === PREPARING) this.status.textContent = "";
   }
 
   draw() {
@@ -394,6 +404,7 @@ class ExplorerView extends View {
   on_error(message) {
     this.landed(message.seq);
     this.status.textContent = "";
+    clearTimeout(this.preparing);
     // what cannot be shown is not chosen: the last choice that could be shown stays
     if (message.seq != null && message.seq === this.wantedLayers && this.usable) {
       this.isReturning = true;
@@ -408,6 +419,7 @@ class ExplorerView extends View {
     clearTimeout(this.slow);
     clearTimeout(this.idling);
     clearTimeout(this.paced);
+    clearTimeout(this.preparing);
     for (const strip of [this.scenes, this.plates, this.chips]) strip?.close();
   }
 }
