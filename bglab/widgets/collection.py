@@ -39,6 +39,7 @@ class ImageCollection:
         self.uploads = UploadedImages(source.size, seed)
         self.backgrounds: dict[str, GivenImage] = {}
         self._source = source
+        self._tensors = scene_tensors(source) if isinstance(source, PreparedScenes) else None
 
     @property
     def scenes(self) -> SceneSet:
@@ -95,8 +96,9 @@ class ImageCollection:
         if scene in self.uploads:
             return self.uploads[scene].batch
         position = self.scenes.positions[scene]
-        if isinstance(self._source, PreparedScenes):
-            return scene_tensors(self._source).batch(slice(position, position + 1), "cpu")
+        if self._tensors is not None:
+            return self._tensors.batch(slice(position, position + 1), "cpu")
+        assert isinstance(self._source, ScenesOnDemand)
         arrays = self._source.arrays(position)
         names = ("images", "masks", "plates", "boxes")
         return SceneBatch((scene,), **{name: torch.from_numpy(arrays[name].copy())[None] for name in names})
@@ -125,8 +127,9 @@ class ImageCollection:
 
     def photographs(self, start: int, stop: int) -> UInt8[Tensor, "n 3 h w"]:
         """Return the photographs at these positions of the set; fewer at its end."""
-        if isinstance(self._source, PreparedScenes):
-            return scene_tensors(self._source).batch(slice(start, stop), "cpu").images
+        if self._tensors is not None:
+            return self._tensors.batch(slice(start, stop), "cpu").images
+        assert isinstance(self._source, ScenesOnDemand)
         images = [self._source.photograph(position) for position in range(len(self.scenes))[start:stop]]
         return torch.from_numpy(np.stack(images)) if images else torch.zeros(0, 3, self.size, self.size).byte()
 

@@ -9,6 +9,8 @@ const GRID_PX = { least: 220, most: 490 };
 const SHEETS_AT_ONCE = 2;
 // A request without a reply for so long does not hold up others.
 const GIVE_UP_MS = 5000;
+// Sheets that are kept: about twenty megabytes.
+const SHEETS_KEPT = 200;
 
 // Sheets of thumbnails, requested for what is visible. What is scrolled past before its turn is never requested.
 class SheetLoader {
@@ -38,6 +40,10 @@ class SheetLoader {
     this.forget(sheet);
     this.urls.set(sheet, URL.createObjectURL(new Blob([bytes], { type: "image/jpeg" })));
     this.asked.delete(sheet);
+    for (const old of this.urls.keys()) {
+      if (this.urls.size <= SHEETS_KEPT) break;
+      if (old !== sheet && !this.wanted.includes(old)) this.forget(old);
+    }
     this.request();
   }
 
@@ -231,7 +237,7 @@ class Strip {
   // Items: {value, label, sheet, place, mark} for a thumbnail, or {value, label, text, colour} for a chip.
   fill(items, emptyText = "No such images") {
     Object.assign(this, { all: items.map((item) => ({ ...item, words: item.label.toLowerCase() })), emptyText });
-    this.finder.hidden = items.length <= FEW && !this.search.value;
+    if (items.length > FEW) this.finder.hidden = false; // and stays, since a filter must not move the row
     this.filter();
     this.row.select(this.chosen, false);
   }
