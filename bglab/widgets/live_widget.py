@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import threading
 import time
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,9 @@ from bglab.figures import ShownFigure
 from bglab.widgets.worker import Worker
 
 _FOLDER = Path(__file__).parent
+
+#: Seconds after which the first snapshot is drawn; by then the widget has shown its first image.
+_SNAPSHOT_DELAY_S = 2.0
 
 Message = Mapping[str, Any]
 
@@ -122,20 +126,34 @@ class LiveWidget(anywidget.AnyWidget):
     def _ipython_display_(self, **_options: Any) -> None:
         """Show the live widget, and a snapshot of its last state for readers without a kernel.
 
-        The widget hides the snapshot while it is alive.
+        The widget hides the snapshot while it is alive. In a front end the snapshot is drawn a moment later, since
+        the widget's first message waits until the cell has run. Without one, as in nbconvert, it is drawn at once.
         """
         live = super()._repr_mimebundle_()
         bundle, metadata = live if isinstance(live, tuple) else (live, {})
         publish_display_data(cast(dict, bundle), cast(dict, metadata))
         if "voila" not in os.environ.get("SERVER_SOFTWARE", ""):  # a dashboard is not saved
             self._snapshot_id = f"bglab-snapshot-{self.model_id}"
-            publish_display_data(self._snapshot(), transient={"display_id": self._snapshot_id})
+            is_watched = bool(_current_cell()[0])
+            shown = {"text/plain": self._caption()} if is_watched else self._snapshot()
+            publish_display_data(shown, transient={"display_id": self._snapshot_id})
+            if is_watched:
+                later = threading.Timer(_SNAPSHOT_DELAY_S, self._receive, (self, {"type": "idle"}, []))
+                later.daemon = True
+                later.start()
 
 
 Widget = TypeVar("Widget", bound=LiveWidget)
 
 #: For each cell, the latest run that made widgets, and these widgets.
 _BY_CELL: dict[str, tuple[str, list[LiveWidget]]] = {}
+
+
+def _current_cell() -> tuple[str, str]:
+    """Return the ids of the current cell and of this run of it; "" where no front end runs it."""
+    shell: Any = get_ipython()
+    parent = shell.get_parent() if hasattr(shell, "get_parent") else {}
+    return str(parent.get("metadata", {}).get("cellId", "")), str(parent.get("header", {}).get("msg_id", ""))
 
 
 def made_by_cell(widget: Widget) -> Widget:
@@ -147,11 +165,8 @@ def made_by_cell(widget: Widget) -> Widget:
     Returns:
         The same widget.
     """
-    shell: Any = get_ipython()
-    parent = shell.get_parent() if hasattr(shell, "get_parent") else {}
-    cell = str(parent.get("metadata", {}).get("cellId", ""))
+    cell, run = _current_cell()
     if cell:
-        run = str(parent.get("header", {}).get("msg_id", ""))
         before, made = _BY_CELL.get(cell, (run, []))
         if before != run:
             for old in made:

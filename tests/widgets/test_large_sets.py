@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
-import os
 import re
 import time
 
@@ -22,7 +21,7 @@ from bglab.widgets.messages import greeting
 from bglab.widgets.session import Session
 from fixtures.boxed import CORNERS, BoxedImageNet, half_open
 from fixtures.chromium import open_page
-from fixtures.layouts import write_in9
+from fixtures.large import write_large_in9
 from fixtures.stand_ins import make_classifier, make_scenes
 from fixtures.views import View
 
@@ -163,6 +162,27 @@ def test_the_greeting_reads_no_pixels_and_stays_small(data_folder):
     assert len(json.dumps(content)) < 250_000
 
 
+# ---- the snapshot for readers without a kernel
+
+
+@pytest.mark.parametrize("cell", ["", "one"])
+def test_the_snapshot_keeps_nobody_waiting(explorer, monkeypatch, cell):
+    published = []
+    monkeypatch.setattr("bglab.widgets.live_widget._SNAPSHOT_DELAY_S", 0.2)
+    monkeypatch.setattr("bglab.widgets.live_widget._current_cell", lambda: (cell, "run"))
+    monkeypatch.setattr(
+        "bglab.widgets.live_widget.publish_display_data", lambda data, *_, **more: published.append((set(data), more))
+    )
+    explorer._ipython_display_()
+    assert published[1][0] == ({"text/plain"} if cell else {"text/plain", "image/jpeg"})
+    deadline = time.monotonic() + 20
+    while cell and len(published) < 3 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    data, more = published[-1]
+    assert "image/jpeg" in data
+    assert more["transient"] == published[1][1]["transient"]
+
+
 # ---- in a browser
 
 
@@ -222,21 +242,10 @@ def test_the_view_returns_from_a_scene_that_cannot_be_used(explorer):
 # ---- time
 
 
-@pytest.fixture(scope="module")
-def release(tmp_path_factory):
-    """Write a release of 450 images in each of the nine classes, by linking a few of them under other names."""
-    root = write_in9(tmp_path_factory.mktemp("release"), per_class=2)
-    for file in [file for file in root.rglob("*") if file.is_file()]:
-        for copy in range(1, 225):
-            name = re.sub(r"(n\d{8}_)(\d+)", lambda m, copy=copy: f"{m[1]}{int(m[2]) + 1000 * copy}", file.name)
-            os.link(file, file.with_name(name))
-    return root
-
-
 @pytest.mark.slow
 @pytest.mark.alone
-def test_a_prepared_release_opens_in_a_moment(release):
-    uri = f"in9:{release}"
+def test_a_prepared_release_opens_in_a_moment(tmp_path):
+    uri = f"in9:{write_large_in9(tmp_path)}"
     assert isinstance(whole := prepare(open_scenes(uri), SIZE, progress=False), PreparedScenes)
     assert len(whole) == 4050
     started = time.perf_counter()
