@@ -9,7 +9,6 @@ const PLACED = ["dx", "dy", "scale", "flip"];
 const SETTLED_MS = 1200;
 // Shortest time between two requests: nobody reads faster, and a smooth canvas needs the processor's time.
 const PACE_MS = 100;
-const PREPARING = "Preparing the image…";
 
 class ExplorerView extends View {
   constructor(model, root) {
@@ -166,7 +165,7 @@ class ExplorerView extends View {
   pickKind(kind) {
     const first = { own: "own", colour: "colour:#ffffff", noise: "noise:gaussian", variant: "variant:only_fg",
       texture: `texture:${this.config.textures[0]}`, image: this.config.backgrounds.length ? `image:${this.config.backgrounds[0]}` : null,
-      scene: `scene:${(this.config.scenes.find(([id, , , lends]) => lends && id !== this.state.scene) ?? [this.state.scene])[0]}` }[kind];
+      scene: `scene:${(this.config.scenes.find(([id, , , lends]) => lends && id !== this.state.scene && !this.config.unusable.includes(id)) ?? [this.state.scene])[0]}` }[kind];
     this.showKind(kind);
     if (first && this.state.background.split(":")[0] !== kind) this.choose({ background: first });
   }
@@ -265,15 +264,12 @@ class ExplorerView extends View {
   needLayers() {
     const { scene, background } = this.state;
     this.wantedLayers = ++this.seq;
-    clearTimeout(this.preparing);
-    // the object of a photograph may have to be cut out first
-    this.preparing = setTimeout(() => { write(this.status, PREPARING); }, 300);
+    this.dimLater(); // the object of a photograph may have to be cut out first
     this.send({ type: "layers", seq: this.wantedLayers, scene, background });
   }
 
   on_layers(message, [image, front, alpha, plate]) {
     if (message.seq !== this.wantedLayers) return;
-    this.prepared();
     this.usable = { scene: this.state.scene, background: this.state.background };
     this.composer = new Composer(this.config.size, { image, front, alpha, plate });
     this.donor = message.donor;
@@ -286,11 +282,6 @@ class ExplorerView extends View {
     this.isReturning = false;
     this.draw();
     this.inspect();
-  }
-
-  prepared() {
-    clearTimeout(this.preparing);
-    if (this.status.textContent === PREPARING) this.status.textContent = "";
   }
 
   draw() {
@@ -314,6 +305,11 @@ class ExplorerView extends View {
     this.paced = setTimeout(() => { this.paced = 0; this.pump(); }, PACE_MS);
     this.send({ type: "inspect", seq: this.inFlight, state: this.waiting });
     this.waiting = null;
+    this.dimLater();
+  }
+
+  // Results that belong to an earlier image fade when the next takes its time.
+  dimLater() {
     clearTimeout(this.slow);
     this.slow = setTimeout(() => this.panels.forEach((panel) => panel.dim(true)), 300);
   }
@@ -404,12 +400,10 @@ class ExplorerView extends View {
   on_error(message) {
     this.landed(message.seq);
     this.status.textContent = "";
-    clearTimeout(this.preparing);
     // what cannot be shown is not chosen: the last choice that could be shown stays
-    if (message.seq != null && message.seq === this.wantedLayers && this.usable) {
-      this.isReturning = true;
-      this.choose(this.usable);
-    }
+    const isRefused = message.seq != null && message.seq === this.wantedLayers && this.usable && !this.isReturning;
+    this.isReturning = isRefused;
+    if (isRefused) this.choose(this.usable);
     super.on_error(message);
   }
 
@@ -419,7 +413,6 @@ class ExplorerView extends View {
     clearTimeout(this.slow);
     clearTimeout(this.idling);
     clearTimeout(this.paced);
-    clearTimeout(this.preparing);
     for (const strip of [this.scenes, this.plates, this.chips]) strip?.close();
   }
 }
