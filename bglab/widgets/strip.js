@@ -250,7 +250,14 @@ class Strip {
     write(this.count, words.length ? `${count(found.length)} of ${count(this.all.length)}` : `${count(this.all.length)}`);
     this.row.fill(found, this.emptyText);
     this.found = found;
-    if (this.isOpen) this.grid.fill(found, this.emptyText);
+    if (this.isOpen) this.fillGrid();
+  }
+
+  // The grid is as high as its rows need, within what there is room for.
+  fillGrid() {
+    const { grid, found } = this;
+    grid.element.style.height = `${Math.min(this.room, Math.max(1, Math.ceil(found.length / grid.columns)) * grid.pitch + 2 * GAP_PX)}px`;
+    grid.fill(found, this.emptyText);
   }
 
   look() {
@@ -271,10 +278,10 @@ class Strip {
   open() {
     const around = (this.element.closest(".bglab-explorer") ?? this.element).getBoundingClientRect();
     const rest = around.bottom - this.element.getBoundingClientRect().bottom - 12;
-    this.grid.element.style.height = `${Math.min(Math.max(rest, GRID_PX.least), GRID_PX.most)}px`;
+    this.room = Math.min(Math.max(rest, GRID_PX.least), GRID_PX.most);
     this.panel.hidden = false;
     this.opener.setAttribute("aria-expanded", "true");
-    this.grid.fill(this.found, this.emptyText);
+    this.fillGrid();
     this.grid.select(this.chosen, false);
     if (this.grid.items.length) this.grid.focus(this.grid.active);
     document.addEventListener("pointerdown", this.outside, true);

@@ -107,7 +107,9 @@ def test_a_few_images_are_all_in_the_page_and_need_no_search(browser):
     ("words", "expected"), [("n0123", range(1230, 1240)), ("DOG n0123", (1230, 1233, 1236, 1239)), ("cat", ())]
 )
 def test_the_search_takes_several_words_of_class_and_name(page, words, expected):
+    before = page.locator(".below").bounding_box()
     page.get_by_role("searchbox", name="Search images").fill(words)
+    assert page.locator(".below").bounding_box() == before
     assert names(page, "strip") == [f"scene{i}" for i in expected]
     counted = page.get_by_role("status").inner_text()
     assert counted == f"{len(expected)} of 4,050"
