@@ -264,6 +264,9 @@ class Explorer(LiveWidget):
         if self._session.images.unusable:
             self.send({"type": "unusable", "scenes": list(self._session.images.unusable)})
 
+    def _warm_up(self) -> None:
+        self._session.inspector.inspect_original(self.scene)
+
     def _caption(self) -> str:
         return export.caption(self._session, self.state)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import threading
 import time
@@ -21,8 +22,8 @@ from bglab.widgets.worker import Worker
 
 _FOLDER = Path(__file__).parent
 
-#: Seconds after which the first snapshot is drawn; by then the widget has shown its first image.
-_SNAPSHOT_DELAY_S = 2.0
+#: Seconds after which a widget's snapshot is drawn if no view has asked for it, which views do when they are idle.
+_SNAPSHOT_DELAY_S = 10.0
 
 Message = Mapping[str, Any]
 
@@ -53,6 +54,7 @@ class LiveWidget(anywidget.AnyWidget):
         self._worker = Worker(f"bglab-{name}", self._log)
         self._parallel_worker = Worker(f"bglab-{name}-parallel", self._log)
         self._snapshot_id = ""
+        self._is_drawn = False
         super().__init__(**traits)
         self.on_msg(self._receive)
         if hasattr(self.comm, "_reply_subshell_for"):
@@ -116,6 +118,7 @@ class LiveWidget(anywidget.AnyWidget):
 
     def _on_idle(self, _message: Message, _buffers: Sequence[bytes]) -> None:
         """Update the snapshot that a saved notebook shows."""
+        self._is_drawn = True
         if self._snapshot_id:
             publish_display_data(self._snapshot(), transient={"display_id": self._snapshot_id}, update=True)
 
@@ -126,8 +129,8 @@ class LiveWidget(anywidget.AnyWidget):
     def _ipython_display_(self, **_options: Any) -> None:
         """Show the live widget, and a snapshot of its last state for readers without a kernel.
 
-        The widget hides the snapshot while it is alive. In a front end the snapshot is drawn a moment later, since
-        the widget's first message waits until the cell has run. Without one, as in nbconvert, it is drawn at once.
+        The widget hides the snapshot while it is alive. In a front end the snapshot is drawn later, since the widget's
+        first message may wait until the cell has run. Without one, as in nbconvert, it is drawn at once.
         """
         live = super()._repr_mimebundle_()
         bundle, metadata = live if isinstance(live, tuple) else (live, {})
@@ -138,9 +141,18 @@ class LiveWidget(anywidget.AnyWidget):
             shown = {"text/plain": self._caption()} if is_watched else self._snapshot()
             publish_display_data(shown, transient={"display_id": self._snapshot_id})
             if is_watched:
-                later = threading.Timer(_SNAPSHOT_DELAY_S, self._receive, (self, {"type": "idle"}, []))
-                later.daemon = True
-                later.start()
+                threading.Thread(target=self._look_ahead, name="bglab-look-ahead", daemon=True).start()
+
+    def _look_ahead(self) -> None:
+        """Compute what the first view will ask for while it is being built, and draw a snapshot if none asks."""
+        with contextlib.suppress(BadInput):  # views are told when they ask
+            self._warm_up()
+        time.sleep(_SNAPSHOT_DELAY_S)
+        if not self._is_drawn:
+            self._receive(self, {"type": "idle"}, [])
+
+    def _warm_up(self) -> None:
+        """Compute and cache what the first view will ask for."""
 
 
 Widget = TypeVar("Widget", bound=LiveWidget)
