@@ -202,6 +202,18 @@ def test_thumbnails_are_requested_when_they_are_visible_the_latest_first(browser
     assert set(page.evaluate("window.asked.slice(2)")) <= {last, last - 1, last - 2, last - 3}
 
 
+def test_sheets_that_were_seen_long_ago_are_dropped(page):
+    kept = page.evaluate(
+        """() => {
+            for (let i = 100; i < 400; i++) window.strip.showSheet(String(i), new Uint8Array(1));
+            return [...window.strip.loader.urls.keys()];
+        }"""
+    )
+    assert len(kept) <= 200
+    assert "399" in kept
+    assert "100" not in kept
+
+
 def test_a_thumbnail_shows_its_part_of_the_sheet(page):
     page.wait_for_function("document.querySelector('[data-value=scene9]').style.background.includes('blob')")
     offset = page.eval_on_selector(".bglab-strip [data-value=scene9]", "one => one.style.backgroundPosition")
