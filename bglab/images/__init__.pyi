@@ -17,6 +17,7 @@ from .compositing import tile_box as tile_box
 from .io import IMAGE_SUFFIXES as IMAGE_SUFFIXES
 from .io import crop_box as crop_box
 from .io import open_image as open_image
+from .io import open_reduced as open_reduced
 from .io import read_cutout as read_cutout
 from .io import read_image as read_image
 from .io import read_mask as read_mask

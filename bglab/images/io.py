@@ -66,6 +66,27 @@ def open_image(source: Path | bytes) -> Image.Image:
         ) from None
 
 
+def open_reduced(file: Path, side: int) -> Image.Image:
+    """Open an image as `open_image` does, but JPEG files at a fraction of their size, which is several times as fast.
+
+    Args:
+        file: Path of the file.
+        side: Both sides of the result have at least so many pixels, unless the file itself has fewer.
+
+    Raises:
+        BadInput: As `open_image`.
+    """
+    try:
+        with _open_quietly(file) as image:
+            if image.format == "JPEG":
+                image.draft("RGB", (side, side))
+                turn = _turn(image)
+                return _to_rgb(image.copy() if turn is None else image.transpose(turn))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        pass  # `open_image` says in its message what is wrong
+    return open_image(file)
+
+
 def turn_upright(file: Path) -> Image.Transpose | None:
     """Return the transposition that `open_image` applies for a file's EXIF orientation; None if it applies none."""
     with _open_quietly(file) as image:

@@ -8,11 +8,14 @@ from .downloads import Archive as Archive
 from .downloads import archives as archives
 from .downloads import content_digest as content_digest
 from .downloads import fetch as fetch
+from .on_demand import ScenesOnDemand as ScenesOnDemand
+from .on_demand import open_on_demand as open_on_demand
 from .prepared import PreparedImages as PreparedImages
 from .prepared import PreparedPhotographs as PreparedPhotographs
 from .prepared import PreparedScenes as PreparedScenes
 from .prepared import as_prepared as as_prepared
 from .prepared import as_scenes as as_scenes
+from .prepared import find_prepared as find_prepared
 from .prepared import memory_bytes as memory_bytes
 from .prepared import prepare as prepare
 from .prepared import prepare_photographs as prepare_photographs

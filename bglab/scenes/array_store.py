@@ -43,6 +43,11 @@ def files_stamp(files: Iterable[Path]) -> str:
     return digest(parts)
 
 
+def cache_folder(name: str) -> Path:
+    """Return the folder of a cache entry, whether there is one or not."""
+    return data_root() / "cache" / name
+
+
 @dataclass(frozen=True)
 class ArrayStore:
     """A cache entry of the data folder.
@@ -74,13 +79,18 @@ class ArrayStore:
         Raises:
             BadInput: If the entry cannot be written.
         """
-        folder = data_root() / "cache" / self.name
+        found = self.load()
+        if found is None:
+            self._build(cache_folder(self.name), items, build, title)
+            found = self.load()
+            assert found is not None
+        return found
+
+    def load(self) -> tuple[dict[str, np.ndarray], dict] | None:
+        """Map the arrays and read the index, as `load_or_build` returns them; None if there is no entry."""
+        folder = cache_folder(self.name)
         index = self._read_index(folder)
-        if index is None:
-            self._build(folder, items, build, title)
-            index = self._read_index(folder)
-            assert index is not None
-        return self._map(folder, len(index["rows"])), index
+        return None if index is None else (self._map(folder, len(index["rows"])), index)
 
     def _read_index(self, folder: Path) -> dict | None:
         try:

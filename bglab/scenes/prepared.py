@@ -15,7 +15,7 @@ from PIL import Image
 
 from bglab.errors import BadInput
 from bglab.images import Box, crop_box, open_image, resize_crop
-from bglab.scenes.array_store import ArrayStore, Entry, files_stamp
+from bglab.scenes.array_store import ArrayStore, Entry, cache_folder, files_stamp
 from bglab.scenes.scene import PublishedImage, Rejection, Scene, SceneSet
 from bglab.scenes.sources import open_scenes
 from bglab.seeding import digest
@@ -128,6 +128,37 @@ def prepare(scenes: SceneSet, size: int = 224, *, progress: bool = True) -> Prep
     Raises:
         BadInput: If no scene can be used, or the cache cannot be written.
     """
+
+    def build(position: int) -> Entry:
+        scene = scenes[position]
+        return Entry(prepare_one(scene, size, scenes.crop_fraction), {"id": scene.id})
+
+    items = [(i, record.id, record.file) for i, record in enumerate(scenes.records)]
+    found = _store(scenes, size).load_or_build(items, build, f"preparing {scenes.name}" if progress else None)
+    return _loaded(scenes, size, *found)
+
+
+def find_prepared(scenes: SceneSet, size: int = 224) -> PreparedScenes | None:
+    """Load what `prepare` returns if it is in the cache; otherwise None, and nothing is decoded.
+
+    Args:
+        scenes: Scenes to look for.
+        size: Side of the prepared images in pixels.
+
+    Raises:
+        BadInput: If no scene could be used when they were prepared.
+    """
+    if not cache_folder(_store_name(scenes, size)).is_dir():
+        return None  # without looking at thousands of files
+    found = _store(scenes, size).load()
+    return None if found is None else _loaded(scenes, size, *found)
+
+
+def _store_name(scenes: SceneSet, size: int) -> str:
+    return f"{scenes.fingerprint}-{size}"
+
+
+def _store(scenes: SceneSet, size: int) -> ArrayStore:
     shapes: dict[str, tuple[tuple[int, ...], type]] = {
         "images": ((3, size, size), np.uint8),
         "masks": ((size, size), np.bool_),
@@ -135,15 +166,12 @@ def prepare(scenes: SceneSet, size: int = 224, *, progress: bool = True) -> Prep
         "boxes": ((4,), np.int32),
         "has_plate": ((), np.bool_),
     }
-
-    def build(position: int) -> Entry:
-        scene = scenes[position]
-        return Entry(_prepare_scene(scene, size, scenes.crop_fraction), {"id": scene.id})
-
     files = [file for record in scenes.records for file in record.files]
-    items = [(i, record.id, record.file) for i, record in enumerate(scenes.records)]
-    store = ArrayStore(f"{scenes.fingerprint}-{size}", files_stamp(files), shapes)
-    arrays, index = store.load_or_build(items, build, f"preparing {scenes.name}" if progress else None)
+    return ArrayStore(_store_name(scenes, size), files_stamp(files), shapes)
+
+
+def _loaded(scenes: SceneSet, size: int, arrays: dict[str, np.ndarray], index: dict) -> PreparedScenes:
+    """Put the arrays and the index of a cache entry together."""
     rejected = (*scenes.rejected, *(Rejection(*r) for r in index["rejected"]))
     kept = [scenes.positions[row["id"]] for row in index["rows"]]
     if not kept:
@@ -169,8 +197,8 @@ def prepare_photographs(scenes: SceneSet, size: int = 224, *, progress: bool = T
     records = scenes.photographs
 
     def build(position: int) -> Entry:
-        image = _as_image(scenes.photograph(records[position]))
-        return Entry({"images": _square(image, size, scenes.crop_fraction)}, {"position": position})
+        image = as_image(scenes.photograph(records[position]))
+        return Entry({"images": squared(image, size, scenes.crop_fraction)}, {"position": position})
 
     name = digest([scenes.fingerprint, "photographs", str(scenes.crop_fraction), *(record.id for record in records)])
     stamp = files_stamp(file for record in records for file in record.files[:1])
@@ -209,7 +237,7 @@ def prepare_published(scenes: SceneSet, variant: str, size: int = 224, *, progre
 
     def build(position: int) -> Entry:
         image = open_image(published[position].file)
-        return Entry({"images": _square(image, size, scenes.crop_fraction)}, {"position": position})
+        return Entry({"images": squared(image, size, scenes.crop_fraction)}, {"position": position})
 
     name = digest([scenes.fingerprint, variant, *(p.file.name for p in published)])
     store = ArrayStore(
@@ -224,10 +252,19 @@ def prepare_published(scenes: SceneSet, variant: str, size: int = 224, *, progre
     return PreparedImages(kept, arrays["images"], rejected, index["digest"])
 
 
-def _prepare_scene(scene: Scene, size: int, crop_fraction: float) -> dict[str, np.ndarray]:
-    """Resize and crop one scene; raise `BadInput` if the crop contains no foreground."""
+def prepare_one(scene: Scene, size: int, crop_fraction: float) -> dict[str, np.ndarray]:
+    """Prepare one scene as `prepare` does: image, mask, plate, box and ``has_plate``, by the names of `PreparedScenes`.
+
+    Args:
+        scene: Scene at the resolution of its file.
+        size: Side of the prepared image in pixels.
+        crop_fraction: Fraction of the resized short side that the crop keeps.
+
+    Raises:
+        BadInput: If the crop contains no foreground.
+    """
     height, width = scene.mask.shape
-    whole = _as_image(scene.image)
+    whole = as_image(scene.image)
     mask = resize_crop(Image.fromarray(scene.mask), size, crop_fraction, smooth=False)
     box = crop_box(scene.box, width, height, size, crop_fraction)
     if box[0] >= box[2] or box[1] >= box[3] or not np.asarray(mask).any():
@@ -237,9 +274,9 @@ def _prepare_scene(scene: Scene, size: int, crop_fraction: float) -> dict[str, n
         )
     plate, has_plate = _plate(scene)
     return {
-        "images": _square(whole, size, crop_fraction),
+        "images": squared(whole, size, crop_fraction),
         "masks": np.asarray(mask),
-        "plates": _square(_as_image(plate), size, crop_fraction),
+        "plates": squared(as_image(plate), size, crop_fraction),
         "boxes": np.array(box, dtype=np.int32),
         "has_plate": np.array(has_plate),
     }
@@ -260,11 +297,13 @@ def _plate(scene: Scene) -> tuple[UInt8[np.ndarray, "3 h w"], bool]:
         return np.zeros_like(scene.image), False
 
 
-def _as_image(image: UInt8[np.ndarray, "3 h w"]) -> Image.Image:
+def as_image(image: UInt8[np.ndarray, "3 h w"]) -> Image.Image:
+    """Return RGB levels as an image of Pillow."""
     return Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0)))
 
 
-def _square(image: Image.Image, size: int, crop_fraction: float) -> UInt8[np.ndarray, "3 s s"]:
+def squared(image: Image.Image, size: int, crop_fraction: float) -> UInt8[np.ndarray, "3 s s"]:
+    """Resize and crop an image as `prepare` does."""
     return np.asarray(resize_crop(image, size, crop_fraction)).transpose(2, 0, 1)
 
 

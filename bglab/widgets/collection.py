@@ -11,10 +11,10 @@ from PIL import Image
 from torch import Tensor
 
 from bglab.catalogue import unknown_name
-from bglab.errors import UnknownName
+from bglab.errors import BadInput, UnknownName
 from bglab.images import Box, open_image
 from bglab.labels import OUTSIDE, to_in9
-from bglab.scenes import PreparedScenes, SceneSet
+from bglab.scenes import PreparedScenes, SceneRecord, SceneSet, ScenesOnDemand
 from bglab.variants import GivenImage, SceneBatch, scene_tensors
 from bglab.widgets.uploads import UploadedImages, free_name, square
 
@@ -23,10 +23,10 @@ IN9_SPACES = ("in9", "imagenet")
 
 
 class ImageCollection:
-    """Scenes of a prepared set, together with what was uploaded next to them.
+    """Scenes of a set, together with what was uploaded next to them.
 
     Args:
-        prepared: Scenes to explore.
+        source: Scenes to explore, prepared or prepared on demand.
         seed: Seed for GrabCut.
 
     Attributes:
@@ -34,17 +34,37 @@ class ImageCollection:
         backgrounds: Uploaded backgrounds by name.
     """
 
-    def __init__(self, prepared: PreparedScenes, seed: int = 0) -> None:
-        self.prepared = prepared
-        self.size = prepared.size
-        self.uploads = UploadedImages(prepared.size, seed)
+    def __init__(self, source: PreparedScenes | ScenesOnDemand, seed: int = 0) -> None:
+        self.size = source.size
+        self.uploads = UploadedImages(source.size, seed)
         self.backgrounds: dict[str, GivenImage] = {}
-        self._tensors = scene_tensors(prepared)
+        self._source = source
+        self._tensors = scene_tensors(source) if isinstance(source, PreparedScenes) else None
 
     @property
     def scenes(self) -> SceneSet:
         """The set, without its uploads."""
-        return self.prepared.scenes
+        return self._source.scenes
+
+    @property
+    def prepared(self) -> PreparedScenes:
+        """The set, prepared as a whole.
+
+        Raises:
+            BadInput: If its scenes are prepared on demand.
+        """
+        if isinstance(self._source, ScenesOnDemand):
+            raise BadInput(
+                f"expected all scenes of {self.scenes.name} to be prepared, since this background is drawn from all "
+                "that can be used, but they are prepared as they are chosen; run bglab.prepare(scenes) once, which "
+                "takes a while, then this cell again"
+            )
+        return self._source
+
+    @property
+    def unusable(self) -> dict[str, str]:
+        """Reason for each scene that was found to be unusable since the set was opened, by id."""
+        return dict(self._source.rejected) if isinstance(self._source, ScenesOnDemand) else {}
 
     @property
     def has_in9_labels(self) -> bool:
@@ -76,11 +96,56 @@ class ImageCollection:
         if scene in self.uploads:
             return self.uploads[scene].batch
         position = self.scenes.positions[scene]
-        return self._tensors.batch(slice(position, position + 1), "cpu")
+        if self._tensors is not None:
+            return self._tensors.batch(slice(position, position + 1), "cpu")
+        assert isinstance(self._source, ScenesOnDemand)
+        arrays = self._source.arrays(position)
+        names = ("images", "masks", "plates", "boxes")
+        return SceneBatch((scene,), **{name: torch.from_numpy(arrays[name].copy())[None] for name in names})
+
+    def lends(self, record: SceneRecord, position: int) -> bool:
+        """Return whether a scene of the set can lend its background, as far as that is known without preparing it."""
+        if isinstance(self._source, PreparedScenes):
+            return bool(self._source.has_plate[position])
+        return record.id not in self._source.rejected
+
+    def check_lends(self, scene: str) -> None:
+        """Refuse a scene of the set that has no background to lend.
+
+        Raises:
+            BadInput: If its box leaves no background to tile, or it cannot be used.
+        """
+        if scene in self.uploads:
+            return
+        position, source = self.scenes.positions[scene], self._source
+        if isinstance(source, ScenesOnDemand):
+            lends = bool(source.arrays(position)["has_plate"])
+        else:
+            lends = bool(source.has_plate[position])
+        if not lends:
+            raise BadInput(f"expected a scene with some background around its box, got {scene}; choose another")
 
     def photographs(self, start: int, stop: int) -> UInt8[Tensor, "n 3 h w"]:
         """Return the photographs at these positions of the set; fewer at its end."""
-        return self._tensors.batch(slice(start, stop), "cpu").images
+        if self._tensors is not None:
+            return self._tensors.batch(slice(start, stop), "cpu").images
+        assert isinstance(self._source, ScenesOnDemand)
+        images = [self._source.photograph(position) for position in range(len(self.scenes))[start:stop]]
+        return torch.from_numpy(np.stack(images)) if images else torch.zeros(0, 3, self.size, self.size).byte()
+
+    def thumbnails(self, kind: str, start: int, stop: int, side: int) -> list[UInt8[np.ndarray, "3 _ _"]]:
+        """Return images for thumbnails at these positions of the set; fewer at its end.
+
+        Args:
+            kind: ``scene`` for photographs, ``plate`` for backgrounds; photographs if those are made on demand.
+            start: First position.
+            stop: Position after the last.
+            side: Side of the thumbnails in pixels; the images may be larger.
+        """
+        if isinstance(self._source, PreparedScenes):
+            arrays = self._source.images if kind == "scene" else self._source.plates
+            return [np.asarray(array) for array in arrays[start:stop]]
+        return [self._source.thumbnail(position, side) for position in range(len(self.scenes))[start:stop]]
 
     def add(self, source: bytes | Path, name: str, *, box: Box | None = None, label: int = OUTSIDE) -> str:
         """Add an uploaded image, see `UploadedImages.add`; return its id, which no scene of the set has.

@@ -65,7 +65,8 @@ class ExplorerView extends View {
 
   sceneControls() {
     const { config } = this;
-    const classes = [["", "all classes"], ...config.class_names.map((name, i) => [String(i), name])];
+    const shown = new Set(config.scenes.map(([, label]) => label));
+    const classes = [["", "all classes"], ...config.class_names.map((name, i) => [String(i), name]).filter((_, i) => shown.has(i))];
     this.classFilter = select("Filter images by class", classes, () => this.fillScenes());
     this.correctnessFilter = select("Filter images by prediction", [["", "all predictions"], ["correct", "correct"], ["incorrect", "incorrect"]], (wanted) => {
       if (wanted && !this.correctness) this.work({ type: "correctness" }, "Classifying all images…");
@@ -147,8 +148,10 @@ class ExplorerView extends View {
   fillScenes() {
     const { config } = this;
     const wantedClass = this.classFilter.value, wanted = this.correctnessFilter.value;
-    const shown = config.scenes.filter(([, label], i) =>
-      (wantedClass === "" || String(label) === wantedClass) && (!wanted || !this.correctness || this.correctness[i] === wanted));
+    const unusable = new Set(config.unusable);
+    const usable = config.scenes.filter(([id]) => !unusable.has(id));
+    const shown = usable.filter(([, label, place]) =>
+      (wantedClass === "" || String(label) === wantedClass) && (!wanted || !this.correctness || this.correctness[place] === wanted));
     const thumbnail = ([id, label, place]) => ({
       value: id, label: `${config.class_names[label] ?? "unknown class"} · ${id}`, sheet: String(Math.floor(place / config.per_sheet)),
       place: place % config.per_sheet,
@@ -156,14 +159,14 @@ class ExplorerView extends View {
     const marked = (scene) => ({ ...thumbnail(scene), mark: this.correctness?.[scene[2]] });
     const uploads = config.uploads.map(([id, place]) => ({ value: id, label: id, sheet: `upload${place}`, place: 0 }));
     this.scenes.fill([...uploads, ...shown.map(marked)]);
-    this.plates.fill(config.scenes.filter(([, , , lends]) => lends).map(thumbnail));
+    this.plates.fill(usable.filter(([, , , lends]) => lends).map(thumbnail));
     this.scenes.select(this.state.scene);
   }
 
   pickKind(kind) {
     const first = { own: "own", colour: "colour:#ffffff", noise: "noise:gaussian", variant: "variant:only_fg",
       texture: `texture:${this.config.textures[0]}`, image: this.config.backgrounds.length ? `image:${this.config.backgrounds[0]}` : null,
-      scene: `scene:${(this.config.scenes.find(([id, , , lends]) => lends && id !== this.state.scene) ?? [this.state.scene])[0]}` }[kind];
+      scene: `scene:${(this.config.scenes.find(([id, , , lends]) => lends && id !== this.state.scene && !this.config.unusable.includes(id)) ?? [this.state.scene])[0]}` }[kind];
     this.showKind(kind);
     if (first && this.state.background.split(":")[0] !== kind) this.choose({ background: first });
   }
@@ -263,11 +266,13 @@ class ExplorerView extends View {
   needLayers() {
     const { scene, background } = this.state;
     this.wantedLayers = ++this.seq;
+    this.dimLater(); // the object of a photograph may have to be cut out first
     this.send({ type: "layers", seq: this.wantedLayers, scene, background });
   }
 
   on_layers(message, [image, front, alpha, plate]) {
     if (message.seq !== this.wantedLayers) return;
+    this.usable = { scene: this.state.scene, background: this.state.background };
     this.composer = new Composer(this.config.size, { image, front, alpha, plate });
     this.donor = message.donor;
     // after a stroke the canvas already has the newer mask, and what can be undone
@@ -275,7 +280,8 @@ class ExplorerView extends View {
     this.isBrushing = false;
     this.truth = message.truth;
     this.donorLabel = message.donor_label;
-    this.hideError();
+    if (!this.isReturning) this.hideError();
+    this.isReturning = false;
     this.draw();
     this.inspect();
   }
@@ -301,6 +307,11 @@ class ExplorerView extends View {
     this.sentAt = performance.now();
     this.send({ type: "inspect", seq: this.inFlight, state: this.waiting });
     this.waiting = null;
+    this.dimLater();
+  }
+
+  // Results that belong to an earlier image fade when the next takes its time.
+  dimLater() {
     clearTimeout(this.slow);
     this.slow = setTimeout(() => this.panels.forEach((panel) => panel.dim(true)), 300);
   }
@@ -350,7 +361,7 @@ class ExplorerView extends View {
 
   on_uploads({ uploads, backgrounds, state, mode }) {
     Object.assign(this.config, { uploads, backgrounds });
-    for (const [, place] of uploads) this.scenes.sheets.delete(`upload${place}`);
+    for (const [, place] of uploads) this.scenes.forget(`upload${place}`);
     this.fillScenes();
     this.status.textContent = "";
     if (state) {
@@ -385,10 +396,19 @@ class ExplorerView extends View {
     }
   }
 
+  on_unusable({ scenes }) {
+    this.config.unusable = scenes;
+    this.fillScenes();
+  }
+
   on_error(message) {
     this.landed(message.seq);
     this.setHunting(false);
     this.status.textContent = "";
+    // what cannot be shown is not chosen: the last choice that could be shown stays
+    const isRefused = message.seq != null && message.seq === this.wantedLayers && this.usable && !this.isReturning;
+    this.isReturning = isRefused;
+    if (isRefused) this.choose(this.usable);
     super.on_error(message);
   }
 

@@ -23,7 +23,7 @@ from bglab.figures import ShownFigure
 from bglab.images import Box
 from bglab.labels import OUTSIDE
 from bglab.models import Classifier
-from bglab.scenes import PreparedScenes, SceneSet, as_prepared
+from bglab.scenes import PreparedScenes, SceneSet, ScenesOnDemand, open_on_demand
 from bglab.variants import Variant
 from bglab.widgets import export
 from bglab.widgets.capture import CaptureSearch, CaptureWidget
@@ -34,7 +34,9 @@ from bglab.widgets.session import Session
 from bglab.widgets.state import FIELDS, State
 
 #: The parts of the ES module, in order.
-PARTS = ("controls.js", "view.js", "composer.js", "results.js", "stage.js", "capture.js", "explorer.js")
+PARTS = (
+    "controls.js", "strip.js", "view.js", "composer.js", "results.js", "stage.js", "capture.js", "explorer.js",
+)  # fmt: skip
 _MIME = {"pdf": "application/pdf", "svg": "image/svg+xml", "png": "image/png", "csv": "text/csv"}
 
 
@@ -45,7 +47,7 @@ class Explorer(CaptureWidget):
     """
 
     _esm = module_of(PARTS)
-    _css = module_of(["explorer.css", "capture.css"])
+    _css = module_of(["explorer.css", "strip.css", "capture.css"])
 
     urgency = {"hello": 4, "layers": 3, "inspect": 2, "correctness": -1, "capture_step": -1}
     latest = frozenset({"layers", "inspect", "idle", "capture_step"})
@@ -180,7 +182,11 @@ class Explorer(CaptureWidget):
     def _on_layers(self, message: Message, _buffers: list[bytes]) -> None:
         scene, background = str(message["scene"]), str(message["background"])
         State(scene, background)
-        made = self._session.renderer.layers(scene, background)
+        try:
+            made = self._session.renderer.layers(scene, background)
+        except BadInput:
+            self._send_unusable()
+            raise
         planes = [made.image, made.front, made.alpha.byte(), made.plate]
         self._reply(
             message,
@@ -206,10 +212,12 @@ class Explorer(CaptureWidget):
     def _on_correctness(self, message: Message, _buffers: list[bytes]) -> None:
         """Classify all photographs a few at a time, so that more urgent messages are handled in between."""
         done, correctness = self._session.inspector.classify_next()
-        total = len(self._session.images.prepared)
+        total = len(self._session.images.scenes)
         self._reply(message, {"type": "correctness", "correctness": correctness, "done": done, "total": total})
         if done < total:
             self._receive(self, dict(message), [])
+        else:
+            self._send_unusable()
 
     def _on_upload(self, message: Message, buffers: list[bytes]) -> None:
         key = self._session.images.add(buffers[0], str(message["name"]))
@@ -257,12 +265,20 @@ class Explorer(CaptureWidget):
         """Send all views the current uploads, with settings and a tool that they should change to."""
         self.send({"type": "uploads", **uploads(self._session.images), "state": state, "mode": mode})
 
+    def _send_unusable(self) -> None:
+        """Tell all views which scenes turned out to be unusable."""
+        if self._session.images.unusable:
+            self.send({"type": "unusable", "scenes": list(self._session.images.unusable)})
+
+    def _warm_up(self) -> None:
+        self._session.inspector.inspect_original(self.scene)
+
     def _caption(self) -> str:
         return export.caption(self._session, self.state)
 
 
 def explore(
-    scenes: SceneSet | PreparedScenes,
+    scenes: SceneSet | PreparedScenes | str,
     classifier: Classifier | Sequence[Classifier],
     *,
     size: int = 224,
@@ -272,7 +288,8 @@ def explore(
     """Open the explorer: pick an image, swap its background, and see predictions and saliency change.
 
     Args:
-        scenes: Scenes to explore; prepared at ``size`` unless they already are.
+        scenes: Scenes to explore, or a URI for `open_scenes`; prepared at ``size`` unless they already are. Of a large
+            set of photographs that is not in the cache, each scene is prepared when it is chosen.
         classifier: One or more classifiers, shown side by side.
         size: Side of the images in pixels.
         seed: Seed for donors, textures, noise and GrabCut.
@@ -280,15 +297,19 @@ def explore(
 
     Raises:
         UnknownName: If a setting, scene or background is unknown.
-        BadInput: If a setting is out of range, or there is no classifier.
+        BadInput: If a setting is out of range, the scene cannot be used, or there is no classifier.
     """
     classifiers = [classifier] if isinstance(classifier, Classifier) else list(classifier)
     if not classifiers:
         raise BadInput("expected at least one classifier, got none; load one with bglab.load_classifier")
-    prepared = as_prepared(scenes, size)
-    session = Session(prepared, classifiers, seed)
-    state = State(prepared.scenes.ids[0]).but(settings)
+    source = open_on_demand(scenes, size)
+    session = Session(source, classifiers, seed)
+    first = source.scenes.ids[0]
+    if isinstance(source, ScenesOnDemand) and "scene" not in settings:
+        first = source.first_usable()
+    state = State(first).but(settings)
     session.check(state)
+    session.images.batch(state.scene)  # a scene that cannot be used is refused here, not in the widget
     return made_by_cell(Explorer(session, state))
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
+import threading
 import time
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -19,6 +21,9 @@ from bglab.figures import ShownFigure
 from bglab.widgets.worker import Worker
 
 _FOLDER = Path(__file__).parent
+
+#: Seconds after which a widget's snapshot is drawn if no view has asked for it, which views do when they are idle.
+_SNAPSHOT_DELAY_S = 10.0
 
 Message = Mapping[str, Any]
 
@@ -49,6 +54,7 @@ class LiveWidget(anywidget.AnyWidget):
         self._worker = Worker(f"bglab-{name}", self._log)
         self._parallel_worker = Worker(f"bglab-{name}-parallel", self._log)
         self._snapshot_id = ""
+        self._is_drawn = False
         super().__init__(**traits)
         self.on_msg(self._receive)
         if hasattr(self.comm, "_reply_subshell_for"):
@@ -112,6 +118,7 @@ class LiveWidget(anywidget.AnyWidget):
 
     def _on_idle(self, _message: Message, _buffers: Sequence[bytes]) -> None:
         """Update the snapshot that a saved notebook shows."""
+        self._is_drawn = True
         if self._snapshot_id:
             publish_display_data(self._snapshot(), transient={"display_id": self._snapshot_id}, update=True)
 
@@ -122,20 +129,43 @@ class LiveWidget(anywidget.AnyWidget):
     def _ipython_display_(self, **_options: Any) -> None:
         """Show the live widget, and a snapshot of its last state for readers without a kernel.
 
-        The widget hides the snapshot while it is alive.
+        The widget hides the snapshot while it is alive. In a front end the snapshot is drawn later, since the widget's
+        first message may wait until the cell has run. Without one, as in nbconvert, it is drawn at once.
         """
         live = super()._repr_mimebundle_()
         bundle, metadata = live if isinstance(live, tuple) else (live, {})
         publish_display_data(cast(dict, bundle), cast(dict, metadata))
         if "voila" not in os.environ.get("SERVER_SOFTWARE", ""):  # a dashboard is not saved
             self._snapshot_id = f"bglab-snapshot-{self.model_id}"
-            publish_display_data(self._snapshot(), transient={"display_id": self._snapshot_id})
+            is_watched = bool(_current_cell()[0])
+            shown = {"text/plain": self._caption()} if is_watched else self._snapshot()
+            publish_display_data(shown, transient={"display_id": self._snapshot_id})
+            if is_watched:
+                threading.Thread(target=self._look_ahead, name="bglab-look-ahead", daemon=True).start()
+
+    def _look_ahead(self) -> None:
+        """Compute what the first view will ask for while it is being built, and draw a snapshot if none asks."""
+        with contextlib.suppress(BadInput):  # views are told when they ask
+            self._warm_up()
+        time.sleep(_SNAPSHOT_DELAY_S)
+        if not self._is_drawn:
+            self._receive(self, {"type": "idle"}, [])
+
+    def _warm_up(self) -> None:
+        """Compute and cache what the first view will ask for."""
 
 
 Widget = TypeVar("Widget", bound=LiveWidget)
 
 #: For each cell, the latest run that made widgets, and these widgets.
 _BY_CELL: dict[str, tuple[str, list[LiveWidget]]] = {}
+
+
+def _current_cell() -> tuple[str, str]:
+    """Return the ids of the current cell and of this run of it; "" where no front end runs it."""
+    shell: Any = get_ipython()
+    parent = shell.get_parent() if hasattr(shell, "get_parent") else {}
+    return str(parent.get("metadata", {}).get("cellId", "")), str(parent.get("header", {}).get("msg_id", ""))
 
 
 def made_by_cell(widget: Widget) -> Widget:
@@ -147,11 +177,8 @@ def made_by_cell(widget: Widget) -> Widget:
     Returns:
         The same widget.
     """
-    shell: Any = get_ipython()
-    parent = shell.get_parent() if hasattr(shell, "get_parent") else {}
-    cell = str(parent.get("metadata", {}).get("cellId", ""))
+    cell, run = _current_cell()
     if cell:
-        run = str(parent.get("header", {}).get("msg_id", ""))
         before, made = _BY_CELL.get(cell, (run, []))
         if before != run:
             for old in made:

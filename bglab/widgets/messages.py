@@ -47,11 +47,9 @@ def greeting(session: Session, state: dict[str, Any]) -> dict[str, Any]:
         "colour_map": colours.ravel().tolist(),
         "models": [classifier.spec.id for classifier in session.inspector.classifiers],
         "has_in9_labels": images.has_in9_labels,
-        "class_names": list(scenes.classes) if len(scenes.classes) <= 100 else [],
-        "scenes": [
-            [record.id, record.label, i, bool(lends)]
-            for i, (record, lends) in enumerate(zip(scenes.records, images.prepared.has_plate, strict=True))
-        ],
+        "class_names": list(scenes.classes),
+        "scenes": [[record.id, record.label, i, images.lends(record, i)] for i, record in enumerate(scenes.records)],
+        "unusable": list(images.unusable),
         **uploads(images),
         "variants": [
             [v.name, v.title, f"{words.loc[v.title, 'Foreground']}; {words.loc[v.title, 'Background']}"]
@@ -144,9 +142,8 @@ class Sheets:
             name = list(self._images.uploads)[int(sheet.removeprefix("upload"))]
             batch = self._images.uploads[name].batch
             return sheet_of([(batch.images if kind == "scene" else batch.plates)[0].numpy()])
-        prepared, first = self._images.prepared, int(sheet) * PER_SHEET
-        arrays = prepared.images if kind == "scene" else prepared.plates
-        return sheet_of([np.asarray(array) for array in arrays[first : first + PER_SHEET]])
+        first = int(sheet) * PER_SHEET
+        return sheet_of(self._images.thumbnails(kind, first, first + PER_SHEET, THUMB_PX))
 
 
 def sheet_of(images: Sequence[np.ndarray]) -> bytes:

@@ -95,6 +95,7 @@ class StateRenderer:
         if variant.donor == "self":
             return scene
         if variant.donor == "given":
+            self._images.check_lends(variant.donor_scene)
             return variant.donor_scene
         scenes, lends = self._images.scenes, self._images.prepared.has_plate
         ids, labels = scenes.ids, scenes.labels

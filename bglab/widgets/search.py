@@ -55,8 +55,8 @@ class LiveSearch(LiveWidget):
         explorer: Explorer in which a background that was found is opened.
     """
 
-    _esm = module_of(("controls.js", "view.js", "composer.js", "search.js"))
-    _css = module_of(["explorer.css", "search.css"])
+    _esm = module_of(("controls.js", "strip.js", "view.js", "composer.js", "search.js"))
+    _css = module_of(["explorer.css", "strip.css", "search.css"])
 
     urgency = {"hello": 4, "show": 1, "thumbs": 2, "open": 3, "refine": 1}
     latest = frozenset({"step", "show", "idle"})

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from bglab.errors import BadInput
 from bglab.models import Classifier
-from bglab.scenes import PreparedScenes
+from bglab.scenes import PreparedScenes, ScenesOnDemand
 from bglab.widgets.collection import ImageCollection
 from bglab.widgets.inspection import Inspector
 from bglab.widgets.rendering import StateRenderer
@@ -17,7 +17,7 @@ class Session:
     """Everything that an explorer's state is evaluated with.
 
     Args:
-        prepared: Scenes to explore.
+        source: Scenes to explore, prepared or prepared on demand.
         classifiers: Classifiers to inspect.
         seed: Seed for donors, textures, noise and GrabCut.
 
@@ -27,9 +27,11 @@ class Session:
         inspector: Classifies and explains them.
     """
 
-    def __init__(self, prepared: PreparedScenes, classifiers: Sequence[Classifier], seed: int = 0) -> None:
+    def __init__(
+        self, source: PreparedScenes | ScenesOnDemand, classifiers: Sequence[Classifier], seed: int = 0
+    ) -> None:
         self.seed = seed
-        self.images = ImageCollection(prepared, seed)
+        self.images = ImageCollection(source, seed)
         self.renderer = StateRenderer(self.images, seed)
         self.inspector = Inspector(self.images, self.renderer, classifiers)
 
