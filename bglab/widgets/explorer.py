@@ -27,13 +27,20 @@ from bglab.scenes import PreparedScenes, SceneSet, as_prepared
 from bglab.variants import Variant
 from bglab.widgets import export
 from bglab.widgets.inspection import NINE_NAMES, Inspection
-from bglab.widgets.live_widget import LiveWidget, Message, made_by_cell, module_of
-from bglab.widgets.messages import Sheets, greeting, result_message, uploads
+from bglab.widgets.live_widget import VIEW_PARTS, LiveWidget, Message, made_by_cell, module_of
+from bglab.widgets.messages import Sheets, greeting, result_message, texture_sheet, uploads
 from bglab.widgets.session import Session
 from bglab.widgets.state import FIELDS, State
 
 #: The parts of the ES module, in order.
-PARTS = ("controls.js", "view.js", "composer.js", "results.js", "stage.js", "explorer.js")
+PARTS = (
+    *VIEW_PARTS,
+    "composer.js",
+    "results.js",
+    "stage.js",
+    "layout.js",
+    "explorer.js",
+)
 _MIME = {"pdf": "application/pdf", "svg": "image/svg+xml", "png": "image/png", "csv": "text/csv"}
 
 
@@ -46,6 +53,7 @@ class Explorer(LiveWidget):
     _esm = module_of(PARTS)
     _css = module_of(["explorer.css"])
 
+    title = "explorer"
     urgency = {"hello": 4, "layers": 3, "inspect": 2, "correctness": -1}
     latest = frozenset({"layers", "inspect", "idle"})
     parallel = frozenset({"export", "idle", "thumbs"})
@@ -67,7 +75,8 @@ class Explorer(LiveWidget):
 
     def __init__(self, session: Session, state: State) -> None:
         self._session = session
-        self._sheets = Sheets(session.images, session.seed)
+        self._sheets = Sheets(session.images)
+        self._beginning: dict[str, Any] | None = None
         super().__init__(**{name: getattr(state, name) for name in FIELDS})
 
     @traitlets.validate(*FIELDS)
@@ -167,11 +176,13 @@ class Explorer(LiveWidget):
     # ---- messages from the browser
 
     def _on_hello(self, message: Message, _buffers: list[bytes]) -> None:
-        self._reply(message, {"type": "hello", **greeting(self._session, self.state)})
+        self._beginning = self._beginning or self.state  # as it is first shown; the button "Reset" returns to it
+        self._reply(message, {"type": "hello", **greeting(self._session, self.state), "beginning": self._beginning})
 
     def _on_thumbs(self, message: Message, _buffers: list[bytes]) -> None:
         kind, sheet = str(message["kind"]), str(message["sheet"])
-        self._reply(message, {"type": "thumbs", "kind": kind, "sheet": sheet}, [self._sheets.jpeg(kind, sheet)])
+        jpeg = texture_sheet(self._session, sheet) if kind == "texture" else self._sheets.jpeg(kind, sheet)
+        self._reply(message, {"type": "thumbs", "kind": kind, "sheet": sheet}, [jpeg])
 
     def _on_layers(self, message: Message, _buffers: list[bytes]) -> None:
         scene, background = str(message["scene"]), str(message["background"])
@@ -255,6 +266,9 @@ class Explorer(LiveWidget):
 
     def _caption(self) -> str:
         return export.caption(self._session, self.state)
+
+    def _summary(self) -> str:
+        return export.summary(self._session, State(**self.state))
 
 
 def explore(
