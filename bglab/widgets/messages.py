@@ -142,7 +142,7 @@ class Sheets:
 
 
 def texture_sheet(session: Session, scene: str) -> bytes:
-    """Encode thumbnails of all textures as JPEG: the middle of what each puts behind a scene, as large as on the canvas.
+    """Encode thumbnails of all textures as JPEG: the middle of the texture behind a scene, as large as on the canvas.
 
     Args:
         session: Images and their renderer.

@@ -97,7 +97,8 @@ export class ResultPanel {
       bar.show(now, before);
     });
     const change = result.share === null || original.share === null ? "" : ` (${signed(result.share - original.share) || "±0"})`;
-    write(this.share, result.no_map ? `No saliency map: ${result.no_map}`
+    this.share.title = result.no_map ?? "";
+    write(this.share, result.no_map ? "No saliency map"
       : result.share === null ? "Saliency on object: –" : `Saliency on object: ${percent(result.share)} %${change}`);
     this.spoken = `${words.replace(/[✓✗] /, "")}, predicted ${predicted}`;
   }
