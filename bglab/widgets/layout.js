@@ -62,6 +62,7 @@ class ExplorerLayout extends View {
     this.kinds = make("div", { class: "bglab-kinds", role: "radiogroup", "aria-label": "Kind of background" },
       ...BACKGROUNDS.map(([kind, text]) => button(text, () => this.pickKind(kind), { role: "radio", "data-kind": kind })));
     this.kinds.addEventListener("keydown", (event) => {
+      if (isShortcut(event)) return;
       const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
       const all = [...this.kinds.children];
       const next = step && all[(all.indexOf(event.target) + step + all.length) % all.length];
