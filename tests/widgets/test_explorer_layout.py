@@ -72,7 +72,7 @@ def cut_texts(page):
     )
 
 
-@pytest.mark.parametrize(("size", "count"), [(OPEN, 1), (CLOSED, 1), (CLOSED, 2), ((1340, 800), 3)])
+@pytest.mark.parametrize(("size", "count"), [(OPEN, 1), (CLOSED, 1), (CLOSED, 2), (CLOSED, 3)])
 def test_all_is_in_view_on_a_page_of_900_pixels(opened, size, count):
     page = opened(size, count, background="scene:scene-1-0")
     for selector in (".bglab-image", ".bglab-original", ".bglab-sliders", ".bglab-results", ".bglab-foot"):
