@@ -15,7 +15,7 @@ from fixtures.stand_ins import make_classifier, make_scenes
 pytestmark = pytest.mark.browser
 
 #: Width and height that JupyterLab leaves an output on pages of 900 pixels' height, its side bar open and closed.
-OPEN, CLOSED = (1080, 780), (1340, 780)
+OPEN, CLOSED = (1068, 779), (1320, 779)
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,7 @@ def test_all_is_in_view_on_a_page_of_900_pixels(opened, size, count):
     assert cut_texts(page) == []
 
 
-@pytest.mark.parametrize(("width", "count"), [(1340, 1), (1340, 3), (1080, 1), (1080, 3), (700, 1), (420, 1)])
+@pytest.mark.parametrize(("width", "count"), [(1320, 1), (1320, 3), (1068, 1), (1068, 3), (700, 1), (420, 1)])
 def test_bars_are_at_least_160_pixels_wide(opened, width, count):
     page = opened((width, 900), count)
     tracks = page.locator(".bglab-track:visible").evaluate_all("all => all.map((track) => track.offsetWidth)")
@@ -92,7 +92,7 @@ def test_bars_are_at_least_160_pixels_wide(opened, width, count):
 
 
 def test_three_classifiers_stand_side_by_side(opened):
-    page = opened((1340, 800), 3)
+    page = opened(CLOSED, 3)
     panels = [panel.bounding_box() for panel in page.locator(".bglab-result").all()]
     assert len({panel["y"] for panel in panels}) == 1
     assert panels[0]["x"] < panels[1]["x"] < panels[2]["x"]
