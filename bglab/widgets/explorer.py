@@ -28,15 +28,22 @@ from bglab.variants import Variant
 from bglab.widgets import export
 from bglab.widgets.capture import CaptureSearch, CaptureWidget
 from bglab.widgets.inspection import NINE_NAMES, Inspection
-from bglab.widgets.live_widget import Message, made_by_cell, module_of
-from bglab.widgets.messages import Sheets, greeting, result_message, uploads
+from bglab.widgets.live_widget import VIEW_PARTS, Message, made_by_cell, module_of
+from bglab.widgets.messages import Sheets, greeting, result_message, texture_sheet, uploads
 from bglab.widgets.session import Session
 from bglab.widgets.state import FIELDS, State
 
 #: The parts of the ES module, in order.
 PARTS = (
-    "controls.js", "strip.js", "view.js", "composer.js", "results.js", "stage.js", "capture.js", "explorer.js",
-)  # fmt: skip
+    *VIEW_PARTS,
+    "strip.js",
+    "composer.js",
+    "results.js",
+    "stage.js",
+    "capture.js",
+    "layout.js",
+    "explorer.js",
+)
 _MIME = {"pdf": "application/pdf", "svg": "image/svg+xml", "png": "image/png", "csv": "text/csv"}
 
 
@@ -49,6 +56,7 @@ class Explorer(CaptureWidget):
     _esm = module_of(PARTS)
     _css = module_of(["explorer.css", "strip.css", "capture.css"])
 
+    title = "explorer"
     urgency = {"hello": 4, "layers": 3, "inspect": 2, "correctness": -1, "capture_step": -1}
     latest = frozenset({"layers", "inspect", "idle", "capture_step"})
     parallel = frozenset({"export", "idle", "thumbs"})
@@ -71,8 +79,9 @@ class Explorer(CaptureWidget):
 
     def __init__(self, session: Session, state: State) -> None:
         self._session = session
-        self._sheets = Sheets(session.images, session.seed)
+        self._sheets = Sheets(session.images)
         self._capture_search = CaptureSearch(session)
+        self._beginning: dict[str, Any] | None = None
         super().__init__(**{name: getattr(state, name) for name in FIELDS})
 
     @traitlets.validate(*FIELDS)
@@ -172,12 +181,14 @@ class Explorer(CaptureWidget):
     # ---- messages from the browser
 
     def _on_hello(self, message: Message, _buffers: list[bytes]) -> None:
-        self._reply(message, {"type": "hello", **greeting(self._session, self.state)})
+        self._beginning = self._beginning or self.state  # as it is first shown; the button "Reset" returns to it
+        self._reply(message, {"type": "hello", **greeting(self._session, self.state), "beginning": self._beginning})
         self._show_capture_again(message)
 
     def _on_thumbs(self, message: Message, _buffers: list[bytes]) -> None:
         kind, sheet = str(message["kind"]), str(message["sheet"])
-        self._reply(message, {"type": "thumbs", "kind": kind, "sheet": sheet}, [self._sheets.jpeg(kind, sheet)])
+        jpeg = texture_sheet(self._session, sheet) if kind == "texture" else self._sheets.jpeg(kind, sheet)
+        self._reply(message, {"type": "thumbs", "kind": kind, "sheet": sheet}, [jpeg])
 
     def _on_layers(self, message: Message, _buffers: list[bytes]) -> None:
         scene, background = str(message["scene"]), str(message["background"])
@@ -275,6 +286,9 @@ class Explorer(CaptureWidget):
 
     def _caption(self) -> str:
         return export.caption(self._session, self.state)
+
+    def _summary(self) -> str:
+        return export.summary(self._session, State(**self.state))
 
 
 def explore(

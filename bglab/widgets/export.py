@@ -18,6 +18,7 @@ from matplotlib.axes import Axes
 from bglab.figures import ShownFigure, color_of, save, theme
 from bglab.labels import OUTSIDE
 from bglab.saliency import upsample
+from bglab.variants import VARIANTS
 from bglab.widgets.inspection import NINE_NAMES, Prediction, Saliency
 from bglab.widgets.messages import COLOUR_MAP, class_name
 from bglab.widgets.session import Session
@@ -151,6 +152,25 @@ def caption(session: Session, state: dict[str, Any]) -> str:
     """Describe a state in one line."""
     label = class_name(session.images.label(state["scene"]))
     return f"{state['scene']} ({label}) on background {state['background']}, mix {100 * state['mix']:.0f} %"
+
+
+def summary(session: Session, state: State) -> str:
+    """Say in words what is shown and which classifiers see it.
+
+    Example:
+        ``white_ibis on the background of motorcycle, lite:efficientnet_lite0``
+    """
+    kind, _, rest = state.background.partition(":")
+    background = {
+        "own": "as photographed",
+        "scene": f"on the background of {rest}",
+        "variant": f"as {VARIANTS[rest].title}" if kind == "variant" else "",
+        "colour": f"on the colour {rest}",
+        "texture": f"on a {rest} texture",
+        "noise": f"on {rest} noise",
+        "image": f"on the picture {rest}",
+    }[kind]
+    return ", ".join([f"{state.scene} {background}", *(c.spec.id for c in session.inspector.classifiers)])
 
 
 def file_stem(session: Session, state: State) -> str:

@@ -24,6 +24,11 @@ _FOLDER = Path(__file__).parent
 
 #: Seconds after which a widget's snapshot is drawn if no view has asked for it, which views do when they are idle.
 _SNAPSHOT_DELAY_S = 10.0
+#: The parts of the ES module that every widget needs, in order.
+VIEW_PARTS = ("keys.js", "controls.js", "connection.js", "view.js")
+#: Words with which the snapshot of a widget begins. VS Code makes them the image's alternative text, by which the
+#: widget's style sheet finds the image there.
+_SNAPSHOT = "bglab snapshot"
 
 Message = Mapping[str, Any]
 
@@ -40,6 +45,8 @@ class LiveWidget(anywidget.AnyWidget):
     view that sent the message, and stops nothing else.
     """
 
+    #: What the widget is, in words.
+    title: ClassVar[str] = "widget"
     #: Urgency of each type of message; larger is handled sooner.
     urgency: ClassVar[Mapping[str, int]] = {}
     #: Types of which only the latest message of a view is handled.
@@ -61,6 +68,10 @@ class LiveWidget(anywidget.AnyWidget):
             # ipykernel routes a widget's messages to the thread that wrote to it last, where a running cell would
             # delay them; ours may be handled on any thread, so they go where the front end sends them
             cast(Any, self.comm)._reply_subshell_for = lambda _data, subshell: subshell
+
+    def __repr__(self) -> str:
+        """Return the sentence that a saved notebook shows where it cannot show the widget."""
+        return f"bglab {self.title}: {self._summary()}. Run this cell to use it."
 
     def close(self) -> None:
         """Close the widget: its threads, its comm, its views and their layout."""
@@ -91,7 +102,7 @@ class LiveWidget(anywidget.AnyWidget):
                 self._reply(message, {"type": "error", "text": f"{type(problem).__name__}: {problem}"})
                 raise
 
-        if kind in self.immediate:
+        if kind in self.immediate or kind == "ping":
             handle(message, copies)
             return
         key = f"{kind} {view}" if kind in self.latest else f"{kind} {view} {time.monotonic_ns()}"
@@ -101,6 +112,10 @@ class LiveWidget(anywidget.AnyWidget):
     def _reply(self, message: Message, content: dict[str, Any], buffers: Sequence[Any] = ()) -> None:
         """Reply to the view that sent a message."""
         self.send({"view": message.get("view"), "seq": message.get("seq"), **content}, list(buffers))
+
+    def _on_ping(self, message: Message, _buffers: Sequence[bytes]) -> None:
+        """Tell a view that the kernel is there, whatever the worker is doing, and the comm by which to find it."""
+        self._reply(message, {"type": "pong", "comm": self.model_id})
 
     def _log(self, kind: str, problem: Exception) -> None:
         """Log the error of a job for developers; users see it in the widget."""
@@ -116,6 +131,10 @@ class LiveWidget(anywidget.AnyWidget):
     def _caption(self) -> str:
         """Describe the current state in one line."""
 
+    def _summary(self) -> str:
+        """Say in words what is shown, for `repr`."""
+        return self._caption()
+
     def _on_idle(self, _message: Message, _buffers: Sequence[bytes]) -> None:
         """Update the snapshot that a saved notebook shows."""
         self._is_drawn = True
@@ -124,7 +143,7 @@ class LiveWidget(anywidget.AnyWidget):
 
     def _snapshot(self) -> dict[str, str]:
         jpeg = self.figure()._repr_jpeg_() or b""
-        return {"image/jpeg": base64.b64encode(jpeg).decode(), "text/plain": self._caption()}
+        return {"image/jpeg": base64.b64encode(jpeg).decode(), "text/plain": f"{_SNAPSHOT}: {self._caption()}"}
 
     def _ipython_display_(self, **_options: Any) -> None:
         """Show the live widget, and a snapshot of its last state for readers without a kernel.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 import matplotlib
@@ -14,18 +13,19 @@ from PIL import Image
 
 from bglab.catalogue import unknown_name
 from bglab.errors import UnknownName
-from bglab.figures import VENUES, color_of
-from bglab.images import FAMILIES, draw_texture
+from bglab.figures import VENUES
+from bglab.images import FAMILIES
 from bglab.labels import OUTSIDE
-from bglab.seeding import keyed_generator
 from bglab.variants import VARIANTS, variant_table
 from bglab.widgets.collection import ImageCollection
 from bglab.widgets.inspection import NINE_NAMES, Inspection
 from bglab.widgets.session import Session
-from bglab.widgets.state import SLIDERS, State
+from bglab.widgets.state import SLIDERS
 
 #: Side of a thumbnail in pixels, thumbnails per sheet and per row of a sheet.
 THUMB_PX, PER_SHEET, PER_ROW = 64, 48, 8
+#: Side in pixels of the canvas on the page, where the page is wide enough.
+CANVAS_PX = 340
 #: Perceptually uniform, and readable for colour-blind people (Nuñez et al., 2018).
 COLOUR_MAP = "cividis"
 _JPEG_QUALITY = 82
@@ -36,14 +36,11 @@ def greeting(session: Session, state: dict[str, Any]) -> dict[str, Any]:
     images, scenes = session.images, session.images.scenes
     colours = matplotlib.colormaps[COLOUR_MAP](np.arange(256), bytes=True)[:, :3]
     words = variant_table(list(VARIANTS)).set_index("Variant")
-    defaults = asdict(State(""))
     return {
         "state": state,
-        "defaults": defaults,
         "size": images.size,
         "sliders": {name: slider._asdict() for name, slider in SLIDERS.items()},
         "nine": list(NINE_NAMES),
-        "colours": [*map(color_of, NINE_NAMES[:9]), "#999999"],
         "colour_map": colours.ravel().tolist(),
         "models": [classifier.spec.id for classifier in session.inspector.classifiers],
         "has_in9_labels": images.has_in9_labels,
@@ -116,34 +113,46 @@ class Sheets:
 
     Args:
         images: Scenes and uploads to show.
-        seed: Seed for the thumbnails of textures.
     """
 
-    def __init__(self, images: ImageCollection, seed: int) -> None:
+    def __init__(self, images: ImageCollection) -> None:
         self._images = images
-        self._seed = seed
 
     def jpeg(self, kind: str, sheet: str) -> bytes:
         """Encode one sheet as JPEG.
 
         Args:
-            kind: ``scene``, ``plate`` or ``texture``.
+            kind: ``scene`` or ``plate``.
             sheet: Number of the sheet, or ``upload`` followed by the position of an uploaded image.
 
         Raises:
             UnknownName: If there is no such kind.
         """
-        if kind == "texture":
-            rngs = [keyed_generator(self._seed, "thumbnail", name) for name in FAMILIES]
-            return sheet_of([draw_texture(THUMB_PX, rng, name) for name, rng in zip(FAMILIES, rngs, strict=True)])
         if kind not in {"scene", "plate"}:
-            raise UnknownName(unknown_name("kind of thumbnail", kind, ("scene", "plate", "texture")))
+            raise UnknownName(unknown_name("kind of thumbnail", kind, ("scene", "plate")))
         if sheet.startswith("upload"):
             name = list(self._images.uploads)[int(sheet.removeprefix("upload"))]
             batch = self._images.uploads[name].batch
             return sheet_of([(batch.images if kind == "scene" else batch.plates)[0].numpy()])
         first = int(sheet) * PER_SHEET
         return sheet_of(self._images.thumbnails(kind, first, first + PER_SHEET, THUMB_PX))
+
+
+def texture_sheet(session: Session, scene: str) -> bytes:
+    """Encode thumbnails of all textures as JPEG: the middle of the texture behind a scene, as large as on the canvas.
+
+    Args:
+        session: Images and their renderer.
+        scene: Id of the scene, since a texture is drawn anew for each.
+
+    Raises:
+        UnknownName: If there is no such scene.
+    """
+    side = min(session.images.size, max(1, round(session.images.size * THUMB_PX / CANVAS_PX)))
+    start = (session.images.size - side) // 2
+    middle = slice(start, start + side)
+    plates = [session.renderer.layers(scene, f"texture:{name}").plate for name in FAMILIES]
+    return sheet_of([plate[:, middle, middle].numpy() for plate in plates])
 
 
 def sheet_of(images: Sequence[np.ndarray]) -> bytes:

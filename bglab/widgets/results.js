@@ -6,11 +6,12 @@ const signed = (change) => {
   return points === 0 ? "" : points > 0 ? `+${points}` : `−${-points}`;
 };
 
+// Rows are told apart by their names. Colour and shape mark what matters in a row instead: the true class, and the
+// background's. Nine colours could not all contrast with the track, and not in both themes.
 class Bar {
-  constructor(label, colour) {
+  constructor(label) {
     this.fill = make("div", { class: "bglab-fill" });
-    this.fill.style.background = colour;
-    this.mark = make("div", { class: "bglab-before", title: "Original photograph" });
+    this.mark = make("div", { class: "bglab-before", title: "As photographed" });
     this.label = make("span", { class: "bglab-name" }, label);
     this.value = make("span", { class: "bglab-value" });
     this.change = make("span", { class: "bglab-change" });
@@ -37,31 +38,44 @@ const OUTCOMES = {
 export const outcomeOf = ({ correct, captured }) =>
   OUTCOMES[correct === null ? "unknown" : correct ? "correct" : captured ? "captured" : "incorrect"];
 
+const UNSURE = 0.2;
+
+// The most probable native class, in words that say so if it is hardly probable.
+const topAnswer = ([, name, probability]) =>
+  probability < UNSURE ? `top answer only ${percent(probability)} %: ${name}` : `${name}, ${percent(probability)} %`;
+
+// A result in words: outcome, predicted class, and in parentheses the most probable native class.
+export const describe = (result, names) => {
+  const [tone, words] = outcomeOf(result);
+  const predicted = result.nine ? names[result.prediction < 0 ? 9 : result.prediction] : "";
+  const top = topAnswer(result.top[0]);
+  return { tone, words, predicted: predicted ? `${predicted} (${top})` : top };
+};
+
 export class ResultPanel {
-  constructor(model, names, colours) {
+  constructor(model, names) {
     this.names = names;
+    this.model = model.replace(/^[a-z]+:/, "");
     this.mark = make("b");
     this.predicted = make("span");
     this.outcome = make("div", { class: "bglab-outcome" }, this.mark, this.predicted);
-    this.nine = names.map((name, i) => new Bar(name, colours[i]));
-    this.top = Array.from({ length: 5 }, () => new Bar("", "var(--bglab-plain)"));
+    this.nine = names.map((name) => new Bar(name));
+    this.top = Array.from({ length: 5 }, () => new Bar(""));
     this.share = make("div", { class: "bglab-share" });
     this.nineElement = make("div", { class: "bglab-bars" }, make("h4", {}, "ImageNet-9 classes, %"), ...this.nine.map((bar) => bar.element));
     this.element = make(
       "section", { class: "bglab-result", "aria-label": `Prediction of ${model}` },
-      make("h3", { title: model }, model.replace(/^[a-z]+:/, "")), this.outcome, this.share,
+      make("div", { class: "bglab-head" }, make("h3", { title: model }, this.model), this.share), this.outcome,
       make("div", { class: "bglab-both" }, this.nineElement,
-        make("div", { class: "bglab-bars" }, make("h4", {}, "Native classes (top 5), %"), ...this.top.map((bar) => bar.element))),
+        make("div", { class: "bglab-bars bglab-native" }, make("h4", {}, "Native classes (top 5), %"), ...this.top.map((bar) => bar.element))),
     );
   }
 
   show(result, original, truth, donor) {
-    const [tone, words] = outcomeOf(result);
-    const predicted = result.nine ? this.names[result.prediction < 0 ? 9 : result.prediction] : result.top[0][1];
-    const native = result.nine ? ` (${result.top[0][1]}, ${percent(result.top[0][2])} %)` : "";
+    const { tone, words, predicted } = describe(result, this.names);
     this.mark.className = `bglab-${tone}`;
     write(this.mark, words);
-    write(this.predicted, ` · ${predicted}${native}`);
+    write(this.predicted, ` · ${predicted}`);
     this.nineElement.hidden = !result.nine;
     if (result.nine) {
       this.nine.forEach((bar, i) => {
@@ -69,7 +83,7 @@ export class ResultPanel {
         const role = i === truth ? "true" : i === donor ? "background" : "";
         if (bar.element.dataset.role !== role) {
           bar.element.dataset.role = role;
-          bar.label.textContent = role ? `${this.names[i]} (${role})` : this.names[i];
+          bar.element.title = role && { true: "True class", background: "Class of the background" }[role];
         }
       });
     }
@@ -83,12 +97,54 @@ export class ResultPanel {
       bar.show(now, before);
     });
     const change = result.share === null || original.share === null ? "" : ` (${signed(result.share - original.share) || "±0"})`;
-    write(this.share, result.no_map ? `No saliency map: ${result.no_map}`
-      : result.share === null ? "Saliency on the object: –" : `Saliency on the object: ${percent(result.share)} %${change}`);
-    this.spoken = `${words.replace(/[✓✗] /, "")}, predicted ${predicted}${native}`;
+    this.share.title = result.no_map ?? "";
+    write(this.share, result.no_map ? "No saliency map"
+      : result.share === null ? "Saliency on object: –" : `Saliency on object: ${percent(result.share)} %${change}`);
+    this.spoken = `${words.replace(/[✓✗] /, "")}, predicted ${predicted}`;
   }
 
   dim(isOld) {
     this.element.classList.toggle("bglab-old", isOld);
   }
 }
+
+// What the marks of the bars mean, once for all panels.
+export const barLegend = () => make("div", { class: "bglab-key" },
+  ...[["true", "true class"], ["background", "background's class"]].map(([role, text]) => make("span", { "data-role": role }, text)),
+  make("span", { class: "bglab-key-before" }, "as photographed"),
+  make("span", {}, "± change since then, points"));
+
+// The photograph beside the composite, and what the classifiers predict for it. While the mask is edited on the large
+// canvas, the two change places.
+export class PhotographPanel {
+  constructor(size) {
+    this.size = size;
+    this.canvas = make("canvas", { class: "bglab-original", width: size, height: size, role: "img", "aria-label": "As photographed" });
+    this.title = make("h4", {}, "As photographed");
+    this.outcomes = make("div", { class: "bglab-outcomes" });
+    this.element = make("figure", { class: "bglab-photograph" }, this.canvas, make("figcaption", {}, this.title, this.outcomes));
+  }
+
+  draw(levels, isComposite) {
+    this.canvas.getContext("2d").putImageData(new ImageData(levels, this.size, this.size), 0, 0);
+    const title = isComposite ? "On the chosen background" : "As photographed";
+    write(this.title, title);
+    this.canvas.setAttribute("aria-label", title);
+  }
+
+  show(originals, panels) {
+    const lines = originals.map((original, i) => {
+      const { tone, words, predicted } = describe(original, panels[i].names);
+      const model = originals.length > 1 ? make("span", { class: "bglab-note" }, `${panels[i].model}: `) : null;
+      return make("div", {}, model, make("b", { class: `bglab-${tone}`, title: words }, words.match(/^[✓✗]/)?.[0] ?? ""), ` ${predicted}`);
+    });
+    if (this.outcomes.textContent !== lines.map((line) => line.textContent).join("")) this.outcomes.replaceChildren(...lines);
+  }
+}
+
+// A photograph's three planes as RGBA.
+export const asPixels = (planes, size) => {
+  const area = size * size, pixels = new Uint8ClampedArray(4 * area).fill(255);
+  for (let i = 0; i < area; i++) for (let channel = 0; channel < 3; channel++) pixels[4 * i + channel] = planes[channel * area + i];
+  return pixels;
+};

@@ -33,7 +33,7 @@ from bglab.search import (
 from bglab.widgets.explorer import Explorer
 from bglab.widgets.export import draw
 from bglab.widgets.inspection import NINE_NAMES
-from bglab.widgets.live_widget import LiveWidget, Message, made_by_cell, module_of
+from bglab.widgets.live_widget import VIEW_PARTS, LiveWidget, Message, made_by_cell, module_of
 from bglab.widgets.messages import PER_SHEET, Sheets, greeting, map_bytes, png_of, result_message, sheet_of
 from bglab.widgets.session import Session
 from bglab.widgets.state import State
@@ -55,9 +55,10 @@ class LiveSearch(LiveWidget):
         explorer: Explorer in which a background that was found is opened.
     """
 
-    _esm = module_of(("controls.js", "strip.js", "view.js", "composer.js", "search.js"))
+    _esm = module_of((*VIEW_PARTS, "strip.js", "composer.js", "search.js"))
     _css = module_of(["explorer.css", "strip.css", "search.css"])
 
+    title = "live search"
     urgency = {"hello": 4, "show": 1, "thumbs": 2, "open": 3, "refine": 1}
     latest = frozenset({"step", "show", "idle"})
     parallel = frozenset({"idle", "thumbs", "open", "show"})
@@ -71,7 +72,7 @@ class LiveSearch(LiveWidget):
         self._scenes, self._classifier = session.images.scenes, session.inspector.classifiers[0]
         self._evaluator = open_evaluator(self._classifier, session.images.prepared, protocol, progress=False)
         self._running, self._refining = threading.Event(), threading.Event()
-        self._sheets = Sheets(session.images, session.seed)
+        self._sheets = Sheets(session.images)
         self._placeholder = ""
         self._begin(scene)
         session.inspector.inspect_original(scene)  # prepares Grad-CAM now, when it does not slow down the search

@@ -100,7 +100,7 @@ export class Stage {
       ArrowLeft: { dx: -step }, ArrowRight: { dx: step }, ArrowUp: { dy: -step }, ArrowDown: { dy: step },
       "+": { scale: 1.05 }, "-": { scale: 1 / 1.05 }, f: { flip: true },
     };
-    if (event.key === "z" && (event.ctrlKey || event.metaKey)) this.undo();
+    if (event.key === "z" && (event.ctrlKey || event.metaKey) && this.mode === "brush") this.undo();
     else if (this.mode === "move" && moves[event.key] && !event.ctrlKey && !event.metaKey) {
       this.on.moved(moves[event.key]);
       this.on.settled();

@@ -185,7 +185,7 @@ class Tiles {
   }
 
   onKey(event, press) {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || (event.shiftKey && event.key === "Enter")) return;
     const at = event.target.place, last = this.items.length - 1, across = this.isGrid ? this.columns : 1;
     const page = this.isGrid ? across * Math.max(1, Math.floor(this.element.clientHeight / this.pitch) - 1) : Math.max(1, Math.floor(this.element.clientWidth / this.pitch));
     const to = {

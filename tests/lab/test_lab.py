@@ -63,9 +63,8 @@ def page(address):
 @pytest.fixture(autouse=True)
 def fresh(page):
     """Start every test with the ibis on its own background, without adjustments."""
-    page.get_by_role("option", name="white_ibis").first.click()
-    page.get_by_role("radio", name="Original", exact=True).click()
     page.get_by_role("button", name="Reset").click()
+    page.get_by_role("radio", name="As photographed", exact=True).click()
     wait_for_answer(page, scene="white_ibis", background="own", mix=1, dx=0)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 import time
 from dataclasses import asdict
 
@@ -51,7 +52,8 @@ def test_the_greeting_holds_everything_and_stays_small(prepared, view):
     assert [scene for scene, *_ in greeting["scenes"]] == prepared.scenes.ids
     assert greeting["state"]["scene"] == "scene-3-1"
     assert set(greeting["sliders"]) == set(SLIDERS)
-    assert len(greeting["colours"]) == len(greeting["nine"]) == 10
+    assert len(greeting["nine"]) == 10
+    assert greeting["beginning"] == greeting["state"]
     assert buffers == []
 
 
@@ -240,3 +242,30 @@ def test_figures_have_the_width_of_their_venue(prepared):
     with pytest.raises(UnknownName, match="unknown venue 'cvpr2042'; did you mean 'cvpr2024'"):
         pair.figure("cvpr2042")
     pair.close()
+
+
+@pytest.mark.parametrize(
+    ("background", "words"),
+    [
+        ("own", "scene-3-1 as photographed"),
+        ("scene:scene-1-0", "scene-3-1 on the background of scene-1-0"),
+        ("variant:only_fg", "scene-3-1 as Only-FG"),
+        ("colour:#ff0000", "scene-3-1 on the colour #ff0000"),
+        ("texture:cloudy", "scene-3-1 on a cloudy texture"),
+        ("noise:uniform", "scene-3-1 on uniform noise"),
+    ],
+)
+def test_a_saved_notebook_says_what_it_showed(explorer, background, words):
+    explorer.state = {"scene": "scene-3-1", "background": background}
+    sentence = f"bglab explorer: {words}, rule:rule. Run this cell to use it."
+    assert repr(explorer) == sentence
+    assert explorer._repr_mimebundle_()[0]["text/plain"] == sentence
+    assert explorer._snapshot()["text/plain"].startswith("bglab snapshot: scene-3-1")
+
+
+def test_the_kernel_answers_a_ping_while_the_worker_is_busy(explorer, view):
+    free = threading.Event()
+    explorer._worker.post("slow", lambda: free.wait(20))
+    pong, _ = view.ask("ping", "pong")
+    free.set()
+    assert pong["comm"] == explorer.model_id

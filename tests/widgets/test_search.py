@@ -181,6 +181,7 @@ def test_a_saved_notebook_has_an_image_and_a_caption(search):
     assert search._caption() == "scene-3-1: no background tried yet"
     search.run(8)
     assert "of 8 backgrounds fool" in search._caption()
+    assert repr(search) == f"bglab live search: {search._caption()}. Run this cell to use it."
     assert len(search._snapshot()["image/jpeg"]) > 1000
 
 
