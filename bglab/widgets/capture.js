@@ -11,18 +11,17 @@ export class CapturePanel {
   // `choose(state)` shows a state in the explorer.
   constructor(size, choose) {
     this.size = size;
-    this.title = make("h4", {}, "Control of the found background");
     this.sentence = make("div", { class: "bglab-capture-text", role: "status" });
     this.again = button("Show it", () => choose(Object.fromEntries(PICTURED.map((name) => [name, this.state[name]]))), { hidden: true });
     this.figures = make("div", { class: "bglab-capture-figures" });
     this.element = make("section", { class: "bglab-capture", "aria-label": "Control of the found background", hidden: true },
-      this.figures, make("div", {}, this.title, this.sentence, this.again));
+      this.figures, make("div", {}, this.sentence, this.again));
   }
 
   async show({ state, text, clear, captured, controls }, images, current) {
     this.state = state;
     this.captured = captured;
-    this.title.textContent = captured ? "Control of the found background" : "Control of the closest background";
+    this.element.setAttribute("aria-label", captured ? "Control of the found background" : "Control of the closest background");
     this.sentence.textContent = unbroken(text);
     this.sentence.classList.toggle("bglab-clear", clear);
     const figures = controls.map(({ name, correct, words }) => {

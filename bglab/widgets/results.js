@@ -42,7 +42,7 @@ const UNSURE = 0.2;
 
 // The most probable native class, in words that say so if it is hardly probable.
 const topAnswer = ([, name, probability]) =>
-  probability < UNSURE ? `top answer only ${percent(probability)} %: ${name}` : `${name}, ${percent(probability)} %`;
+  probability < UNSURE ? `top answer only ${percent(probability)}\u00a0%: ${name}` : `${name}, ${percent(probability)}\u00a0%`;
 
 // A result in words: outcome, predicted class, and in parentheses the most probable native class.
 export const describe = (result, names) => {

@@ -149,12 +149,12 @@ class SearchView extends View {
 
   async on_shown(message, [original, image, originalMap, map]) {
     if (message.state.scene !== this.scenes.chosen || (message.place === "refined" && !this.wantsRefined)) return;
-    const { place, state, truth } = message;
+    const { place, state } = message;
     const panel = this.panels[place];
     panel.element.hidden = false;
     if (place === "candidate") panel.element.querySelector("h3").textContent = this.picked ? "Selected background" : "Worst so far";
-    await this.draw(this.panels.original, original, message.originals[0], originalMap, truth);
-    await this.draw(panel, image, message.results[0], map, truth);
+    await this.draw(this.panels.original, original, message.originals[0], originalMap);
+    await this.draw(panel, image, message.results[0], map);
     if (place === "refined") {
       const moved = `mix ${Math.round(100 * state.mix)} %, moved ${Math.round(100 * state.dx)} % right and ${Math.round(100 * state.dy)} % down, scaled to ${Math.round(100 * state.scale)} %${state.flip ? ", mirrored" : ""}`;
       panel.outcome.append(make("div", { class: "bglab-note" }, moved[0].toUpperCase() + moved.slice(1)));
@@ -164,7 +164,7 @@ class SearchView extends View {
     this.root.dataset.shown = JSON.stringify({ place, background: state.background });
   }
 
-  async draw({ image, heat, outcome }, png, result, map, truth) {
+  async draw({ image, heat, outcome }, png, result, map) {
     const bitmap = await createImageBitmap(new Blob([png], { type: "image/png" }));
     image.getContext("2d").drawImage(bitmap, 0, 0);
     bitmap.close();
@@ -172,10 +172,8 @@ class SearchView extends View {
       const values = new Float32Array(map.slice().buffer);
       heat.getContext("2d").putImageData(new ImageData(colourMap(values, ...result.map, this.config.size, this.table), this.config.size, this.config.size), 0, 0);
     }
-    const name = this.config.nine[result.prediction < 0 ? 9 : result.prediction];
-    const isCorrect = result.prediction === truth;
-    outcome.replaceChildren(make("b", { class: isCorrect ? "bglab-correct" : "bglab-incorrect" }, isCorrect ? "✓ correct" : result.captured ? "✗ the background's class" : "✗ incorrect"),
-      ` · ${name} (${result.top[0][1]}, ${Math.round(100 * result.top[0][2])} %)`);
+    const { tone, words, predicted } = describe(result, this.config.nine);
+    outcome.replaceChildren(make("b", { class: `bglab-${tone}` }, words), ` · ${predicted}`);
     image.setAttribute("aria-label", outcome.textContent);
   }
 

@@ -55,7 +55,7 @@ class LiveSearch(LiveWidget):
         explorer: Explorer in which a background that was found is opened.
     """
 
-    _esm = module_of((*VIEW_PARTS, "strip.js", "composer.js", "search.js"))
+    _esm = module_of((*VIEW_PARTS, "strip.js", "composer.js", "results.js", "search.js"))
     _css = module_of(["explorer.css", "strip.css", "search.css"])
 
     title = "live search"

@@ -152,7 +152,7 @@ def test_only_the_images_carry_marks(page):
 
 
 def test_a_low_top_probability_is_said(page):
-    assert "(top answer only 0 %:" in page.locator(".bglab-outcome").inner_text()
+    assert "(top answer only 0\u00a0%:" in page.locator(".bglab-outcome").inner_text()
 
 
 def tile(sheet, place):
