@@ -68,10 +68,9 @@ def test_a_full_memory_halves_the_batch(classifier):
     expected = here(images).cpu()
     gc.collect()
     torch.cuda.empty_cache()
-    free, total = torch.cuda.mem_get_info()
-    used = total - free
+    _, total = torch.cuda.mem_get_info()
     # room for some of the activations of 256 images of 224 pixels, not for all
-    torch.cuda.set_per_process_memory_fraction((used + (512 << 20)) / total)
+    torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + (512 << 20)) / total)
     try:
         batching = Batching(256)
         logits = torch.cat(list(classify_batches(here, lambda part: images[part].to(CUDA), len(images), batching)))
