@@ -62,7 +62,7 @@ def classifier(data_folder):
 
 
 def same(place, piece, atol=1e-3):
-    """Run a piece here and on the CPU, and compare; levels of uint8 images may be rounded differently, by 1."""
+    """Run a piece here and on the CPU, and compare; values may differ by a share of the largest, levels of uint8 by 1."""
     with unset_fake_temporarily():
         expected = piece(Place(CPU))
     found = piece(place)
@@ -82,8 +82,7 @@ def compare(found, expected, atol):
         assert apart.max() <= 1
         assert (apart > 0).float().mean() < 0.01
     elif isinstance(expected, torch.Tensor) and expected.is_floating_point():
-        scale = max(1.0, float(expected.abs().max()))
-        assert float((found.cpu() - expected).abs().max()) <= atol * scale
+        assert float((found.cpu() - expected).abs().max()) <= atol * float(expected.abs().max()) + 1e-6
     elif isinstance(expected, torch.Tensor):
         assert torch.equal(found.cpu(), expected)
 
@@ -216,7 +215,7 @@ def test_class_activation_maps(place, classifier, layer, combine):
         cam = methods.GradCam(at.bring(classifier), LAYERS[layer], combine=combine)
         return cam.cam(random_images(3, SIZE)), cam.cam(random_images(3, SIZE).to(at.device), against=marks)
 
-    same(place, piece)
+    same(place, piece, atol=1e-2)
 
 
 @pytest.mark.parametrize("layer", LAYERS)
