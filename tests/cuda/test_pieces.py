@@ -62,7 +62,7 @@ def classifier(data_folder):
 
 
 def same(place, piece, atol=1e-3):
-    """Run a piece here and on the CPU, and compare; values may differ by a share of the largest, levels of uint8 by 1."""
+    """Run a piece here and on the CPU; values may differ by a share of the largest one, levels of uint8 by 1."""
     with unset_fake_temporarily():
         expected = piece(Place(CPU))
     found = piece(place)
