@@ -71,7 +71,12 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that `load` reads, named as in timm."""
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     parser.add_argument("--engine", default="auto", choices=("auto", "torch", "openvino"))
-    parser.add_argument("--amp-dtype", default="none", choices=("none", "bfloat16", "float16"))
+    parser.add_argument(
+        "--amp-dtype",
+        default="none",
+        choices=("none", "tf32", "bfloat16", "float16"),
+        help="precision: none is IEEE float32, tf32 rounds the inputs of products to 10 bits (NVIDIA GPUs only)",
+    )
     parser.add_argument("--torchcompile", action="store_true")
     parser.set_defaults(protocol="as-is")
 

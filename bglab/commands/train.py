@@ -50,7 +50,9 @@ def add(verbs: argparse._SubParsersAction) -> None:
     train.add_argument("--native-classes", type=positive, help="use only this many ImageNet classes of each label")
     train.add_argument("--donors", choices=("fixed", "each_epoch"), help="draw donors once or in each epoch")
     train.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps; torchrun uses all GPUs")
-    train.add_argument("--amp-dtype", choices=("none", "bfloat16", "float16"), help="precision of training")
+    train.add_argument(
+        "--amp-dtype", choices=("none", "tf32", "bfloat16", "float16"), help="precision of training; none is float32"
+    )
     train.add_argument(
         "--resume", action=argparse.BooleanOptionalAction, default=True,
         help="resume from OUT if it exists (the default), or overwrite it",

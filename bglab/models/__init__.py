@@ -15,8 +15,16 @@ from bglab.models.answers import (
 from bglab.models.architectures import check_architecture, create_network
 from bglab.models.backward_graph import write_out
 from bglab.models.classifier import Classifier, load_classifier
-from bglab.models.engines import AmpDtype, Engine, EngineChoice, EngineName, Normalised, OpenVINOEngine, pick_device
+from bglab.models.engines import Engine, EngineChoice, EngineName, Normalised, OpenVINOEngine, pick_device
 from bglab.models.model_lists import BASELINE, TABLE_1, expand
+from bglab.models.precision import (
+    AmpDtype,
+    arithmetic,
+    autocast,
+    check_precision,
+    float32_arithmetic,
+    precision_of,
+)
 from bglab.models.spec import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -47,14 +55,19 @@ __all__ = [
     "Normalised",
     "OpenVINOEngine",
     "TABLE_1",
+    "arithmetic",
+    "autocast",
     "check_architecture",
+    "check_precision",
     "classify",
     "classify_batches",
     "classify_image",
     "create_network",
     "expand",
+    "float32_arithmetic",
     "from_logits",
     "load_classifier",
     "pick_device",
+    "precision_of",
     "write_out",
 ]

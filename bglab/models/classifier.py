@@ -22,7 +22,8 @@ from bglab.images import CropMode, Interpolation, crop_pct
 from bglab.labels import class_names
 from bglab.models.architectures import Grouped, create_network, near_names
 from bglab.models.downloads import load_weights, of_address, of_hub
-from bglab.models.engines import AmpDtype, Engine, EngineChoice, EngineName, Normalised
+from bglab.models.engines import Engine, EngineChoice, EngineName, Normalised
+from bglab.models.precision import AmpDtype
 from bglab.models.spec import IMAGENET_MEAN, IMAGENET_STD, IN9_MEAN, IN9_STD, InputProtocol, ModelSpec
 
 #: Pip package that contains each network's ImageNet weights.
@@ -105,7 +106,7 @@ def load_classifier(
             plain state dict, ``file:PATH?architecture=resnet50``).
         engine: ``torch``, ``openvino``, or ``auto``: torch on a GPU and OpenVINO on a CPU if it is installed.
         device: ``auto``, ``cpu``, ``cuda:0``, ``mps``.
-        amp_dtype: ``none`` (float32), ``bfloat16`` or ``float16``.
+        amp_dtype: ``none`` (IEEE float32), ``tf32`` (NVIDIA GPUs only), ``bfloat16`` or ``float16``.
         torchcompile: Whether to compile the network (torch only).
         protocol: How prepared images reach the network: ``as-is`` (no resize, the weights' own mean and standard
             deviation), ``reference`` (no resize, one mean and standard deviation for all, as in the released code of

@@ -13,7 +13,7 @@ import threading
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata, util
@@ -27,12 +27,11 @@ from torch import Tensor, nn
 
 from bglab.errors import BadInput, MissingData
 from bglab.files import data_root
+from bglab.models.precision import AmpDtype, arithmetic, check_precision, precision_of
 
 EngineName = Literal["auto", "torch", "openvino"]
-AmpDtype = Literal["none", "bfloat16", "float16"]
 
 _LOG = logging.getLogger(__name__)
-_AMP = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 class Normalised(nn.Module):
@@ -73,7 +72,7 @@ class Engine(ABC):
 
     Attributes:
         name: ``torch`` or ``openvino``.
-        precision: ``float32``, ``bfloat16`` or ``float16``.
+        precision: ``float32``, ``tf32``, ``bfloat16`` or ``float16``.
         device: Device on which images should be rendered.
     """
 
@@ -104,8 +103,9 @@ class TorchEngine(Engine):
     def __init__(
         self, network: Normalised, device: torch.device, amp_dtype: AmpDtype = "none", *, compile_network: bool = False
     ) -> None:
+        check_precision(amp_dtype, device)
         self.device = device
-        self.precision = "float32" if amp_dtype == "none" else amp_dtype
+        self.precision = precision_of(amp_dtype)
         self._network: Any = network.eval().to(device).to(memory_format=torch.channels_last)
         if compile_network:
             self._network = torch.compile(self._network, dynamic=False)
@@ -127,10 +127,7 @@ class TorchEngine(Engine):
     def logits(self, images: UInt8[Tensor, "n 3 h w"]) -> Float[Tensor, "n c"]:
         """Compute the logits of a batch on the engine's device."""
         images = images.to(self.device, non_blocking=True).contiguous(memory_format=torch.channels_last)
-        mixed = (
-            torch.autocast(self.device.type, dtype=_AMP[self.precision]) if self.precision in _AMP else nullcontext()
-        )
-        with torch.inference_mode(), mixed:
+        with torch.inference_mode(), arithmetic(self.device, self.precision):
             return self._network(images).float()
 
 
@@ -144,21 +141,21 @@ class OpenVINOEngine(Engine):
         key: Identity of architecture and weights, under which conversions are cached on disk; "" caches none.
 
     Raises:
-        BadInput: If the precision is float16.
+        BadInput: If the precision is float16 or tf32.
         MissingData: If OpenVINO is not installed.
     """
 
     name = "openvino"
 
     def __init__(self, network: Normalised, amp_dtype: AmpDtype = "none", *, key: str = "") -> None:
-        if amp_dtype == "float16":
-            raise BadInput("expected --amp-dtype none or bfloat16 for OpenVINO on a processor, got float16")
+        if amp_dtype not in {"none", "bfloat16"}:
+            raise BadInput(f"expected --amp-dtype none or bfloat16 for OpenVINO on a processor, got {amp_dtype}")
         if not util.find_spec("openvino"):
             raise MissingData(
                 'the engine openvino is not installed; run pip install "bglab[cpu]", or use --engine torch'
             )
         self.device = torch.device("cpu")
-        self.precision = "float32" if amp_dtype == "none" else amp_dtype
+        self.precision = precision_of(amp_dtype)
         self._network = network.eval()
         self._key = key
         self._requests: dict[tuple[int, int], Any] = {}
@@ -285,7 +282,8 @@ class EngineChoice:
     Attributes:
         engine: ``torch``, ``openvino``, or ``auto``: torch on CUDA and MPS, OpenVINO on a CPU if it is installed.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
-        amp_dtype: ``none`` (float32, for results to report), ``bfloat16`` or ``float16``.
+        amp_dtype: ``none`` (IEEE float32, for results to report), ``tf32`` (NVIDIA GPUs only), ``bfloat16`` or
+            ``float16``.
         torchcompile: Whether to compile the network (torch only; the first batch takes about a minute).
     """
 
@@ -297,7 +295,7 @@ class EngineChoice:
     @property
     def precision(self) -> str:
         """Precision of the arithmetic, as stored with results."""
-        return "float32" if self.amp_dtype == "none" else self.amp_dtype
+        return precision_of(self.amp_dtype)
 
     def start(self, network: Normalised, key: str = "") -> Engine:
         """Start an engine for a network.

@@ -10,7 +10,7 @@ import hashlib
 import logging
 import math
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ from torch import Tensor
 
 from bglab.catalogue import Catalogue
 from bglab.errors import BadInput
-from bglab.models import Classifier, Engine, OpenVINOEngine, write_out
+from bglab.models import Classifier, Engine, OpenVINOEngine, arithmetic, float32_arithmetic, write_out
 from bglab.saliency.target_layers import (
     CamLayer,
     CamOutput,
@@ -155,10 +155,11 @@ class GradCam:
         self, classifier: Classifier, layer: str | CamLayer | None = None, *, combine: Combine = grad_cam_map
     ) -> None:
         network, size = classifier.network.network, classifier.spec.input_size
-        if layer is None:
-            layer = find_layer(network, size)
-        self.layer = locate_layer(network, layer, size) if isinstance(layer, str) else layer
-        weight = head_weight(network, self.layer, size)
+        with float32_arithmetic(classifier.engine.device, "float32"):  # the head is recognised by equal logits
+            if layer is None:
+                layer = find_layer(network, size)
+            self.layer = locate_layer(network, layer, size) if isinstance(layer, str) else layer
+            weight = head_weight(network, self.layer, size)
         self._engine, self._classes = classifier.engine, len(classifier.classes)
         self._tapped = TappedNetwork(classifier.network, self.layer, combine, weight)
         self._started: dict[tuple[int, int], Callable[..., tuple[Tensor, ...]]] = {}
@@ -212,7 +213,7 @@ class GradCam:
     def _by_torch(self, images: Tensor, wanted: Tensor, unwanted: Tensor) -> CamOutput:
         device = self._engine.device
         batch = images.to(device, non_blocking=True).contiguous(memory_format=torch.channels_last)
-        with torch.inference_mode(mode=False), _mixed(self._engine):
+        with torch.inference_mode(mode=False), arithmetic(device, self._engine.precision):
             return self._tapped(batch, wanted.to(device), unwanted.to(device))
 
 
@@ -305,7 +306,7 @@ def _input_gradient(question: _Question) -> Float[Tensor, "n h w"]:
 
     score = question.score_of()
     explainer = Saliency(lambda levels: score(question.classifier.network(levels)))
-    with torch.inference_mode(mode=False), torch.enable_grad():
+    with torch.inference_mode(mode=False), torch.enable_grad(), _gradients(question.classifier.engine):
         return explainer.attribute(question.levels().requires_grad_()).amax(1)
 
 
@@ -345,7 +346,7 @@ def smooth_grad(
     generators = [keyed_generator(seed, "smooth_grad", digest) for digest in digests]
     levels = question.levels()
     mean, squares = torch.zeros_like(levels), torch.zeros_like(levels)
-    with torch.inference_mode(mode=False), torch.enable_grad():
+    with torch.inference_mode(mode=False), torch.enable_grad(), _gradients(classifier.engine):
         for count in range(1, samples + 1):
             drawn = [torch.from_numpy(g.standard_normal(levels.shape[1:], dtype="float32")) for g in generators]
             noisy = (levels + SMOOTH_NOISE * torch.stack(drawn).to(levels.device)).requires_grad_()
@@ -408,8 +409,6 @@ METHODS: Catalogue[Callable[[_Question], Tensor]] = Catalogue(
 )
 
 
-def _mixed(engine: Engine) -> AbstractContextManager[object]:
-    """Return the autocast context for the engine's precision."""
-    if engine.precision == "float32":
-        return nullcontext()
-    return torch.autocast(engine.device.type, dtype=getattr(torch, engine.precision))
+def _gradients(engine: Engine) -> AbstractContextManager[object]:
+    """Return the context for gradients at the image, which are computed in float32 whatever the mixed precision."""
+    return float32_arithmetic(engine.device, engine.precision)

@@ -33,10 +33,14 @@ from bglab.models import (
     IN9_STD,
     Classifier,
     Normalised,
+    autocast,
     check_architecture,
+    check_precision,
     create_network,
+    float32_arithmetic,
     load_classifier,
     pick_device,
+    precision_of,
 )
 from bglab.scenes import PreparedScenes, SceneSet
 from bglab.seeding import keyed_generator, keyed_seed
@@ -90,6 +94,7 @@ def fit(
     check_architecture(recipe.architecture)
     path = _check_output(Path(out))
     with _process_group(device) as group:
+        check_precision(recipe.amp_dtype, group.device)
         show = progress and group.rank == 0
         train_data = group.first_on_main(lambda: training_set(recipe, data, progress=show))
         checkpoint = checkpoint_to_resume(path, train_data.recipe) if resume else None
@@ -257,10 +262,11 @@ class _Run:
             images = data.images(chosen, device)
             targets = torch.from_numpy(data.targets[chosen]).to(device)
             levels = augment(images, draws, recipe.augmentation, recipe.size)
-            with self._mixed():
-                logits = self.model(levels.contiguous(memory_format=torch.channels_last))
-            loss = nn.functional.cross_entropy(logits.float(), targets, label_smoothing=recipe.label_smoothing)
-            self.scaler.scale(loss).backward()
+            with self._float32():
+                with self._mixed():
+                    logits = self.model(levels.contiguous(memory_format=torch.channels_last))
+                loss = nn.functional.cross_entropy(logits.float(), targets, label_smoothing=recipe.label_smoothing)
+                self.scaler.scale(loss).backward()
         except torch.cuda.OutOfMemoryError:
             raise BadInput(
                 f"expected a batch of {recipe.batch_size} images of {recipe.size} px to fit on {device}, but it ran "
@@ -273,16 +279,18 @@ class _Run:
         return torch.stack([loss.detach().double() * len(chosen), correct])
 
     def _mixed(self) -> contextlib.AbstractContextManager[Any]:
-        if self.recipe.amp_dtype == "none":
-            return contextlib.nullcontext()
-        return torch.autocast(self.group.device.type, dtype=getattr(torch, self.recipe.amp_dtype))
+        return autocast(self.group.device, self.recipe.amp_dtype)
+
+    def _float32(self) -> contextlib.AbstractContextManager[Any]:
+        """Return the context for float32 operations, in which backward passes run, too."""
+        return float32_arithmetic(self.group.device, precision_of(self.recipe.amp_dtype))
 
     def accuracy(self, dataset: Dataset) -> float:
         """Compute the network's current accuracy on a data set, a fraction in [0, 1]."""
         self.network.eval()
         labels = torch.from_numpy(target_labels(dataset)).to(self.group.device)
         correct = 0
-        with torch.inference_mode(), self._mixed():
+        with torch.inference_mode(), self._float32(), self._mixed():
             for first in range(0, len(dataset), _EVALUATION_BATCH):
                 rows = slice(first, min(first + _EVALUATION_BATCH, len(dataset)))
                 images = dataset.images(rows, self.group.device).contiguous(memory_format=torch.channels_last)

@@ -90,7 +90,7 @@ _RANGES: Mapping[str, tuple[float, float]] = {
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "schedule": ("step", "cosine", "linear"),
     "donors": ("fixed", "each_epoch"),
-    "amp_dtype": ("none", "bfloat16", "float16"),
+    "amp_dtype": ("none", "tf32", "bfloat16", "float16"),
 }
 
 
@@ -121,7 +121,7 @@ class Recipe:
         donors: ``fixed`` draws the background of each scene once, as in the released data sets; ``each_epoch`` draws
             it anew in every epoch.
         seed: Seed for initialisation, order, augmentation, dropout and the donor draw.
-        amp_dtype: Precision of training; ``none`` is float32.
+        amp_dtype: Precision of training; ``none`` is IEEE float32, ``tf32`` exists on NVIDIA GPUs only.
         subclasses: Number of groups of ImageNet classes that each label is split into for training (Figure 10: 1, 2, 4,
             8, 16); 1 trains on the labels. The trained classifier maps its predictions back to labels.
         native_classes: Number of ImageNet classes used of each label, those with most images; 0 uses all (IN-9LB: 16).
@@ -157,7 +157,7 @@ class Recipe:
     augmentation: Augmentation = field(default_factory=Augmentation)
     donors: Donors = "fixed"
     seed: int = 0
-    amp_dtype: Literal["none", "bfloat16", "float16"] = "none"
+    amp_dtype: Literal["none", "tf32", "bfloat16", "float16"] = "none"
     subclasses: int = 1
     native_classes: int = 0
     fraction: float = 1.0
