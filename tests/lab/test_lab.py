@@ -1,4 +1,4 @@
-"""The explorer as users see it: `bglab lab` on loopback, `00_start_here` in Chromium, real mouse and keys."""
+"""The explorer as users see it: `bglab lab` on loopback, its notebooks in Chromium, real mouse and keys."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -28,30 +29,40 @@ from fixtures.lab import (
     wait_for_answer,
     wait_for_explorer,
 )
+from fixtures.notebooks import write_notebook
 
 pytestmark = pytest.mark.browser
 
 NOTEBOOK = ROOT / "notebooks" / "00_start_here.ipynb"
+PHOTOGRAPHS = """
+import bglab
+
+scenes, classifier = bglab.open_scenes("sample"), bglab.load_classifier("lite:efficientnet_lite0")
+explorer = bglab.explore(scenes, classifier, scene="white_ibis", background="scene:motorcycle", saliency_opacity=0.45)
+explorer"""
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory):
-    """Start the lab; restore the notebook afterwards, since JupyterLab saves it."""
-    before = NOTEBOOK.read_bytes()
-    try:
-        with bglab_lab(tmp_path_factory.mktemp("jupyter")) as address:
-            yield address
-    finally:
-        NOTEBOOK.write_bytes(before)
+def notebook(tmp_path_factory):
+    """A notebook that shows photographs, next to a copy of the first notebook, since JupyterLab saves them."""
+    folder = tmp_path_factory.mktemp("notebooks")
+    shutil.copy(NOTEBOOK, folder)
+    return write_notebook(folder / "photographs.ipynb", PHOTOGRAPHS)
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory, notebook):
+    with bglab_lab(tmp_path_factory.mktemp("jupyter"), str(notebook.parent)) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
 def page(address):
-    """Open the lab, run the notebook, and wait for the explorer's first result."""
+    """Open the lab, run a notebook with photographs, and wait for the explorer's first result."""
     with open_page(1280, 1100, accept_downloads=True) as page:
         page.problems = []
         page.on("pageerror", lambda problem: page.problems.append(str(problem)))
-        page.goto(address, timeout=PATIENCE_MS)
+        page.goto(address.replace(NOTEBOOK.stem, "photographs"), timeout=PATIENCE_MS)
         run_all(page)
         wait_for_explorer(page)
         page.locator(".bglab-explorer").scroll_into_view_if_needed()
@@ -272,33 +283,35 @@ def test_figure_numbers_and_code_are_exported(page):
     assert "background='scene:motorcycle'" in page.locator(".bglab-code").inner_text().replace('"', "'")
 
 
-def test_a_saved_notebook_has_an_image_of_the_last_state(page):
-    before = snapshots()
+def test_a_saved_notebook_has_an_image_of_the_last_state(page, notebook):
+    before = snapshots(notebook)
     page.get_by_role("radio", name="Colour").click()
     wait_for_answer(page, background="colour:#ffffff")
     page.wait_for_timeout(4000)  # after a pause the kernel draws the snapshot
     page.get_by_role("menuitem", name="File", exact=True).click()
     page.get_by_text("Save Notebook", exact=True).first.click()
     for _ in range(50):
-        if snapshots() != before:
+        if snapshots(notebook) != before:
             break
         page.wait_for_timeout(200)
-    assert snapshots() != before
-    assert "colour:#ffffff" in json.dumps(explorer_outputs())
-    assert "widgets" not in json.loads(NOTEBOOK.read_text())["metadata"]
-    assert NOTEBOOK.stat().st_size < 1_000_000
+    assert snapshots(notebook) != before
+    assert "colour:#ffffff" in json.dumps(explorer_outputs(notebook))
+    assert "widgets" not in json.loads(notebook.read_text())["metadata"]
+    assert notebook.stat().st_size < 1_000_000
     page.reload(timeout=PATIENCE_MS)
     page.wait_for_selector(".bglab-explorer", state="attached", timeout=PATIENCE_MS)
     assert wait_for_answer(page, background="colour:#ffffff")["scene"] == "white_ibis"
 
 
-def explorer_outputs():
-    cells = json.loads(NOTEBOOK.read_text())["cells"]
+def explorer_outputs(notebook):
+    cells = json.loads(notebook.read_text())["cells"]
     return next(cell["outputs"] for cell in cells if "bglab.explore(" in "".join(cell["source"]))
 
 
-def snapshots():
-    return [output["data"]["image/jpeg"] for output in explorer_outputs() if "image/jpeg" in output.get("data", {})]
+def snapshots(notebook):
+    return [
+        output["data"]["image/jpeg"] for output in explorer_outputs(notebook) if "image/jpeg" in output.get("data", {})
+    ]
 
 
 def test_the_page_raised_no_error(page):
@@ -310,3 +323,18 @@ def test_the_lab_needs_its_token(page, address):
     stranger.goto(address.split("?")[0])
     assert "/login" in stranger.url
     stranger.close()
+
+
+def test_the_first_notebook_opens_on_a_clear_capture_with_its_controls(page, address):
+    if not (ROOT / "data" / "scenery" / "mate-backgrounds").is_dir():
+        pytest.skip("the photographs of the pack cutouts are not here (bglab data prepare cutouts)")
+    first = page.context.browser.new_page(viewport={"width": 1500, "height": 900})
+    first.goto(address.replace("/lab/tree/", "/lab/workspaces/first/tree/"), timeout=PATIENCE_MS)
+    run_all(first)
+    wait_for_explorer(first)
+    wait_for_answer(first, scene="carnivore-tiger_sumatran", background="scene:insect-hoverfly")
+    assert "the background's class" in first.locator(".bglab-outcome").inner_text()
+    first.wait_for_selector(".bglab-capture figure", timeout=PATIENCE_MS)
+    assert first.locator(".bglab-capture figcaption b").all_inner_texts() == ["✓", "✓"]
+    assert "Clear capture" in first.locator(".bglab-capture-text").inner_text()
+    first.close()

@@ -163,5 +163,6 @@ def test_a_restart_from_elsewhere_leaves_history_for_whoever_comes_back(alive, a
     restart(address)
     # nothing tells JupyterLab of it, so the widget looks for itself in the kernel when it is next pointed at
     alive.wait_for_timeout(6000)
-    alive.locator(".bglab-image").hover()
+    box = alive.locator(".bglab-image").bounding_box()
+    alive.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     is_history(alive)
