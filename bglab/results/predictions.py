@@ -73,8 +73,11 @@ def read_predictions_file(path: Path) -> pd.DataFrame:
     """Read one prediction table; integer columns are int64.
 
     Raises:
+        MissingData: If there is no such file.
         BadInput: If the file is broken.
     """
+    if not path.is_file():
+        raise MissingData(f"expected predictions in {path}, but there is no such file; make it with bglab predict")
     try:
         table = pq.read_table(path, schema=PREDICTION_SCHEMA).to_pandas()
     except (OSError, pa.ArrowInvalid) as problem:

@@ -89,8 +89,11 @@ def available(*uris: str) -> list[str]:
         The URIs that can be opened, in the given order.
 
     Raises:
+        BadInput: If no URI is given.
         MissingData: If none can be opened; the message is that of the first.
     """
+    if not uris:
+        raise BadInput('expected at least one URI, got none; give for example bglab.available("cutouts", "sample")')
     found: list[str] = []
     missing: list[MissingData] = []
     for uri in uris:

@@ -12,7 +12,7 @@ import torch
 from bglab.errors import BadInput, MissingData, UnknownName
 from bglab.images import box_of, compositing, read_image
 from bglab.labels import IN9
-from bglab.scenes import open_scenes
+from bglab.scenes import available, open_scenes
 from bglab.scenes.sources.in9 import PUBLISHED, widen_to_black
 from fixtures.layouts import (
     BOX,
@@ -263,3 +263,8 @@ def test_composed_variants_agree_with_the_published_ones(mini):
             # JPEG leaves a few levels on average, and more only along new edges
             assert error.mean() < 4, (scene.id, variant)
             assert (error < 32).mean() > 0.97, (scene.id, variant)
+
+
+def test_available_wants_a_uri():
+    with pytest.raises(BadInput, match="expected at least one URI, got none"):
+        available()
