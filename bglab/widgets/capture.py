@@ -168,7 +168,7 @@ class CaptureSearch:
         return replace(hunt.start, background=background, **asdict(trial.attempt.placement))
 
     def progress(self, hunt: Hunt) -> str:
-        """Say how far a search is, and what it has found."""
+        """Describe how far a search is, and what it has found."""
         step = hunt.last
         if step is None:
             return "Searching…"

@@ -155,7 +155,7 @@ def caption(session: Session, state: dict[str, Any]) -> str:
 
 
 def summary(session: Session, state: State) -> str:
-    """Say in words what is shown and which classifiers see it.
+    """Describe what is shown and which classifiers see it.
 
     Example:
         ``white_ibis on the background of motorcycle, lite:efficientnet_lite0``

@@ -132,7 +132,7 @@ class LiveWidget(anywidget.AnyWidget):
         """Describe the current state in one line."""
 
     def _summary(self) -> str:
-        """Say in words what is shown, for `repr`."""
+        """Describe what is shown, for `repr`."""
         return self._caption()
 
     def _on_idle(self, _message: Message, _buffers: Sequence[bytes]) -> None:

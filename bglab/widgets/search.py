@@ -301,7 +301,7 @@ class LiveSearch(LiveWidget):
         self._refining.clear()
 
     def _refinement_message(self, found: Refinement, budget: int, *, running: bool) -> dict[str, Any]:
-        """Say how far a refinement is: the probability that it changes, at the start and now."""
+        """Describe how far a refinement is: the probability that it changes, at the start and now."""
         sign = 1 if self._criterion == "targeted" else -1
         return {
             "type": "refined",

@@ -36,7 +36,7 @@ def no_proxy(monkeypatch):
 
 @pytest.fixture(autouse=True)
 def caches(tmp_path, monkeypatch):
-    """Give both clients empty caches."""
+    """Point both clients at empty caches."""
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     return tmp_path

@@ -18,8 +18,7 @@ from bglab.scenes import (
     open_scenes,
     prepare,
 )
-from bglab.scenes.sources import imagenet
-from fixtures.boxed import CORNERS, BoxedImageNet, half_open
+from fixtures.boxed import count_cuts, write_forty
 from fixtures.layouts import write_folder
 
 SIZE = 64
@@ -28,25 +27,12 @@ ARRAYS = ("images", "masks", "plates", "boxes", "has_plate")
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Write forty images, the third of which GrabCut cannot segment."""
-    images = BoxedImageNet(tmp_path_factory.mktemp("imagenet"))
-    for position in range(40):
-        objects = ((66, 20, 90, 60),) if position == 2 else (half_open(CORNERS),)
-        images.add(position // 4, objects=objects)
-    return images.root
+    return write_forty(tmp_path_factory.mktemp("imagenet"))
 
 
 @pytest.fixture
 def counted(monkeypatch):
-    """Return the list of images that GrabCut was applied to."""
-    cut, files = imagenet.cut_out, []
-
-    def counting(image, box, file):
-        files.append(file.stem)
-        return cut(image, box, file)
-
-    monkeypatch.setattr(imagenet, "cut_out", counting)
-    return files
+    return count_cuts(monkeypatch)
 
 
 def test_a_large_set_opens_without_cutting_anything_out(folder, counted):

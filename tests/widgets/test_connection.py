@@ -7,17 +7,10 @@ import pytest
 import bglab
 from bglab.scenes import prepare
 from bglab.widgets.live_widget import module_of
-from fixtures.chromium import open_page
 from fixtures.pages import show, wait_for
 from fixtures.stand_ins import make_classifier, make_scenes
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with open_page() as page:
-        yield page.context.browser
 
 
 @pytest.fixture(scope="module")

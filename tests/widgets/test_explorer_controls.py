@@ -15,19 +15,12 @@ from bglab.images import FAMILIES
 from bglab.scenes import prepare
 from bglab.widgets.messages import CANVAS_PX, texture_sheet
 from bglab.widgets.state import FIELDS, State
-from fixtures.chromium import open_page
 from fixtures.pages import answered, show, wait_for
 from fixtures.stand_ins import make_classifier, make_scenes
 
 pytestmark = pytest.mark.browser
 
 BEGINNING = {"scene": "scene-3-1", "background": "scene:scene-1-0", "mix": 0.8, "dx": 0.1, "target": "true"}
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with open_page() as page:
-        yield page.context.browser
 
 
 @pytest.fixture(scope="module")

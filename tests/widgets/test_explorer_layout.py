@@ -8,7 +8,6 @@ import pytest
 
 import bglab
 from bglab.scenes import prepare
-from fixtures.chromium import open_page
 from fixtures.pages import show, wait_for
 from fixtures.stand_ins import make_classifier, make_scenes
 
@@ -16,12 +15,6 @@ pytestmark = pytest.mark.browser
 
 #: Width and height that JupyterLab leaves an output on pages of 900 pixels' height, its side bar open and closed.
 OPEN, CLOSED = (1068, 779), (1320, 779)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with open_page() as page:
-        yield page.context.browser
 
 
 @pytest.fixture(scope="module")

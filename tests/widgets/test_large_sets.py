@@ -16,10 +16,9 @@ from PIL import Image
 import bglab
 from bglab.errors import BadInput
 from bglab.scenes import PreparedScenes, open_scenes, prepare
-from bglab.scenes.sources import imagenet
 from bglab.widgets.messages import greeting
 from bglab.widgets.session import Session
-from fixtures.boxed import CORNERS, BoxedImageNet, half_open
+from fixtures.boxed import count_cuts, write_forty
 from fixtures.chromium import open_page
 from fixtures.large import write_large_in9
 from fixtures.stand_ins import make_classifier, make_scenes
@@ -34,25 +33,12 @@ def brightness(images):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Write forty images, the third of which GrabCut cannot segment."""
-    images = BoxedImageNet(tmp_path_factory.mktemp("imagenet"))
-    for position in range(40):
-        objects = ((66, 20, 90, 60),) if position == 2 else (half_open(CORNERS),)
-        images.add(position // 4, objects=objects)
-    return images.root
+    return write_forty(tmp_path_factory.mktemp("imagenet"))
 
 
 @pytest.fixture
 def cut(monkeypatch):
-    """Return the list of images that GrabCut was applied to."""
-    original, files = imagenet.cut_out, []
-
-    def counting(image, box, file):
-        files.append(file.stem)
-        return original(image, box, file)
-
-    monkeypatch.setattr(imagenet, "cut_out", counting)
-    return files
+    return count_cuts(monkeypatch)
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ packages; a folder of one's own has a table of the same columns:
 
 from __future__ import annotations
 
-import csv
 import functools
 import importlib.util
 from collections import Counter
@@ -27,11 +26,11 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from bglab.catalogue import unknown_name
-from bglab.errors import BadInput, MissingData, UnknownName
+from bglab.errors import BadInput, MissingData
 from bglab.files import data_root
 from bglab.images import can_read_panoramas, open_image, perspective_view, read_panorama, tone_map
 from bglab.labels import IN9_NAMES
+from bglab.scenes.sources._tables import check_class, check_file, read_rows
 
 TABLE = Path(__file__).with_name("scenery.csv")
 
@@ -135,37 +134,21 @@ def find_scenery(folder: str = "") -> Scenery:
     found = Scenery(tuple(here), {})
     # photographs of pip packages that others replace are not missed
     missed = [row for row in rows if row not in here and not (row.is_substitute and found.of_class(row.label))]
-    return Scenery(tuple(here), Counter(row.package for row in missed))
+    return found._replace(missing=Counter(row.package for row in missed))
 
 
 def _read_table(table: Path) -> list[Photograph]:
-    try:
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except (UnicodeDecodeError, csv.Error) as problem:
-        raise BadInput(
-            f"expected a table in {table}, but reading it failed ({problem}); save it as UTF-8 csv"
-        ) from None
-    if not rows or not {"file", "class"} <= rows[0].keys():
-        came = ", ".join(str(name) for name in rows[0]) if rows else "no row"
-        raise BadInput(f"expected the columns file,class in {table}, got {came}; add a header and a row per photograph")
-    return [_checked(row, table, f"line {line} of {table}") for line, row in enumerate(rows, start=2)]
+    return [_checked(text, table, where) for where, text in read_rows(table, "class", "photograph")]
 
 
-def _checked(row: Mapping[str, str | None], table: Path, where: str) -> Photograph:
+def _checked(text: Mapping[str, str], table: Path, where: str) -> Photograph:
     """Check one row."""
-    text = {name: (value or "").strip() for name, value in row.items() if isinstance(name, str)}
-    file = Path(text["file"])
-    if not text["file"] or file.is_absolute() or ".." in file.parts:
-        raise BadInput(f"expected a file within the folder in {where}, got '{file}'; write it relative to the table")
-    if text["class"] not in IN9_NAMES:
-        raise UnknownName(f"{unknown_name('class', text['class'], list(IN9_NAMES))} ({where})")
+    file, label = check_file(text["file"], where), check_class(text["class"], where)
     package, place = text.get("package", ""), text.get("place") or "stands"
     if place not in {"stands", "hovers"}:
         raise BadInput(f"expected stands or hovers as place in {where}, got '{place}'; correct it or leave it empty")
     path = _find(package, file) if table == TABLE else table.parent / file
     region = _region(text.get("region", ""), is_panorama=file.suffix.lower() == _PANORAMA, where=where)
-    label = IN9_NAMES.index(text["class"])
     return Photograph(
         path, file.stem, package, label, region, place == "stands", text.get("author", ""), text.get("licence", "")
     )

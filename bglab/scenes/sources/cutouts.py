@@ -11,7 +11,6 @@ dingo (which looks like a dog, but belongs to the carnivores), cartoons, toys an
 
 from __future__ import annotations
 
-import csv
 import functools
 from collections import Counter
 from collections.abc import Mapping
@@ -29,6 +28,7 @@ from bglab.labels import IMAGENET_TO_IN9, IN9_NAMES, OUTSIDE
 from bglab.names import copy_name
 from bglab.scenes.scene import Rejection, Scene, SceneRecord, SceneSet, file_fingerprint
 from bglab.scenes.sources import _pasting, _scenery
+from bglab.scenes.sources._tables import check_class, check_file, read_rows
 from bglab.seeding import keyed_generator
 from bglab.synthetic import HABITATS_BY_CLASS, HOVERS, PLATES, VERSION, PlateRule, choose_plate, paint_plate
 
@@ -177,28 +177,15 @@ def _find(path: str) -> tuple[Path, Path]:
 
 def _read_table(table: Path) -> list[_Row]:
     """Read a table of labels; that of the stamps calls the label's column coarse_name."""
-    try:
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except (UnicodeDecodeError, csv.Error) as problem:
-        raise BadInput(
-            f"expected a table in {table}, but reading it failed ({problem}); save it as UTF-8 csv"
-        ) from None
     column = "coarse_name" if table == _TABLE else "label"
-    if not rows or not {"file", column} <= rows[0].keys():
-        came = ", ".join(str(name) for name in rows[0]) if rows else "no row"
-        raise BadInput(f"expected the columns file,{column} in {table}, got {came}; add a header and a row per image")
-    return [_checked_row(row, column, f"line {line} of {table}") for line, row in enumerate(rows, start=2)]
+    return [_checked_row(row, column, where) for where, row in read_rows(table, column, "image")]
 
 
-def _checked_row(row: Mapping[str, str | None], column: str, where: str) -> _Row:
+def _checked_row(row: Mapping[str, str], column: str, where: str) -> _Row:
     """Check one row."""
-    file, name = (row["file"] or "").strip(), (row[column] or "").strip()
-    if not file or Path(file).is_absolute() or ".." in Path(file).parts:
-        raise BadInput(f"expected a file within the folder in {where}, got '{file}'; write it relative to the table")
-    if name not in IN9_NAMES:
-        raise UnknownName(f"{unknown_name('class', name, list(IN9_NAMES))} ({where})")
-    label, written = IN9_NAMES.index(name), (row.get("imagenet_index") or "").strip() or "-1"
+    check_file(row["file"], where)
+    name = row[column]
+    label, written = check_class(name, where), row.get("imagenet_index") or "-1"
     try:
         native = int(written)
     except ValueError:
@@ -208,11 +195,11 @@ def _checked_row(row: Mapping[str, str | None], column: str, where: str) -> _Row
             f"expected an ImageNet index of the class {name}, or -1, in {where}, got '{written}'; "
             "correct it or leave it empty"
         )
-    habitats = tuple((row.get("habitat") or "").split()) or HABITATS_BY_CLASS[name]
+    habitats = tuple(row.get("habitat", "").split()) or HABITATS_BY_CLASS[name]
     for habitat in habitats:
         if habitat not in HOVERS:
             raise UnknownName(f"{unknown_name('habitat', habitat, list(HOVERS))} ({where})")
-    return _Row(file, label, native, habitats)
+    return _Row(row["file"], label, native, habitats)
 
 
 def _scene_id(cutout: _Row) -> str:
