@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
+from urllib.parse import parse_qsl
 
 from bglab.errors import UnknownName
 
@@ -83,3 +85,26 @@ def nearest(name: str, known: Sequence[str]) -> str | None:
     if near is None:
         near = next(iter(difflib.get_close_matches(name, known, n=1, cutoff=0.6)), None)
     return near
+
+
+def uri_options(scheme: str, query: str, opener: Callable[..., Any]) -> dict[str, str]:
+    """Parse the options of a URI, which are the parameters of the function that opens it.
+
+    Args:
+        scheme: Scheme of the URI, for the message.
+        query: What follows the question mark: ``option=value&…``.
+        opener: Function that opens it; its parameters ``path`` and ``uri`` are no options.
+
+    Raises:
+        UnknownName: If there is no such option; the message lists the known ones.
+
+    Example:
+        >>> uri_options("file", "size=64", lambda path, size="224": None)
+        {'size': '64'}
+    """
+    known = [name for name in inspect.signature(opener).parameters if name not in {"path", "uri"}]
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    for option in options:
+        if option not in known:
+            raise UnknownName(unknown_name(f"option of {scheme}:", option, known or ["(none)"]))
+    return options

@@ -34,6 +34,7 @@ from bglab.models.spec import (
     InputProtocol,
     ModelSpec,
 )
+from bglab.models.weights import Weights, state_digest
 
 __all__ = [
     "AmpDtype",
@@ -55,6 +56,7 @@ __all__ = [
     "Normalised",
     "OpenVINOEngine",
     "TABLE_1",
+    "Weights",
     "arithmetic",
     "autocast",
     "check_architecture",
@@ -69,5 +71,6 @@ __all__ = [
     "load_classifier",
     "pick_device",
     "precision_of",
+    "state_digest",
     "write_out",
 ]

@@ -32,8 +32,8 @@ class ModelSpec:
     """Identity and preprocessing of one set of weights.
 
     Attributes:
-        source: Where they come from: ``timm``, ``tv``, ``lite`` or ``file``.
-        name: Architecture, or the path of a checkpoint.
+        source: Scheme of their URI, such as ``timm`` or ``file``; ``own`` for a network that was passed as an object.
+        name: Architecture, path of a checkpoint, or the name that was given.
         tag: Tag of the weights among those of the architecture.
         sha256: SHA-256 of the weights' tensors, first 16 hexadecimal digits.
         mean: Mean per channel, for images in [0, 1].
@@ -46,6 +46,7 @@ class ModelSpec:
         crop_mode: Crop mode of the evaluation, as in timm.
         protocol: How prepared images reach the network, see `InputProtocol`.
         file_sha256: SHA-256 of the checkpoint's file, first 16 hexadecimal digits; "" for weights of a library.
+        query: Options of the URI, without which the same weights would not be loaded; "" if there are none.
     """
 
     source: str
@@ -62,6 +63,7 @@ class ModelSpec:
     crop_mode: CropMode = "center"
     protocol: InputProtocol = "as-is"
     file_sha256: str = ""
+    query: str = ""
 
     @property
     def transform(self) -> EvaluationTransform:
@@ -77,7 +79,8 @@ class ModelSpec:
     def id(self) -> str:
         """URI that `load_classifier` loads these weights by."""
         joint = {"timm": ".", "tv": "/"}.get(self.source, "")
-        return f"{self.source}:{self.name}{joint}{self.tag if joint else ''}"
+        options = f"?{self.query}" if self.query else ""
+        return f"{self.source}:{self.name}{joint}{self.tag if joint else ''}{options}"
 
     def under(self, protocol: InputProtocol) -> ModelSpec:
         """Return the specification under a protocol; ``reference`` replaces mean and standard deviation.

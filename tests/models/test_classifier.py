@@ -13,8 +13,9 @@ import torch
 from bglab import labels
 from bglab.errors import BadInput, MissingData, UnknownName
 from bglab.models import Normalised, OpenVINOEngine, load_classifier, pick_device
-from bglab.models.classifier import _Weights, build_classifier, state_digest
+from bglab.models.classifier import build_classifier
 from bglab.models.engines import EngineChoice, TorchEngine
+from bglab.models.weights import Weights, state_digest
 
 LITE = "lite:efficientnet_lite0"
 
@@ -26,7 +27,7 @@ def images(count: int = 4, size: int = 64) -> torch.Tensor:
 def tiny(classes: int = 9, seed: int = 0):
     torch.manual_seed(seed)
     network = timm.create_model("test_resnet", num_classes=classes).eval()
-    return _Weights(network, "test_resnet", "random", (0.4, 0.5, 0.6), (0.2, 0.25, 0.3), 64)
+    return Weights(network, "test_resnet", "random", (0.4, 0.5, 0.6), (0.2, 0.25, 0.3), 64)
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +141,7 @@ def test_half_precision_stays_close():
 def test_a_fixed_size_network_resizes_for_itself():
     torch.manual_seed(0)
     network = timm.create_model("vit_tiny_patch16_224", num_classes=9, depth=1).eval()
-    weights = _Weights(network, "vit_tiny_patch16_224", "random", (0.5,) * 3, (0.5,) * 3, 224)
+    weights = Weights(network, "vit_tiny_patch16_224", "random", (0.5,) * 3, (0.5,) * 3, 224)
     classifier = build_classifier("random", weights, EngineChoice("torch", "cpu"))
     assert classifier.spec.fixed_input_size
     assert classifier(images(2, size=160)).shape == (2, 9)
@@ -166,8 +167,8 @@ def test_the_engine_follows_the_device():
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("resnet50", "unknown model 'resnet50'; did you mean 'timm:resnet50'? Expected timm:NAME.TAG"),
-        ("hub:resnet50", "unknown model 'hub:resnet50'. Expected timm:NAME.TAG"),
+        ("resnet50", "unknown model 'resnet50'; did you mean 'timm:resnet50'? Expected file:PATH"),
+        ("hub:resnet50", "unknown model 'hub:resnet50'. Expected file:PATH"),
         ("timm:resnet50", "'timm:resnet50' names an architecture, not its weights, and timm's default has changed"),
         ("timm:resnet5000.tv_in1k", "unknown timm architecture 'resnet5000'"),
         ("timm:resnet50.tv_in1", "unknown tag of timm:resnet50 'tv_in1'; did you mean 'tv_in1k'?"),

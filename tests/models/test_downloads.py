@@ -20,7 +20,7 @@ from torchvision import models
 
 from bglab.errors import MissingData
 from bglab.models import downloads, load_classifier
-from bglab.models.classifier import state_digest
+from bglab.models.weights import state_digest
 
 TIMM = "timm:test_resnet.r160_in1k"
 TORCHVISION = "tv:shufflenet_v2_x0_5/IMAGENET1K_V1"

@@ -97,7 +97,8 @@ import json, sys
 import numpy as np, torch
 from pathlib import Path
 from bglab.labels import IN9_NAMES
-from bglab.models.classifier import _Weights, build_classifier
+from bglab.models.classifier import build_classifier
+from bglab.models.weights import Weights
 from bglab.models.engines import EngineChoice
 from bglab.results import NOT_EVALUATED, Protocol
 from bglab.scenes import PreparedScenes, SceneRecord, SceneSet
@@ -115,7 +116,7 @@ prepared = PreparedScenes(
 )
 torch.manual_seed(0)
 network = torch.nn.Sequential(torch.nn.Conv2d(3, 9, 32, 32), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
-weights = _Weights(network, "tiny", "", (0.5,) * 3, (0.5,) * 3, 224)
+weights = Weights(network, "tiny", "", (0.5,) * 3, (0.5,) * 3, 224)
 classifier = build_classifier("file", weights, EngineChoice(engine=sys.argv[2], device="cpu"))
 pairs = search_matrix(
     classifier, prepared, results=folder / sys.argv[2], protocol=Protocol(foregrounds_per_class=1), progress=False

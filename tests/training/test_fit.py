@@ -16,7 +16,7 @@ from bglab.commands import train
 from bglab.errors import BadInput, MissingData, UnknownName
 from bglab.evaluation import predict
 from bglab.models import create_network, load_classifier
-from bglab.models.classifier import state_digest
+from bglab.models.weights import state_digest
 from bglab.scenes import open_scenes, prepare
 from bglab.training import PRESETS, fit, history, read_checkpoint
 from bglab.training.recipe import NO_AUGMENTATION, Augmentation

@@ -6,14 +6,12 @@ To add a source, add a module; its name is the scheme.
 from __future__ import annotations
 
 import importlib
-import inspect
 import logging
 import pkgutil
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import parse_qsl
 
-from bglab.catalogue import unknown_name
+from bglab.catalogue import unknown_name, uri_options
 from bglab.errors import BadInput, MissingData, UnknownName
 from bglab.scenes.scene import SceneSet
 
@@ -55,11 +53,7 @@ def open_scenes(uri: str) -> SceneSet:
     if scheme not in schemes():
         raise UnknownName(unknown_name("source of scenes", scheme, schemes()))
     opener: Callable[..., SceneSet] = importlib.import_module(f"{__name__}.{scheme}").open_source
-    known = [name for name in inspect.signature(opener).parameters if name not in {"path", "uri"}]
-    options = dict(parse_qsl(query, keep_blank_values=True))
-    for option in options:
-        if option not in known:
-            raise UnknownName(unknown_name(f"option of {scheme}:", option, known or ["(none)"]))
+    options = uri_options(scheme, query, opener)
     try:
         return opener(path, uri=uri, **options)
     except TypeError as problem:  # raised for options whose value has the wrong type

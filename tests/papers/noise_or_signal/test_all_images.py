@@ -14,7 +14,8 @@ from bglab.errors import BadInput
 from bglab.figures import theme
 from bglab.labels import IN9, imagenet_synsets, to_in9
 from bglab.models import EngineChoice
-from bglab.models.classifier import _Weights, build_classifier
+from bglab.models.classifier import build_classifier
+from bglab.models.weights import Weights
 from bglab.papers import Reproduction, Settings, catalogue
 from bglab.papers.noise_or_signal import tables
 from bglab.variants import VARIANTS, Plain, compose_all, given
@@ -55,7 +56,7 @@ def network():
 
 
 def load_network(reproduction, model):
-    weights = _Weights(network(), "random", "", MEAN, STD, SIZE)
+    weights = Weights(network(), "random", "", MEAN, STD, SIZE)
     return build_classifier("file", weights, EngineChoice("torch", "cpu"))
 
 

@@ -1,0 +1,62 @@
+"""Sources of weights: one module per URI scheme, each with a function ``open_weights(path, **options) -> Weights``.
+
+To add a source, add a module; its name is the scheme.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable
+
+from bglab.catalogue import nearest, uri_options
+from bglab.errors import UnknownName
+from bglab.models.weights import Weights
+
+#: How the URI of each scheme goes on, for messages; other schemes go on with a path.
+_FORMS = {"timm": "NAME.TAG", "tv": "NAME/WEIGHTS", "lite": "efficientnet_lite0"}
+
+
+def schemes() -> list[str]:
+    """List the URI schemes that `bglab.load_classifier` supports.
+
+    Example:
+        >>> "timm" in schemes()
+        True
+    """
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+
+
+def open_weights(uri: str) -> tuple[str, Weights]:
+    """Load weights by their URI.
+
+    Args:
+        uri: ``scheme:path?option=value&…``; the options are the parameters of ``open_weights`` in the scheme's module.
+
+    Returns:
+        The scheme and the weights.
+
+    Raises:
+        UnknownName: If scheme, option, architecture or tag is unknown; the message lists the known ones.
+        MissingData: If the weights are not on this machine and cannot be downloaded.
+        BadInput: If they cannot be read, or an option has an unusable value.
+    """
+    scheme, colon, rest = uri.partition(":")
+    if not colon or scheme not in schemes():
+        raise UnknownName(_unknown_scheme(uri, scheme if colon else ""))
+    path, _, query = rest.partition("?")
+    opener: Callable[..., Weights] = importlib.import_module(f"{__name__}.{scheme}").open_weights
+    options = uri_options(scheme, query, opener)
+    weights = opener(path, **options)
+    # without its options the same weights would not be loaded, so that they belong to its name
+    return scheme, weights._replace(query="&".join(f"{name}={value}" for name, value in sorted(options.items())))
+
+
+def _unknown_scheme(uri: str, scheme: str) -> str:
+    """Write the message for a URI of no known scheme, with the one that was probably meant."""
+    near = f"{nearest(scheme, schemes())}:{uri.partition(':')[2]}" if scheme and nearest(scheme, schemes()) else ""
+    if not scheme:
+        near = f"timm:{uri}"
+    hint = f"; did you mean '{near}'?" if near else "."
+    forms = [f"{name}:{_FORMS.get(name, 'PATH')}" for name in schemes()]
+    return f"unknown model '{uri}'{hint} Expected {', '.join(forms[:-1])} or {forms[-1]}"
