@@ -13,6 +13,7 @@ from .evaluation import predict as predict
 from .evaluation import predict_all as predict_all
 from .figures import LiveCurves as LiveCurves
 from .models import load_classifier as load_classifier
+from .models.own import classifier as classifier
 from .results import read_predictions as read_predictions
 from .results import read_saliency as read_saliency
 from .saliency import GradCam as GradCam

@@ -9,7 +9,7 @@ from bglab.evaluation.mask_sweep import MASK_SOURCES, mask_predictions, replace_
 from bglab.evaluation.predict import all_logits, predict, predict_all
 from bglab.evaluation.sensitivity import ablation_predictions, noise_predictions
 from bglab.evaluation.sweep import run_grid
-from bglab.evaluation.tabulate import check_spaces, describe, run_key, seen_by, tabulate
+from bglab.evaluation.tabulate import describe, matched, run_key, seen_by, tabulate
 
 __all__ = [
     "FACTORS",
@@ -19,13 +19,13 @@ __all__ = [
     "StreamSpeed",
     "ablation_predictions",
     "all_logits",
-    "check_spaces",
     "describe",
     "explain",
     "finished",
     "mask_predictions",
     "measure_speed",
     "noise_predictions",
+    "matched",
     "predict",
     "predict_all",
     "replace_masks",

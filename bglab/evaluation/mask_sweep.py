@@ -18,7 +18,7 @@ from bglab.catalogue import Catalogue, unknown_name
 from bglab.errors import BadInput, UnknownName
 from bglab.evaluation.predict import predict
 from bglab.images import ellipse_mask, grab_cut, grow
-from bglab.models import Classifier
+from bglab.models import ClassifierLike
 from bglab.scenes import PreparedScenes, Scene, SceneRecord, SceneSet, as_scenes, prepare
 from bglab.seeding import digest
 from bglab.variants import VARIANTS, Adjustment, adjusted, compose
@@ -91,8 +91,8 @@ def replace_masks(scenes: SceneSet, source: str, *, seed: int = 0) -> SceneSet:
 
 
 def mask_predictions(
-    classifier: Classifier,
-    scenes: SceneSet | str,
+    classifier: ClassifierLike,
+    scenes: SceneSet | str | Path,
     *,
     sources: Sequence[str] = (STORED, *MASK_SOURCES),
     radii: Sequence[int] = (-8, -4, -2, 0, 2, 4, 8),
@@ -110,7 +110,7 @@ def mask_predictions(
     compared on the scenes that every source can cut, with the same donors.
 
     Args:
-        classifier: From `load_classifier`.
+        classifier: Classifier, or what stands for one: a URI, the path of a checkpoint, a torch module.
         scenes: A set, or a URI.
         sources: ``stored`` for the set's own masks, and names out of `MASK_SOURCES`.
         radii: Radii in pixels of the prepared image by which masks are dilated, or eroded if negative.

@@ -13,15 +13,16 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from bglab.evaluation.full_resolution import stream_predictions
-from bglab.evaluation.tabulate import PredictionWriter, seen_by
+from bglab.evaluation.tabulate import PredictionWriter, matched, seen_by
 from bglab.labels import DecisionRule
-from bglab.models import Batching, Classifier, classify_batches
-from bglab.variants import Dataset
+from bglab.models import Batching, Classifier, ClassifierLike, classify_batches
+from bglab.scenes import ScenesLike
+from bglab.variants import Dataset, compose
 
 
 def predict(
-    classifier: Classifier,
-    dataset: Dataset,
+    classifier: ClassifierLike,
+    dataset: Dataset | ScenesLike,
     *,
     results: Path | str | None = None,
     batch_size: int = 64,
@@ -31,8 +32,9 @@ def predict(
     """Classify every image of a data set.
 
     Args:
-        classifier: From `load_classifier`.
-        dataset: From `bglab.variants.compose` or `bglab.variants.open_published`. Images made at full resolution are
+        classifier: Classifier, or what stands for one: a URI, the path of a checkpoint, a torch module.
+        dataset: From `bglab.variants.compose` or `bglab.variants.open_published`, or scenes, whose unmodified images
+            are classified. Images made at full resolution are
             resized and cropped by the evaluation transform of the classifier's weights.
         results: Results folder; a stored table of the same pixels and weights is read instead of computed again. None
             stores nothing.
@@ -49,7 +51,7 @@ def predict(
     """
     (table,) = predict_all(
         classifier,
-        [dataset],
+        [dataset if isinstance(dataset, Dataset) else compose(dataset, "original", progress=progress)],
         results=results,
         batch_size=batch_size,
         decision_rule=decision_rule,
@@ -59,7 +61,7 @@ def predict(
 
 
 def predict_all(
-    classifier: Classifier,
+    classifier: ClassifierLike,
     datasets: Sequence[Dataset],
     *,
     results: Path | str | None = None,
@@ -70,7 +72,7 @@ def predict_all(
     """Classify several data sets; full-resolution variants of the same scenes share one pass over the photographs.
 
     Args:
-        classifier: From `load_classifier`.
+        classifier: Classifier, or what stands for one: a URI, the path of a checkpoint, a torch module.
         datasets: From `bglab.variants.compose` or `bglab.variants.open_published`.
         results: Results folder, as for `predict`.
         batch_size: Images per forward pass; halved when a device runs out of memory.
@@ -85,6 +87,7 @@ def predict_all(
     """
     Batching(batch_size)  # checks the size before anything is read
     folder = None if results is None else Path(results)
+    classifier = matched(classifier, *datasets)
     seen = [seen_by(classifier, dataset) for dataset in datasets]
     writers = [PredictionWriter(classifier, dataset, folder, decision_rule) for dataset in seen]
     tables = {i: stored for i, writer in enumerate(writers) if (stored := writer.stored()) is not None}

@@ -19,8 +19,8 @@ from torch import Tensor
 from bglab.errors import BadInput
 from bglab.evaluation.predict import predict
 from bglab.images import add_noise
-from bglab.models import Classifier
-from bglab.scenes import PreparedScenes, SceneSet, as_prepared
+from bglab.models import ClassifierLike
+from bglab.scenes import ScenesLike, as_prepared
 from bglab.variants import (
     VARIANTS,
     Background,
@@ -133,8 +133,8 @@ def noise_variants(norm: Norm, strength: float) -> dict[str, Variant]:
 
 
 def noise_predictions(
-    classifier: Classifier,
-    scenes: SceneSet | PreparedScenes | str,
+    classifier: ClassifierLike,
+    scenes: ScenesLike,
     grid: NoiseGrid = LINF,
     *,
     seed: int = 0,
@@ -146,7 +146,7 @@ def noise_predictions(
     """Classify images with noise on the object and on the background, over a grid of strengths (Moayeri et al. 2022).
 
     Args:
-        classifier: From `load_classifier`.
+        classifier: Classifier, or what stands for one: a URI, the path of a checkpoint, a torch module.
         scenes: A set, its prepared form, or a URI.
         grid: Strengths and number of draws.
         seed: Seed of the noise; every draw uses another seed derived from it.
@@ -176,8 +176,8 @@ def noise_predictions(
 
 
 def ablation_predictions(
-    classifier: Classifier,
-    scenes: SceneSet | PreparedScenes | str,
+    classifier: ClassifierLike,
+    scenes: ScenesLike,
     ablations: Sequence[Variant] = ABLATIONS,
     *,
     size: int = 224,
@@ -188,7 +188,7 @@ def ablation_predictions(
     """Classify images with and without their object (Hard ImageNet, Moayeri et al. 2022).
 
     Args:
-        classifier: From `load_classifier`.
+        classifier: Classifier, or what stands for one: a URI, the path of a checkpoint, a torch module.
         scenes: A set, its prepared form, or a URI.
         ablations: Variants without the object.
         size: Side of the images in pixels; ignored for prepared scenes.

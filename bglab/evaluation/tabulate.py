@@ -16,7 +16,7 @@ from scipy.special import softmax
 
 from bglab.errors import BadInput
 from bglab.labels import DecisionRule, decide_in9
-from bglab.models import Classifier
+from bglab.models import Classifier, ClassifierLike, as_classifier, match_classes
 from bglab.results import (
     PREDICTION_SCHEMA,
     commit,
@@ -73,7 +73,7 @@ class PredictionWriter:
     def __init__(
         self, classifier: Classifier, dataset: Dataset, results: Path | None, decision_rule: DecisionRule
     ) -> None:
-        check_spaces(classifier, dataset)
+        classifier = matched(classifier, dataset)
         self.classifier, self.dataset = classifier, dataset
         self.provenance = describe(classifier, dataset, decision_rule)
         self.count = 0
@@ -149,19 +149,26 @@ class PredictionWriter:
         self._rows, self._logits = [], []
 
 
-def check_spaces(classifier: Classifier, dataset: Dataset) -> None:
-    """Check that the classifier's predictions can be compared with the data set's labels.
+def matched(classifier: ClassifierLike, *datasets: Dataset) -> Classifier:
+    """Return a classifier whose predictions can be compared with the labels of data sets.
+
+    Args:
+        classifier: Classifier, URI, checkpoint or network, see `bglab.models.as_classifier`.
+        datasets: Data sets whose classes it should predict.
 
     Raises:
-        BadInput: If they cannot.
+        BadInput: If it predicts other classes, or the classes of the data sets are in different orders.
     """
-    comparable = {("imagenet", "in9"), (classifier.spec.space, classifier.spec.space)}
-    if (classifier.spec.space, dataset.space) not in comparable:
-        raise BadInput(
-            f"expected a classifier that predicts the classes of {dataset.name} ({dataset.space}, "
-            f"{len(dataset.classes)} classes), but {classifier.spec.id} predicts those of {classifier.spec.space} "
-            f"({len(classifier.classes)}); choose other scenes or another model"
-        )
+    found = as_classifier(classifier)
+    for i, dataset in enumerate(datasets):
+        fitting = match_classes(found, dataset.space, dataset.classes, dataset.name)
+        if i and fitting is not found:
+            raise BadInput(
+                f"expected data sets of one label space, got {datasets[0].space} and {dataset.space}; "
+                "call once for each"
+            )
+        found = fitting
+    return found
 
 
 def tabulate(
@@ -241,6 +248,7 @@ def describe(classifier: Classifier, dataset: Dataset, decision_rule: DecisionRu
         "versions": versions(),
         "commit": commit(),
     }
+    described |= {name: spec[name] for name in ("code_sha256", "outputs_sha256") if spec[name]}
     return described | (_describe_streaming(classifier, dataset) if dataset.full else {"rows": len(dataset)})
 
 

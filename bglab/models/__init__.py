@@ -16,7 +16,9 @@ from bglab.models.architectures import check_architecture, create_network
 from bglab.models.backward_graph import write_out
 from bglab.models.classifier import Classifier, load_classifier
 from bglab.models.engines import Engine, EngineChoice, EngineName, Normalised, OpenVINOEngine, pick_device
+from bglab.models.label_matching import match_classes
 from bglab.models.model_lists import BASELINE, TABLE_1, expand
+from bglab.models.own import ClassifierLike, as_classifier, as_classifiers, as_differentiable
 from bglab.models.precision import (
     AmpDtype,
     arithmetic,
@@ -42,6 +44,7 @@ __all__ = [
     "Batching",
     "Classification",
     "Classifier",
+    "ClassifierLike",
     "Engine",
     "EngineChoice",
     "EngineName",
@@ -58,6 +61,9 @@ __all__ = [
     "TABLE_1",
     "Weights",
     "arithmetic",
+    "as_classifier",
+    "as_classifiers",
+    "as_differentiable",
     "autocast",
     "check_architecture",
     "check_precision",
@@ -69,6 +75,7 @@ __all__ = [
     "float32_arithmetic",
     "from_logits",
     "load_classifier",
+    "match_classes",
     "pick_device",
     "precision_of",
     "state_digest",

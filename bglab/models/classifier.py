@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 
 import torch
@@ -9,7 +10,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from bglab.errors import BadInput
-from bglab.labels import class_names
+from bglab.labels import NAMED_SPACES, class_names
 from bglab.models import sources
 from bglab.models.engines import Engine, EngineChoice, EngineName, Normalised
 from bglab.models.precision import AmpDtype
@@ -54,6 +55,11 @@ class Classifier:
                 f"{tuple(images.shape)}; classifiers take levels 0 to 255, not normalised floats"
             )
         return self.engine.logits(images)
+
+    @property
+    def is_cacheable(self) -> bool:
+        """Whether engines may keep its conversion on disk: an object's code is not part of its weights' digest."""
+        return self.spec.source != "own"
 
     def see(self, images: UInt8[Tensor, "n 3 h w"]) -> UInt8[Tensor, "n 3 s s"]:
         """Return prepared images as the protocol shows them to the network: resized and cropped, or unchanged."""
@@ -116,7 +122,7 @@ def build_classifier(
         source=source,
         name=weights.name,
         tag=weights.tag,
-        sha256=state_digest(network),
+        sha256=state_digest(network) if network.state_dict() else "",
         mean=weights.mean,
         std=weights.std,
         input_size=size,
@@ -127,12 +133,19 @@ def build_classifier(
         crop_mode=weights.crop_mode,
         file_sha256=weights.file_sha256,
         query=weights.query,
+        code_sha256=weights.code_sha256,
+        outputs_sha256="" if space in NAMED_SPACES else _digest_of("\n".join(weights.classes)),
     ).under(protocol)
     classes = weights.classes or class_names(space)
     choice = choice or EngineChoice()
     wrapped = Normalised(network, spec.mean, spec.std, size if spec.fixed_input_size else None)
-    engine = choice.start(wrapped, f"{spec.id} {spec.sha256} {spec.mean} {spec.std}")
+    key = "" if source == "own" else f"{spec.id} {spec.sha256} {spec.mean} {spec.std}"
+    engine = choice.start(wrapped, key)
     return Classifier(spec, classes, wrapped, engine, choice, weights.notes)
+
+
+def _digest_of(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _accepts(network: nn.Module, size: int) -> bool:

@@ -35,7 +35,7 @@ class ModelSpec:
         source: Scheme of their URI, such as ``timm`` or ``file``; ``own`` for a network that was passed as an object.
         name: Architecture, path of a checkpoint, or the name that was given.
         tag: Tag of the weights among those of the architecture.
-        sha256: SHA-256 of the weights' tensors, first 16 hexadecimal digits.
+        sha256: SHA-256 of the weights' tensors, first 16 hexadecimal digits; "" for a function, which has none.
         mean: Mean per channel, for images in [0, 1].
         std: Standard deviation per channel, for images in [0, 1].
         input_size: Side of the evaluation images in pixels.
@@ -47,6 +47,8 @@ class ModelSpec:
         protocol: How prepared images reach the network, see `InputProtocol`.
         file_sha256: SHA-256 of the checkpoint's file, first 16 hexadecimal digits; "" for weights of a library.
         query: Options of the URI, without which the same weights would not be loaded; "" if there are none.
+        code_sha256: SHA-256 of the code of an own network's classes, first 16 hexadecimal digits; "" for others.
+        outputs_sha256: SHA-256 of the names of its outputs in their order, likewise; "" for a named label space.
     """
 
     source: str
@@ -64,6 +66,8 @@ class ModelSpec:
     protocol: InputProtocol = "as-is"
     file_sha256: str = ""
     query: str = ""
+    code_sha256: str = ""
+    outputs_sha256: str = ""
 
     @property
     def transform(self) -> EvaluationTransform:

@@ -39,7 +39,7 @@ _DESCRIPTIVE = frozenset(
     }
 )  # fmt: skip
 #: Values of fields in files that were written before the field existed.
-_BEFORE = {"resolution": "prepared"}
+_BEFORE = {"resolution": "prepared", "code_sha256": "", "outputs_sha256": ""}
 
 
 def identity(provenance: Mapping[str, Any]) -> dict[str, Any]:
@@ -52,8 +52,11 @@ def identity(provenance: Mapping[str, Any]) -> dict[str, Any]:
         provenance: Provenance of a stored or a requested result.
 
     Example:
-        >>> identity({"weights_sha256": "5f", "seconds": 2.5, "preprocessing": {"mean": (0.5,)}})
-        {'resolution': 'prepared', 'weights_sha256': '5f', 'preprocessing': {'protocol': 'as-is', 'mean': [0.5]}}
+        >>> found = identity({"weights_sha256": "5f", "seconds": 2.5, "preprocessing": {"mean": (0.5,)}})
+        >>> sorted(found)
+        ['code_sha256', 'outputs_sha256', 'preprocessing', 'resolution', 'weights_sha256']
+        >>> found["preprocessing"]
+        {'protocol': 'as-is', 'mean': [0.5]}
     """
     fields = json.loads(json.dumps({name: value for name, value in provenance.items() if name not in _DESCRIPTIVE}))
     full = _BEFORE | fields

@@ -20,7 +20,17 @@ from torch import Tensor
 
 from bglab.catalogue import Catalogue
 from bglab.errors import BadInput
-from bglab.models import Classifier, Engine, OpenVINOEngine, arithmetic, float32_arithmetic, write_out
+from bglab.models import (
+    Classifier,
+    ClassifierLike,
+    Engine,
+    OpenVINOEngine,
+    arithmetic,
+    as_classifier,
+    as_differentiable,
+    float32_arithmetic,
+    write_out,
+)
 from bglab.saliency.target_layers import (
     CamLayer,
     CamOutput,
@@ -142,7 +152,7 @@ class GradCam:
     target layer is part of the engine's graph (OpenVINO) or computed by autograd (torch).
 
     Args:
-        classifier: Classifier whose network has a layer with a spatial output.
+        classifier: Classifier whose network has a layer with a spatial output, or what stands for one.
         layer: Target layer, or its name as in ``network.named_modules()``; None stands for `find_layer`.
         combine: Function that turns feature map and gradient into a map.
 
@@ -152,8 +162,9 @@ class GradCam:
     """
 
     def __init__(
-        self, classifier: Classifier, layer: str | CamLayer | None = None, *, combine: Combine = grad_cam_map
+        self, classifier: ClassifierLike, layer: str | CamLayer | None = None, *, combine: Combine = grad_cam_map
     ) -> None:
+        classifier = as_differentiable(classifier)
         network, size = classifier.network.network, classifier.spec.input_size
         with float32_arithmetic(classifier.engine.device, "float32"):  # the head is recognised by equal logits
             if layer is None:
@@ -218,7 +229,7 @@ class GradCam:
 
 
 def saliency_maps(
-    classifier: Classifier,
+    classifier: ClassifierLike,
     images: UInt8[Tensor, "n 3 h w"],
     targets: ClassChoice | None = None,
     *,
@@ -230,7 +241,7 @@ def saliency_maps(
     """Compute raw saliency maps; to explain many batches with Grad-CAM, set up a `GradCam` once instead.
 
     Args:
-        classifier: Classifier whose predictions are explained.
+        classifier: Classifier whose predictions are explained, or what stands for one.
         images: RGB images in [0, 255].
         targets: Class to explain in each image; None explains the predicted one.
         against: Class whose logit is subtracted.
@@ -243,10 +254,11 @@ def saliency_maps(
 
     Raises:
         UnknownName: If there is no such method or layer.
-        BadInput: If a class activation map is requested and no layer has a usable spatial output.
+        BadInput: If a class activation map is requested and no layer has a usable spatial output, or gradients of a
+            function.
     """
     explain = METHODS[method]
-    return explain(_Question(classifier, images, targets, against, layer, seed))
+    return explain(_Question(as_classifier(classifier), images, targets, against, layer, seed))
 
 
 def upsample(maps: Float[Tensor, "n mh mw"], height: int, width: int) -> Float[Tensor, "n h w"]:
@@ -304,14 +316,14 @@ def _input_gradient(question: _Question) -> Float[Tensor, "n h w"]:
     """Take the largest of the three channels' absolute gradients (Simonyan et al. 2014, section 3.1)."""
     from captum.attr import Saliency
 
-    score = question.score_of()
-    explainer = Saliency(lambda levels: score(question.classifier.network(levels)))
+    network, score = as_differentiable(question.classifier).network, question.score_of()
+    explainer = Saliency(lambda levels: score(network(levels)))
     with torch.inference_mode(mode=False), torch.enable_grad(), _gradients(question.classifier.engine):
         return explainer.attribute(question.levels().requires_grad_()).amax(1)
 
 
 def smooth_grad(
-    classifier: Classifier,
+    classifier: ClassifierLike,
     images: UInt8[Tensor, "n 3 h w"],
     targets: ClassChoice | None = None,
     *,
@@ -325,7 +337,7 @@ def smooth_grad(
     depend on the other images of the batch.
 
     Args:
-        classifier: Classifier whose predictions are explained.
+        classifier: Classifier whose predictions are explained, or what stands for one.
         images: RGB images in [0, 255].
         targets: Class to explain in each image; None explains the predicted one.
         against: Class whose logit is subtracted.
@@ -336,10 +348,11 @@ def smooth_grad(
         Maps at the resolution of the images, with their sampling errors.
 
     Raises:
-        BadInput: If there are fewer than two samples.
+        BadInput: If there are fewer than two samples, or the classifier calls a function.
     """
     if samples < 2:
         raise BadInput(f"expected at least 2 samples, whose spread gives the sampling error, got {samples}")
+    classifier = as_differentiable(classifier)
     question = _Question(classifier, images, targets, against, None, seed)
     score = question.score_of()
     digests = [hashlib.sha256(image.cpu().numpy().tobytes()).hexdigest() for image in images]

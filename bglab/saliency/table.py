@@ -19,14 +19,14 @@ from tqdm.auto import tqdm
 
 from bglab.analysis import QUANTILE, TOLERANCE_PX, localise, map_drift
 from bglab.errors import BadInput, UnknownName
-from bglab.evaluation import check_spaces, describe, seen_by, tabulate
-from bglab.models import Batching, Classifier
+from bglab.evaluation import describe, matched, seen_by, tabulate
+from bglab.models import Batching, Classifier, ClassifierLike
 from bglab.parallel import prefetch
 from bglab.results import SALIENCY_SCHEMA, read_provenance, read_saliency_file, reusable, saliency_file, write_saliency
 from bglab.saliency.batches import ImageBatch, prepared_batches, seen_masks, streamed_batches, with_masks
 from bglab.saliency.methods import SMOOTH_SAMPLES
 from bglab.saliency.questions import Question, Target, ask, at_full_size, classes_to_explain, explain_batch
-from bglab.scenes import PreparedScenes, Rejection, SceneSet, as_prepared, open_scenes
+from bglab.scenes import PreparedScenes, Rejection, SceneSet, ScenesLike, as_prepared, as_scenes
 from bglab.variants import (
     Dataset,
     DatasetRow,
@@ -67,8 +67,8 @@ class Explained(NamedTuple):
 
 
 def saliency_table(
-    classifier: Classifier,
-    scenes: SceneSet | PreparedScenes | FullScenes | str,
+    classifier: ClassifierLike,
+    scenes: ScenesLike | FullScenes,
     variants: Sequence[str | Variant | Dataset] = ("original",),
     *,
     method: str = "grad_cam",
@@ -86,7 +86,7 @@ def saliency_table(
     The tolerance of the pointing game, 15 pixels, is scaled with the size of the images.
 
     Args:
-        classifier: From `load_classifier`.
+        classifier: Classifier, or what stands for one: a URI, the path of a checkpoint, a torch module.
         scenes: Scene set, prepared scenes (for images of a size other than 224 pixels), full-resolution scenes, or a
             URI for `open_scenes`.
         variants: Variants to explain; data sets of the same scenes, e.g. from `open_published`, are used directly.
@@ -109,10 +109,11 @@ def saliency_table(
             the target is ``background`` and a variant has no donors.
         UnknownName: If a method or variant is unknown.
     """
-    question = ask(classifier, method, target, seed)
-    if isinstance(scenes, str):
-        scenes = open_scenes(scenes)
+    if not isinstance(scenes, (PreparedScenes, FullScenes)):
+        scenes = as_scenes(scenes)
     datasets = _in_order(scenes, variants, seed=seed, resolution=resolution, progress=progress)
+    classifier = matched(classifier, *datasets)
+    question = ask(classifier, method, target, seed)
     folder = None if results is None else Path(results)
     tables = []
     for dataset in datasets:
@@ -176,7 +177,6 @@ def _explained(
 ) -> pd.DataFrame:
     """Explain one data set, or read the stored rows of an earlier run."""
     classifier = question.classifier
-    check_spaces(classifier, dataset)
     provenance = _describe(question, dataset)
     path = None
     if results is not None:
@@ -207,7 +207,7 @@ def _explained(
 
 
 def explain_scenes(
-    classifier: Classifier,
+    classifier: ClassifierLike,
     scenes: PreparedScenes | FullScenes,
     ids: Sequence[str],
     variant: str | Variant | Dataset = "original",
@@ -219,7 +219,7 @@ def explain_scenes(
     """Explain a few scenes, and return images and maps for `bglab.figures.plot_saliency`.
 
     Args:
-        classifier: From `load_classifier`.
+        classifier: Classifier, or what stands for one: a URI, the path of a checkpoint, a torch module.
         scenes: Prepared or full-resolution scenes.
         ids: Ids of the scenes to explain, in order.
         variant: Variant to make of them, or a data set of it.
@@ -231,8 +231,9 @@ def explain_scenes(
         BadInput: As in `saliency_table`, or if a scene is unusable.
         UnknownName: If the variant has no image of a scene.
     """
-    dataset = seen_by(classifier, variant if isinstance(variant, Dataset) else compose(scenes, variant, seed=seed))
-    check_spaces(classifier, dataset)
+    made = variant if isinstance(variant, Dataset) else compose(scenes, variant, seed=seed)
+    classifier = matched(classifier, made)
+    dataset = seen_by(classifier, made)
     where = {row.scene: i for i, row in enumerate(dataset.rows)}
     absent = [scene for scene in ids if scene not in where]
     if absent:

@@ -13,6 +13,7 @@ from .on_demand import open_on_demand as open_on_demand
 from .prepared import PreparedImages as PreparedImages
 from .prepared import PreparedPhotographs as PreparedPhotographs
 from .prepared import PreparedScenes as PreparedScenes
+from .prepared import ScenesLike as ScenesLike
 from .prepared import as_prepared as as_prepared
 from .prepared import as_scenes as as_scenes
 from .prepared import find_prepared as find_prepared

@@ -12,6 +12,7 @@ from bglab.errors import BadInput
 from bglab.images import open_reduced
 from bglab.scenes.prepared import (
     PreparedScenes,
+    ScenesLike,
     as_image,
     as_prepared,
     as_scenes,
@@ -119,7 +120,7 @@ class ScenesOnDemand:
         raise BadInput(f"expected usable scenes in {self.scenes.name}, but the first were all rejected: {reason}")
 
 
-def open_on_demand(scenes: SceneSet | PreparedScenes | str, size: int = 224) -> PreparedScenes | ScenesOnDemand:
+def open_on_demand(scenes: ScenesLike, size: int = 224) -> PreparedScenes | ScenesOnDemand:
     """Return prepared scenes if they are in the cache or few; otherwise, of photographs, scenes prepared on demand.
 
     Preparing thousands of photographs takes up to hours where their masks are cut out by GrabCut.

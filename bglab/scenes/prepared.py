@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Int, UInt8
@@ -50,6 +51,16 @@ class PreparedScenes:
 
     def __len__(self) -> int:
         return len(self.scenes)
+
+    @property
+    def space(self) -> str:
+        """Label space of the set."""
+        return self.scenes.space
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names of the set, in the order of the labels."""
+        return self.scenes.classes
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,12 +105,29 @@ class PreparedImages:
         return len(self.published)
 
 
-def as_scenes(scenes: SceneSet | str) -> SceneSet:
-    """Return a set as it is, or open it if a URI is given (see `open_scenes`)."""
-    return open_scenes(scenes) if isinstance(scenes, str) else scenes
+#: What stands for scenes wherever they are expected; a path is a folder of images.
+ScenesLike = SceneSet | PreparedScenes | str | Path
 
 
-def as_prepared(scenes: SceneSet | PreparedScenes | str, size: int = 224, *, progress: bool = True) -> PreparedScenes:
+def as_scenes(scenes: ScenesLike) -> SceneSet:
+    """Return a set as it is, also of prepared scenes, or open it if a URI or a folder is given (see `open_scenes`).
+
+    Raises:
+        BadInput: If it is none of them.
+    """
+    if isinstance(scenes, (str, Path)):
+        return open_scenes(scenes)
+    if isinstance(scenes, PreparedScenes):
+        return scenes.scenes
+    if isinstance(scenes, SceneSet):
+        return scenes
+    raise BadInput(
+        "expected scenes: a URI such as 'cutouts' or 'in9:PATH', a folder of images, or what bglab.open_scenes "
+        f"returns, got {type(scenes).__name__}"
+    )
+
+
+def as_prepared(scenes: ScenesLike, size: int = 224, *, progress: bool = True) -> PreparedScenes:
     """Return prepared scenes as they are; open and prepare a URI or a set.
 
     Args:

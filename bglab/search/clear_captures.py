@@ -11,9 +11,9 @@ from tqdm.auto import tqdm
 
 from bglab.errors import BadInput
 from bglab.labels import OUTSIDE
-from bglab.models import Classifier
+from bglab.models import ClassifierLike
 from bglab.results import Protocol, Side, allowed_pairs
-from bglab.scenes import PreparedScenes, SceneSet
+from bglab.scenes import ScenesLike
 from bglab.search.capture import CaptureTask, Trial, search_capture_steps
 from bglab.search.live import classify_shown, find_row, stratified
 from bglab.search.pair_batches import BatchSize, start_batching
@@ -55,8 +55,8 @@ def capture_task(evaluator: PairEvaluator, foreground: int | str) -> CaptureTask
 
 
 def clear_captures(
-    classifier: Classifier,
-    scenes: SceneSet | PreparedScenes | str,
+    classifier: ClassifierLike,
+    scenes: ScenesLike,
     protocol: Protocol | None = None,
     *,
     size: int = 224,
@@ -70,7 +70,7 @@ def clear_captures(
     controls: on plain grey, and on its own tiled background.
 
     Args:
-        classifier: From `load_classifier`.
+        classifier: Classifier, or what stands for one: a URI, the path of a checkpoint, a torch module.
         scenes: Scene set, prepared scenes, or a URI for `open_scenes`.
         protocol: Rules for which pairs are tried; None stands for ``Protocol()``, all pairs of different classes.
         size: Side of the images in pixels; ignored for prepared scenes.
@@ -89,7 +89,7 @@ def clear_captures(
         BadInput: If classifier and scenes have no classes in common, or no scene has a background for the protocol.
     """
     evaluator = open_evaluator(classifier, scenes, protocol, size=size, progress=progress)
-    size_of_batch = start_batching(classifier, batch_size).size
+    size_of_batch = start_batching(evaluator.classifier, batch_size).size
     rows = [
         row
         for foreground in tqdm(evaluator.foregrounds.ids, desc="captures", unit="object", disable=not progress)

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 from tqdm.auto import tqdm
 
 from bglab.errors import BadInput
-from bglab.models import Batching, Classifier
+from bglab.models import Batching, ClassifierLike
 from bglab.results import (
     NOT_EVALUATED,
     Criterion,
@@ -27,7 +27,7 @@ from bglab.results import (
     row_blocks,
     succeeds,
 )
-from bglab.scenes import PreparedScenes, SceneSet
+from bglab.scenes import ScenesLike
 from bglab.search.pair_batches import BatchSize, Clock, answer_blocks, start_batching
 from bglab.search.pair_evaluator import PairEvaluator, open_evaluator
 from bglab.search.pair_images import Pairs
@@ -64,8 +64,8 @@ class FirstHits:
 
 
 def first_hit(
-    classifier: Classifier,
-    scenes: SceneSet | PreparedScenes | str,
+    classifier: ClassifierLike,
+    scenes: ScenesLike,
     *,
     criterion: Criterion = "any",
     results: Path | str | None = None,
@@ -83,7 +83,7 @@ def first_hit(
     on all classes; ties are broken by the order of the set.
 
     Args:
-        classifier: From `load_classifier`.
+        classifier: Classifier, or what stands for one: a URI, the path of a checkpoint, a torch module.
         scenes: Scene set, prepared scenes, or a URI for `open_scenes`.
         criterion: What counts as fooled: ``any`` error, or ``targeted``, a prediction of the background's class where
             it differs from the foreground's.
@@ -100,6 +100,7 @@ def first_hit(
             the folder cannot be written to or holds results of other pixels or weights.
     """
     evaluator = open_evaluator(classifier, scenes, protocol, size=size, progress=progress)
+    classifier = evaluator.classifier
     batching = start_batching(classifier, batch_size)
     store = None
     if results is not None:

@@ -12,9 +12,9 @@ from jaxtyping import Bool, Int
 from tqdm.auto import tqdm
 
 from bglab.errors import BadInput
-from bglab.models import Batching, Classifier
+from bglab.models import Batching, ClassifierLike
 from bglab.results import NOT_EVALUATED, PairPredictions, PairStore, Protocol, open_pairs, pairs_folder, row_blocks
-from bglab.scenes import PreparedScenes, SceneSet
+from bglab.scenes import ScenesLike
 from bglab.search.pair_batches import BatchSize, Clock, answer_blocks, start_batching
 from bglab.search.pair_evaluator import PairEvaluator, open_evaluator
 from bglab.search.pair_images import Pairs
@@ -24,8 +24,8 @@ _BLOCK_PAIRS = 4096
 
 
 def search_matrix(
-    classifier: Classifier,
-    scenes: SceneSet | PreparedScenes | str,
+    classifier: ClassifierLike,
+    scenes: ScenesLike,
     *,
     results: Path | str | None = None,
     protocol: Protocol | None = None,
@@ -37,7 +37,7 @@ def search_matrix(
     """Classify every foreground on every tiled background.
 
     Args:
-        classifier: From `load_classifier`.
+        classifier: Classifier, or what stands for one: a URI, the path of a checkpoint, a torch module.
         scenes: Scene set, prepared scenes, or a URI for `open_scenes`.
         results: Folder to store the matrix in; an interrupted run resumes with its first missing row. None keeps the
             matrix in memory only.
@@ -55,6 +55,7 @@ def search_matrix(
             written to or holds a matrix of other pixels or weights.
     """
     evaluator = open_evaluator(classifier, scenes, protocol, size=size, progress=progress)
+    classifier = evaluator.classifier
     rows = max(1, _BLOCK_PAIRS // evaluator.shape[1]) if block_rows is None else block_rows
     if rows < 1:
         raise BadInput(f"expected blocks of at least 1 row, got {rows}")

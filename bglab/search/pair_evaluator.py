@@ -11,10 +11,10 @@ from jaxtyping import Int
 from tqdm.auto import tqdm
 
 from bglab.errors import BadInput
-from bglab.evaluation import all_logits, check_spaces, describe, run_key, seen_by
-from bglab.models import Classifier
+from bglab.evaluation import all_logits, describe, matched, run_key, seen_by
+from bglab.models import Classifier, ClassifierLike
 from bglab.results import NOT_EVALUATED, PairPredictions, Protocol, Side, protocol_provenance
-from bglab.scenes import PreparedScenes, SceneSet, as_prepared
+from bglab.scenes import PreparedScenes, ScenesLike, as_prepared
 from bglab.search.pair_images import PairImages
 from bglab.seeding import digest
 from bglab.variants import Dataset, compose, scene_tensors
@@ -108,8 +108,8 @@ class PairEvaluator:
 
 
 def open_evaluator(
-    classifier: Classifier,
-    scenes: SceneSet | PreparedScenes | str,
+    classifier: ClassifierLike,
+    scenes: ScenesLike,
     protocol: Protocol | None = None,
     *,
     size: int = 224,
@@ -118,7 +118,7 @@ def open_evaluator(
     """Combine a classifier with foregrounds and backgrounds.
 
     Args:
-        classifier: From `load_classifier`.
+        classifier: Classifier, or what stands for one: a URI, the path of a checkpoint, a torch module.
         scenes: Scene set, prepared scenes, or a URI for `open_scenes`.
         protocol: Rules for which pairs are tried; None stands for ``Protocol()``, all pairs.
         size: Side of the images in pixels; ignored for prepared scenes.
@@ -129,8 +129,9 @@ def open_evaluator(
     """
     chosen = protocol or Protocol()
     prepared = as_prepared(scenes, size, progress=progress)
-    originals = seen_by(classifier, compose(prepared, "original"))
-    check_spaces(classifier, originals)
+    made = compose(prepared, "original")
+    classifier = matched(classifier, made)
+    originals = seen_by(classifier, made)
     records = prepared.scenes.records
     lends = np.flatnonzero(prepared.has_plate)
     every = _side([records[i] for i in lends])

@@ -21,10 +21,10 @@ from bglab.scenes import (
     PreparedScenes,
     Rejection,
     SceneSet,
+    ScenesLike,
     absolute_uri,
     as_prepared,
     as_scenes,
-    open_scenes,
     prepare_photographs,
     prepare_published,
 )
@@ -36,7 +36,7 @@ from bglab.variants.variant import VARIANTS, Variant, find_variant, pair_donors,
 
 
 def compose(
-    scenes: SceneSet | PreparedScenes | FullScenes | str,
+    scenes: ScenesLike | FullScenes,
     variant: str | Variant,
     *,
     seed: int = 0,
@@ -79,8 +79,8 @@ def compose(
                 "expected a set or prepared scenes for the resolution prepared, got scenes at full resolution"
             )
         return full_dataset(scenes, find_streamed(variant))
-    if isinstance(scenes, str):
-        scenes = open_scenes(scenes)
+    if not isinstance(scenes, (PreparedScenes, FullScenes)):
+        scenes = as_scenes(scenes)
     if (resolution or default_resolution(scenes, variant)) == "full":
         return full_dataset(_full_form(scenes, seed, progress=progress), find_streamed(variant))
     if isinstance(variant, str) and split_draw(variant)[0] in STREAMED and variant not in VARIANTS:
@@ -92,7 +92,7 @@ def compose(
 
 
 def compose_all(
-    scenes: SceneSet | PreparedScenes | FullScenes | str,
+    scenes: ScenesLike | FullScenes,
     variants: Sequence[str | Variant],
     *,
     seed: int = 0,
@@ -121,8 +121,8 @@ def compose_all(
         BadInput: If no scene of the set can show a variant.
         UnknownName: If there is no such variant.
     """
-    if isinstance(scenes, str):
-        scenes = open_scenes(scenes)
+    if not isinstance(scenes, (PreparedScenes, FullScenes)):
+        scenes = as_scenes(scenes)
     _check_resolution(resolution)
     chosen: dict[str, str | Variant] = {}
     for variant in variants:

@@ -22,8 +22,8 @@ from bglab.errors import BadInput, UnknownName
 from bglab.figures import ShownFigure
 from bglab.images import Box
 from bglab.labels import OUTSIDE
-from bglab.models import Classifier
-from bglab.scenes import PreparedScenes, SceneSet, ScenesOnDemand, open_on_demand
+from bglab.models import ClassifierLike, as_classifiers
+from bglab.scenes import ScenesLike, ScenesOnDemand, open_on_demand
 from bglab.variants import Variant
 from bglab.widgets import export
 from bglab.widgets.capture import CaptureSearch, CaptureWidget
@@ -292,8 +292,8 @@ class Explorer(CaptureWidget):
 
 
 def explore(
-    scenes: SceneSet | PreparedScenes | str,
-    classifier: Classifier | Sequence[Classifier],
+    scenes: ScenesLike,
+    classifier: ClassifierLike | Sequence[ClassifierLike],
     *,
     size: int = 224,
     seed: int = 0,
@@ -302,9 +302,10 @@ def explore(
     """Open the explorer: pick an image, swap its background, and see predictions and saliency change.
 
     Args:
-        scenes: Scenes to explore, or a URI for `open_scenes`; prepared at ``size`` unless they already are. Of a large
-            set of photographs that is not in the cache, each scene is prepared when it is chosen.
-        classifier: One or more classifiers, shown side by side.
+        scenes: Scenes to explore, a URI for `open_scenes`, or a folder; prepared at ``size`` unless they already are.
+            Of a large set of photographs that is not in the cache, each scene is prepared when it is chosen.
+        classifier: One or more classifiers, shown side by side, or what stands for them: URIs, paths of checkpoints,
+            torch modules.
         size: Side of the images in pixels.
         seed: Seed for donors, textures, noise and GrabCut.
         settings: Initial settings, by the names of `bglab.widgets.state.State`: ``scene="…", mix=0.5``.
@@ -313,7 +314,7 @@ def explore(
         UnknownName: If a setting, scene or background is unknown.
         BadInput: If a setting is out of range, the scene cannot be used, or there is no classifier.
     """
-    classifiers = [classifier] if isinstance(classifier, Classifier) else list(classifier)
+    classifiers = as_classifiers(classifier)
     if not classifiers:
         raise BadInput("expected at least one classifier, got none; load one with bglab.load_classifier")
     source = open_on_demand(scenes, size)

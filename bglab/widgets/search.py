@@ -18,9 +18,9 @@ from bglab.catalogue import unknown_name
 from bglab.errors import BadInput, UnknownName
 from bglab.figures import ShownFigure
 from bglab.labels import OUTSIDE
-from bglab.models import Classifier
+from bglab.models import ClassifierLike, as_classifier
 from bglab.results import Criterion, Protocol
-from bglab.scenes import PreparedScenes, SceneSet, as_prepared
+from bglab.scenes import ScenesLike, as_prepared
 from bglab.search import (
     LiveState,
     LiveStep,
@@ -393,8 +393,8 @@ class LiveSearch(LiveWidget):
 
 def search_live(
     scene: str,
-    classifier: Classifier,
-    scenes: SceneSet | PreparedScenes,
+    classifier: ClassifierLike,
+    scenes: ScenesLike,
     *,
     target: str = _TARGETS[0],
     protocol: Protocol | None = None,
@@ -405,9 +405,8 @@ def search_live(
 
     Args:
         scene: Id of the foreground to start with.
-        classifier: Classifier to fool.
-        scenes: Scenes whose foregrounds and tiled backgrounds are combined; prepared at ``size`` unless they already
-            are.
+        classifier: Classifier to fool, or what stands for one: a URI, the path of a checkpoint, a torch module.
+        scenes: Scenes, or their URI or folder, whose foregrounds and tiled backgrounds are combined.
         target: ``any error``, ``the background's class``, or the name of a class.
         protocol: Rule for candidate backgrounds; None takes all of them, as the challenge of the IN-9 release does.
         size: Side of the images in pixels.
@@ -423,7 +422,8 @@ def search_live(
             f"expected scenes labelled in the nine classes, got {prepared.scenes.name} ({prepared.scenes.space}); "
             "open the sample, cutouts, synthetic9 or in9: scenes"
         )
-    return made_by_cell(LiveSearch(Session(prepared, [classifier], seed), scene, target, protocol or Protocol()))
+    session = Session(prepared, [as_classifier(classifier)], seed)
+    return made_by_cell(LiveSearch(session, scene, target, protocol or Protocol()))
 
 
 def _class_name(label: int) -> str:

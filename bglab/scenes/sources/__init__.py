@@ -28,13 +28,14 @@ def schemes() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
 
 
-def open_scenes(uri: str) -> SceneSet:
+def open_scenes(uri: str | Path) -> SceneSet:
     """Open a set of scenes without decoding any image.
 
     Args:
-        uri: ``scheme:path?option=value&…``. The schemes are ``in9:PATH`` (the release of Noise or Signal),
-            ``imagenet:PATH``, ``voc:PATH``, ``caltech101:PATH``, ``folder:PATH``, ``cutouts``, ``sample`` and
-            ``synthetic9``; the options are the parameters of ``open_source`` in the scheme's module.
+        uri: A folder of images, as for ``folder:PATH``, or ``scheme:path?option=value&…``. The schemes are
+            ``in9:PATH`` (the release of Noise or Signal), ``imagenet:PATH``, ``voc:PATH``, ``caltech101:PATH``,
+            ``folder:PATH``, ``cutouts``, ``sample`` and ``synthetic9``; the options are the parameters of
+            ``open_source`` in the scheme's module.
 
     Raises:
         UnknownName: If there is no such scheme or option.
@@ -45,6 +46,7 @@ def open_scenes(uri: str) -> SceneSet:
         >>> len(open_scenes("synthetic9?n=18"))
         18
     """
+    uri = _of_folder(uri)
     scheme, _, rest = uri.partition(":")
     if "?" in scheme:
         scheme, _, rest = scheme.partition("?")
@@ -58,6 +60,21 @@ def open_scenes(uri: str) -> SceneSet:
         return opener(path, uri=uri, **options)
     except TypeError as problem:  # raised for options whose value has the wrong type
         raise BadInput(f"expected usable options in '{uri}', got: {problem}") from problem
+
+
+def _of_folder(given: str | Path) -> str:
+    """Return the URI that a folder stands for, or the URI itself.
+
+    Raises:
+        BadInput: If it is neither.
+    """
+    if not isinstance(given, (str, Path)):
+        raise BadInput(
+            f"expected the URI of scenes such as 'cutouts' or 'in9:PATH', or a folder, got {type(given).__name__}"
+        )
+    text = str(given)
+    named = text.partition(":")[0].partition("?")[0] in schemes()
+    return f"folder:{text}" if isinstance(given, Path) or (not named and Path(text).is_dir()) else text
 
 
 def absolute_uri(uri: str) -> str:

@@ -1,0 +1,78 @@
+"""Whether the classes of a classifier are those of some scenes; the same names in another order are put in order."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import replace
+
+from bglab.errors import BadInput
+from bglab.models.adapters import Reordered
+from bglab.models.classifier import Classifier
+from bglab.models.engines import Normalised
+
+#: Label spaces in which a classifier's predictions can be counted, by its own.
+_MAPPED = {"imagenet": "in9"}
+
+
+def match_classes(classifier: Classifier, space: str, classes: Sequence[str], where: str) -> Classifier:
+    """Return a classifier whose predictions can be compared with labels.
+
+    Args:
+        classifier: From `load_classifier` or `bglab.classifier`.
+        space: Label space of the scenes.
+        classes: Their class names, in the order of their labels.
+        where: Name of the scenes, for the message.
+
+    Returns:
+        The classifier itself if it predicts the classes of this space, or ImageNet's for scenes of the nine classes;
+        otherwise one whose logits are in the order of ``classes``, if it predicts classes of these names.
+
+    Raises:
+        BadInput: If it predicts others; the message names the first that differ.
+    """
+    own = classifier.spec.space
+    if space == own or _MAPPED.get(own) == space:
+        return classifier
+    names = {_plain(name): position for position, name in enumerate(classifier.classes)}
+    wanted = [_plain(name) for name in classes]
+    if set(names) != set(wanted):
+        raise BadInput(_difference(classifier, names, space, wanted, classes, where))
+    order = [names[name] for name in wanted]
+    spec = replace(classifier.spec, space=space)
+    if order == sorted(order):
+        return replace(classifier, spec=spec, classes=tuple(classes))
+    base = classifier.network
+    network = Normalised(Reordered(base.network, order), spec.mean, spec.std, base.resize)
+    key = f"{spec.id} {spec.sha256} {spec.mean} {spec.std} {order}" if classifier.is_cacheable else ""
+    engine = classifier.choice.start(network, key)
+    return replace(classifier, spec=spec, classes=tuple(classes), network=network, engine=engine)
+
+
+def _plain(name: str) -> str:
+    """Reduce a class name to what counts: ``Sea_Lion`` and ``sea lion`` name the same class."""
+    return " ".join(unicodedata.normalize("NFC", name).casefold().replace("_", " ").split())
+
+
+def _difference(
+    classifier: Classifier,
+    names: dict[str, int],
+    space: str,
+    wanted: Sequence[str],
+    classes: Sequence[str],
+    where: str,
+) -> str:
+    """Write the message for classes of other names."""
+    absent = [name for name, plain in zip(classes, wanted, strict=True) if plain not in names]
+    extra = [classifier.classes[position] for plain, position in names.items() if plain not in set(wanted)]
+    which = [
+        f"{what} {', '.join(some[:5])}{' …' if len(some) > 5 else ''}"
+        for what, some in (("only the scenes have", absent), ("only the classifier has", extra))
+        if some
+    ]
+    return (
+        f"expected a classifier that predicts the classes of {where} ({space}, {len(classes)} classes), but "
+        f"{classifier.spec.id} predicts those of {classifier.spec.space} ({len(classifier.classes)}): "
+        f"{'; '.join(which)}; choose other scenes or another model, or say what its outputs stand for: "
+        "bglab.classifier(network, classes=scenes), or file:PATH?classes=NAME,NAME"
+    )
