@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 from bglab.evaluation.full_resolution import stream_predictions
 from bglab.evaluation.tabulate import PredictionWriter, matched, seen_by
 from bglab.labels import DecisionRule
-from bglab.models import Batching, Classifier, ClassifierLike, classify_batches
+from bglab.models import Batching, Classifier, ClassifierLike, as_classifier, classify_batches
 from bglab.scenes import ScenesLike
 from bglab.variants import Dataset, compose
 
@@ -50,7 +50,7 @@ def predict(
             written.
     """
     (table,) = predict_all(
-        classifier,
+        as_classifier(classifier),
         [dataset if isinstance(dataset, Dataset) else compose(dataset, "original", progress=progress)],
         results=results,
         batch_size=batch_size,
