@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -111,12 +112,14 @@ def _own(dataset: Dataset) -> Vocabulary:
     return _vocabulary(dataset.space, dataset.classes)
 
 
+@functools.cache
 def _nine() -> Vocabulary:
     folders = tuple(coarse.folder for coarse in IN9)
     plain = tuple(folder.partition("_")[2] for folder in folders)
     return _vocabulary("in9", IN9_NAMES, folders, plain, tuple(coarse.wordnet_id for coarse in IN9))
 
 
+@functools.cache
 def _thousand() -> Vocabulary:
     return _vocabulary("imagenet", imagenet_names(), imagenet_synsets())
 
