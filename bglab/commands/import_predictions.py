@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bglab.commands._options import add_variant_options, command, report_notices, watched
+from bglab.commands._options import add_variant_options, command, print_error, report_notices, watched
 
 
 def add(verbs: argparse._SubParsersAction) -> None:
@@ -37,7 +37,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
 
 def run_import(options: argparse.Namespace) -> int:
     """Read predictions that another program made, and store them as bglab predict does."""
-    from bglab.evaluation import import_predictions
+    from bglab.evaluation import import_notices, import_predictions
     from bglab.files import writable_folder
     from bglab.scenes import open_scenes
 
@@ -57,6 +57,8 @@ def run_import(options: argparse.Namespace) -> int:
         results=options.results,
         progress=watched(),
     )
+    for notice in import_notices(tables):
+        print_error(f"notice: {notice}")
     for table in tables:
         made = table.attrs
         correct = (table["label"].to_numpy() == table["prediction"].to_numpy()).mean()

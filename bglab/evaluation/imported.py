@@ -23,7 +23,8 @@ from bglab.evaluation.prediction_cells import (
     check_percentages,
     first_of,
 )
-from bglab.evaluation.row_matching import Accepted, match_rows
+from bglab.evaluation.row_matching import Accepted, match_rows, matcher_of
+from bglab.evaluation.scene_matching import SceneMatcher
 from bglab.evaluation.tabulate import Predicted, check_space, describe_dataset, prediction_table
 from bglab.results import (
     IMAGENET_X,
@@ -129,6 +130,8 @@ def from_table(
         results=results,
         progress=progress,
     )
+    for notice in import_notices(tables):
+        _LOG.warning("%s", notice)
     if len(tables) == 1:
         return tables[0]
     provenances = [dict(part.attrs) for part in tables]
@@ -154,7 +157,10 @@ def import_predictions(
     results: Path | str | None = None,
     progress: bool = True,
 ) -> tuple[pd.DataFrame, ...]:
-    """Read predictions that another program made, one table per model and variant; see `from_table`."""
+    """Read predictions that another program made, one table per model and variant.
+
+    Arguments and errors are those of `from_table`, which also logs the notices (`import_notices`).
+    """
     options = _Options(model, variant, classes, published, resolution, size, seed, progress)
     known = {field.name for field in PREDICTION_SCHEMA} | {*IMAGENET_X}
     text = read_text_table(table, known)
@@ -163,21 +169,27 @@ def import_predictions(
     opened = open_scenes(scenes) if isinstance(scenes, str) else scenes
     datasets = _datasets(opened, list(dict.fromkeys(run.variant for run in runs)), options)
     tables: list[pd.DataFrame] = []
+    matchers: dict[int, SceneMatcher] = {}
     for number, (run, positions) in enumerate(runs.items()):
         same_model = [i for other, rows in runs.items() if other.model == run.model for i in rows]
         for dataset in _of_run(run, list(runs), datasets[run.variant]):
             vocabulary = _vocabulary(text, same_model, dataset, classes)
             check_space(run.model, vocabulary.space, len(vocabulary.names), dataset)
-            found = _import_run(text, run, positions, dataset, opened, vocabulary, is_first=number == 0)
-            tables.append(found)
+            if id(dataset) not in matchers:
+                matchers[id(dataset)] = matcher_of(dataset, opened)
+            matcher = matchers[id(dataset)]
+            tables.append(_import_run(text, run, positions, dataset, matcher, vocabulary, is_first=number == 0))
     if not tables:
         keys = ", ".join(dataset.key for made in datasets.values() for dataset in made)
         raise BadInput(f"expected rows of {keys} under dataset in {text.source}, got none; check --scenes")
     if results is not None:
         _write(tables, Path(results))
-    for notice in dict.fromkeys(notice for found in tables for notice in found.attrs["notices"]):
-        _LOG.warning("%s", notice)
     return tuple(tables)
+
+
+def import_notices(tables: Sequence[pd.DataFrame]) -> list[str]:
+    """List what was unusual about imported tables, one sentence each, without repetitions."""
+    return list(dict.fromkeys(notice for table in tables for notice in table.attrs["notices"]))
 
 
 def _check_columns(text: TextTable) -> None:
@@ -288,7 +300,7 @@ def _import_run(
     run: _Run,
     positions: Sequence[int],
     dataset: Dataset,
-    scenes: SceneSet | PreparedScenes | FullScenes,
+    matcher: SceneMatcher,
     vocabulary: Vocabulary,
     *,
     is_first: bool,
@@ -298,7 +310,7 @@ def _import_run(
     if probability:
         check_percentages(probability, [text.rows[i][probability] for i in positions], text.source)
     reader = CellReader(text.columns, vocabulary, dataset.space, len(dataset.classes))
-    found = match_rows(text, positions, reader, dataset, scenes)
+    found = match_rows(text, positions, reader, dataset, matcher)
     where = f"{run.model} on {run.variant}"
     if not found.cells:
         first = found.left_out[0] if found.left_out else ("", "none of its rows can be used")

@@ -40,7 +40,7 @@ def match_rows(
     positions: Sequence[int],
     reader: CellReader,
     dataset: Dataset,
-    scenes: SceneSet | PreparedScenes | FullScenes,
+    matcher: SceneMatcher,
 ) -> Accepted:
     """Match rows to the images of a data set.
 
@@ -49,10 +49,13 @@ def match_rows(
         positions: Rows of one model on one variant.
         reader: Reads their cells.
         dataset: Data set that was classified.
-        scenes: What the data set was made of.
+        matcher: From `matcher_of`, for this data set.
+
+    Raises:
+        BadInput: If the table has file names, but none of the set.
     """
     accepted = Accepted()
-    rows_of = _rows_of_scenes(text, positions, dataset, scenes, accepted)
+    rows_of = _rows_of_scenes(text, positions, dataset, matcher, accepted)
     for scene, rows in rows_of.items():
         read: dict[int, Cells] = {}
         for i in rows:
@@ -77,11 +80,10 @@ def _rows_of_scenes(
     text: TextTable,
     positions: Sequence[int],
     dataset: Dataset,
-    scenes: SceneSet | PreparedScenes | FullScenes,
+    matcher: SceneMatcher,
     accepted: Accepted,
 ) -> dict[str, list[int]]:
     """Find the scene of each row; rows without one are recorded in ``accepted``."""
-    matcher = SceneMatcher(_known_files(dataset, scenes))
     shown = {row.scene for row in dataset.rows}
     column = first_of(NAME_COLUMNS, text.columns)
     whole: dict[str, list[int]] = defaultdict(list)
@@ -111,6 +113,16 @@ def _rows_of_scenes(
         else:
             whole[scene] += rows
     return whole
+
+
+def matcher_of(dataset: Dataset, scenes: SceneSet | PreparedScenes | FullScenes) -> SceneMatcher:
+    """Return what finds the scenes of a data set by their files.
+
+    Args:
+        dataset: Data set that was classified.
+        scenes: What it was made of.
+    """
+    return SceneMatcher(_known_files(dataset, scenes))
 
 
 def _known_files(dataset: Dataset, scenes: SceneSet | PreparedScenes | FullScenes) -> Iterator[tuple[str, str]]:
