@@ -5,7 +5,8 @@ Tables computed here are stored by `bglab.results` and summarised by `bglab.anal
 
 from bglab.evaluation.class_vocabulary import CLASSES, Classes
 from bglab.evaluation.full_resolution import StreamSpeed, finished, measure_speed
-from bglab.evaluation.imported import from_table, import_notices, import_predictions
+from bglab.evaluation.import_notices import import_notices
+from bglab.evaluation.imported import from_table, import_predictions
 from bglab.evaluation.ladder import FACTORS, Ladder, Step, explain
 from bglab.evaluation.mask_sweep import MASK_SOURCES, mask_predictions, replace_masks
 from bglab.evaluation.predict import all_logits, predict, predict_all

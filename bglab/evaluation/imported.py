@@ -15,6 +15,7 @@ import pandas as pd
 from bglab.catalogue import unknown_name
 from bglab.errors import BadInput, UnknownName
 from bglab.evaluation.class_vocabulary import Classes, Vocabulary, choose_vocabulary, vocabulary_of
+from bglab.evaluation.import_notices import broken_lines, differing_labels, import_notices, row_notices
 from bglab.evaluation.prediction_cells import (
     CLASS_COLUMNS,
     NAME_COLUMNS,
@@ -23,7 +24,7 @@ from bglab.evaluation.prediction_cells import (
     check_percentages,
     first_of,
 )
-from bglab.evaluation.row_matching import Accepted, match_rows, matcher_of
+from bglab.evaluation.row_matching import match_rows, matcher_of
 from bglab.evaluation.scene_matching import SceneMatcher
 from bglab.evaluation.tabulate import Predicted, check_space, describe_dataset, prediction_table
 from bglab.results import (
@@ -44,7 +45,6 @@ _LOG = logging.getLogger(__name__)
 
 #: Marks the names of models whose predictions were imported.
 _PREFIX = "imported:"
-_LISTED = 5
 
 
 class _Run(NamedTuple):
@@ -187,11 +187,6 @@ def import_predictions(
     return tuple(tables)
 
 
-def import_notices(tables: Sequence[pd.DataFrame]) -> list[str]:
-    """List what was unusual about imported tables, one sentence each, without repetitions."""
-    return list(dict.fromkeys(notice for table in tables for notice in table.attrs["notices"]))
-
-
 def _check_columns(text: TextTable) -> None:
     if first_of(NAME_COLUMNS, text.columns) and first_of(CLASS_COLUMNS, text.columns):
         return
@@ -321,9 +316,9 @@ def _import_run(
     kept = [i for i, row in enumerate(dataset.rows) if row.scene in found.cells]
     part = replace(dataset, rows=tuple(dataset.rows[i] for i in kept))
     missing = list(dict.fromkeys(row.scene for row in dataset.rows if row.scene not in found.cells))
-    notices = _notices(text, found, missing, len(dataset.rows), where)
+    notices = row_notices(text, found, missing, len(dataset.rows), where)
     key, differs = _key(run, dataset)
-    labels = _differing_labels(text, found, part)
+    labels = differing_labels(text, found, part)
     notices += [f"{text.source}: {notice}" for notice in (differs, labels) if notice]
     left_out = [*(text.broken if is_first else ()), *found.left_out]
     cells = [found.cells[row.scene] for row in part.rows]
@@ -336,7 +331,7 @@ def _import_run(
     )
     table = prediction_table(part, predicted, model=model, key=key, native_space=vocabulary.space)
     if is_first:
-        notices = [*text.notices, *_broken_notice(text), *notices]
+        notices = [*text.notices, *broken_lines(text), *notices]
     table.attrs |= {
         **describe_dataset(dataset),
         "model": model,
@@ -360,62 +355,6 @@ def _key(run: _Run, dataset: Dataset) -> tuple[str, str]:
     if _fits(run.dataset, dataset):
         return file_name(run.dataset), ""
     return dataset.key, f"the column dataset says {shorten(run.dataset)}, but these scenes are {dataset.key}"
-
-
-def _differing_labels(text: TextTable, found: Accepted, part: Dataset) -> str:
-    """Describe in how many rows a column of true labels differs from the set's, which hints at other scenes."""
-    if not {"label", "scene"} <= {*text.columns}:
-        return ""
-    labels = {row.scene: str(row.label) for row in part.rows}
-    differing = [
-        text.where[i]
-        for scene, i in found.positions.items()
-        if scene in labels and text.rows[i]["label"].removesuffix(".0") not in {"", labels[scene]}
-    ]
-    if not differing:
-        return ""
-    return f"the true labels of {len(differing)} rows differ from those of the scenes ({_list(differing)})"
-
-
-def _notices(text: TextTable, found: Accepted, missing: Sequence[str], count: int, where: str) -> list[str]:
-    """Describe everything unusual about the rows of one model on one variant."""
-    notices: list[str] = []
-    if found.left_out:
-        reasons = "; ".join(f"{place}: {reason}" for place, reason in found.left_out[:_LISTED])
-        more = f"; … and {len(found.left_out) - _LISTED} more" if len(found.left_out) > _LISTED else ""
-        notices.append(f"{len(found.left_out)} rows of {where} left out: {reasons}{more}")
-    if found.unknown:
-        notices.append(f"{len(found.unknown)} file names of {where} are not in the set: {_list(found.unknown)}")
-    if found.not_shown:
-        notices.append(
-            f"{len(found.not_shown)} images of {where} are in the set but this variant does not show them: "
-            f"{_list(found.not_shown)}"
-        )
-    if found.repeated:
-        notices.append(f"{len(found.repeated)} rows of {where} repeat another and count once: {_list(found.repeated)}")
-    if missing:
-        notices.append(
-            f"{len(missing)} of {count} scenes have no prediction of {where} and are left out: {_list(missing)}"
-        )
-    if any(not c.top5 for c in found.cells.values()):
-        notices.append(f"{text.source} has no column top5 or no value there: top-5 accuracy is not defined")
-    without = sum(c.confidence is None for c in found.cells.values())
-    if 0 < without < len(found.cells):
-        notices.append(f"{without} rows of {where} have no probability")
-    return notices
-
-
-def _broken_notice(text: TextTable) -> list[str]:
-    if not text.broken:
-        return []
-    reasons = "; ".join(f"{place}: {reason}" for place, reason in text.broken[:_LISTED])
-    more = f"; … and {len(text.broken) - _LISTED} more" if len(text.broken) > _LISTED else ""
-    return [f"{len(text.broken)} lines of {text.source} cannot be read: {reasons}{more}"]
-
-
-def _list(names: Sequence[str]) -> str:
-    listed = ", ".join(shorten(name) for name in names[:_LISTED])
-    return f"{listed}, …" if len(names) > _LISTED else listed
 
 
 def _write(tables: Sequence[pd.DataFrame], results: Path) -> None:
