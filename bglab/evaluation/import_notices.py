@@ -1,4 +1,4 @@
-"""What was unusual about a table of another program: rows left out, names that are not in the set, scenes without any."""
+"""What was unusual about a table of another program: rows left out, names not in the set, scenes without prediction."""
 
 from __future__ import annotations
 
