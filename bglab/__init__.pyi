@@ -9,13 +9,16 @@ from .analysis import localisation_summary as localisation_summary
 from .errors import BadInput as BadInput
 from .errors import MissingData as MissingData
 from .errors import UnknownName as UnknownName
+from .evaluation import from_table as from_table
 from .evaluation import predict as predict
 from .evaluation import predict_all as predict_all
 from .figures import LiveCurves as LiveCurves
 from .models import load_classifier as load_classifier
 from .models.own import classifier as classifier
+from .results import export_predictions as export_predictions
 from .results import read_predictions as read_predictions
 from .results import read_saliency as read_saliency
+from .results import to_table as to_table
 from .saliency import GradCam as GradCam
 from .saliency import explain_scenes as explain_scenes
 from .saliency import saliency_maps as saliency_maps

@@ -15,7 +15,9 @@ from bglab.commands import (
     bench,
     data,
     explain,
+    export_predictions,
     gap,
+    import_predictions,
     lab,
     predict,
     print_error,
@@ -30,7 +32,21 @@ from bglab.errors import BadInput, MissingData, UnknownName
 _CLOSED_OUTPUT = 141
 
 #: Commands, in the order of the help.
-_COMMANDS = (lab, data, predict, accuracy, gap, explain, search, saliency, train, reproduce, bench)
+_COMMANDS = (
+    lab,
+    data,
+    predict,
+    import_predictions,
+    export_predictions,
+    accuracy,
+    gap,
+    explain,
+    search,
+    saliency,
+    train,
+    reproduce,
+    bench,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -9,10 +9,14 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
+from bglab.analysis._grouping import as_columns, known_columns
 from bglab.errors import BadInput
 from bglab.labels import NAMED_SPACES, OUTSIDE, class_names, to_in9
 
 Space = Literal["in9", "native"]
+
+#: Columns that every metric of predictions needs.
+_NEEDED = ("model", "dataset", "variant", "scene", "label", "prediction", "space")
 
 _TruthAndPrediction = tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]
 
@@ -29,14 +33,14 @@ def mark_correct(predictions: pd.DataFrame, *, space: Space | None = None) -> pd
 
     Returns:
         The remaining rows, with ``space`` as evaluated and three more columns: ``answer``, the prediction in that
-        space; ``correct`` (bool); ``in_top5`` (1, 0, or NaN where the five highest-scoring classes cannot be mapped to
-        the space). Under ``in9`` these five are mapped before the comparison, so they may cover fewer than five
-        classes.
+        space; ``correct`` (bool); ``in_top5`` (1, 0, or NaN where the five highest-scoring classes are unknown, as in
+        imported predictions, or cannot be mapped to the space). Under ``in9`` these five are mapped before the
+        comparison, so they may cover fewer than five classes.
 
     Raises:
         BadInput: If the table is empty, lacks a column, or has no row with a known true class.
     """
-    require_columns(predictions, ("model", "dataset", "variant", "scene", "label", "prediction", "space"))
+    require_columns(predictions, _NEEDED)
     truth, prediction = _truth_and_prediction(predictions, space)
     label_space = {None: predictions["space"], "in9": "in9", "native": "imagenet"}[space]
     marked = predictions.assign(space=label_space, answer=prediction, correct=prediction == truth)
@@ -129,9 +133,11 @@ def _in_top5(marked: pd.DataFrame, truth: Int[np.ndarray, " n"]) -> Float[np.nda
         return hits
     five = np.full((len(marked), 5), OUTSIDE)
     for row, best in zip(five, marked["top5"], strict=True):  # a model may have fewer than five classes
-        row[: len(best)] = best
+        if best is not None:
+            row[: len(best)] = best
+    is_known = (five != OUTSIDE).any(axis=1)  # imported predictions may lack them
     target, native = marked["space"].to_numpy(str), marked["native_space"].to_numpy(str)
-    direct, mapped = native == target, (native == "imagenet") & (target == "in9")
+    direct, mapped = is_known & (native == target), is_known & (native == "imagenet") & (target == "in9")
     hits[direct] = (five == truth[:, None]).any(axis=1)[direct]
     hits[mapped] = (to_in9(five[mapped]) == truth[mapped, None]).any(axis=1)
     return hits
@@ -142,13 +148,26 @@ def integers(predictions: pd.DataFrame, column: str) -> Int[np.ndarray, " n"]:
     return predictions[column].to_numpy(np.int64)
 
 
+def grouping_columns(predictions: pd.DataFrame, by: str | Sequence[str]) -> list[str]:
+    """List the columns of a ``by`` argument and check that the prediction table has them.
+
+    Raises:
+        BadInput: If the table is no prediction table.
+        UnknownName: If a column does not exist.
+    """
+    if {*as_columns(by)} & {*_NEEDED} - {*predictions.columns}:
+        require_columns(predictions, _NEEDED)
+    return known_columns(predictions, by)
+
+
 def require_columns(predictions: pd.DataFrame, columns: Sequence[str]) -> None:
     """Raise if the table is empty or lacks a column."""
-    if predictions.empty:
+    if predictions.empty and {*columns} <= {*predictions.columns}:
         raise BadInput("expected at least one prediction, got an empty table; check the selection or run bglab predict")
     missing = [c for c in columns if c not in predictions.columns]
     if missing:
         raise BadInput(
-            f"expected a prediction table with the column '{missing[0]}', got "
-            f"{', '.join(map(str, predictions.columns))}; make the table with bglab.predict"
+            f"expected a prediction table with the columns {', '.join(columns)}, got "
+            f"{', '.join(map(str, predictions.columns)) or 'none'}; it lacks {', '.join(missing)}: make the table with "
+            "bglab.predict, or with bglab.from_table if another program made it"
         )

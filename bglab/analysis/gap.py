@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from bglab.analysis._grouping import known_columns
+from bglab.analysis.correctness import grouping_columns
 from bglab.analysis.metrics import accuracy, background_gap
 from bglab.errors import BadInput
 
@@ -58,7 +58,7 @@ def collect_gaps(
     same = "mixed_same"
     if minus == same:
         raise BadInput(f"expected another variant than {same} to subtract from it; choose mixed_rand or mixed_next")
-    columns = known_columns(predictions, by)
+    columns = grouping_columns(predictions, by)
     runs = predictions[_RUN].drop_duplicates()
     both = predictions.loc[predictions["variant"].isin([same, minus])]
     variants = both.groupby([*_RUN, "scene"], sort=False)["variant"].transform("nunique")
@@ -109,7 +109,7 @@ def gap_by_mask(
         BadInput: If no scene has all variants, or a scene occurs twice in a group.
         UnknownName: If a column of ``by`` does not exist.
     """
-    columns = known_columns(predictions, by)
+    columns = grouping_columns(predictions, by)
     whole = _complete(predictions)
     gaps = background_gap(whole, by=columns).rename(columns={"same": "mixed_same", "rand": "mixed_rand"})
     scores = accuracy(whole, by=[*columns, "variant"])

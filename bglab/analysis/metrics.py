@@ -19,9 +19,9 @@ from jaxtyping import Bool
 from scipy.stats import binomtest
 from statsmodels.stats.multitest import multipletests
 
-from bglab.analysis._grouping import iterate_groups, known_columns
+from bglab.analysis._grouping import iterate_groups
 from bglab.analysis.clusters import Codes, clustered_share, design_effect, row_clusters
-from bglab.analysis.correctness import Space, integers, mark_correct, require_columns
+from bglab.analysis.correctness import Space, grouping_columns, integers, mark_correct, require_columns
 from bglab.analysis.intervals import Difference, paired_difference
 from bglab.errors import BadInput
 from bglab.labels import OUTSIDE
@@ -59,7 +59,7 @@ def accuracy(
         >>> accuracy(pd.DataFrame([image | {"prediction": 0}, image | {"prediction": -1}]))["top1"].item()
         0.5
     """
-    columns = known_columns(predictions, by)
+    columns = grouping_columns(predictions, by)
     marked = mark_correct(predictions, space=space).reset_index(drop=True)
     clusters = _clusters(marked)
     keys = list(dict.fromkeys([*columns, "space"]))
@@ -102,7 +102,7 @@ def background_gap(
         BadInput: If a variant is missing from the table, or a scene occurs twice in one.
         UnknownName: If a column of ``by`` does not exist.
     """
-    columns = known_columns(predictions, by)
+    columns = grouping_columns(predictions, by)
     marked = mark_correct(predictions, space=space)
     pairs = _pair(marked, (same, rand), keys=[*columns, "scene"])
     rows = []
@@ -190,7 +190,7 @@ def scene_categories(
         BadInput: If a variant is missing from the table, or a scene occurs twice in one.
         UnknownName: If a column of ``by`` does not exist.
     """
-    columns = known_columns(predictions, by)
+    columns = grouping_columns(predictions, by)
     scenes = _categorised(predictions, variants, columns, space)
     return scenes.reindex(columns=[*columns, "scene", "category", "strict"])
 
@@ -212,7 +212,7 @@ def categories(
         ``n`` scenes; the sixth row, ``bg_fools_strict``, is a part of ``bg_fools``. ``share`` is in [0, 1] with
         Wilson's 95 % interval.
     """
-    columns = known_columns(predictions, by)
+    columns = grouping_columns(predictions, by)
     scenes = _categorised(predictions, variants, columns, space)
     rows = []
     for key, group in iterate_groups(scenes, columns):
@@ -250,7 +250,7 @@ def background_capture(
         BadInput: If no image has a donor of known class.
         UnknownName: If a column of ``by`` does not exist.
     """
-    columns = known_columns(predictions, by)
+    columns = grouping_columns(predictions, by)
     require_columns(predictions, ("donor", "label", "prediction"))
     donor = np.array([donor_labels.get(scene, OUTSIDE) for scene in predictions["donor"]], dtype=np.int64)
     if (donor == OUTSIDE).all():

@@ -3,15 +3,21 @@
 Tables computed here are stored by `bglab.results` and summarised by `bglab.analysis`.
 """
 
+from bglab.evaluation.class_vocabulary import CLASSES, Classes
 from bglab.evaluation.full_resolution import StreamSpeed, finished, measure_speed
+from bglab.evaluation.import_notices import import_notices
+from bglab.evaluation.imported import from_table, import_predictions
 from bglab.evaluation.ladder import FACTORS, Ladder, Step, explain
 from bglab.evaluation.mask_sweep import MASK_SOURCES, mask_predictions, replace_masks
 from bglab.evaluation.predict import all_logits, predict, predict_all
+from bglab.evaluation.row_matching import file_names
 from bglab.evaluation.sensitivity import ablation_predictions, noise_predictions
 from bglab.evaluation.sweep import run_grid
 from bglab.evaluation.tabulate import describe, matched, run_key, seen_by, tabulate
 
 __all__ = [
+    "CLASSES",
+    "Classes",
     "FACTORS",
     "Ladder",
     "Step",
@@ -21,7 +27,11 @@ __all__ = [
     "all_logits",
     "describe",
     "explain",
+    "file_names",
     "finished",
+    "from_table",
+    "import_notices",
+    "import_predictions",
     "mask_predictions",
     "measure_speed",
     "noise_predictions",

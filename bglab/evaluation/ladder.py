@@ -157,7 +157,7 @@ def explain(a: Path | str, b: Path | str, *, scenes: str = "", batch_size: int =
         The steps, whose points add up to the whole difference unless a file could not be computed again.
 
     Raises:
-        BadInput: If a file cannot be read, or the two have no label space in common.
+        BadInput: If a file cannot be read or was imported, or the two have no label space in common.
         MissingData: If scenes or weights are not on this machine.
 
     Example:
@@ -170,6 +170,12 @@ def explain(a: Path | str, b: Path | str, *, scenes: str = "", batch_size: int =
 
     comparison = compare_files(a, b)
     (table_a, about_a), (table_b, about_b) = read_both(a), read_both(b)
+    for path, about in ((a, about_a), (b, about_b)):
+        if "preprocessing" not in about:
+            raise BadInput(
+                f"expected a file that says how its predictions were computed, got {path}, which was made by another "
+                "program (bglab import); explain it without --ladder"
+            )
     climb = _Climb(_Runner(scenes, batch_size, progress), _settings(about_a), _settings(about_b))
     first = climb.runner.run(climb.start)
     steps = climb.reproduction(table_a, first, about_a)

@@ -6,12 +6,12 @@ import platform
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy.special import softmax
 
 from bglab.errors import BadInput
@@ -171,6 +171,26 @@ def matched(classifier: ClassifierLike, *datasets: Dataset) -> Classifier:
     return found
 
 
+def check_space(model: str, space: str, classes: int, dataset: Dataset) -> None:
+    """Check that predictions in a label space can be compared with the data set's labels.
+
+    Args:
+        model: Name of the model, for the message.
+        space: Label space of its predictions.
+        classes: Number of the space's classes.
+        dataset: Data set that it classified.
+
+    Raises:
+        BadInput: If they cannot.
+    """
+    if (space, dataset.space) not in {("imagenet", "in9"), (space, space)}:
+        raise BadInput(
+            f"expected a classifier that predicts the classes of {dataset.name} ({dataset.space}, "
+            f"{len(dataset.classes)} classes), but {model} predicts those of {space} ({classes}); choose other scenes "
+            "or another model"
+        )
+
+
 def tabulate(
     classifier: Classifier, dataset: Dataset, logits: Float[np.ndarray, "n c"], decision_rule: DecisionRule = "argmax"
 ) -> pd.DataFrame:
@@ -179,21 +199,64 @@ def tabulate(
     to_nine = classifier.spec.space == "imagenet" and dataset.space == "in9"
     # a stable sort makes the order of equal logits the same on every machine
     top5 = np.argsort(-logits, axis=1, kind="stable")[:, :5]
+    predicted = Predicted(
+        native=native,
+        prediction=decide_in9(logits, decision_rule) if to_nine else native,
+        top5=list(top5),
+        confidence=softmax(logits, axis=1).max(axis=1).astype(np.float32),
+    )
+    return prediction_table(
+        dataset,
+        predicted,
+        model=classifier.spec.id,
+        key=run_key(classifier, dataset, decision_rule),
+        native_space=classifier.spec.space,
+    )
+
+
+class Predicted(NamedTuple):
+    """Predictions for the images of a data set, in their order.
+
+    Attributes:
+        native: Predicted class among the model's own.
+        prediction: Predicted class in the set's own label space, or OUTSIDE.
+        top5: The five classes of highest logit among the model's own, best first; empty if unknown.
+        confidence: Probability of ``native``, in [0, 1]; NaN if unknown.
+    """
+
+    native: Int[np.ndarray, " n"]
+    prediction: Int[np.ndarray, " n"]
+    top5: Sequence[Sequence[int] | Int[np.ndarray, " k"]]
+    confidence: Float[np.ndarray, " n"]
+
+
+def prediction_table(
+    dataset: Dataset, predicted: Predicted, *, model: str, key: str, native_space: str
+) -> pd.DataFrame:
+    """Put predictions and what the data set knows together, with the columns of `bglab.results.PREDICTION_SCHEMA`.
+
+    Args:
+        dataset: Data set that was classified.
+        predicted: Predictions for its rows.
+        model: URI of the exact weights.
+        key: Name of the run's folder, `run_key`.
+        native_space: Label space of the model's own classes.
+    """
     return pd.DataFrame(
         {
-            "model": classifier.spec.id,
-            "dataset": run_key(classifier, dataset, decision_rule),
+            "model": model,
+            "dataset": key,
             "variant": dataset.variant.name,
             "scene": [row.scene for row in dataset.rows],
             "donor": [row.donor for row in dataset.rows],
             "label": np.array([row.label for row in dataset.rows], dtype=np.int64),
             "native_label": np.array([row.native_label for row in dataset.rows], dtype=np.int64),
-            "prediction": decide_in9(logits, decision_rule) if to_nine else native,
-            "native": native,
-            "top5": list(top5),
-            "confidence": softmax(logits, axis=1).max(axis=1).astype(np.float32),
+            "prediction": predicted.prediction,
+            "native": predicted.native,
+            "top5": predicted.top5,
+            "confidence": predicted.confidence,
             "space": dataset.space,
-            "native_space": classifier.spec.space,
+            "native_space": native_space,
         }
     ).reindex(columns=PREDICTION_SCHEMA.names)
 
@@ -233,6 +296,15 @@ def describe(classifier: Classifier, dataset: Dataset, decision_rule: DecisionRu
         "precision": classifier.engine.precision,
         "device": _device_name(classifier.engine.device),
         "dataset": run_key(classifier, dataset, decision_rule),
+        **describe_dataset(dataset),
+        **{name: spec[name] for name in ("code_sha256", "outputs_sha256") if spec[name]},
+    }
+    return described | (_describe_streaming(classifier, dataset) if dataset.full else {"rows": len(dataset)})
+
+
+def describe_dataset(dataset: Dataset) -> dict[str, Any]:
+    """Return the part of the provenance that does not depend on the classifier: scenes, variant, pixels, versions."""
+    return {
         "scenes": dataset.name,
         "scenes_uri": dataset.uri,
         "classes": list(dataset.classes),
@@ -248,8 +320,6 @@ def describe(classifier: Classifier, dataset: Dataset, decision_rule: DecisionRu
         "versions": versions(),
         "commit": commit(),
     }
-    described |= {name: spec[name] for name in ("code_sha256", "outputs_sha256") if spec[name]}
-    return described | (_describe_streaming(classifier, dataset) if dataset.full else {"rows": len(dataset)})
 
 
 def _describe_streaming(classifier: Classifier, dataset: Dataset) -> dict[str, Any]:

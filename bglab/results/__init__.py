@@ -22,10 +22,13 @@ from bglab.results.predictions import (
 from bglab.results.protocol import CRITERIA, Criterion, Side, allowed_pairs, protocol_provenance, succeeds
 from bglab.results.provenance import commit, differing_fields, file_name, identity, read_provenance, reusable, versions
 from bglab.results.saliency import SALIENCY_SCHEMA, read_saliency, read_saliency_file, saliency_file, write_saliency
+from bglab.results.table import IMAGENET_X, export_predictions, to_table, write_table
+from bglab.results.text_table import TextTable, read_text_table, shorten
 
 __all__ = [
     "CRITERIA",
     "Criterion",
+    "IMAGENET_X",
     "NOT_EVALUATED",
     "PREDICTION_SCHEMA",
     "PairPredictions",
@@ -33,9 +36,11 @@ __all__ = [
     "Protocol",
     "SALIENCY_SCHEMA",
     "Side",
+    "TextTable",
     "allowed_pairs",
     "commit",
     "differing_fields",
+    "export_predictions",
     "file_name",
     "identity",
     "open_pairs",
@@ -48,10 +53,14 @@ __all__ = [
     "reusable",
     "read_saliency",
     "read_saliency_file",
+    "read_text_table",
     "row_blocks",
     "saliency_file",
+    "shorten",
     "succeeds",
+    "to_table",
     "versions",
     "write_predictions",
     "write_saliency",
+    "write_table",
 ]

@@ -36,6 +36,8 @@ _DESCRIPTIVE = frozenset(
         "transform", "streaming", "area",
         # outcome and speed of the run
         "rejected", "seconds", "images_per_s",
+        # the same for imported predictions
+        "table", "left_out", "without_prediction", "notices",
     }
 )  # fmt: skip
 #: Values of fields in files that were written before the field existed.

@@ -145,9 +145,12 @@ def test_accuracy_errors_say_what_to_do():
     with pytest.raises(BadInput) as caught:
         metrics.accuracy(table[["model", "dataset", "variant", "scene", "label"]])
     assert str(caught.value) == (
-        "expected a prediction table with the column 'prediction', got model, dataset, variant, scene, label; "
-        "make the table with bglab.predict"
+        "expected a prediction table with the columns model, dataset, variant, scene, label, prediction, space, got "
+        "model, dataset, variant, scene, label; it lacks prediction, space: make the table with bglab.predict, or with "
+        "bglab.from_table if another program made it"
     )
+    with pytest.raises(BadInput, match=r"got file_name, predicted_class; it lacks model, .*bglab\.from_table"):
+        metrics.accuracy(pd.DataFrame({"file_name": ["a.jpg"], "predicted_class": [3]}))
     with pytest.raises(BadInput) as caught:
         metrics.accuracy(table.assign(space="voc"), space="in9")
     assert str(caught.value) == "expected labels in in9 or imagenet to map to nine classes, got voc; leave space out"
