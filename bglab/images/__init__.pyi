@@ -1,6 +1,11 @@
 from .boxes import Box as Box
 from .boxes import box_of as box_of
 from .boxes import joined_box as joined_box
+from .coco import broken as broken
+from .coco import decode_runs as decode_runs
+from .coco import read_coco_mask as read_coco_mask
+from .coco import read_json as read_json
+from .coco import segmentation_mask as segmentation_mask
 from .compositing import Color as Color
 from .compositing import add_noise as add_noise
 from .compositing import background_strip as background_strip
@@ -31,6 +36,7 @@ from .io import resize_crop as resize_crop
 from .io import resize_short as resize_short
 from .io import turn_upright as turn_upright
 from .io import upright as upright
+from .mask_files import MASK_SUFFIXES as MASK_SUFFIXES
 from .mask_files import read_mask as read_mask
 from .masks import LEAST_BOX_SHARE as LEAST_BOX_SHARE
 from .masks import LEAST_CONNECTED_SHARE as LEAST_CONNECTED_SHARE

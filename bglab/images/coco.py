@@ -17,8 +17,8 @@ from bglab.errors import BadInput
 def read_coco_mask(path: Path, size: tuple[int, int] | None = None) -> Bool[np.ndarray, "h w"]:
     """Read the union of all segmentations in a JSON file that belongs to one image.
 
-    The file holds one segmentation (``{"size": [h, w], "counts": …}``), one annotation (``{"segmentation": …}``), a list
-    of annotations, or an object with the list ``annotations``, as COCO and Segment Anything write them.
+    The file holds one segmentation (``{"size": [h, w], "counts": …}``), one annotation (``{"segmentation": …}``), a
+    list of annotations, or an object with the list ``annotations``, as COCO and Segment Anything write them.
 
     Args:
         path: JSON file.
