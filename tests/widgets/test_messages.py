@@ -248,8 +248,8 @@ def test_images_of_pillow_arrays_and_paths_as_text_are_images(explorer, tmp_path
         (memoryview(b"text"), "expected an image in the uploaded image, but its content is no known format; remove it"),
         (
             np.zeros((3, 30, 40), dtype=np.uint8),
-            "expected levels as an array (h, w, 3) of uint8, got (3, 30, 40) of uint8; put the channels last, and scale "
-            "to 0 to 255",
+            "expected levels as an array (h, w, 3) of uint8, got (3, 30, 40) of uint8; put the channels last, and "
+            "scale to 0 to 255",
         ),
         (
             np.zeros((30, 40, 3)),
