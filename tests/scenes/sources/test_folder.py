@@ -155,6 +155,23 @@ def test_two_masks_of_one_image_are_a_contradiction(tmp_path):
     }
 
 
+def test_a_mask_is_of_the_size_of_the_upright_image(tmp_path):
+    root = write(tmp_path / "set", "cow/a.png", "cow/b.png", "cow/c.png")
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    for name in "abc":
+        Image.fromarray(photograph()).save(root / "images" / "cow" / f"{name}.png", exif=turned)
+    Image.fromarray(mask()).save(root / "masks" / "cow" / "a.png", exif=turned)
+    save(np.ones((9, 9), dtype=np.uint8), root / "masks" / "cow" / "c.png")
+    scenes = opened(root)
+    assert scenes["cow/a"].image.shape == (3, WIDTH, HEIGHT)
+    assert scenes["cow/a"].image[0][scenes["cow/a"].mask].min() >= 170
+    with pytest.raises(BadInput, match="got 40 × 30; turn the mask upright, as EXIF turns the image$"):
+        scenes["cow/b"]
+    with pytest.raises(BadInput, match="got 9 × 9; rebuild the mask from this image$"):
+        scenes["cow/c"]
+
+
 # --- classes -------------------------------------------------------------------------------------------------
 
 
