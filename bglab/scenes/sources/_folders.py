@@ -203,7 +203,7 @@ def read_mask_for(image: UInt8[np.ndarray, "3 h w"], file: Path) -> Bool[np.ndar
     Raises:
         BadInput: If the mask cannot be read, is not of the image's size, or is empty or full; the message names it.
     """
-    mask = read_mask(file)
+    mask = read_mask(file, (image.shape[2], image.shape[1]))
     check_mask(mask, image, file)
     return mask
 
@@ -212,9 +212,11 @@ def check_mask(mask: Bool[np.ndarray, "mh mw"], image: UInt8[np.ndarray, "3 h w"
     """Raise `BadInput`, naming the file, unless the mask has the image's size and is neither empty nor full."""
     height, width = image.shape[-2:]
     if mask.shape != (height, width):
+        is_sideways = mask.shape == (width, height)
+        remedy = "turn the mask upright, as EXIF turns the image" if is_sideways else "rebuild the mask from this image"
         raise BadInput(
             f"expected a mask of {width} × {height} pixels, as its image has, in {file}, got "
-            f"{mask.shape[1]} × {mask.shape[0]}; rebuild the mask from this image"
+            f"{mask.shape[1]} × {mask.shape[0]}; {remedy}"
         )
     if not mask.any():
         raise BadInput(f"expected a foreground in {file}, but the mask marks nothing; redraw it")
