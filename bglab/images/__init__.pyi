@@ -1,6 +1,8 @@
 from .boxes import Box as Box
 from .boxes import box_of as box_of
 from .boxes import joined_box as joined_box
+from .coco_masks import decode_rle as decode_rle
+from .coco_masks import polygons_mask as polygons_mask
 from .compositing import Color as Color
 from .compositing import add_noise as add_noise
 from .compositing import background_strip as background_strip
