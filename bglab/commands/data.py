@@ -105,7 +105,7 @@ def run_data_check(options: argparse.Namespace) -> int:
         # reading the boxes takes seconds, cutting out all objects much longer
         print(f"boxes: {area_census(scenes).text} (5 to 70 % of the image; the paper keeps 31,801 of 50,000)")
     prepared = prepare(scenes, options.size, progress=watched())
-    report_notices(scenes)
+    report_notices(prepared.scenes)
     counts = Counter(prepared.scenes.labels.tolist())
     print(f"{scenes.name}: {len(prepared)} usable scenes of {len(scenes) + len(scenes.rejected)}")
     for label, count in sorted(counts.items()):

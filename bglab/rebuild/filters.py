@@ -219,11 +219,14 @@ def _read_boxed(candidate: Candidate, settings: FilterSettings) -> tuple[UInt8[n
 def _read_annotation(candidate: Candidate, settings: FilterSettings) -> Annotation:
     """Read an annotation and check that it has exactly one box, of the image's class and within the image."""
     try:
-        annotation = read_annotation(Path(settings.root, candidate.annotation))
+        annotation = read_annotation(Path(settings.root, candidate.annotation), Path(settings.root, candidate.file))
     except BadInput as problem:
         raise _Rejected("annotation_unreadable", str(problem)) from None
-    if len(annotation.objects) != 1:
-        raise _Rejected("not_one_box", f"expected exactly one box in {annotation.file}, got {len(annotation.objects)}")
+    count = len(annotation.objects) + len(annotation.unusable)
+    if count != 1:
+        raise _Rejected("not_one_box", f"expected exactly one box in {annotation.file}, got {count}")
+    if annotation.unusable:
+        raise _Rejected("bad_box", annotation.unusable[0][1])
     found = annotation.objects[0]
     if found.name != candidate.synset:
         raise _Rejected("other_class", f"expected a box of {candidate.synset} in {annotation.file}, got {found.name}")

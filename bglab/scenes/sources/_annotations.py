@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+import re
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
+from xml.parsers import expat
 
 import numpy as np
 from jaxtyping import Bool, UInt8
@@ -12,6 +15,7 @@ from PIL import Image
 
 from bglab.errors import BadInput
 from bglab.images import Box, read_image, turn_upright
+from bglab.scenes.sources._folders import read_content
 
 # transpositions that swap width and height
 _SIDEWAYS = {
@@ -20,6 +24,11 @@ _SIDEWAYS = {
     Image.Transpose.ROTATE_90,
     Image.Transpose.ROTATE_270,
 }
+#: Largest coordinate in pixels that is taken for one.
+_LARGEST = 2**31
+# tools count pixels from 0 or from 1, and some write the width itself for the last column
+_TOLERANCE_PX = 1
+_DECLARED_ENCODING = re.compile(rb"""^<\?xml[^>]*?encoding\s*=\s*["']([A-Za-z0-9._-]+)["']""")
 
 
 class AnnotatedObject(NamedTuple):
@@ -30,43 +39,152 @@ class AnnotatedObject(NamedTuple):
 
 
 class Annotation(NamedTuple):
-    """The content of an annotation file: its path, the image size in pixels, and the objects."""
+    """The content of an annotation file.
+
+    Attributes:
+        file: Path of the file.
+        width: Width of the annotated image in pixels.
+        height: Height of the annotated image in pixels.
+        objects: Objects with a usable box.
+        unusable: For each other object its class name ("" if unknown), and one sentence on what is wrong.
+        remarks: Anything else that is unusual about the file, one sentence each.
+    """
 
     file: Path
     width: int
     height: int
     objects: tuple[AnnotatedObject, ...]
+    unusable: tuple[tuple[str, str], ...] = ()
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What was corrected or left out, one sentence each, naming the file."""
+        return (*self.remarks, *(reason for _, reason in self.unusable))
 
 
-def read_annotation(file: Path) -> Annotation:
-    """Read an annotation file.
+class _BadObject(ValueError):
+    """Raised for an object without a usable box."""
+
+
+def read_annotation(file: Path, image: Path) -> Annotation:
+    """Read an annotation file; an object without a usable box is left out and named in the result.
+
+    Some tools write the size 0 × 0 if they could not read the image; then the size is that of the image file.
+
+    Args:
+        file: Path of the annotation.
+        image: Path of the annotated image.
 
     Raises:
-        BadInput: If the file is missing or broken, or lacks the image size or the box of an object; the message names
-            the file.
+        BadInput: If the file is missing or broken, or lacks the image size; the message names the file.
     """
+    content = read_content(file)
     try:
-        root = ElementTree.parse(file).getroot()
-        width, height = (int(float(_text(root, f"size/{side}"))) for side in ("width", "height"))
-        objects = tuple(_read_object(element) for element in root.findall("object"))
-    except (OSError, ElementTree.ParseError, ValueError) as problem:
+        root = _parse(content)
+        width, height = (_number(root, f"size/{side}") for side in ("width", "height"))
+        if min(width, height) < 0 or (width == 0) != (height == 0):
+            raise ValueError(f"its size is {width:g} × {height:g}")
+    except (expat.ExpatError, LookupError, ValueError, RecursionError) as problem:
         raise BadInput(
             f"expected an annotation with a size and boxes in {file}, but reading it failed ({problem}); restore it"
         ) from None
-    return Annotation(file, width, height, objects)
+    width, height, remarks = int(width), int(height), ()
+    if width == 0:
+        width, height = _stored_size(image)
+        remarks = (f"{file} gives the size 0 × 0; the {width} × {height} pixels of {image} are used",)
+    objects: list[AnnotatedObject] = []
+    unusable: list[tuple[str, str]] = []
+    for number, element in enumerate(root.findall("object"), start=1):
+        name = (element.findtext("name") or "").strip()
+        try:
+            objects.append(_read_object(name, element, width, height))
+        except ValueError as problem:
+            what = f"object {number} ({name})" if name else f"object {number}"
+            unusable.append((name, f"{what} in {file} is left out: {problem}; correct its box"))
+    return Annotation(file, width, height, tuple(objects), tuple(unusable), remarks)
 
 
-def _read_object(element: ElementTree.Element) -> AnnotatedObject:
+def _parse(content: bytes) -> ElementTree.Element:
+    """Parse XML of any declared encoding, without prefixes of namespaces.
+
+    Raises:
+        ExpatError: If it is not well-formed.
+        LookupError: If the encoding is unknown.
+        ValueError: If it declares entities, which could expand without bound or name other files.
+    """
+    try:
+        return _parse_text(content)
+    except ValueError:
+        # expat knows only encodings of one byte per character, UTF-8 and UTF-16; Python knows the others
+        declared = _DECLARED_ENCODING.match(content)
+        if declared is None:
+            raise
+        return _parse_text(content.decode(declared.group(1).decode()))
+
+
+def _parse_text(content: bytes | str) -> ElementTree.Element:
+    builder = ElementTree.TreeBuilder()
+    parser = expat.ParserCreate()
+
+    def refuse(name: str, *_: object) -> None:
+        raise _Entity(f"it declares the entity {name}")
+
+    parser.StartElementHandler = lambda tag, attributes: builder.start(_plain(tag), attributes)
+    parser.EndElementHandler = lambda tag: builder.end(_plain(tag))
+    parser.CharacterDataHandler = builder.data
+    parser.EntityDeclHandler = refuse
+    parser.Parse(content, True)  # noqa: FBT003 - a positional argument of expat
+    return builder.close()
+
+
+class _Entity(LookupError):
+    """Raised for a declared entity."""
+
+
+def _plain(tag: str) -> str:
+    return tag.rpartition(":")[2]
+
+
+def _read_object(name: str, element: ElementTree.Element, width: int, height: int) -> AnnotatedObject:
+    if not name:
+        raise ValueError("expected a class name, got none")
     # direct children only: the boxes of body parts in VOC are one level deeper
-    xmin, ymin, xmax, ymax = (float(_text(element, f"bndbox/{side}")) for side in ("xmin", "ymin", "xmax", "ymax"))
-    return AnnotatedObject(_text(element, "name"), (xmin, ymin, xmax, ymax))
+    xmin, ymin, xmax, ymax = (_number(element, f"bndbox/{side}") for side in ("xmin", "ymin", "xmax", "ymax"))
+    for low, high, axis in ((xmin, xmax, "x"), (ymin, ymax, "y")):
+        if low >= high:
+            raise ValueError(f"expected {axis}min < {axis}max, got {axis}min {low:g} and {axis}max {high:g}")
+    within = min(xmin, ymin) >= -_TOLERANCE_PX and xmax <= width + _TOLERANCE_PX and ymax <= height + _TOLERANCE_PX
+    if not within:
+        raise ValueError(
+            f"expected a box within {width} × {height} pixels, got ({xmin:g}, {ymin:g}, {xmax:g}, {ymax:g})"
+        )
+    return AnnotatedObject(name, (xmin, ymin, xmax, ymax))
 
 
-def _text(element: ElementTree.Element, path: str) -> str:
+def _number(element: ElementTree.Element, path: str) -> float:
+    """Read a number of pixels.
+
+    Raises:
+        ValueError: If there is none.
+    """
     found = element.findtext(path)
+    tag = f"<{path.replace('/', '><')}>"
     if found is None:
-        raise ValueError(f"no <{path.replace('/', '><')}>")
-    return found.strip()
+        raise ValueError(f"no {tag}")
+    try:
+        number = float(found) if "_" not in found else math.nan  # Python reads 1_0 as 10
+    except ValueError:
+        number = math.nan
+    if not abs(number) < _LARGEST:  # nor NaN
+        raise ValueError(f"{tag} is '{found.strip()[:40]}', which is no number of pixels")
+    return number
+
+
+def _stored_size(image: Path) -> tuple[int, int]:
+    """Measure an image before EXIF turns it upright: width and height in pixels."""
+    height, width = read_image(image).shape[-2:]
+    return (height, width) if turn_upright(image) in _SIDEWAYS else (width, height)
 
 
 def half_open(corners: tuple[float, float, float, float], first: int, width: int, height: int) -> Box:
@@ -113,8 +231,7 @@ def read_annotated(file: Path, annotation: Annotation, name: str, *, first: int)
     """
     boxes = [found.corners for found in annotation.objects if found.name == name]
     if not boxes:
-        others = ", ".join(sorted({found.name for found in annotation.objects})) or "none"
-        raise BadInput(f"expected a box of {name} in {annotation.file} for {file}, got boxes of {others}; correct one")
+        raise BadInput(_without_box(file, annotation, name))
     image = read_image(file)
     turn = turn_upright(file)
     height, width = image.shape[-2:]
@@ -123,7 +240,7 @@ def read_annotated(file: Path, annotation: Annotation, name: str, *, first: int)
     if annotated not in {stored, (width, height)}:
         raise BadInput(
             f"expected {file} to measure {annotated[0]} × {annotated[1]} pixels, as {annotation.file} says, got "
-            f"{stored[0]} × {stored[1]}; restore the original image"
+            f"{stored[0]} × {stored[1]}; restore the image that was annotated, or annotate this one again"
         )
     inside = np.zeros(annotated[::-1], dtype=bool)
     for corners in boxes:
@@ -134,6 +251,15 @@ def read_annotated(file: Path, annotation: Annotation, name: str, *, first: int)
     if not inside.any():
         raise BadInput(f"expected a box of {name} within the image in {annotation.file}, got {boxes[0]}; correct it")
     return AnnotatedImage(image, inside)
+
+
+def _without_box(file: Path, annotation: Annotation, name: str) -> str:
+    """Explain that an annotation has no usable box of a class."""
+    reason = next((reason for of, reason in annotation.unusable if of in {name, ""}), "")
+    if reason:
+        return f"expected a box of {name} in {annotation.file} for {file}, got none that can be used: {reason}"
+    others = ", ".join(sorted({found.name for found in annotation.objects})) or "none"
+    return f"expected a box of {name} in {annotation.file} for {file}, got boxes of {others}; correct one"
 
 
 def cut_out(image: UInt8[np.ndarray, "3 h w"], box: Box, file: Path) -> Bool[np.ndarray, "h w"]:
