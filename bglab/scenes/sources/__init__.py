@@ -35,8 +35,8 @@ def open_scenes(uri: str) -> SceneSet:
 
     Args:
         uri: ``scheme:path?option=value&…``. The schemes are ``in9:PATH`` (the release of Noise or Signal),
-            ``imagenet:PATH``, ``voc:PATH``, ``caltech101:PATH``, ``folder:PATH``, ``cutouts``, ``sample`` and
-            ``synthetic9``; the options are the parameters of ``open_source`` in the scheme's module.
+            ``imagenet:PATH``, ``voc:PATH``, ``caltech101:PATH``, ``coco:PATH``, ``folder:PATH``, ``cutouts``,
+            ``sample`` and ``synthetic9``; the options are the parameters of ``open_source`` in the scheme's module.
 
     Raises:
         UnknownName: If there is no such scheme or option.

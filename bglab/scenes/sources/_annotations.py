@@ -91,7 +91,7 @@ def read_annotation(file: Path, image: Path) -> Annotation:
         ) from None
     width, height, remarks = int(width), int(height), ()
     if width == 0:
-        width, height = _stored_size(image)
+        _, width, height, _ = read_sized(image, (0, 0), file)
         remarks = (f"{file} gives the size 0 × 0; the {width} × {height} pixels of {image} are used",)
     objects: list[AnnotatedObject] = []
     unusable: list[tuple[str, str]] = []
@@ -181,12 +181,6 @@ def _number(element: ElementTree.Element, path: str) -> float:
     return number
 
 
-def _stored_size(image: Path) -> tuple[int, int]:
-    """Measure an image before EXIF turns it upright: width and height in pixels."""
-    height, width = read_image(image).shape[-2:]
-    return (height, width) if turn_upright(image) in _SIDEWAYS else (width, height)
-
-
 def half_open(corners: tuple[float, float, float, float], first: int, width: int, height: int) -> Box:
     """Convert annotated corners, which are included in the box, to a half-open box clipped to the image.
 
@@ -206,6 +200,54 @@ def half_open(corners: tuple[float, float, float, float], first: int, width: int
     return (x0, y0, x1, y1)
 
 
+class SizedImage(NamedTuple):
+    """An image and the frame that its annotation refers to.
+
+    Attributes:
+        image: Upright RGB image with values in [0, 255].
+        width: Width of the frame in pixels.
+        height: Height of the frame in pixels.
+        turn: Transposition that turns the frame upright; None if it is upright.
+    """
+
+    image: UInt8[np.ndarray, "3 _ _"]
+    width: int
+    height: int
+    turn: Image.Transpose | None
+
+    def upright(self, mask: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "_ _"]:
+        """Turn a mask that was drawn in the frame as the image is turned."""
+        return mask if self.turn is None else np.array(Image.fromarray(mask).transpose(self.turn))
+
+
+def read_sized(file: Path, size: tuple[int, int], source: Path) -> SizedImage:
+    """Read an image and compare its size with the annotated one.
+
+    Annotations refer to the stored pixels and are transposed with the image where EXIF turns it upright, unless the
+    annotated size is that of the upright image.
+
+    Args:
+        file: Path of the image.
+        size: Annotated width and height in pixels; ``(0, 0)`` if there is none, then the stored pixels are meant.
+        source: Path of the annotation, for the message.
+
+    Raises:
+        BadInput: If the image cannot be read, or the sizes disagree; the message names the files.
+    """
+    image = read_image(file)
+    turn = turn_upright(file)
+    height, width = image.shape[-2:]
+    stored = (height, width) if turn in _SIDEWAYS else (width, height)
+    if size not in {(0, 0), stored, (width, height)}:
+        raise BadInput(
+            f"expected {file} to measure {size[0]} × {size[1]} pixels, as {source} says, got "
+            f"{stored[0]} × {stored[1]}; restore the image that was annotated, or annotate this one again"
+        )
+    if size in {(0, 0), stored}:
+        return SizedImage(image, *stored, turn)
+    return SizedImage(image, width, height, None)
+
+
 class AnnotatedImage(NamedTuple):
     """An upright RGB image with values in [0, 255], and a mask that is True inside the boxes of one class."""
 
@@ -214,10 +256,7 @@ class AnnotatedImage(NamedTuple):
 
 
 def read_annotated(file: Path, annotation: Annotation, name: str, *, first: int) -> AnnotatedImage:
-    """Read an image and rasterise the boxes of one class.
-
-    Boxes refer to the stored pixels and are transposed with the image where EXIF turns it upright, unless the
-    annotated size is that of the upright image.
+    """Read an image and rasterise the boxes of one class; see `read_sized` for images that EXIF turns.
 
     Args:
         file: Path of the image.
@@ -232,25 +271,14 @@ def read_annotated(file: Path, annotation: Annotation, name: str, *, first: int)
     boxes = [found.corners for found in annotation.objects if found.name == name]
     if not boxes:
         raise BadInput(_without_box(file, annotation, name))
-    image = read_image(file)
-    turn = turn_upright(file)
-    height, width = image.shape[-2:]
-    stored = (height, width) if turn in _SIDEWAYS else (width, height)
-    annotated = (annotation.width, annotation.height)
-    if annotated not in {stored, (width, height)}:
-        raise BadInput(
-            f"expected {file} to measure {annotated[0]} × {annotated[1]} pixels, as {annotation.file} says, got "
-            f"{stored[0]} × {stored[1]}; restore the image that was annotated, or annotate this one again"
-        )
-    inside = np.zeros(annotated[::-1], dtype=bool)
+    sized = read_sized(file, (annotation.width, annotation.height), annotation.file)
+    inside = np.zeros((sized.height, sized.width), dtype=bool)
     for corners in boxes:
-        x0, y0, x1, y1 = half_open(corners, first, *annotated)
+        x0, y0, x1, y1 = half_open(corners, first, sized.width, sized.height)
         inside[y0:y1, x0:x1] = True
-    if turn is not None and annotated == stored:
-        inside = np.array(Image.fromarray(inside).transpose(turn))
     if not inside.any():
         raise BadInput(f"expected a box of {name} within the image in {annotation.file}, got {boxes[0]}; correct it")
-    return AnnotatedImage(image, inside)
+    return AnnotatedImage(sized.image, sized.upright(inside))
 
 
 def _without_box(file: Path, annotation: Annotation, name: str) -> str:
