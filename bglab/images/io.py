@@ -1,4 +1,4 @@
-"""Reading images, cut-outs and masks from files of any common format; unreadable files raise `BadInput` by name."""
+"""Reading images and cut-outs from files of any common format; unreadable files raise `BadInput` by name."""
 
 from __future__ import annotations
 
@@ -11,13 +11,28 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Float, UInt8
 from PIL import Image, UnidentifiedImageError
 
 from bglab.errors import BadInput
+from bglab.images.formats import readable_formats
 
-#: File extensions that are treated as images, in lower case.
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff"})
+#: What an image is read from: the path of a file, the contents of one (an upload), or an image of Pillow.
+ImageSource = Path | bytes | bytearray | memoryview | Image.Image
+
+#: What Pillow's decoders raise for damaged content; `Image.open` turns some of it into `UnidentifiedImageError`.
+DECODING_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    EOFError,
+    ArithmeticError,
+    LookupError,
+    RuntimeError,
+    struct.error,
+    Image.DecompressionBombError,
+)
 
 # the warning filters are global to the process: two threads must not replace them at the same time
 _FILTERS = threading.Lock()
@@ -36,34 +51,66 @@ _TURNS = {
 }
 
 
-def open_image(source: Path | bytes) -> Image.Image:
+def open_image(source: ImageSource) -> Image.Image:
     """Open an image of any mode as upright 8-bit RGB.
 
     Grey, palette, CMYK, 16-bit and float images are converted, transparent images are composited on white, and the
-    EXIF orientation is applied, so the classifier sees what an image viewer shows.
+    EXIF orientation is applied, so the classifier sees what an image viewer shows. Of several frames the first is
+    taken. Grey levels are scaled by the mode: 16 bits are divided by 257, however dark the image; floats are taken as
+    [0, 1], or as [0, 255] or [0, 65535] if the largest exceeds 1 or 255.
 
     Args:
-        source: Path of a file, or the contents of one (an upload).
+        source: Path of a file, the contents of one (an upload), or an image of Pillow.
 
     Raises:
-        BadInput: If the file is missing, empty, truncated or not an image; the message names the file.
+        BadInput: If the file is missing, empty, truncated or not an image, or its levels are not within the range of
+            its mode; the message names the file.
     """
-    name = f"{source}" if isinstance(source, Path) else "the uploaded image"
+    name = _name_of(source)
+    with upright(source) as image:
+        try:
+            return _to_rgb(image)
+        except DECODING_ERRORS as problem:
+            raise BadInput(f"expected an image that converts to RGB in {name}, but {problem}; save it again") from None
+
+
+@contextmanager
+def upright(source: ImageSource) -> Iterator[Image.Image]:
+    """Open an image in its own mode, decoded and turned upright by its EXIF orientation.
+
+    Args:
+        source: As for `open_image`.
+
+    Raises:
+        BadInput: As `open_image`.
+    """
+    name = _name_of(source)
     try:
         if isinstance(source, Path) and source.stat().st_size == 0:
             raise BadInput(f"expected an image in {name}, but the file is empty; restore or remove it")
-        with _open_quietly(source if isinstance(source, Path) else BytesIO(source)) as image:
+        with _open_quietly(source) as image:
             image.load()
             turn = _turn(image)
-            return _to_rgb(image.copy() if turn is None else image.transpose(turn))
+            turned = image.copy() if turn is None else image.transpose(turn)
+            turned.format = image.format  # lost by both
     except UnidentifiedImageError:
         raise BadInput(f"expected an image in {name}, but its content is no known format; remove it") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as problem:
+    except DECODING_ERRORS as problem:
         if isinstance(problem, BadInput):
             raise
         raise BadInput(
             f"expected a complete image in {name}, but reading it failed ({problem}); replace the file"
         ) from None
+    yield turned
+
+
+def frame_count(file: Path) -> int:
+    """Return the number of frames of an animation or pages of a document; 1 if the file cannot be read."""
+    try:
+        with _open_quietly(file) as image:
+            return int(getattr(image, "n_frames", 1))
+    except DECODING_ERRORS:
+        return 1  # what is wrong is said when the image is read
 
 
 def open_reduced(file: Path, side: int) -> Image.Image:
@@ -82,7 +129,7 @@ def open_reduced(file: Path, side: int) -> Image.Image:
                 image.draft("RGB", (side, side))
                 turn = _turn(image)
                 return _to_rgb(image.copy() if turn is None else image.transpose(turn))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+    except DECODING_ERRORS:
         pass  # `open_image` says in its message what is wrong
     return open_image(file)
 
@@ -93,7 +140,7 @@ def turn_upright(file: Path) -> Image.Transpose | None:
         return _turn(image)
 
 
-def read_image(source: Path | bytes) -> UInt8[np.ndarray, "3 h w"]:
+def read_image(source: ImageSource) -> UInt8[np.ndarray, "3 h w"]:
     """Read an image as a contiguous RGB array with values in [0, 255]; see `open_image` for formats and errors."""
     return np.ascontiguousarray(np.asarray(open_image(source)).transpose(2, 0, 1))
 
@@ -108,53 +155,31 @@ def read_cutout(path: Path) -> tuple[UInt8[np.ndarray, "3 h w"], Float[np.ndarra
         BadInput: If the file cannot be read or has no transparency.
     """
     try:
-        with Image.open(path) as image:
+        with _open_quietly(path) as image:
             image.load()
             if "A" not in image.getbands() and "transparency" not in image.info:
                 raise BadInput(
                     f"expected a cut-out with transparency in {path}, got mode {image.mode}; save it as RGBA"
                 )
             rgba = np.asarray(image.convert("RGBA"))
-    except (OSError, SyntaxError, Image.DecompressionBombError) as problem:
+    except DECODING_ERRORS as problem:
+        if isinstance(problem, BadInput):
+            raise
         raise BadInput(f"expected a cut-out in {path}, but reading it failed ({problem}); replace the file") from None
     return np.ascontiguousarray(rgba[..., :3].transpose(2, 0, 1)), rgba[..., 3].astype(np.float32) / 255
 
 
-def read_matte(source: Path | bytes) -> Float[np.ndarray, "h w"] | None:
+def read_matte(source: ImageSource) -> Float[np.ndarray, "h w"] | None:
     """Read the alpha channel of an image that `open_image` can open, as an upright matte in [0, 1].
 
     Returns:
         The matte; None if the image has no transparency, or if alpha is nowhere or everywhere at least 0.5.
     """
-    with _open_quietly(source if isinstance(source, Path) else BytesIO(source)) as image:
+    with upright(source) as image:
         if "A" not in image.getbands() and "transparency" not in image.info:
             return None
-        turn = _turn(image)
-        alpha = image.convert("RGBA").getchannel("A")
-        matte = np.asarray(alpha if turn is None else alpha.transpose(turn), dtype=np.float32) / 255
+        matte = np.asarray(image.convert("RGBA").getchannel("A"), dtype=np.float32) / 255
     return matte if matte.min() < 0.5 <= matte.max() else None
-
-
-def read_mask(path: Path) -> Bool[np.ndarray, "h w"]:
-    """Read a foreground mask from an ``.npy`` file or an image.
-
-    In an array every non-zero value is foreground. In an image every pixel brighter than half of the maximum is.
-
-    Raises:
-        BadInput: If the file cannot be read or does not hold one two-dimensional mask.
-    """
-    if path.suffix.lower() == ".npy":
-        try:
-            mask = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as problem:
-            raise BadInput(f"expected a mask in {path}, but reading it failed ({problem}); rebuild it") from None
-    else:
-        levels = np.asarray(open_image(path).convert("L"))
-        mask = levels > levels.max() / 2  # for files of 0/1 and of 0/255; a soft edge is cut in the middle
-    mask = np.squeeze(mask)
-    if mask.ndim != 2:
-        raise BadInput(f"expected a mask of two dimensions in {path}, got shape {mask.shape}; rebuild it")
-    return np.ascontiguousarray(mask != 0)
 
 
 def resize_crop(image: Image.Image, size: int, crop_fraction: float = 0.875, *, smooth: bool = True) -> Image.Image:
@@ -212,9 +237,16 @@ def _geometry(width: int, height: int, size: int, crop_fraction: float) -> tuple
     return (new_width, new_height), (round((new_width - size) / 2), round((new_height - size) / 2))
 
 
-def _open_quietly(source: Path | BytesIO) -> Image.Image:
+def _name_of(source: ImageSource) -> str:
+    return f"{source}" if isinstance(source, Path) else "the uploaded image"
+
+
+def _open_quietly(source: ImageSource) -> Image.Image:
+    if isinstance(source, Image.Image):
+        return source.copy()
+    formats = readable_formats()
     with _quietly():
-        return Image.open(source)
+        return Image.open(source if isinstance(source, Path) else BytesIO(source), formats=formats)
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:
@@ -235,15 +267,23 @@ def _quietly() -> Iterator[None]:
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     """Convert any mode to RGB; 16-bit and float images are rescaled, transparent images are composited on white."""
-    if image.mode.startswith("I;16") or image.mode in {"I", "F"}:
-        levels = np.nan_to_num(np.asarray(image, dtype=np.float64))
-        # 16-bit values are divided by 257; Pillow's own conversion would clip them at 255
-        top = 65535.0 if levels.max() > 255 else 255.0
-        if image.mode == "F" and levels.max() <= 1:
-            top = 1.0
-        image = Image.fromarray((levels * (255.0 / top)).round().clip(0, 255).astype(np.uint8))
+    if image.mode.startswith("I") or image.mode == "F":
+        levels = np.asarray(image, dtype=np.float64)
+        image = Image.fromarray((levels * (255.0 / _top(levels, image.mode))).round().clip(0, 255).astype(np.uint8))
     if "A" in image.getbands() or "transparency" in image.info:
         rgba = image.convert("RGBA")
         white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
         return Image.alpha_composite(white, rgba).convert("RGB")
     return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _top(levels: Float[np.ndarray, "h w"], mode: str) -> float:
+    """Return the level that is white: by the mode, since a dark image of 16 bits must stay dark; floats do not say."""
+    low, high = float(levels.min()), float(levels.max())
+    # smoothing filters leave floats a little below black
+    lowest = -0.01 * high if mode == "F" else 0.0
+    if not np.isfinite(levels).all() or high > 65535 or low < lowest:
+        raise ValueError(f"its levels are from {low:g} to {high:g} and not within 0 to 65535")
+    if mode == "F":
+        return next(top for top in (1.0, 255.0, 65535.0) if high <= top)
+    return 65535.0

@@ -18,7 +18,8 @@ from PIL import Image
 
 from bglab.catalogue import Catalogue
 from bglab.errors import BadInput, MissingData, UnknownName
-from bglab.images.io import IMAGE_SUFFIXES, open_image
+from bglab.images.formats import IMAGE_SUFFIXES
+from bglab.images.io import open_image
 from bglab.seeding import digest, keyed_generator
 
 # number of procedural plates, and their side in pixels: enough for variety, few enough to stay in memory

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -269,7 +270,8 @@ class SceneSet:
 def file_fingerprint(root: Path, records: Sequence[SceneRecord], *options: str) -> str:
     """Compute the fingerprint of scenes that are read from files.
 
-    It depends on file names relative to ``root`` and on file sizes, so it is the same on every machine.
+    It depends on file names relative to ``root``, in Unicode's composed form, and on file sizes, so it is the same on
+    every machine.
 
     Args:
         root: Folder that the set was opened from.
@@ -280,7 +282,7 @@ def file_fingerprint(root: Path, records: Sequence[SceneRecord], *options: str) 
     for record in records:
         sizes = (f"{file.relative_to(root).as_posix()}={file.stat().st_size}" for file in record.files)
         parts += [record.id, str(record.label), *sizes]
-    return digest(parts)
+    return digest([unicodedata.normalize("NFC", part) for part in parts])
 
 
 @functools.cache

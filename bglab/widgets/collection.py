@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import torch
 from jaxtyping import UInt8
@@ -12,7 +10,7 @@ from torch import Tensor
 
 from bglab.catalogue import unknown_name
 from bglab.errors import BadInput, UnknownName
-from bglab.images import Box, open_image
+from bglab.images import Box, ImageSource, open_image
 from bglab.labels import OUTSIDE, to_in9
 from bglab.scenes import PreparedScenes, SceneRecord, SceneSet, ScenesOnDemand
 from bglab.variants import GivenImage, SceneBatch, scene_tensors
@@ -147,7 +145,7 @@ class ImageCollection:
             return [np.asarray(array) for array in arrays[start:stop]]
         return [self._source.thumbnail(position, side) for position in range(len(self.scenes))[start:stop]]
 
-    def add(self, source: bytes | Path, name: str, *, box: Box | None = None, label: int = OUTSIDE) -> str:
+    def add(self, source: ImageSource, name: str, *, box: Box | None = None, label: int = OUTSIDE) -> str:
         """Add an uploaded image, see `UploadedImages.add`; return its id, which no scene of the set has.
 
         Raises:
@@ -155,7 +153,7 @@ class ImageCollection:
         """
         return self.uploads.add(source, name, box=box, label=label, taken=self.scenes.positions)
 
-    def add_background(self, source: bytes | Path, name: str) -> str:
+    def add_background(self, source: ImageSource, name: str) -> str:
         """Add an uploaded background; return the name under which it can be chosen.
 
         Raises:

@@ -20,7 +20,7 @@ from PIL import Image
 from bglab.catalogue import unknown_name
 from bglab.errors import BadInput, UnknownName
 from bglab.figures import ShownFigure
-from bglab.images import Box
+from bglab.images import Box, ImageSource
 from bglab.labels import OUTSIDE
 from bglab.models import Classifier
 from bglab.scenes import PreparedScenes, SceneSet, ScenesOnDemand, open_on_demand
@@ -32,6 +32,7 @@ from bglab.widgets.live_widget import VIEW_PARTS, Message, made_by_cell, module_
 from bglab.widgets.messages import Sheets, greeting, result_message, texture_sheet, uploads
 from bglab.widgets.session import Session
 from bglab.widgets.state import FIELDS, State
+from bglab.widgets.uploads import as_source
 
 #: The parts of the ES module, in order.
 PARTS = (
@@ -146,11 +147,20 @@ class Explorer(CaptureWidget):
         """Write the cell that reproduces the current state."""
         return export.code(self._session, State(**self.state))
 
-    def add_image(self, source: Path | str | bytes, *, box: Box | None = None, label: str = "", name: str = "") -> str:
+    def add_image(
+        self,
+        source: str | ImageSource | np.ndarray,
+        *,
+        box: Box | None = None,
+        label: str = "",
+        name: str = "",
+    ) -> str:
         """Add your own image and show it.
 
         Args:
-            source: File or its bytes; transparency becomes the mask.
+            source: Path of a file; its bytes, also as a bytearray or memoryview, as upload widgets give them; an image
+                of Pillow; or an array of uint8 of shape (h, w, 3), (h, w, 4) with alpha, or (h, w) for grey.
+                Transparency becomes the mask.
             box: Box around the object for GrabCut, ``(x0, y0, x1, y1)`` in pixels of the file; without it, draw the
                 box in the widget.
             label: Name of one of the nine classes; "" if unknown.
@@ -165,7 +175,7 @@ class Explorer(CaptureWidget):
         """
         if label and label not in NINE_NAMES[:9]:
             raise UnknownName(unknown_name("class", label, NINE_NAMES[:9]))
-        content = source if isinstance(source, bytes) else Path(source)
+        content = as_source(source)
         shown = name or (content.stem if isinstance(content, Path) else "image")
         number = NINE_NAMES.index(label) if label else OUTSIDE
         key = self._session.images.add(content, shown, box=box, label=number)

@@ -12,7 +12,7 @@ from jaxtyping import Bool, UInt8
 from PIL import Image
 
 from bglab.errors import BadInput
-from bglab.images import Box, box_of, crop_box, grab_cut, open_image, read_matte, resize_crop, tile_box
+from bglab.images import Box, ImageSource, box_of, crop_box, grab_cut, open_image, read_matte, resize_crop, tile_box
 from bglab.labels import OUTSIDE
 from bglab.variants import SceneBatch
 
@@ -68,7 +68,7 @@ class UploadedImages:
 
     def add(
         self,
-        source: bytes | Path | UInt8[np.ndarray, "3 h w"],
+        source: ImageSource,
         name: str,
         *,
         box: Box | None = None,
@@ -78,7 +78,7 @@ class UploadedImages:
         """Add an image; without a box or transparency its mask is the central two thirds, until `cut` segments it.
 
         Args:
-            source: File, its bytes, or RGB levels; transparency becomes the mask.
+            source: File, its bytes, or an image of Pillow; transparency becomes the mask.
             name: Name of the image; a number is added to one that is taken.
             box: Box around the object, half-open, in pixels of the file.
             label: Class among the nine (0–8), or OUTSIDE.
@@ -90,10 +90,7 @@ class UploadedImages:
         Raises:
             BadInput: If it is not an image, the box lies outside of it, or GrabCut finds nothing in the box.
         """
-        if isinstance(source, np.ndarray):
-            image, matte = _as_image(source), None
-        else:
-            image, matte = open_image(source), read_matte(source)
+        image, matte = open_image(source), read_matte(source)
         side = min(max(image.size), _WORK_PX)
         key = free_name(name, {*self._images, *taken})
         if matte is None:
@@ -168,6 +165,33 @@ class UploadedImages:
         plate = torch.zeros_like(image) if whole else tile_box(image, box)
         boxes = torch.tensor([box], dtype=torch.int32)
         return SceneBatch((name,), image[None], torch.from_numpy(small)[None], plate[None], boxes)
+
+
+def as_source(source: object) -> ImageSource:
+    """Convert what users hand over as an image to what images are read from.
+
+    Args:
+        source: Path as a string or Path; bytes, bytearray or memoryview; image of Pillow; or an array of uint8 of shape
+            (h, w, 3), (h, w, 4) with alpha, or (h, w) for grey.
+
+    Raises:
+        BadInput: If it is none of them; the message says what it is.
+    """
+    if isinstance(source, str):
+        return Path(source).expanduser()
+    if isinstance(source, Path | bytes | bytearray | memoryview | Image.Image):
+        return source
+    if isinstance(source, np.ndarray):
+        is_shaped = source.ndim == 2 or (source.ndim == 3 and source.shape[2] in {3, 4})
+        if source.dtype != np.uint8 or not is_shaped or not source.size:
+            raise BadInput(
+                f"expected levels as an array (h, w, 3) of uint8, got {source.shape} of {source.dtype}; put the "
+                "channels last, and scale to 0 to 255"
+            )
+        return Image.fromarray(np.ascontiguousarray(source))
+    raise BadInput(
+        f"expected an image as a path, bytes, image of Pillow or array, got {type(source).__name__}; convert it to one"
+    )
 
 
 def square(image: Image.Image, side: int) -> UInt8[np.ndarray, "c s s"]:

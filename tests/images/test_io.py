@@ -165,12 +165,12 @@ def test_threads_swap_the_warning_filters_one_at_a_time(monkeypatch):
     encoded = as_bytes(Image.fromarray(colours("threads", 16, 16)), "PNG")
     real, inside, most = Image.open, [], []
 
-    def slow_open(source):
+    def slow_open(source, **options):
         inside.append(source)
         time.sleep(0.005)
         most.append(len(inside))
         inside.remove(source)
-        return real(source)
+        return real(source, **options)
 
     monkeypatch.setattr("bglab.images.io.Image.open", slow_open)
     before = list(warnings.filters)

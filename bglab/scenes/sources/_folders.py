@@ -247,7 +247,7 @@ def read_mask_for(image: UInt8[np.ndarray, "3 h w"], file: Path) -> Bool[np.ndar
     Raises:
         BadInput: If the mask cannot be read, is not of the image's size, or is empty or full; the message names it.
     """
-    mask = read_mask(file)
+    mask = read_mask(file, (image.shape[2], image.shape[1]))
     check_mask(mask, image, file)
     return mask
 

@@ -2,66 +2,86 @@
 
 from __future__ import annotations
 
-import csv
 import functools
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from bglab.errors import BadInput
-from bglab.images import IMAGE_SUFFIXES, Box, box_of, joined_box, read_image
-from bglab.labels import IN9, IN9_NAMES, imagenet_names, synset_index
+from bglab.images import IMAGE_SUFFIXES, MASK_SUFFIXES, Box, box_of, joined_box, read_image
+from bglab.labels import OUTSIDE
 from bglab.scenes.scene import Rejection, Scene, SceneRecord, SceneSet, file_fingerprint
+from bglab.scenes.sources import _coco
 from bglab.scenes.sources._annotations import cut_out
+from bglab.scenes.sources._folder_tables import Boxes, Labelled, Labels, read_boxes, read_labels
 from bglab.scenes.sources._folders import (
+    check_mask,
     empty_file,
     find_folder,
     imagenet_index,
-    list_files,
     read_mask_for,
     read_photograph,
-    subfolders,
-    walk_files,
     without_duplicates,
 )
+from bglab.scenes.sources._image_files import ImageFiles, by_scene, listed, normal, scene_name
+from bglab.scenes.sources._label_spaces import find_classes
+from bglab.seeding import digest
 
 _LAYOUT = (
     "expected in {root}: images/<class>/, or images/ and labels.csv (file,label[,imagenet_index]); with masks/ "
     "of the same names, or boxes.csv (file,x0,y0,x1,y1)"
 )
-_IN9_LABELS = {name: i for i, c in enumerate(IN9) for name in (c.name, c.folder)}
 _USUAL_FRACTION = 0.875
-_SYNSET = re.compile(r"n\d{8}")
+#: Class of images of which none has one.
+_UNLABELLED = "unlabelled"
+#: Folders that divide data sets; their names are no classes.
+_SPLITS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing"})
+_TABLES = frozenset({"labels.csv", "boxes.csv"})
 
 
-class _Labelled(NamedTuple):
-    """Path of an image, the name of its class, and its ImageNet class index or OUTSIDE."""
+class _Marks(NamedTuple):
+    """What marks the foregrounds.
 
-    file: Path
-    name: str
-    native_label: int
+    Attributes:
+        masks: Mask files by the name of the scene.
+        boxes: Content of boxes.csv.
+        annotations: COCO's annotations.
+    """
+
+    masks: dict[str, list[Path]]
+    boxes: Boxes
+    annotations: _coco.Annotations
 
 
-class _Classes(NamedTuple):
-    """A label space: its name, the class names in order, and the label by the class name used in the folder."""
+class _Found(NamedTuple):
+    """What marks the foreground of one image.
 
-    space: str
-    names: tuple[str, ...]
-    labels: Mapping[str, int]
+    Attributes:
+        files: Files that it is read from, besides the image.
+        segmentations: COCO's segmentations; () if there is a mask file or only a box.
+        box: Box from a table or from annotations.
+    """
+
+    files: tuple[Path, ...] = ()
+    segmentations: tuple[Any, ...] = ()
+    box: Box | None = None
 
 
 def open_source(path: str, *, uri: str, crop_fraction: str = str(_USUAL_FRACTION)) -> SceneSet:
     """Open a folder of images.
 
-    Images are in ``images/<class>/``, or anywhere below ``images/`` and listed in ``labels.csv`` (columns ``file``,
-    ``label`` and optionally ``imagenet_index``). Masks are in ``masks/`` under the same names, as images or ``.npy``
-    arrays. An image without a mask is segmented by GrabCut if ``boxes.csv`` (columns ``file``, ``x0``, ``y0``,
-    ``x1``, ``y1``) contains its box, half-open in pixels; if an image has both, its box is the smallest one around
-    the two. Both tables name files relative to ``images/``.
+    Images are in ``images/<class>/`` (or ``<class>/`` where there is no ``images``), or anywhere below ``images/`` and
+    listed in ``labels.csv`` (columns ``file``, and ``label`` or ``imagenet_index`` or both). Without classes the
+    categories of annotations count, or else all images are of the class ``unlabelled``.
 
-    If all class names are those of ImageNet-9 (``dog`` or ``00_dog``), or all are WordNet ids of ImageNet classes, the
-    labels are of that label space. Otherwise they number the class names in sorted order.
+    Masks are in ``masks/`` under the same names: images, ``.npy`` arrays, or COCO's JSON, read by
+    `bglab.images.read_mask`. COCO's annotations of all images may be in ``annotations.json`` or ``instances*.json``.
+    An image without them is segmented by GrabCut if ``boxes.csv`` (columns ``file``, ``x0``, ``y0``, ``x1``, ``y1``)
+    contains its box, half-open in pixels and rounded outwards; if an image has both, its box is the smallest one
+    around the two. The tables name files relative to ``images/``.
+
+    The label space depends on the class names; see `bglab.scenes.sources._label_spaces.find_classes`. Whatever cannot
+    be used is rejected by name; files that are no images are named by a notice.
 
     Args:
         path: Folder that contains ``images``.
@@ -70,28 +90,35 @@ def open_source(path: str, *, uri: str, crop_fraction: str = str(_USUAL_FRACTION
 
     Raises:
         MissingData: If there is no such folder.
-        BadInput: If the folder does not have this layout, or a table is broken.
+        BadInput: If the folder does not have this layout, a table lacks a column, or no image can be used.
     """
     root = find_folder(path, "folder", "give the folder that holds images/")
     fraction = _parse_fraction(crop_fraction)
-    labelled, rejected = _list_images(root)
-    classes = _find_classes(root, sorted({image.name for image in labelled}))
-    boxes = _read_boxes(root)
-    masks = _list_masks(root)
+    files = _image_files(root)
+    annotations = _coco.read_annotations(root, files)
+    labelled, rejected, label_notices = _read_classes(root, files, annotations)
+    classes = find_classes(f"folder:{normal(root.name)}", sorted({image.name for image in labelled}))
+    mask_files = ImageFiles(root / "masks", IMAGE_SUFFIXES | MASK_SUFFIXES)
+    marks = _Marks(by_scene(mask_files), read_boxes(root / "boxes.csv", files), annotations)
+    rejected += marks.boxes.rejected
     candidates: list[SceneRecord] = []
     without_mask: list[SceneRecord] = []
+    marked: dict[str, _Found] = {}
     for image in labelled:
-        name = _scene_name(root / "images", image.file)
-        files = (image.file, masks[name]) if name in masks else (image.file,)
+        name = scene_name(files.folder, image.file)
         label = classes.labels[image.name]
         native = label if classes.space == "imagenet" else image.native_label
-        problem = empty_file(*files) or _without_mask(root, image.file, name in masks, boxes)
-        if not problem:
-            candidates.append(SceneRecord(name, label, native, files))
-            continue
-        rejected.append(Rejection(name, str(image.file), problem))
-        if not empty_file(image.file):
+        try:
+            if problem := empty_file(image.file) or _contradicts(image, native):
+                rejected.append(Rejection(name, str(image.file), problem))
+                continue
+            found = _find_marks(root, image, name, marks)
+        except BadInput as problem:
+            rejected.append(Rejection(name, str(image.file), str(problem)))
             without_mask.append(SceneRecord(name, label, native, (image.file,)))
+            continue
+        marked.setdefault(name, found)
+        candidates.append(SceneRecord(name, label, native, (image.file, *found.files)))
     records, duplicates = without_duplicates(candidates)
     unique, _ = without_duplicates([*records, *without_mask])
     if not records:
@@ -99,16 +126,29 @@ def open_source(path: str, *, uri: str, crop_fraction: str = str(_USUAL_FRACTION
         raise BadInput(f"{_LAYOUT.format(root=root)}; got no usable image: {first[0].reason if first else 'none'}")
     # the usual fraction has no part in the fingerprint, so that results of earlier versions are found
     cropped = [] if fraction == _USUAL_FRACTION else [f"crop_fraction {fraction:g}"]
-    used = {record.id: boxes[record.files[0]] for record in records if record.files[0] in boxes}
+    boxes = {name: found.box for name, found in marked.items() if found.box}
+    drawn = {name: found.segmentations for name, found in marked.items() if found.segmentations}
+    annotated = [digest([f"{name} {segments!r}" for name, segments in sorted(drawn.items())])] if drawn else []
+    notices = (
+        *label_notices,
+        *([classes.notice] if classes.notice else []),
+        *files.passed_over("images"),
+        *files.animated(),
+        *mask_files.passed_over("masks"),
+        *_unused_masks(mask_files, files),
+        *marks.boxes.notices,
+        *annotations.notices,
+    )
     return SceneSet(
         uri=uri,
-        name=f"folder:{root.name}",
+        name=f"folder:{normal(root.name)}",
         space=classes.space,
         classes=classes.names,
         records=tuple(records),
-        read=functools.partial(_read, used),
-        fingerprint=file_fingerprint(root, records, classes.space, repr(sorted(used.items())), *cropped),
+        read=functools.partial(_read, boxes, drawn),
+        fingerprint=file_fingerprint(root, records, classes.space, repr(sorted(boxes.items())), *annotated, *cropped),
         crop_fraction=fraction,
+        notices=notices,
         rejected=(*rejected, *duplicates),
         unmasked=tuple(unique[len(records) :]),
         read_image=read_photograph,
@@ -125,104 +165,126 @@ def _parse_fraction(text: str) -> float:
     return fraction
 
 
-def _list_images(root: Path) -> tuple[list[_Labelled], list[Rejection]]:
-    """List the images that have a label, and reject the others."""
-    images = root / "images"
+def _image_files(root: Path) -> ImageFiles:
+    """List the files in images/, or in the folder itself if it has no images/."""
+    if (root / "images").is_dir():
+        return ImageFiles(root / "images")
+    return ImageFiles(root, apart=lambda name: name == "masks" or name in _TABLES or _coco.is_annotation_file(name))
+
+
+def _read_classes(root: Path, files: ImageFiles, annotations: _coco.Annotations) -> Labels:
+    """List the images that have a class, and reject the others."""
     if (root / "labels.csv").is_file():
-        return _list_labelled(root)
-    folders = subfolders(images)
-    if not folders:
-        raise BadInput(f"{_LAYOUT.format(root=root)}; got neither class folders nor labels.csv")
-    labelled = [
-        _Labelled(file, name, imagenet_index(file.stem)) for name in folders for file in list_files(images / name)
-    ]
-    reason = "expected the image in the folder of its class, got it outside of them; move it"
-    return labelled, [Rejection(file.stem, str(file), reason) for file in list_files(images)]
+        return read_labels(root / "labels.csv", files)
+    if not files.images:
+        passed = "".join(f"; {notice}" for notice in files.passed_over("images"))
+        raise BadInput(f"{_LAYOUT.format(root=root)}; got no image in {files.folder}{passed}")
+    inside = [file for file in files.images if file.parent != files.folder]
+    if inside:
+        return _by_folder(files, inside)
+    if annotations.objects:
+        return _by_category(files, annotations)
+    notice = (
+        f"no image in {files.folder} has a class, so all are '{_UNLABELLED}' and no prediction can be correct; to give "
+        f"them classes, move them into folders named after their classes, or write {root / 'labels.csv'} with the "
+        f"columns file,label and a line such as '{files.images[0].name},dog' for each"
+    )
+    images = [Labelled(file, _UNLABELLED, imagenet_index(file.stem)) for file in files.images]
+    return Labels(images, [], [notice])
 
 
-def _list_labelled(root: Path) -> tuple[list[_Labelled], list[Rejection]]:
-    """List the images in labels.csv, and reject the others."""
-    images, table = root / "images", root / "labels.csv"
-    labelled: list[_Labelled] = []
-    for line, row in _read_table(table, ("file", "label")):
-        native = (row.get("imagenet_index") or "").strip()
-        if native and not (native.isdigit() and int(native) < 1000):
-            raise BadInput(f"expected an imagenet_index from 0 to 999 in line {line} of {table}, got '{native}'")
-        index = int(native) if native else imagenet_index(Path(row["file"]).stem)
-        labelled.append(_Labelled(images / row["file"], row["label"], index))
-    named = {image.file for image in labelled}
-    reason = f"expected the image in {table}, but it is not listed there; add a line for it"
-    unlisted = [file for file in walk_files(images) if file not in named]
-    return labelled, [Rejection(_scene_name(images, file), str(file), reason) for file in unlisted]
-
-
-def _read_table(table: Path, needed: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
-    """Read a table as pairs of line number and row; the needed columns must exist and have a value in each row."""
-    with table.open(newline="", encoding="utf-8-sig") as lines:
-        reader = csv.DictReader(lines)
-        rows = [(reader.line_num, row) for row in reader]
-        columns = reader.fieldnames or []
-    absent = [name for name in needed if name not in columns]
-    if absent:
+def _by_folder(files: ImageFiles, inside: list[Path]) -> Labels:
+    """Name the classes of images after their folders."""
+    names = {file: normal(file.relative_to(files.folder).parts[0]) for file in inside}
+    used = sorted(set(names.values()))
+    if all(name.lower() in _SPLITS for name in used):
         raise BadInput(
-            f"expected the columns {', '.join(needed)} in {table}, got {', '.join(columns) or 'none'}; "
-            f"add {', '.join(absent)}"
+            f"expected folders named after classes in {files.folder}, got {listed(used)}, which divide a data set; "
+            f"give one of them, as in folder:{files.folder / used[0]}"
         )
-    for line, row in rows:
-        if any(not (row[name] or "").strip() for name in needed):
-            raise BadInput(f"expected {', '.join(needed)} in line {line} of {table}, got an empty field; fill it in")
-    return rows
+    reason = "expected the image in the folder of its class, got it outside of them; move it"
+    outside = [Rejection(file.stem, str(file), reason) for file in files.images if file.parent == files.folder]
+    return Labels([Labelled(file, names[file], imagenet_index(file.stem)) for file in inside], outside, [])
 
 
-def _find_classes(root: Path, names: Sequence[str]) -> _Classes:
-    """Determine the label space from the class names."""
-    if names and all(name in _IN9_LABELS for name in names):
-        return _Classes("in9", IN9_NAMES, _IN9_LABELS)
-    if names and all(_SYNSET.fullmatch(name) for name in names) and all(name in synset_index() for name in names):
-        return _Classes("imagenet", imagenet_names(), synset_index())
-    return _Classes(f"folder:{root.name}", tuple(names), {name: i for i, name in enumerate(names)})
-
-
-def _read_boxes(root: Path) -> dict[Path, Box]:
-    """Read boxes.csv: box by path of the image; empty if there is no such table."""
-    table = root / "boxes.csv"
-    boxes: dict[Path, Box] = {}
-    if not table.is_file():
-        return boxes
-    for line, row in _read_table(table, ("file", "x0", "y0", "x1", "y1")):
+def _by_category(files: ImageFiles, annotations: _coco.Annotations) -> Labels:
+    """Name the classes of images after the categories of their objects."""
+    labels = Labels([], [], [])
+    for file in files.images:
         try:
-            x0, y0, x1, y1 = (int(row[corner]) for corner in ("x0", "y0", "x1", "y1"))
-        except ValueError as problem:
-            raise BadInput(f"expected whole pixels in line {line} of {table}, but {problem}; round them") from None
-        boxes[root / "images" / row["file"]] = (x0, y0, x1, y1)
-    return boxes
+            name = _coco.category_of(annotations.objects.get(file, []), file)
+        except BadInput as problem:
+            labels.rejected.append(Rejection(scene_name(files.folder, file), str(file), str(problem)))
+        else:
+            labels.images.append(Labelled(file, name, imagenet_index(file.stem)))
+    return labels
 
 
-def _list_masks(root: Path) -> dict[str, Path]:
-    folder = root / "masks"
-    return {_scene_name(folder, file): file for file in walk_files(folder, {*IMAGE_SUFFIXES, ".npy"})}
-
-
-def _scene_name(folder: Path, file: Path) -> str:
-    """Name a scene by its path relative to ``images/``, so that two classes may have files of the same name."""
-    return file.relative_to(folder).with_suffix("").as_posix()
-
-
-def _without_mask(root: Path, file: Path, has_mask: bool, boxes: Mapping[Path, Box]) -> str:  # noqa: FBT001 - private
-    if has_mask or file in boxes:
+def _contradicts(image: Labelled, native: int) -> str:
+    """Explain that a table gives another ImageNet class than the class name; "" if it does not."""
+    if not image.given or OUTSIDE in {image.native_label, native} or image.native_label == native:
         return ""
-    name = _scene_name(root / "images", file)
-    return f"expected masks/{name}.png (or .npy), or a line in boxes.csv, for {file}, got neither; add one"
+    return (
+        f"expected one ImageNet class in {image.given}, got '{image.name}', which has index {native}, and "
+        f"imagenet_index {image.native_label}; correct one"
+    )
 
 
-def _read(boxes: Mapping[str, Box], record: SceneRecord) -> Scene:
+def _find_marks(root: Path, image: Labelled, name: str, marks: _Marks) -> _Found:
+    """Find what marks the foreground of an image.
+
+    Raises:
+        BadInput: If there is nothing, or what there is contradicts itself.
+    """
+    file = image.file
+    if problem := marks.boxes.problems.get(file):
+        raise BadInput(problem)
+    box = marks.boxes.boxes.get(file)
+    masks = marks.masks.get(name, [])
+    if len(masks) > 1:
+        raise BadInput(f"expected one mask for {file}, got {' and '.join(str(mask) for mask in masks)}; remove one")
+    if masks:
+        if problem := empty_file(masks[0]):
+            raise BadInput(problem)
+        return _Found((masks[0],), (), box)
+    if objects := marks.annotations.objects.get(file):
+        source = marks.annotations.source[file]
+        found = _coco.what_marks(_coco.objects_of(objects, image.name), file)
+        if isinstance(found, list):
+            return _Found((source,), tuple(found), box)
+        box = box or found
+    if box:
+        return _Found((), (), box)
+    raise BadInput(
+        f"expected masks/{name}.png (or .npy), or a line in boxes.csv, for {file}, got neither; add one, or run "
+        f"'bglab data cut {root}', which proposes masks"
+    )
+
+
+def _unused_masks(masks: ImageFiles, files: ImageFiles) -> list[str]:
+    names = {scene_name(files.folder, file) for file in files.images}
+    unused = [
+        file.relative_to(masks.folder).as_posix()
+        for file in masks.images
+        if scene_name(masks.folder, file) not in names
+    ]
+    if not unused:
+        return []
+    number = "1 mask" if len(unused) == 1 else f"{len(unused)} masks"
+    return [f"{number} in {masks.folder} without an image of the same name: {listed(unused)}"]
+
+
+def _read(boxes: Mapping[str, Box], drawn: Mapping[str, tuple[Any, ...]], record: SceneRecord) -> Scene:
     image = read_image(record.files[0])
     box = boxes.get(record.id)
-    if len(record.files) == 2:
+    if record.id in drawn:
+        mask = _coco.drawn(drawn[record.id], image, record.files[1], record.files[0])
+        check_mask(mask, image, record.files[0])
+    elif len(record.files) == 2:
         mask = read_mask_for(image, record.files[1])
-        box = joined_box(box, box_of(mask)) if box else box_of(mask)
     elif box:
-        mask = cut_out(image, box, record.files[0])
+        return Scene(record.id, record.label, record.native_label, image, cut_out(image, box, record.files[0]), box)
     else:
         raise BadInput(f"expected a mask or a box for {record.files[0]}, got neither; open the folder again")
+    box = joined_box(box, box_of(mask)) if box else box_of(mask)
     return Scene(record.id, record.label, record.native_label, image, mask, box)

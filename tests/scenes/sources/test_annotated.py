@@ -263,40 +263,16 @@ def test_folder_rejects_images_without_mask_or_with_a_name_twice(tmp_path):
     cow = root / "images" / "cow" / "one.jpg"
     assert scenes.ids == ["barn/one"]
     assert [(r.file, r.reason) for r in scenes.rejected] == [
-        (str(cow), f"expected masks/cow/one.png (or .npy), or a line in boxes.csv, for {cow}, got neither; add one"),
+        (
+            str(cow),
+            f"expected masks/cow/one.png (or .npy), or a line in boxes.csv, for {cow}, got neither; add one, or run "
+            f"'bglab data cut {root}', which proposes masks",
+        ),
         (
             str(twin),
             f"expected one image named barn/one, but {root / 'images/barn/one.jpg'} has that name too; rename one",
         ),
     ]
-
-
-@pytest.mark.parametrize(
-    ("table", "rows", "sentence"),
-    [
-        ("labels.csv", [("name", "label")], "expected the columns file, label in {}, got name, label; add file"),
-        (
-            "labels.csv",
-            [("file", "label"), ("cow/one.jpg", "")],
-            "expected file, label in line 2 of {}, got an empty field; fill it in",
-        ),
-        (
-            "labels.csv",
-            [("file", "label", "imagenet_index"), ("cow/one.jpg", "cow", "1000")],
-            "expected an imagenet_index from 0 to 999 in line 2 of {}, got '1000'",
-        ),
-        (
-            "boxes.csv",
-            [("file", "x0", "y0", "x1", "y1"), ("cow/one.jpg", 1, 2, 3.5, 4)],
-            "expected whole pixels in line 2 of {}, but invalid literal for int() with base 10: '3.5'; round them",
-        ),
-    ],
-)
-def test_folder_names_the_broken_line_of_a_table(tmp_path, table, rows, sentence):
-    file = write_table(write_folder(tmp_path / "mine") / table, *rows)
-    with pytest.raises(BadInput) as problem:
-        open_scenes(f"folder:{tmp_path / 'mine'}")
-    assert str(problem.value) == sentence.format(file)
 
 
 # --- images without a mask -----------------------------------------------------------------------------------

@@ -1,0 +1,159 @@
+"""Masks in COCO's JSON: polygons, and run-length encodings as lists or compressed strings."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool
+
+from bglab.errors import BadInput
+
+
+def read_coco_mask(path: Path, size: tuple[int, int] | None = None) -> Bool[np.ndarray, "h w"]:
+    """Read the union of all segmentations in a JSON file that belongs to one image.
+
+    The file holds one segmentation (``{"size": [h, w], "counts": …}``), one annotation (``{"segmentation": …}``), a
+    list of annotations, or an object with the list ``annotations``, as COCO and Segment Anything write them.
+
+    Args:
+        path: JSON file.
+        size: Width and height of the image in pixels; only run-length encodings have a size of their own, which must
+            be the same.
+
+    Raises:
+        BadInput: If it cannot be read, or holds no segmentation.
+    """
+    content = read_json(path)
+    try:
+        masks = [segmentation_mask(found, size) for found in _segmentations(content)]
+        if not masks:
+            raise ValueError("there is no segmentation in it")
+    except (ValueError, TypeError, LookupError, OverflowError) as problem:
+        raise broken(path, problem) from None
+    return np.logical_or.reduce(masks)
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        BadInput: If it is no JSON; the message names it.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as problem:  # also what cannot be decoded
+        raise BadInput(f"expected JSON in {path}, but reading it failed ({problem}); export it again") from None
+
+
+def broken(path: Path, problem: Exception) -> BadInput:
+    """Return the error of a file whose segmentations cannot be read."""
+    what = f"no {problem}" if isinstance(problem, KeyError) else str(problem)
+    return BadInput(f"expected segmentations as COCO's in {path}, but {what}; export it again")
+
+
+def _segmentations(content: Any) -> Iterator[Any]:
+    """List the segmentations in a file; the kinds of files are those of `read_coco_mask`."""
+    if isinstance(content, list):
+        for item in content:
+            yield from _segmentations(item)
+    elif not isinstance(content, dict):
+        raise TypeError(f"it holds {type(content).__name__} where an annotation should be")
+    elif "annotations" in content:
+        if len(content.get("images") or []) > 1:
+            raise ValueError("it lists several images; name it annotations.json and put it next to images/")
+        yield from _segmentations(content["annotations"])
+    elif "segmentation" in content:
+        yield content["segmentation"]
+    elif "counts" in content:
+        yield content
+
+
+def segmentation_mask(segmentation: Any, size: tuple[int, int] | None = None) -> Bool[np.ndarray, "h w"]:
+    """Rasterise one segmentation of COCO.
+
+    Args:
+        segmentation: A list of polygons ``[x0, y0, x1, y1, …]`` in pixels, of which the pixels with their centre
+            inside are marked; or ``{"size": [h, w], "counts": …}`` with the run lengths of column after column,
+            starting with the background, as a list or in COCO's compressed string.
+        size: Width and height of the image in pixels; polygons need it.
+
+    Raises:
+        ValueError: If it is none of them, or does not fit its size; so do TypeError and LookupError.
+
+    Example:
+        >>> segmentation_mask({"size": [2, 3], "counts": [1, 2, 3]}).astype(int).tolist()
+        [[0, 1, 0], [1, 0, 0]]
+    """
+    if isinstance(segmentation, Mapping):
+        height, width = (int(side) for side in segmentation["size"])
+        if size is not None and size != (width, height):
+            raise ValueError(f"its size is {width} × {height} pixels and not {size[0]} × {size[1]}, as its image has")
+        return decode_runs(segmentation["counts"], height, width)
+    if not isinstance(segmentation, list) or not segmentation:
+        raise ValueError("a segmentation is neither polygons nor a run-length encoding")
+    if size is None:
+        raise ValueError("polygons need the size of the image")
+    flat = segmentation if isinstance(segmentation[0], list) else [segmentation]
+    return np.logical_or.reduce([_polygon(points, size) for points in flat])
+
+
+def _polygon(numbers: Sequence[float], size: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
+    from bglab.images.masks import polygon_mask  # imported here, since most masks do not need OpenCV
+
+    coordinates = [float(number) for number in numbers]
+    if len(coordinates) % 2 or len(coordinates) < 6 or not np.isfinite(coordinates).all():
+        raise ValueError(f"a polygon of {len(coordinates)} numbers is not three or more finite pairs")
+    points = list(zip(coordinates[::2], coordinates[1::2], strict=True))
+    width, height = size
+    return polygon_mask(points, height, width)
+
+
+def decode_runs(counts: str | Sequence[int], height: int, width: int) -> Bool[np.ndarray, "h w"]:
+    """Decode a run-length encoding of COCO.
+
+    Args:
+        counts: Run lengths of background and foreground in turn, down one column after the other; a string is
+            decompressed first.
+        height: Height in pixels.
+        width: Width in pixels.
+
+    Raises:
+        ValueError: If the run lengths do not add up to the size.
+
+    Example:
+        >>> decode_runs("01b00", 5, 4).astype(int).tolist()[0]
+        [1, 0, 0, 0]
+    """
+    runs = _decompress(counts) if isinstance(counts, str) else [int(run) for run in counts]
+    if min(height, width) < 1 or min(runs, default=0) < 0 or sum(runs) != height * width:
+        raise ValueError(f"its runs add up to {sum(runs)} and not to {height} × {width} pixels")
+    values = np.arange(len(runs)) % 2 == 1
+    return np.repeat(values, runs).reshape(width, height).T
+
+
+def _decompress(text: str) -> list[int]:
+    """Decompress run lengths: five bits a character, lowest first; from the fourth on, differences to the last but one.
+
+    The format is that of ``rleFrString`` in COCO's ``maskApi.c``.
+    """
+    runs: list[int] = []
+    characters = iter(text)
+    for first in characters:
+        value = 0
+        for place, character in enumerate(itertools.chain([first], characters)):
+            bits = ord(character) - 48
+            if not 0 <= bits < 64:
+                raise ValueError(f"'{character}' is no character of a compressed run-length encoding")
+            value |= (bits & 0x1F) << 5 * place
+            if not bits & 0x20:
+                value -= (bits & 0x10) << 5 * place + 1  # the highest bit is the sign
+                break
+        else:
+            raise ValueError("its compressed run-length encoding ends within a number")
+        runs.append(value + runs[-2] if len(runs) > 2 else value)
+    return runs

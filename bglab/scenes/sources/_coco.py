@@ -1,0 +1,158 @@
+"""COCO's annotations of a whole folder: one JSON file that names images, categories and objects."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, UInt8
+
+from bglab.errors import BadInput
+from bglab.images import Box, broken, joined_box, read_json, segmentation_mask
+from bglab.scenes.sources._image_files import ImageFiles, listed, normal
+
+
+class AnnotatedObject(NamedTuple):
+    """An object in an image: its category, its segmentation (None if there is none), and its box (None if none)."""
+
+    category: str
+    segmentation: Any
+    box: Box | None
+
+
+class Annotations(NamedTuple):
+    """Objects by path of the image, in the order of the files, and notices.
+
+    Attributes:
+        files: The JSON files.
+        objects: Objects by path of the image.
+        source: JSON file by path of the image.
+        notices: Anything unusual.
+    """
+
+    files: list[Path]
+    objects: dict[Path, list[AnnotatedObject]]
+    source: dict[Path, Path]
+    notices: list[str]
+
+
+def is_annotation_file(name: str) -> bool:
+    """Return whether a file next to images/ has a name that COCO's annotations have."""
+    return name == "annotations.json" or (name.startswith("instances") and name.endswith(".json"))
+
+
+def read_annotations(root: Path, files: ImageFiles) -> Annotations:
+    """Read annotations.json and instances*.json in a folder; empty if there are none.
+
+    Raises:
+        BadInput: If one of them does not have COCO's format.
+    """
+    found = Annotations([], {}, {}, [])
+    for path in sorted(root.glob("*.json")):
+        if not is_annotation_file(path.name):
+            continue
+        found.files.append(path)
+        try:
+            _add(found, path, read_json(path), files)
+        except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as problem:
+            raise problem if isinstance(problem, BadInput) else broken(path, problem) from None
+    return found
+
+
+def _add(found: Annotations, path: Path, content: Mapping[str, Any], files: ImageFiles) -> None:
+    by_name: defaultdict[str, list[Path]] = defaultdict(list)
+    for image in files.images:
+        by_name[normal(image.name)].append(image)
+    places: dict[Any, tuple[Path, Mapping[str, Any]]] = {}
+    absent: list[str] = []
+    for entry in content["images"]:
+        name = str(entry["file_name"])
+        image = files.find(name, f"{path}")
+        if image not in files and len(same := by_name[normal(image.name)]) == 1:
+            image = same[0]  # COCO names images without their folders
+        if image in files:
+            places[entry["id"]] = (image, entry)
+        else:
+            absent.append(name)
+    names = {category["id"]: normal(str(category["name"])) for category in content.get("categories") or []}
+    for annotation in content["annotations"]:
+        if annotation["image_id"] in places:
+            image, entry = places[annotation["image_id"]]
+            category = names.get(annotation.get("category_id"), "")
+            segmentation = annotation.get("segmentation") or None
+            item = AnnotatedObject(category, segmentation, _box(annotation.get("bbox"), entry))
+            found.objects.setdefault(image, []).append(item)
+            found.source[image] = path
+    if absent:
+        found.notices.append(f"{path} names {len(absent)} images that are not in {files.folder}: {listed(absent)}")
+
+
+def _box(values: Any, entry: Mapping[str, Any]) -> Box | None:
+    """Convert ``[x, y, width, height]`` to a half-open box, rounded outwards and clipped to the image."""
+    if not values:
+        return None
+    x, y, width, height = (float(value) for value in values)
+    right, bottom = (float(entry.get(side) or math.inf) for side in ("width", "height"))
+    x0, y0, x1, y1 = max(x, 0.0), max(y, 0.0), min(x + width, right), min(y + height, bottom)
+    if not (x0 < x1 and y0 < y1 and math.isfinite(x1 + y1)):
+        return None
+    return (math.floor(x0), math.floor(y0), math.ceil(x1), math.ceil(y1))
+
+
+def category_of(objects: Iterable[AnnotatedObject], file: Path) -> str:
+    """Return the one category of the objects in an image.
+
+    Raises:
+        BadInput: If there are several, or none.
+    """
+    names = sorted({item.category for item in objects if item.category})
+    if len(names) != 1:
+        raise BadInput(
+            f"expected annotations of one category for {file}, got {listed(names) or 'none'}; name its class in "
+            "labels.csv, or by the folder that it is in"
+        )
+    return names[0]
+
+
+def objects_of(objects: list[AnnotatedObject], label: str) -> list[AnnotatedObject]:
+    """Select the objects of an image's class; all of them if no category has its name."""
+    return [item for item in objects if item.category == label] or objects
+
+
+def what_marks(objects: list[AnnotatedObject], file: Path) -> list[Any] | Box:
+    """Return the segmentations of objects, or the box around them if they have only boxes.
+
+    Raises:
+        BadInput: If only some have a segmentation, or none has anything.
+    """
+    segmentations = [item.segmentation for item in objects if item.segmentation is not None]
+    if len(segmentations) == len(objects):
+        return segmentations
+    boxes = [item.box for item in objects if item.box is not None]
+    if segmentations or not boxes:
+        raise BadInput(
+            f"expected a segmentation for each of the {len(objects)} objects annotated in {file}, got "
+            f"{len(segmentations)}; add the others, or remove them all to use the boxes"
+        )
+    return joined_box(*boxes)
+
+
+def drawn(
+    segmentations: Iterable[Any], image: UInt8[np.ndarray, "3 h w"], source: Path, file: Path
+) -> Bool[np.ndarray, "h w"]:
+    """Draw the union of segmentations of an image.
+
+    Raises:
+        BadInput: If one is broken or has another size; the message names both files.
+    """
+    height, width = image.shape[-2:]
+    try:
+        return np.logical_or.reduce([segmentation_mask(one, (width, height)) for one in segmentations])
+    except (ValueError, TypeError, LookupError, OverflowError) as problem:
+        raise BadInput(
+            f"expected the objects of {file} in {source}, but {problem}; export the annotations again"
+        ) from None
