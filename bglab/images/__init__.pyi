@@ -50,6 +50,7 @@ from .masks import automatic_cleaning as automatic_cleaning
 from .masks import crop_shares as crop_shares
 from .masks import ellipse_mask as ellipse_mask
 from .masks import grab_cut as grab_cut
+from .masks import mask_png as mask_png
 from .masks import mask_quality as mask_quality
 from .masks import paper_filter as paper_filter
 from .masks import polygon_mask as polygon_mask

@@ -30,6 +30,7 @@ from bglab.images import (
     box_of,
     crop_shares,
     grab_cut,
+    mask_png,
     mask_quality,
     paper_filter,
     read_image,
@@ -310,13 +311,6 @@ def read_filtered(candidate: Candidate, folder: Path) -> FilteredImage:
         return FilteredImage(FilterResult(**cached["verdict"]))
     with Image.open(io.BytesIO(base64.b64decode(cached["mask"]))) as image:
         return FilteredImage(FilterResult(**cached["verdict"]), tuple(cached["box"]), np.asarray(image))
-
-
-def mask_png(mask: Bool[np.ndarray, "h w"]) -> bytes:
-    """Encode a mask losslessly as a PNG with one bit per pixel."""
-    content = io.BytesIO()
-    Image.fromarray(mask).save(content, "PNG", optimize=True)
-    return content.getvalue()
 
 
 def write_atomically(file: Path, content: bytes) -> None:
