@@ -31,6 +31,7 @@ from .io import crop_box as crop_box
 from .io import frame_count as frame_count
 from .io import open_image as open_image
 from .io import open_reduced as open_reduced
+from .io import paste_crop as paste_crop
 from .io import read_cutout as read_cutout
 from .io import read_image as read_image
 from .io import read_matte as read_matte

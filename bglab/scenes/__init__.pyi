@@ -22,6 +22,7 @@ from .prepared import prepare_photographs as prepare_photographs
 from .prepared import prepare_published as prepare_published
 from .proposed_masks import PROPOSERS as PROPOSERS
 from .proposed_masks import ProposedMasks as ProposedMasks
+from .proposed_masks import mask_file as mask_file
 from .proposed_masks import propose_masks as propose_masks
 from .proposed_masks import write_mask as write_mask
 from .release import Recognition as Recognition

@@ -193,7 +193,7 @@ def test_segment_anything_is_asked_for_what_is_in_the_box(folder, rembg):
     propose_masks(folder, method="sam", progress=False)
     assert rembg.calls == [
         ("session of sam", {"sam_prompt": [{"type": "rectangle", "data": [20, 10, 60, 50], "label": 1}]}),
-        ("session of sam", {"sam_prompt": [{"type": "rectangle", "data": [4, 3, 76, 57], "label": 1}]}),
+        ("session of sam", {"sam_prompt": [{"type": "rectangle", "data": [2, 1, 78, 59], "label": 1}]}),
     ]
     assert box_of(read_mask(folder / "masks" / "cow" / "a.png")) == box_of(DISC)
 
