@@ -1,7 +1,6 @@
 from .boxes import Box as Box
 from .boxes import box_of as box_of
 from .boxes import joined_box as joined_box
-from .coco import broken as broken
 from .coco import decode_runs as decode_runs
 from .coco import read_coco_mask as read_coco_mask
 from .coco import read_json as read_json
@@ -28,7 +27,7 @@ from .formats import has_heif as has_heif
 from .io import DECODING_ERRORS as DECODING_ERRORS
 from .io import ImageSource as ImageSource
 from .io import crop_box as crop_box
-from .io import frame_count as frame_count
+from .io import is_animated as is_animated
 from .io import open_image as open_image
 from .io import open_reduced as open_reduced
 from .io import paste_crop as paste_crop

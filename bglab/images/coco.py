@@ -34,7 +34,8 @@ def read_coco_mask(path: Path, size: tuple[int, int] | None = None) -> Bool[np.n
         if not masks:
             raise ValueError("there is no segmentation in it")
     except (ValueError, TypeError, LookupError, OverflowError) as problem:
-        raise broken(path, problem) from None
+        what = f"there is no {problem}" if isinstance(problem, KeyError) else str(problem)
+        raise BadInput(f"expected segmentations as COCO's in {path}, but {what}; export it again") from None
     return np.logical_or.reduce(masks)
 
 
@@ -46,14 +47,8 @@ def read_json(path: Path) -> Any:
     """
     try:
         return json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as problem:  # also what cannot be decoded
+    except (OSError, ValueError, RecursionError) as problem:  # ValueError also for what cannot be decoded
         raise BadInput(f"expected JSON in {path}, but reading it failed ({problem}); export it again") from None
-
-
-def broken(path: Path, problem: Exception) -> BadInput:
-    """Return the error of a file whose segmentations cannot be read."""
-    what = f"no {problem}" if isinstance(problem, KeyError) else str(problem)
-    return BadInput(f"expected segmentations as COCO's in {path}, but {what}; export it again")
 
 
 def _segmentations(content: Any) -> Iterator[Any]:
@@ -130,7 +125,9 @@ def decode_runs(counts: str | Sequence[int], height: int, width: int) -> Bool[np
         [1, 0, 0, 0]
     """
     runs = _decompress(counts) if isinstance(counts, str) else [int(run) for run in counts]
-    if min(height, width) < 1 or min(runs, default=0) < 0 or sum(runs) != height * width:
+    if min(runs, default=0) < 0:
+        raise ValueError(f"it has a run of {min(runs)} pixels")
+    if min(height, width) < 1 or sum(runs) != height * width:
         raise ValueError(f"its runs add up to {sum(runs)} and not to {height} × {width} pixels")
     values = np.arange(len(runs)) % 2 == 1
     return np.repeat(values, runs).reshape(width, height).T
@@ -147,7 +144,7 @@ def _decompress(text: str) -> list[int]:
         value = 0
         for place, character in enumerate(itertools.chain([first], characters)):
             bits = ord(character) - 48
-            if not 0 <= bits < 64:
+            if not 0 <= bits < 64 or place > 12:
                 raise ValueError(f"'{character}' is no character of a compressed run-length encoding")
             value |= (bits & 0x1F) << 5 * place
             if not bits & 0x20:

@@ -35,8 +35,8 @@ _HEIF = ("HEIF", (".heic", ".heics", ".heif", ".heifs", ".hif"))
 #: Module of the plug-in for photographs of telephones, which the project does not install.
 _HEIF_PLUGIN = "pillow_heif"
 
-#: File extensions of formats that may hold several images, of which the first is read.
-SEVERAL_FRAMES = frozenset({".apng", ".avif", ".avifs", ".gif", ".png", ".tif", ".tiff", ".webp"})
+#: File extensions of formats that are known for holding several frames or pages, of which the first is read.
+SEVERAL_FRAMES = frozenset({".apng", ".avifs", ".gif", ".tif", ".tiff", ".webp"})
 #: File extensions of HEIF, whether or not its plug-in is installed.
 HEIF_SUFFIXES = frozenset(_HEIF[1])
 

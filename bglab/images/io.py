@@ -104,13 +104,20 @@ def upright(source: ImageSource) -> Iterator[Image.Image]:
     yield turned
 
 
-def frame_count(file: Path) -> int:
-    """Return the number of frames of an animation or pages of a document; 1 if the file cannot be read."""
+def is_animated(file: Path) -> bool:
+    """Return whether a file holds several frames or pages, of which `open_image` takes the first.
+
+    Files that cannot be read hold none; what is wrong with them is said when they are read.
+    """
     try:
+        with file.open("rb") as content:
+            head = content.read(21)
+        if head[8:12] == b"WEBP" and not (head[12:16] == b"VP8X" and head[20] & 2):
+            return False  # Pillow would decode the whole image to find that out
         with _open_quietly(file) as image:
-            return int(getattr(image, "n_frames", 1))
+            return bool(getattr(image, "is_animated", False))
     except DECODING_ERRORS:
-        return 1  # what is wrong is said when the image is read
+        return False
 
 
 def open_reduced(file: Path, side: int) -> Image.Image:

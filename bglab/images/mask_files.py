@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Int, Shaped, UInt8
+from jaxtyping import Bool, Integer, Shaped, UInt8
 from PIL import Image
 
 from bglab.errors import BadInput
@@ -32,6 +32,9 @@ _EVEN_SHARE = 0.25
 #: Levels from the first to below the second are neither black nor white, even with the noise of compression.
 _MIDDLE = (32, 224)
 
+#: Formats that are usually compressed with losses.
+_LOSSY = frozenset({"AVIF", "HEIF", "JPEG", "MPO", "WEBP"})
+
 _REMEDY = "save the object in white (255) on black (0), or as a boolean .npy array"
 
 
@@ -41,15 +44,16 @@ def read_mask(path: Path, size: tuple[int, int] | None = None) -> Bool[np.ndarra
     Images are turned upright by their EXIF orientation, then read by the first rule that applies:
 
     - *Transparency* that is in part below and in part above one half: where the visible pixels are black and white,
-      the white ones are foreground; otherwise, all visible pixels are.
+      the white ones are foreground; otherwise, all visible pixels are. Opaque black with transparent white is refused.
     - *Palettes and colours*: label maps. Index 0, or black, is background; index 255, or PASCAL VOC's
       (224, 224, 192), is undecided and not foreground; everything else is foreground. Colours that are all grey
       are read as grey levels.
     - *Two grey levels*: if one is 0, or they are dark and bright, the brighter one is foreground: {0, 1}, {0, 255}.
     - *Soft edges*: the levels in between occur along edges only, and the foreground is what is brighter than
-      half of the maximum. Compression as JPEG counts as soft edges.
+      half of the maximum. JPEG, WebP, AVIF and HEIF, which are compressed with losses, are always read so.
     - *Numbers*: otherwise grey levels are the numbers of classes or instances: 0 is background, 255 is undecided and
-      not foreground. Beside 255 they must be below 128, since {0, 128, 255} is a trimap.
+      not foreground. Beside 255 they must be below 128, since {0, 128, 255} is a trimap, and 255 must be a rim around
+      them, since it is the object itself where they are stray pixels.
 
     Arrays in ``.npy`` files are boolean; or floats in [0, 1], of which those above 0.5 are foreground; or integers,
     which are read as grey levels, or as numbers if they exceed 255. JSON files are described in
@@ -94,8 +98,7 @@ def _from_array(array: Shaped[np.ndarray, "h w"], path: Path) -> Bool[np.ndarray
     if kind == "f":
         if not (np.isfinite(array).all() and low >= 0 and high <= 1):
             raise BadInput(
-                f"expected floats from 0 to 1 in {path}, got {low:g} to {high:g}; {'remove NaN, ' * np.isnan(low)}"
-                "scale them, or save the mask as booleans"
+                f"expected floats from 0 to 1 in {path}, got {low:g} to {high:g}; scale them, or save booleans"
             )
         return array > 0.5
     if low < 0:
@@ -103,7 +106,7 @@ def _from_array(array: Shaped[np.ndarray, "h w"], path: Path) -> Bool[np.ndarray
     return _from_integers(array, path)
 
 
-def _from_integers(array: Int[np.ndarray, "h w"] | UInt8[np.ndarray, "h w"], path: Path) -> Bool[np.ndarray, "h w"]:
+def _from_integers(array: Integer[np.ndarray, "h w"], path: Path) -> Bool[np.ndarray, "h w"]:
     """Read integers of any size: as grey levels up to 255, as soft edges of 16 bits, or as numbers."""
     high = int(array.max())
     if high <= 255:
@@ -119,7 +122,7 @@ def _from_integers(array: Int[np.ndarray, "h w"] | UInt8[np.ndarray, "h w"], pat
 def _from_image(image: Image.Image, path: Path) -> Bool[np.ndarray, "h w"]:
     alpha = _telling_alpha(image)
     if alpha is not None:
-        return _from_transparency(image, alpha)
+        return _from_transparency(image, alpha, path)
     if image.mode == "F":
         return _from_array(np.asarray(image), path)
     if image.mode.startswith("I"):
@@ -142,7 +145,7 @@ def _telling_alpha(image: Image.Image) -> Bool[np.ndarray, "h w"] | None:
     return visible if visible.any() and not visible.all() else None
 
 
-def _from_transparency(image: Image.Image, visible: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
+def _from_transparency(image: Image.Image, visible: Bool[np.ndarray, "h w"], path: Path) -> Bool[np.ndarray, "h w"]:
     """Combine transparency with black and white where both are there; photographs and label maps have other levels."""
     colours = np.asarray(image.convert("RGBA").convert("RGB"))
     shown = colours[visible]
@@ -151,6 +154,8 @@ def _from_transparency(image: Image.Image, visible: Bool[np.ndarray, "h w"]) -> 
     are_levels_plain = (np.ptp(shown, axis=-1) <= _GREY_SPREAD) & ((shown[:, 0] < low) | (shown[:, 0] >= high))
     if are_levels_plain.mean() > 0.95 and bright.any() and not bright.all():
         return visible & (colours.max(axis=-1) > 127)
+    if shown.max() < low and colours[~visible].min() >= high:
+        raise _ambiguous(path, "black where it is opaque and white where it is transparent")
     return visible
 
 
@@ -183,11 +188,13 @@ def _from_colours(colours: UInt8[np.ndarray, "h w 3"], path: Path) -> Bool[np.nd
 
 def _from_grey(image: Image.Image, path: Path) -> Bool[np.ndarray, "h w"]:
     levels = np.asarray(image.convert("L"))
-    if image.format not in {"JPEG", "MPO"}:
+    if image.format not in _LOSSY:
         return _from_levels(levels, path)
-    # lossy compression changes numbers, so only black and white can have been meant
-    if len(np.unique(levels)) > 1 and (levels.max() < 128 or _middle_share(levels) > 0.25):
-        raise _ambiguous(path, f"a JPEG of levels {levels.min()} to {levels.max()}")
+    # compression changes numbers, so only black and white can have been meant
+    bright = levels >= 128
+    is_plain = bool((bright & _even_pixels(bright)).any()) and _is_black_and_white(levels)
+    if len(np.unique(levels)) > 1 and not is_plain:
+        raise _ambiguous(path, f"{image.format} of levels {levels.min()} to {levels.max()}")
     return levels > levels.max() / 2
 
 
@@ -207,23 +214,46 @@ def _from_levels(levels: UInt8[np.ndarray, "h w"], path: Path) -> Bool[np.ndarra
 
 
 def _has_soft_edges(levels: UInt8[np.ndarray, "h w"], numbers: UInt8[np.ndarray, " n"]) -> bool:
-    """Return whether the levels between black and white occur along edges only, or as noise of compression."""
+    """Return whether the levels between black and the brightest occur along edges only, or as noise of compression."""
+    high = int(levels.max())
+    first, last = (bound * high / 255 for bound in _MIDDLE)
+    middle = (levels >= first) & (levels < last)
+    if high == 255 and numbers[-1] >= last and not middle.any():
+        return True
     even = _even_pixels(levels)
-    low, high = _MIDDLE
-    if len(numbers) < 8 and bool((even & (levels > 0) & (levels < high)).any()):
+    if len(numbers) < 8 and bool((even & (levels > 0) & (levels < last)).any()):
         return False
-    middle = (levels >= low) & (levels < high)
-    is_photograph = _middle_share(levels) > 0.5
-    return not is_photograph and (not middle.any() or float(even[middle].mean()) < _EVEN_SHARE)
+    are_edges = not middle.any() or float(even[middle].mean()) < _EVEN_SHARE
+    return are_edges and _is_black_and_white(levels)
+
+
+def _is_black_and_white(levels: UInt8[np.ndarray, "h w"]) -> bool:
+    """Return whether dark pixels are mostly black and bright ones mostly white, as in masks but not in photographs."""
+    high = int(levels.max())
+    bright = levels > high / 2
+    white, black = levels >= 0.9 * high, levels <= 0.1 * high
+    return int(white.sum()) >= 0.4 * int(bright.sum()) and int(black.sum()) >= 0.5 * int((~bright).sum())
 
 
 def _are_numbers(levels: UInt8[np.ndarray, "h w"], numbers: UInt8[np.ndarray, " n"]) -> bool:
-    """Return whether the levels other than 0 and 255 are numbers of areas."""
-    if _even_numbers(levels, numbers) and (numbers[-1] < 128 or levels.max() < UNDECIDED):
-        return True
-    # areas too thin to hold an even pixel: black and white with a soft edge has more white than edge
-    thin = (levels > 0) & (levels < UNDECIDED)
-    return numbers[-1] < 128 and len(numbers) <= 3 and int((levels == UNDECIDED).sum()) <= int(thin.sum())
+    """Return whether the levels other than 0 and 255 are numbers of areas.
+
+    Beside them, 255 is undecided where it is the rim of such areas, and white where it is the object itself.
+    """
+    are_areas = len(numbers) <= 3 or _even_numbers(levels, numbers)
+    if levels.max() < UNDECIDED:
+        return _even_numbers(levels, numbers) or (are_areas and int(numbers[-1]) < 128)
+    inside, undecided = (levels > 0) & (levels < UNDECIDED), levels == UNDECIDED
+    is_smaller = int(undecided.sum()) <= int(inside.sum())
+    is_rim = is_smaller and _contacts(inside, undecided) >= _contacts(inside, levels == 0)
+    return are_areas and int(numbers[-1]) < 128 and is_rim
+
+
+def _contacts(one: Bool[np.ndarray, "h w"], other: Bool[np.ndarray, "h w"]) -> int:
+    """Count the pairs of neighbours, of which one pixel is in each area."""
+    pairs = ((slice(None, -1), slice(1, None)), (slice(1, None), slice(None, -1)))
+    rows = sum(int((one[a] & other[b]).sum()) for a, b in pairs)
+    return rows + sum(int((one[:, a] & other[:, b]).sum()) for a, b in pairs)
 
 
 def _even_numbers(levels: Shaped[np.ndarray, "h w"], numbers: Shaped[np.ndarray, " n"]) -> bool:
@@ -242,10 +272,6 @@ def _even_pixels(levels: Shaped[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
         same = (levels[:, 1:-1] == levels[:, :-2]) & (levels[:, 1:-1] == levels[:, 2:])
         even[1:-1, 1:-1] = rows[:, 1:-1] & same[1:-1] & same[:-2] & same[2:]
     return even
-
-
-def _middle_share(levels: UInt8[np.ndarray, "h w"]) -> float:
-    return float(((levels >= 64) & (levels < 192)).mean())
 
 
 def _are_grey(colours: UInt8[np.ndarray, "*shape 3"]) -> bool:

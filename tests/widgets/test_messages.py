@@ -16,6 +16,7 @@ import bglab
 from bglab.errors import BadInput, UnknownName
 from bglab.scenes import prepare
 from bglab.widgets.state import SLIDERS, State
+from bglab.widgets.uploads import as_source
 from fixtures.networks import fresh
 from fixtures.stand_ins import make_classifier, make_scenes
 from fixtures.views import View
@@ -214,6 +215,58 @@ def test_a_path_with_a_box_is_segmented_at_once(explorer, tmp_path):
         explorer.add_image(file, label="fishes")
     with pytest.raises(BadInput, match="expected a box within 160 × 120 pixels"):
         explorer.add_image(file, box=(0, 0, 999, 50))
+
+
+@pytest.mark.parametrize("convert", [bytes, bytearray, memoryview])
+def test_bytes_of_every_kind_are_an_image(explorer, convert):
+    assert explorer.add_image(convert(photograph(transparent=True)), name="disc") == "disc"
+    assert overlap(explorer._session.images.uploads["disc"].batch.masks[0].numpy()) > 0.9
+
+
+def test_images_of_pillow_arrays_and_paths_as_text_are_images(explorer, tmp_path):
+    content = photograph(transparent=True)
+    (tmp_path / "disc.png").write_bytes(content)
+    image = Image.open(io.BytesIO(content))
+    rgba = np.asarray(image)
+    keys = [explorer.add_image(source) for source in (str(tmp_path / "disc.png"), image, rgba)]
+    assert keys == ["disc", "image", "image 2"]
+    masks = [explorer._session.images.uploads[key].batch.masks[0].numpy() for key in keys]
+    assert overlap(masks[0]) > 0.9
+    assert np.array_equal(masks[0], masks[1])
+    assert np.array_equal(masks[0], masks[2])
+    levels = np.zeros((30, 40, 3), dtype=np.uint8)
+    levels[..., 1] = 200
+    key = explorer.add_image(levels, name="green")
+    assert explorer._session.images.uploads[key].batch.images[0, :, 0, 0].tolist() == [0, 200, 0]
+    assert (explorer._session.images.uploads[explorer.add_image(levels[..., 1])].large == 200).all()
+
+
+@pytest.mark.parametrize(
+    ("source", "sentence"),
+    [
+        (b"", "expected an image in the uploaded image, but its content is no known format; remove it"),
+        (memoryview(b"text"), "expected an image in the uploaded image, but its content is no known format; remove it"),
+        (
+            np.zeros((3, 30, 40), dtype=np.uint8),
+            "expected levels as an array (h, w, 3) of uint8, got (3, 30, 40) of uint8; put the channels last, and scale "
+            "to 0 to 255",
+        ),
+        (
+            np.zeros((30, 40, 3)),
+            "expected levels as an array (h, w, 3) of uint8, got (30, 40, 3) of float64; put the channels last, and "
+            "scale to 0 to 255",
+        ),
+    ],
+)
+def test_what_is_no_image_is_refused(explorer, source, sentence):
+    with pytest.raises(BadInput) as problem:
+        explorer.add_image(source)
+    assert str(problem.value) == sentence
+
+
+def test_a_thing_of_another_type_is_named():
+    with pytest.raises(BadInput, match="expected an image as a path, bytes, image of Pillow or array, got dict"):
+        as_source({"content": b""})
 
 
 def test_an_uploaded_background_is_offered(explorer, view):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,8 +14,11 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 
 from bglab.errors import BadInput
-from bglab.images import Box, broken, joined_box, read_json, segmentation_mask
-from bglab.scenes.sources._image_files import ImageFiles, listed, normal
+from bglab.images import Box, joined_box, read_json, segmentation_mask
+from bglab.scenes.sources._image_files import ImageFiles, counted, listed, normal
+
+#: What reading a part of a JSON file raises that does not have the form of COCO's; `BadInput` is a ValueError.
+_UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, OverflowError)
 
 
 class AnnotatedObject(NamedTuple):
@@ -25,18 +30,18 @@ class AnnotatedObject(NamedTuple):
 
 
 class Annotations(NamedTuple):
-    """Objects by path of the image, in the order of the files, and notices.
+    """Content of COCO's files.
 
     Attributes:
-        files: The JSON files.
-        objects: Objects by path of the image.
+        objects: Objects by path of the image, in the order of the files.
         source: JSON file by path of the image.
+        problems: Reason why an image cannot be used, by its path.
         notices: Anything unusual.
     """
 
-    files: list[Path]
     objects: dict[Path, list[AnnotatedObject]]
     source: dict[Path, Path]
+    problems: dict[Path, str]
     notices: list[str]
 
 
@@ -48,47 +53,77 @@ def is_annotation_file(name: str) -> bool:
 def read_annotations(root: Path, files: ImageFiles) -> Annotations:
     """Read annotations.json and instances*.json in a folder; empty if there are none.
 
-    Raises:
-        BadInput: If one of them does not have COCO's format.
+    A file in another format is passed over with a notice, and a broken annotation is a problem of its image.
     """
-    found = Annotations([], {}, {}, [])
+    found = Annotations({}, {}, {}, [])
     for path in sorted(root.glob("*.json")):
         if not is_annotation_file(path.name):
             continue
-        found.files.append(path)
         try:
-            _add(found, path, read_json(path), files)
-        except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as problem:
-            raise problem if isinstance(problem, BadInput) else broken(path, problem) from None
+            content = read_json(path)
+            if not isinstance(content, dict) or not all(
+                isinstance(content.get(part), list) for part in ("images", "annotations")
+            ):
+                raise BadInput(f"expected the lists images and annotations of COCO in {path}; export it again")
+            _add(found, path, content, files)
+        except BadInput as problem:
+            found.notices.append(f"{path.name} was passed over: {problem}")
     return found
 
 
 def _add(found: Annotations, path: Path, content: Mapping[str, Any], files: ImageFiles) -> None:
+    places, absent = _find_images(path, content["images"], files)
+    if absent:
+        number = counted(len(absent), "image")
+        found.notices.append(f"{path} names {number} not in {files.folder}: {listed(absent)}")
+    names: dict[Any, str] = {}
+    for category in content.get("categories") or []:
+        with suppress(*_UNREADABLE):
+            names[category["id"]] = normal(str(category["name"]))
+    homeless = 0
+    for annotation in content["annotations"]:
+        image = None
+        try:
+            image, entry = places.get(annotation["image_id"], (None, {}))
+            if image is None:
+                continue
+            category = names.get(annotation.get("category_id"), "")
+            box = _box(annotation.get("bbox"), entry)
+            found.objects.setdefault(image, []).append(
+                AnnotatedObject(category, annotation.get("segmentation") or None, box)
+            )
+            found.source[image] = path
+        except _UNREADABLE as problem:
+            if image is None:
+                homeless += 1
+            else:
+                found.problems[image] = f"expected annotations of {image} in {path}, but {problem}; correct them"
+    if homeless:
+        found.notices.append(f"{path} holds {counted(homeless, 'annotation')} of no image, without image_id")
+
+
+def _find_images(
+    path: Path, entries: Iterable[Any], files: ImageFiles
+) -> tuple[dict[Any, tuple[Path, Mapping[str, Any]]], list[str]]:
+    """Find the images that COCO names, by their ids; and list the names of the others."""
     by_name: defaultdict[str, list[Path]] = defaultdict(list)
     for image in files.images:
         by_name[normal(image.name)].append(image)
     places: dict[Any, tuple[Path, Mapping[str, Any]]] = {}
     absent: list[str] = []
-    for entry in content["images"]:
-        name = str(entry["file_name"])
-        image = files.find(name, f"{path}")
-        if image not in files and len(same := by_name[normal(image.name)]) == 1:
-            image = same[0]  # COCO names images without their folders
-        if image in files:
-            places[entry["id"]] = (image, entry)
-        else:
-            absent.append(name)
-    names = {category["id"]: normal(str(category["name"])) for category in content.get("categories") or []}
-    for annotation in content["annotations"]:
-        if annotation["image_id"] in places:
-            image, entry = places[annotation["image_id"]]
-            category = names.get(annotation.get("category_id"), "")
-            segmentation = annotation.get("segmentation") or None
-            item = AnnotatedObject(category, segmentation, _box(annotation.get("bbox"), entry))
-            found.objects.setdefault(image, []).append(item)
-            found.source[image] = path
-    if absent:
-        found.notices.append(f"{path} names {len(absent)} images that are not in {files.folder}: {listed(absent)}")
+    for entry in entries:
+        try:
+            name = str(entry["file_name"])
+            image = files.find(name, f"{path}")
+            if image not in files and len(same := by_name[normal(image.name)]) == 1:
+                image = same[0]  # COCO names images without their folders
+            if image in files:
+                places[entry["id"]] = (image, entry)
+            else:
+                absent.append(name)
+        except _UNREADABLE:
+            absent.append(json.dumps(entry)[:40])
+    return places, absent
 
 
 def _box(values: Any, entry: Mapping[str, Any]) -> Box | None:
@@ -99,7 +134,7 @@ def _box(values: Any, entry: Mapping[str, Any]) -> Box | None:
     right, bottom = (float(entry.get(side) or math.inf) for side in ("width", "height"))
     x0, y0, x1, y1 = max(x, 0.0), max(y, 0.0), min(x + width, right), min(y + height, bottom)
     if not (x0 < x1 and y0 < y1 and math.isfinite(x1 + y1)):
-        return None
+        raise ValueError(f"the bbox {values} has no pixel of the image")
     return (math.floor(x0), math.floor(y0), math.ceil(x1), math.ceil(y1))
 
 

@@ -12,7 +12,7 @@ from bglab.images import Box
 from bglab.labels import OUTSIDE, imagenet_synsets
 from bglab.scenes.scene import Rejection
 from bglab.scenes.sources._folders import imagenet_index
-from bglab.scenes.sources._image_files import ImageFiles, normal, scene_name
+from bglab.scenes.sources._image_files import ImageFiles, counted, listed, normal, scene_name
 from bglab.scenes.sources._tables import Row, Table, read_table
 
 
@@ -95,9 +95,12 @@ def _labelled(table: Table, row: Row, path: Path) -> Labelled:
     if row.problem:
         raise BadInput(f"expected a file and its label in {where}, but {row.problem}; correct the row")
     name, text = normal(row.cells.get("label", "")), row.cells.get("imagenet_index", "")
-    index = _whole(table, text) if text else OUTSIDE
+    if text in {"", "-1"}:
+        text, index = "", OUTSIDE
+    else:
+        index = _whole(table, text)
     if text and not 0 <= index < 1000:
-        raise BadInput(f"expected an imagenet_index from 0 to 999 in {where}, got '{text}'")
+        raise BadInput(f"expected an imagenet_index from 0 to 999 in {where}, got '{text}'; leave it empty if unknown")
     if "label" not in table.columns and text:
         name = imagenet_synsets()[index]
     if not name:
@@ -144,6 +147,12 @@ def read_boxes(file: Path, files: ImageFiles) -> Boxes:
             found.problems.setdefault(path, str(problem))
     for path in found.problems:
         found.boxes.pop(path, None)
+    absent = [
+        path.relative_to(files.folder).as_posix() for path in (*found.boxes, *found.problems) if path not in files
+    ]
+    if absent:
+        number = counted(len(absent), "image")
+        found.notices.append(f"{file} names {number} not in {files.folder}: {listed(absent)}")
     return found
 
 

@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
-from bglab.images import HEIF_SUFFIXES, IMAGE_SUFFIXES, SEVERAL_FRAMES, frame_count, has_heif
+from bglab.images import HEIF_SUFFIXES, IMAGE_SUFFIXES, SEVERAL_FRAMES, has_heif, is_animated
 from bglab.scenes.sources._tables import check_file
 
 _LISTED = 5
@@ -44,7 +44,8 @@ class ImageFiles:
         self.folder = folder
         self.images: list[Path] = []
         self.others: list[Path] = []
-        for file in _walk(folder, apart or (lambda _: False)):
+        self._apart = apart or (lambda _: False)
+        for file in _walk(folder, self._apart):
             (self.images if file.suffix.lower() in suffixes else self.others).append(file)
         self._by_name: dict[str, Path] = {}
         for file in reversed(self.images):
@@ -53,6 +54,10 @@ class ImageFiles:
 
     def __contains__(self, file: Path) -> bool:
         return file in self._exact
+
+    def covers(self, name: str) -> bool:
+        """Return whether the files below a folder of this name are among these."""
+        return not self._apart(name)
 
     def find(self, name: str, where: str) -> Path:
         """Find the file that a table names.
@@ -88,18 +93,26 @@ class ImageFiles:
         names = listed([file.relative_to(self.folder).as_posix() for file in self.others])
         needs = not has_heif() and any(file.suffix.lower() in HEIF_SUFFIXES for file in self.others)
         remedy = "; pip install pillow-heif reads HEIC" if needs else ""
-        number = "1 file" if len(self.others) == 1 else f"{len(self.others)} files"
+        number = counted(len(self.others), "file")
         return [f"passed over {number} in {self.folder} that are no {what}: {names} ({counts}){remedy}"]
 
     def animated(self) -> list[str]:
         """Write a notice of images with several frames, if there are any."""
-        several = [
-            file for file in self.images if file.suffix.lower() in SEVERAL_FRAMES - {".png"} and frame_count(file) > 1
-        ]
+        several = [file for file in self.images if file.suffix.lower() in SEVERAL_FRAMES and is_animated(file)]
         if not several:
             return []
         names = listed([file.relative_to(self.folder).as_posix() for file in several])
-        return [f"only the first frame is used of {len(several)} images in {self.folder} with several: {names}"]
+        return [f"only the first frame is used of {counted(len(several), 'image')} in {self.folder}: {names}"]
+
+
+def counted(number: int, thing: str) -> str:
+    """Write a number of things, in the plural unless it is one.
+
+    Example:
+        >>> counted(1, "file"), counted(2, "file")
+        ('1 file', '2 files')
+    """
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def listed(names: Sequence[str], at_most: int = _LISTED) -> str:

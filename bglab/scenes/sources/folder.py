@@ -21,10 +21,11 @@ from bglab.scenes.sources._folders import (
     imagenet_index,
     read_mask_for,
     read_photograph,
+    subfolders,
     without_duplicates,
 )
-from bglab.scenes.sources._image_files import ImageFiles, by_scene, listed, normal, scene_name
-from bglab.scenes.sources._label_spaces import find_classes
+from bglab.scenes.sources._image_files import ImageFiles, by_scene, counted, listed, normal, scene_name
+from bglab.scenes.sources._label_spaces import Classes, find_classes
 from bglab.seeding import digest
 
 _LAYOUT = (
@@ -101,29 +102,12 @@ def open_source(path: str, *, uri: str, crop_fraction: str = str(_USUAL_FRACTION
     mask_files = ImageFiles(root / "masks", IMAGE_SUFFIXES | MASK_SUFFIXES)
     marks = _Marks(by_scene(mask_files), read_boxes(root / "boxes.csv", files), annotations)
     rejected += marks.boxes.rejected
-    candidates: list[SceneRecord] = []
-    without_mask: list[SceneRecord] = []
-    marked: dict[str, _Found] = {}
-    for image in labelled:
-        name = scene_name(files.folder, image.file)
-        label = classes.labels[image.name]
-        native = label if classes.space == "imagenet" else image.native_label
-        try:
-            if problem := empty_file(image.file) or _contradicts(image, native):
-                rejected.append(Rejection(name, str(image.file), problem))
-                continue
-            found = _find_marks(root, image, name, marks)
-        except BadInput as problem:
-            rejected.append(Rejection(name, str(image.file), str(problem)))
-            without_mask.append(SceneRecord(name, label, native, (image.file,)))
-            continue
-        marked.setdefault(name, found)
-        candidates.append(SceneRecord(name, label, native, (image.file, *found.files)))
+    candidates, without_mask, marked = _match(root, files, labelled, classes, marks, rejected)
     records, duplicates = without_duplicates(candidates)
     unique, _ = without_duplicates([*records, *without_mask])
     if not records:
-        first = (*rejected, *duplicates)
-        raise BadInput(f"{_LAYOUT.format(root=root)}; got no usable image: {first[0].reason if first else 'none'}")
+        first = [*annotations.notices, *(rejection.reason for rejection in (*rejected, *duplicates)), "none"]
+        raise BadInput(f"{_LAYOUT.format(root=root)}; got no usable image: {first[0]}")
     # the usual fraction has no part in the fingerprint, so that results of earlier versions are found
     cropped = [] if fraction == _USUAL_FRACTION else [f"crop_fraction {fraction:g}"]
     boxes = {name: found.box for name, found in marked.items() if found.box}
@@ -153,6 +137,35 @@ def open_source(path: str, *, uri: str, crop_fraction: str = str(_USUAL_FRACTION
         unmasked=tuple(unique[len(records) :]),
         read_image=read_photograph,
     )
+
+
+def _match(
+    root: Path, files: ImageFiles, labelled: list[Labelled], classes: Classes, marks: _Marks, rejected: list[Rejection]
+) -> tuple[list[SceneRecord], list[SceneRecord], dict[str, _Found]]:
+    """Match images with what marks their foreground; images that cannot be used are added to the rejections.
+
+    Returns:
+        Records of the scenes, records of the images without a usable mask or box, and the marks by the scene's name.
+    """
+    records: list[SceneRecord] = []
+    without_mask: list[SceneRecord] = []
+    marked: dict[str, _Found] = {}
+    for image in labelled:
+        name = scene_name(files.folder, image.file)
+        label = classes.labels[image.name]
+        native = label if classes.space == "imagenet" else image.native_label
+        if problem := empty_file(image.file) or _contradicts(image, native):
+            rejected.append(Rejection(name, str(image.file), problem))
+            continue
+        try:
+            found = _find_marks(root, image, name, marks)
+        except BadInput as reason:
+            rejected.append(Rejection(name, str(image.file), str(reason)))
+            without_mask.append(SceneRecord(name, label, native, (image.file,)))
+            continue
+        marked.setdefault(name, found)
+        records.append(SceneRecord(name, label, native, (image.file, *found.files)))
+    return records, without_mask, marked
 
 
 def _parse_fraction(text: str) -> float:
@@ -204,7 +217,9 @@ def _by_folder(files: ImageFiles, inside: list[Path]) -> Labels:
         )
     reason = "expected the image in the folder of its class, got it outside of them; move it"
     outside = [Rejection(file.stem, str(file), reason) for file in files.images if file.parent == files.folder]
-    return Labels([Labelled(file, names[file], imagenet_index(file.stem)) for file in inside], outside, [])
+    empty = [name for name in subfolders(files.folder) if normal(name) not in used and files.covers(name)]
+    notices = [f"folders in {files.folder} without an image: {listed(empty)}"] if empty else []
+    return Labels([Labelled(file, names[file], imagenet_index(file.stem)) for file in inside], outside, notices)
 
 
 def _by_category(files: ImageFiles, annotations: _coco.Annotations) -> Labels:
@@ -237,7 +252,7 @@ def _find_marks(root: Path, image: Labelled, name: str, marks: _Marks) -> _Found
         BadInput: If there is nothing, or what there is contradicts itself.
     """
     file = image.file
-    if problem := marks.boxes.problems.get(file):
+    if problem := marks.boxes.problems.get(file) or marks.annotations.problems.get(file):
         raise BadInput(problem)
     box = marks.boxes.boxes.get(file)
     masks = marks.masks.get(name, [])
@@ -270,13 +285,17 @@ def _unused_masks(masks: ImageFiles, files: ImageFiles) -> list[str]:
     ]
     if not unused:
         return []
-    number = "1 mask" if len(unused) == 1 else f"{len(unused)} masks"
-    return [f"{number} in {masks.folder} without an image of the same name: {listed(unused)}"]
+    return [f"{counted(len(unused), 'mask')} in {masks.folder} without an image of the same name: {listed(unused)}"]
 
 
 def _read(boxes: Mapping[str, Box], drawn: Mapping[str, tuple[Any, ...]], record: SceneRecord) -> Scene:
     image = read_image(record.files[0])
     box = boxes.get(record.id)
+    height, width = image.shape[-2:]
+    if box and (box[2] > width or box[3] > height):
+        raise BadInput(
+            f"expected a box within {width} × {height} pixels for {record.files[0]}, got {box}; correct it in boxes.csv"
+        )
     if record.id in drawn:
         mask = _coco.drawn(drawn[record.id], image, record.files[1], record.files[0])
         check_mask(mask, image, record.files[0])
