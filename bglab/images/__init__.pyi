@@ -1,7 +1,7 @@
 from .boxes import Box as Box
 from .boxes import box_of as box_of
 from .boxes import joined_box as joined_box
-from .coco import decode_runs as decode_runs
+from .coco import located as located
 from .coco import read_coco_mask as read_coco_mask
 from .coco import read_json as read_json
 from .coco import segmentation_mask as segmentation_mask

@@ -9,10 +9,10 @@ import numpy as np
 from jaxtyping import Bool
 
 from bglab.errors import BadInput
-from bglab.images.masks import polygon_mask
 
 # annotation tools round vertices outwards, so that some lie a little beyond the border
 _TOLERANCE_PX = 1.0
+_MOST_BITS = 60
 
 
 def decode_rle(counts: str | bytes | Sequence[Any], height: int, width: int) -> Bool[np.ndarray, "h w"]:
@@ -62,6 +62,8 @@ def _decompress(text: str | bytes) -> list[int]:
     for code in codes:
         value |= (code & 0x1F) << shift
         shift += 5
+        if shift > _MOST_BITS:
+            raise BadInput("expected compressed run lengths, got one longer than any image; export the mask again")
         if code & 0x20:  # the number goes on
             continue
         if code & 0x10:
@@ -90,6 +92,8 @@ def polygons_mask(polygons: Sequence[Any], height: int, width: int) -> Bool[np.n
         >>> polygons_mask([[0, 0, 1, 0, 1, 2, 0, 2], [2, 0, 3, 0, 3, 1, 2, 1]], 2, 4).astype(int).tolist()
         [[1, 0, 1, 0], [1, 0, 0, 0]]
     """
+    from bglab.images.masks import polygon_mask  # imported here, since run lengths do not need OpenCV
+
     if not polygons:
         raise BadInput("expected at least one polygon, got none; draw the outline again")
     mask = np.zeros((height, width), dtype=bool)

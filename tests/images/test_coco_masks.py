@@ -63,6 +63,7 @@ def test_long_runs_decode():
         ("12é", r"characters that they never have"),
         (b"12\xff", r"characters that they never have"),
         ("12S", r"the last one is cut off"),
+        ("S" * 30, r"longer than any image"),
     ],
 )
 def test_damaged_run_lengths_are_refused(counts, words):
