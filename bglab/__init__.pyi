@@ -26,6 +26,7 @@ from .saliency import saliency_table as saliency_table
 from .scenes import available as available
 from .scenes import open_scenes as open_scenes
 from .scenes import prepare as prepare
+from .scenes import propose_masks as propose_masks
 from .search import first_hit as first_hit
 from .search import search_matrix as search_matrix
 from .training import PRESETS as PRESETS

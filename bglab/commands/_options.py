@@ -35,7 +35,7 @@ def add_variant_options(parser: argparse.ArgumentParser) -> None:
         "--resolution",
         choices=("prepared", "full"),
         help="make variants on images of --size pixels, or on the photograph before the model's own resize and crop "
-        "(default: full for the variants of Time for a Background Check! on imagenet:, voc: and caltech101:)",
+        "(default: full for the variants of Time for a Background Check! on imagenet:, voc:, caltech101: and coco:)",
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of donors, textures and noise")
     parser.add_argument("--size", type=positive, default=224, help="side of prepared images in pixels")

@@ -26,6 +26,12 @@ def add(verbs: argparse._SubParsersAction) -> None:
     check = command(kinds, "check", run_data_check)
     check.add_argument("scenes", metavar="SCENES", help="for example in9:PATH")
     check.add_argument("--size", type=positive, default=224, help="side in pixels (default: %(default)s)")
+    cut = command(kinds, "cut", run_data_cut)
+    cut.add_argument("path", metavar="PATH", help="folder that holds images/, and boxes.csv if there are boxes")
+    cut.add_argument("--out", default="masks", help="folder of the masks, relative to PATH (default: %(default)s)")
+    cut.add_argument("--method", default="grabcut", help="grabcut, rembg or sam (default: %(default)s)")
+    cut.add_argument("--seed", type=int, default=0, help="seed for GrabCut (default: %(default)s)")
+    cut.add_argument("--force", action="store_true", help="replace masks that are there already")
     rebuild.add(kinds)
 
 
@@ -105,7 +111,7 @@ def run_data_check(options: argparse.Namespace) -> int:
         # reading the boxes takes seconds, cutting out all objects much longer
         print(f"boxes: {area_census(scenes).text} (5 to 70 % of the image; the paper keeps 31,801 of 50,000)")
     prepared = prepare(scenes, options.size, progress=watched())
-    report_notices(scenes)
+    report_notices(prepared.scenes)
     counts = Counter(prepared.scenes.labels.tolist())
     print(f"{scenes.name}: {len(prepared)} usable scenes of {len(scenes) + len(scenes.rejected)}")
     for label, count in sorted(counts.items()):
@@ -123,6 +129,30 @@ def run_data_check(options: argparse.Namespace) -> int:
         print(f"  content: sha256 {content_digest(root)}")
         print(f"  the release of Noise or Signal: {_STATES[recognise_release(scenes).state]}")
     return 0
+
+
+def run_data_cut(options: argparse.Namespace) -> int:
+    """Propose masks for a folder of images that has none; run again to continue."""
+    from bglab.scenes import propose_masks
+
+    proposed = propose_masks(
+        options.path,
+        method=options.method,
+        out=options.out,
+        seed=options.seed,
+        force=options.force,
+        progress=watched(),
+    )
+    for notice in proposed.notices:
+        print_error(f"notice: {notice}")
+    report_rejections(proposed.failed, at_most=None)
+    print(proposed.text)
+    print(
+        "look at them, since some will be wrong: explorer = "
+        f'bglab.explore("folder:{options.path.removeprefix("folder:")}", classifier); the brush mends a mask, and '
+        "explorer.save_mask() stores it"
+    )
+    return 1 if proposed.failed else 0
 
 
 _STATES = {"recognised": "yes", "unverified": "its file names, but content that cannot be verified", "other": "no"}

@@ -1,10 +1,12 @@
 from .boxes import Box as Box
 from .boxes import box_of as box_of
 from .boxes import joined_box as joined_box
-from .coco import decode_runs as decode_runs
+from .coco import located as located
 from .coco import read_coco_mask as read_coco_mask
 from .coco import read_json as read_json
 from .coco import segmentation_mask as segmentation_mask
+from .coco_masks import decode_rle as decode_rle
+from .coco_masks import polygons_mask as polygons_mask
 from .compositing import Color as Color
 from .compositing import add_noise as add_noise
 from .compositing import background_strip as background_strip
@@ -28,6 +30,7 @@ from .io import crop_box as crop_box
 from .io import is_animated as is_animated
 from .io import open_image as open_image
 from .io import open_reduced as open_reduced
+from .io import paste_crop as paste_crop
 from .io import read_cutout as read_cutout
 from .io import read_image as read_image
 from .io import read_matte as read_matte
@@ -47,6 +50,7 @@ from .masks import automatic_cleaning as automatic_cleaning
 from .masks import crop_shares as crop_shares
 from .masks import ellipse_mask as ellipse_mask
 from .masks import grab_cut as grab_cut
+from .masks import mask_png as mask_png
 from .masks import mask_quality as mask_quality
 from .masks import paper_filter as paper_filter
 from .masks import polygon_mask as polygon_mask

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from bglab.errors import BadInput
+from bglab.images.coco_masks import decode_rle, polygons_mask
 
 
 def read_coco_mask(path: Path, size: tuple[int, int] | None = None) -> Bool[np.ndarray, "h w"]:
@@ -33,10 +33,23 @@ def read_coco_mask(path: Path, size: tuple[int, int] | None = None) -> Bool[np.n
         masks = [segmentation_mask(found, size) for found in _segmentations(content)]
         if not masks:
             raise ValueError("there is no segmentation in it")
+    except BadInput as problem:
+        raise located(problem, f"in {path}") from None
     except (ValueError, TypeError, LookupError, OverflowError) as problem:
         what = f"there is no {problem}" if isinstance(problem, KeyError) else str(problem)
         raise BadInput(f"expected segmentations as COCO's in {path}, but {what}; export it again") from None
     return np.logical_or.reduce(masks)
+
+
+def located(problem: BadInput, where: str) -> BadInput:
+    """Add to an error where it occurred, before what to do next.
+
+    Example:
+        >>> str(located(BadInput("expected runs, got none; export them again"), "in a.json"))
+        'expected runs, got none in a.json; export them again'
+    """
+    sentence, _, remedy = str(problem).rpartition("; ")
+    return BadInput(f"{sentence} {where}; {remedy}")
 
 
 def read_json(path: Path) -> Any:
@@ -88,69 +101,10 @@ def segmentation_mask(segmentation: Any, size: tuple[int, int] | None = None) ->
         height, width = (int(side) for side in segmentation["size"])
         if size is not None and size != (width, height):
             raise ValueError(f"its size is {width} × {height} pixels and not {size[0]} × {size[1]}, as its image has")
-        return decode_runs(segmentation["counts"], height, width)
+        return decode_rle(segmentation["counts"], height, width)
     if not isinstance(segmentation, list) or not segmentation:
         raise ValueError("a segmentation is neither polygons nor a run-length encoding")
     if size is None:
         raise ValueError("polygons need the size of the image")
-    flat = segmentation if isinstance(segmentation[0], list) else [segmentation]
-    return np.logical_or.reduce([_polygon(points, size) for points in flat])
-
-
-def _polygon(numbers: Sequence[float], size: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
-    from bglab.images.masks import polygon_mask  # imported here, since most masks do not need OpenCV
-
-    coordinates = [float(number) for number in numbers]
-    if len(coordinates) % 2 or len(coordinates) < 6 or not np.isfinite(coordinates).all():
-        raise ValueError(f"a polygon of {len(coordinates)} numbers is not three or more finite pairs")
-    points = list(zip(coordinates[::2], coordinates[1::2], strict=True))
     width, height = size
-    return polygon_mask(points, height, width)
-
-
-def decode_runs(counts: str | Sequence[int], height: int, width: int) -> Bool[np.ndarray, "h w"]:
-    """Decode a run-length encoding of COCO.
-
-    Args:
-        counts: Run lengths of background and foreground in turn, down one column after the other; a string is
-            decompressed first.
-        height: Height in pixels.
-        width: Width in pixels.
-
-    Raises:
-        ValueError: If the run lengths do not add up to the size.
-
-    Example:
-        >>> decode_runs("01b00", 5, 4).astype(int).tolist()[0]
-        [1, 0, 0, 0]
-    """
-    runs = _decompress(counts) if isinstance(counts, str) else [int(run) for run in counts]
-    if min(runs, default=0) < 0:
-        raise ValueError(f"it has a run of {min(runs)} pixels")
-    if min(height, width) < 1 or sum(runs) != height * width:
-        raise ValueError(f"its runs add up to {sum(runs)} and not to {height} × {width} pixels")
-    values = np.arange(len(runs)) % 2 == 1
-    return np.repeat(values, runs).reshape(width, height).T
-
-
-def _decompress(text: str) -> list[int]:
-    """Decompress run lengths: five bits a character, lowest first; from the fourth on, differences to the last but one.
-
-    The format is that of ``rleFrString`` in COCO's ``maskApi.c``.
-    """
-    runs: list[int] = []
-    characters = iter(text)
-    for first in characters:
-        value = 0
-        for place, character in enumerate(itertools.chain([first], characters)):
-            bits = ord(character) - 48
-            if not 0 <= bits < 64 or place > 12:
-                raise ValueError(f"'{character}' is no character of a compressed run-length encoding")
-            value |= (bits & 0x1F) << 5 * place
-            if not bits & 0x20:
-                value -= (bits & 0x10) << 5 * place + 1  # the highest bit is the sign
-                break
-        else:
-            raise ValueError("its compressed run-length encoding ends within a number")
-        runs.append(value + runs[-2] if len(runs) > 2 else value)
-    return runs
+    return polygons_mask(segmentation if isinstance(segmentation[0], list) else [segmentation], height, width)

@@ -11,7 +11,7 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from PIL import Image, UnidentifiedImageError
 
 from bglab.errors import BadInput
@@ -232,6 +232,32 @@ def crop_box(
     x0, x1 = (min(max(round(x * new_width / width) - left, 0), size) for x in (box[0], box[2]))
     y0, y1 = (min(max(round(y * new_height / height) - top, 0), size) for y in (box[1], box[3]))
     return (x0, y0, x1, y1) if x0 < x1 and y0 < y1 else (0, 0, 0, 0)
+
+
+def paste_crop(
+    levels: Bool[np.ndarray, "h w"], crop: Bool[np.ndarray, "s s"], crop_fraction: float = 0.875
+) -> Bool[np.ndarray, "h w"]:
+    """Transfer what was changed in the crop of a mask back to the mask; pixels that were not changed keep their value.
+
+    Args:
+        levels: The mask.
+        crop: Its crop by `resize_crop` without smoothing, changed.
+        crop_fraction: Fraction of the resized short side that the crop keeps.
+
+    Example:
+        >>> mask = np.zeros((2, 4), dtype=bool)
+        >>> paste_crop(mask, np.array([[True, False], [False, False]]), 1.0).astype(int).tolist()
+        [[0, 1, 0, 0], [0, 0, 0, 0]]
+    """
+    (height, width), size = levels.shape, crop.shape[0]
+    before = np.asarray(resize_crop(Image.fromarray(levels), size, crop_fraction, smooth=False))
+    (new_width, new_height), (left, top) = _geometry(width, height, size, crop_fraction)
+    columns = np.floor((np.arange(width) + 0.5) * new_width / width).astype(int) - left
+    rows = np.floor((np.arange(height) + 0.5) * new_height / height).astype(int) - top
+    inside = ((rows >= 0) & (rows < size))[:, None] & ((columns >= 0) & (columns < size))
+    places = np.ix_(rows.clip(0, size - 1), columns.clip(0, size - 1))
+    changed = inside & (before != crop)[places]
+    return np.where(changed, crop[places], levels)
 
 
 def _geometry(width: int, height: int, size: int, crop_fraction: float) -> tuple[tuple[int, int], tuple[int, int]]:

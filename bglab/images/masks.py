@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from io import BytesIO
 from typing import NamedTuple
 
 import cv2
@@ -405,3 +406,10 @@ def automatic_cleaning(
             f"(at least {least_connected_share:.0%} is needed)"
         )
     return ""
+
+
+def mask_png(mask: Bool[np.ndarray, "h w"]) -> bytes:
+    """Encode a mask losslessly as a PNG with one bit per pixel."""
+    content = BytesIO()
+    Image.fromarray(mask).save(content, "PNG", optimize=True)
+    return content.getvalue()

@@ -30,6 +30,7 @@ from bglab.images import (
     box_of,
     crop_shares,
     grab_cut,
+    mask_png,
     mask_quality,
     paper_filter,
     read_image,
@@ -219,11 +220,14 @@ def _read_boxed(candidate: Candidate, settings: FilterSettings) -> tuple[UInt8[n
 def _read_annotation(candidate: Candidate, settings: FilterSettings) -> Annotation:
     """Read an annotation and check that it has exactly one box, of the image's class and within the image."""
     try:
-        annotation = read_annotation(Path(settings.root, candidate.annotation))
+        annotation = read_annotation(Path(settings.root, candidate.annotation), Path(settings.root, candidate.file))
     except BadInput as problem:
         raise _Rejected("annotation_unreadable", str(problem)) from None
-    if len(annotation.objects) != 1:
-        raise _Rejected("not_one_box", f"expected exactly one box in {annotation.file}, got {len(annotation.objects)}")
+    count = len(annotation.objects) + len(annotation.unusable)
+    if count != 1:
+        raise _Rejected("not_one_box", f"expected exactly one box in {annotation.file}, got {count}")
+    if annotation.unusable:
+        raise _Rejected("bad_box", annotation.unusable[0][1])
     found = annotation.objects[0]
     if found.name != candidate.synset:
         raise _Rejected("other_class", f"expected a box of {candidate.synset} in {annotation.file}, got {found.name}")
@@ -307,13 +311,6 @@ def read_filtered(candidate: Candidate, folder: Path) -> FilteredImage:
         return FilteredImage(FilterResult(**cached["verdict"]))
     with Image.open(io.BytesIO(base64.b64decode(cached["mask"]))) as image:
         return FilteredImage(FilterResult(**cached["verdict"]), tuple(cached["box"]), np.asarray(image))
-
-
-def mask_png(mask: Bool[np.ndarray, "h w"]) -> bytes:
-    """Encode a mask losslessly as a PNG with one bit per pixel."""
-    content = io.BytesIO()
-    Image.fromarray(mask).save(content, "PNG", optimize=True)
-    return content.getvalue()
 
 
 def write_atomically(file: Path, content: bytes) -> None:

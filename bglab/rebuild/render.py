@@ -21,7 +21,17 @@ from jaxtyping import Bool, UInt8
 from PIL import Image
 from torch import Tensor
 
-from bglab.images import Box, background_strip, box_mask, composite, read_image, resize_crop, tile, tile_box
+from bglab.images import (
+    Box,
+    background_strip,
+    box_mask,
+    composite,
+    mask_png,
+    read_image,
+    resize_crop,
+    tile,
+    tile_box,
+)
 from bglab.labels import IN9
 from bglab.rebuild.filters import (
     CROP_FRACTION,
@@ -30,7 +40,6 @@ from bglab.rebuild.filters import (
     Fidelity,
     FilterSettings,
     crop_mask,
-    mask_png,
     read_filtered,
     without_last,
     write_atomically,

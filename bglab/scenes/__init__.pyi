@@ -21,6 +21,11 @@ from .prepared import memory_bytes as memory_bytes
 from .prepared import prepare as prepare
 from .prepared import prepare_photographs as prepare_photographs
 from .prepared import prepare_published as prepare_published
+from .proposed_masks import PROPOSERS as PROPOSERS
+from .proposed_masks import ProposedMasks as ProposedMasks
+from .proposed_masks import mask_file as mask_file
+from .proposed_masks import propose_masks as propose_masks
+from .proposed_masks import write_mask as write_mask
 from .release import Recognition as Recognition
 from .release import recognise_release as recognise_release
 from .release import release_root as release_root

@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 
 from bglab.errors import BadInput, UnknownName
 from bglab.labels import imagenet_synsets
-from bglab.scenes.scene import Rejection, Scene, SceneRecord, SceneSet
+from bglab.scenes.scene import Rejection, Scene, SceneRecord, SceneSet, log_notices
 from bglab.scenes.sources import open_scenes
 from bglab.scenes.sources._annotations import half_open, read_annotation
 from bglab.seeding import digest
@@ -101,13 +101,16 @@ def area_census(
     smaller: list[str] = []
     larger: list[str] = []
     rejected: list[Rejection] = list(source.rejected)
+    notices: list[str] = []
     for record in tqdm(source.records, desc="measuring foregrounds", unit="scene", disable=not progress):
         try:
-            share = foreground_share(source, record)
+            share, remarks = _measure(source, record)
         except BadInput as problem:
             rejected.append(Rejection(record.id, record.file, str(problem)))
             continue
+        notices += remarks
         (smaller if share < smallest else larger if share > largest else kept).append(record.id)
+    log_notices(source.name, tuple(notices))
     counts = len(source.records) + len(source.rejected), tuple(kept), len(smaller), len(larger)
     return AreaCensus(*counts, tuple(rejected), tuple(smaller), tuple(larger))
 
@@ -118,15 +121,21 @@ def foreground_share(scenes: SceneSet, record: SceneRecord) -> float:
     Raises:
         BadInput: If the scene or its annotation cannot be used.
     """
+    return _measure(scenes, record)[0]
+
+
+def _measure(scenes: SceneSet, record: SceneRecord) -> tuple[float, tuple[str, ...]]:
+    """Compute the fraction of the original image that a scene's foreground covers; return the scene's notices, too."""
     if scenes.space == "imagenet" and len(record.files) == 2 and record.files[1].suffix == ".xml":
         return _share_of_boxes(record)
-    return float(scenes.read(record).mask.mean())
+    scene = scenes.read(record)
+    return float(scene.mask.mean()), scene.notices
 
 
-def _share_of_boxes(record: SceneRecord) -> float:
+def _share_of_boxes(record: SceneRecord) -> tuple[float, tuple[str, ...]]:
     """Measure the union of the boxes in an ImageNet annotation without decoding the image."""
     image, file = record.files
-    annotation, synset = read_annotation(file), imagenet_synsets()[record.native_label]
+    annotation, synset = read_annotation(file, image), imagenet_synsets()[record.native_label]
     inside = np.zeros((annotation.height, annotation.width), dtype=bool)
     for found in annotation.objects:
         if found.name == synset:
@@ -134,7 +143,7 @@ def _share_of_boxes(record: SceneRecord) -> float:
             inside[y0:y1, x0:x1] = True
     if not inside.any():
         raise BadInput(f"expected a box of {synset} within the image in {file} for {image}, got none; correct it")
-    return float(inside.mean())
+    return float(inside.mean()), annotation.notices
 
 
 def open_by_box(scenes: SceneSet | str) -> SceneSet:

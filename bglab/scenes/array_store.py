@@ -23,8 +23,8 @@ from bglab.parallel import thread_map
 from bglab.scenes.scene import Rejection
 from bglab.seeding import digest
 
-# incremented whenever the pixels of prepared scenes change
-_VERSION = 1
+# incremented whenever the pixels of prepared scenes change, or which scenes are rejected
+_VERSION = 2
 
 
 class Entry(NamedTuple):

@@ -20,7 +20,7 @@ from bglab.scenes.prepared import (
     prepare_one,
     squared,
 )
-from bglab.scenes.scene import SceneSet
+from bglab.scenes.scene import SceneSet, log_notices
 
 #: Sets of at most so many scenes are prepared as a whole, which takes seconds.
 _FEW = 32
@@ -74,6 +74,7 @@ class ScenesOnDemand:
             if position not in self._kept:
                 try:
                     scene = self.scenes.read(record)
+                    log_notices(self.scenes.name, scene.notices)
                     self._kept[position] = prepare_one(scene, self.size, self.scenes.crop_fraction)
                 except BadInput as problem:
                     self.rejected[record.id] = str(problem)

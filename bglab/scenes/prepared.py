@@ -17,7 +17,7 @@ from PIL import Image
 from bglab.errors import BadInput
 from bglab.images import Box, crop_box, open_image, resize_crop
 from bglab.scenes.array_store import ArrayStore, Entry, cache_folder, files_stamp
-from bglab.scenes.scene import PublishedImage, Rejection, Scene, SceneSet
+from bglab.scenes.scene import PublishedImage, Rejection, Scene, SceneSet, log_notices
 from bglab.scenes.sources import open_scenes
 from bglab.seeding import digest
 
@@ -27,7 +27,7 @@ class PreparedScenes:
     """Decoded scenes of one size; row i of every array belongs to scene i of ``scenes``.
 
     Attributes:
-        scenes: The scene set, without the scenes that could not be used.
+        scenes: The scene set, without the scenes that could not be used; its ``notices`` include those of the scenes.
         size: Side of the images in pixels.
         images: RGB images with values in [0, 255].
         masks: Foreground masks, True for the foreground.
@@ -159,11 +159,13 @@ def prepare(scenes: SceneSet, size: int = 224, *, progress: bool = True) -> Prep
 
     def build(position: int) -> Entry:
         scene = scenes[position]
-        return Entry(prepare_one(scene, size, scenes.crop_fraction), {"id": scene.id})
+        return Entry(prepare_one(scene, size, scenes.crop_fraction), {"id": scene.id, "notices": scene.notices})
 
     items = [(i, record.id, record.file) for i, record in enumerate(scenes.records)]
     found = _store(scenes, size).load_or_build(items, build, f"preparing {scenes.name}" if progress else None)
-    return _loaded(scenes, size, *found)
+    prepared = _loaded(scenes, size, *found)
+    log_notices(scenes.name, prepared.scenes.notices[len(scenes.notices) :])
+    return prepared
 
 
 def find_prepared(scenes: SceneSet, size: int = 224) -> PreparedScenes | None:
@@ -204,7 +206,10 @@ def _loaded(scenes: SceneSet, size: int, arrays: dict[str, np.ndarray], index: d
     kept = [scenes.positions[row["id"]] for row in index["rows"]]
     if not kept:
         raise BadInput(f"expected usable scenes in {scenes.name}, but all were rejected; the first: {_first(rejected)}")
-    usable = replace(scenes, records=tuple(scenes.records[i] for i in kept), unmasked=())
+    notices = (notice for row in index["rows"] for notice in row["notices"])
+    usable = replace(
+        scenes, records=tuple(scenes.records[i] for i in kept), unmasked=(), notices=(*scenes.notices, *notices)
+    )
     return PreparedScenes(scenes=usable, size=size, rejected=rejected, digest=index["digest"], **arrays)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -19,6 +20,8 @@ from bglab.images import Box
 from bglab.labels import OUTSIDE
 from bglab.seeding import digest
 
+_LOG = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, eq=False)
 class Scene:
@@ -33,6 +36,8 @@ class Scene:
         box: Box around the foreground: ``(x0, y0, x1, y1)`` in pixels, half-open.
         plate: Background without the foreground if the source provides one, as the release's Only-BG-T images do;
             None to tile it from ``image`` and ``box``.
+        notices: What was corrected or left out when it was read, such as a box without a corner; one sentence each,
+            naming the file.
 
     Raises:
         BadInput: If the mask is not of the image's size, empty or full, or the box is not within the image.
@@ -45,6 +50,7 @@ class Scene:
     mask: Bool[np.ndarray, "_ _"]  # its size is checked below, for a better message
     box: Box
     plate: UInt8[np.ndarray, "3 h w"] | None = None
+    notices: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         height, width = self.image.shape[-2:]
@@ -277,3 +283,20 @@ def file_fingerprint(root: Path, records: Sequence[SceneRecord], *options: str) 
         sizes = (f"{file.relative_to(root).as_posix()}={file.stat().st_size}" for file in record.files)
         parts += [record.id, str(record.label), *sizes]
     return digest([unicodedata.normalize("NFC", part) for part in parts])
+
+
+@functools.cache
+def log_notices(name: str, notices: tuple[str, ...]) -> None:
+    """Log, once per process, what was corrected or left out when the scenes of a set were read.
+
+    Args:
+        name: Name of the set.
+        notices: One sentence each; only their number and the first are logged.
+    """
+    if notices:
+        _LOG.warning(
+            "%s: annotations corrected or partly left out: %d (bglab data check lists them); the first: %s",
+            name,
+            len(notices),
+            notices[0],
+        )

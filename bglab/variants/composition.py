@@ -171,7 +171,7 @@ def default_resolution(scenes: SceneSet | PreparedScenes | FullScenes, variant: 
     """Return the default resolution of a variant of some scenes.
 
     It is ``full`` for the variants of Time for a Background Check! on sets of photographs in their original size
-    (``imagenet:``, ``voc:``, ``caltech101:``), and ``prepared`` otherwise.
+    (``imagenet:``, ``voc:``, ``caltech101:``, ``coco:``), and ``prepared`` otherwise.
 
     Raises:
         UnknownName: If there is no such variant.

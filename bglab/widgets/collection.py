@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from jaxtyping import UInt8
@@ -10,9 +12,9 @@ from torch import Tensor
 
 from bglab.catalogue import unknown_name
 from bglab.errors import BadInput, UnknownName
-from bglab.images import Box, ImageSource, open_image
+from bglab.images import Box, ImageSource, open_image, paste_crop
 from bglab.labels import OUTSIDE, to_in9
-from bglab.scenes import PreparedScenes, SceneRecord, SceneSet, ScenesOnDemand
+from bglab.scenes import PreparedScenes, SceneRecord, SceneSet, ScenesOnDemand, mask_file, write_mask
 from bglab.variants import GivenImage, SceneBatch, scene_tensors
 from bglab.widgets.uploads import UploadedImages, free_name, square
 
@@ -173,7 +175,7 @@ class ImageCollection:
         self.check(scene)
         if scene in self.uploads:
             return scene
-        return self.uploads.copy(f"{scene} (edited)", self.batch(scene), self.label(scene))
+        return self.uploads.copy(f"{scene} (edited)", scene, self.batch(scene), self.label(scene))
 
     def cutout(self, scene: str) -> Image.Image:
         """Return a scene's object on a transparent background (RGBA)."""
@@ -181,3 +183,16 @@ class ImageCollection:
         colours = batch.images[0].permute(1, 2, 0).numpy()
         alpha = batch.masks[0].numpy().astype(np.uint8)[..., None] * 255
         return Image.fromarray(np.concatenate([colours, alpha], axis=-1))
+
+    def save_mask(self, scene: str, path: Path | None = None) -> Path:
+        """Write the mask of a scene as a PNG of two levels; see `bglab.widgets.explorer.Explorer.save_mask`."""
+        origin = self.uploads[scene].scene if scene in self.uploads else scene
+        mask = self.batch(scene).masks[0].numpy()
+        if not origin:
+            if path is None:
+                raise BadInput(f"expected a path for the mask of the uploaded image {scene}, got none; give a path")
+            return write_mask(path, mask)
+        record = self.scenes.records[self.scenes.positions[origin]]
+        target = mask_file(self.scenes, record) if path is None else path
+        # the file has more pixels than the scene as it is shown, and some beyond the crop
+        return write_mask(target, paste_crop(self.scenes.read(record).mask, mask, self.scenes.crop_fraction))

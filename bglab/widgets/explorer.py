@@ -183,6 +183,26 @@ class Explorer(CaptureWidget):
         self._send_uploads()
         return key
 
+    def save_mask(self, path: Path | str | None = None) -> Path:
+        """Save the mask of the current scene, edited or not, as a PNG of two levels.
+
+        The file has the size of the scene's image: what was edited is transferred to it, and the rest keeps its
+        resolution, beyond the crop that is shown, too. Open the set again to use the mask.
+
+        Args:
+            path: File to write; by default that in ``masks`` of a ``folder:`` set, whose mask is replaced. An uploaded
+                image needs a path; its mask has the size of the square that is shown.
+
+        Returns:
+            The path of the file.
+
+        Raises:
+            BadInput: If a path is needed, the scene's mask is in a file that holds more than it, or the file cannot be
+                written.
+        """
+        target = None if path is None else Path(path).expanduser()
+        return self._session.images.save_mask(self.scene, target)
+
     def retire(self) -> None:
         """Close, and release the classifiers."""
         self.close()

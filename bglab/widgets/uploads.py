@@ -31,6 +31,7 @@ class UploadedImage:
         box: Box that it was last segmented with, ``x0, y0, x1, y1`` as shares of the side; empty if there was none.
         edited: Whether the mask was edited by hand since then.
         source: Name of the file; "" for a copy of a scene.
+        scene: Id of the scene that it is a copy of; "" for an upload.
     """
 
     large: UInt8[np.ndarray, "3 s s"]
@@ -39,6 +40,7 @@ class UploadedImage:
     box: tuple[float, ...] = ()
     edited: bool = False
     source: str = ""
+    scene: str = ""
 
 
 class UploadedImages:
@@ -108,11 +110,11 @@ class UploadedImages:
                 raise
         return key
 
-    def copy(self, name: str, batch: SceneBatch, label: int) -> str:
+    def copy(self, name: str, scene: str, batch: SceneBatch, label: int) -> str:
         """Add a copy of a scene, unless there is one already; return its name."""
         if name not in self._images:
             copied = SceneBatch((name,), batch.images, batch.masks, batch.plates, batch.boxes)
-            self._images[name] = UploadedImage(batch.images[0].numpy(), copied, label)
+            self._images[name] = UploadedImage(batch.images[0].numpy(), copied, label, scene=scene)
         return name
 
     def cut(self, name: str, box: Sequence[float]) -> None:

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
 from bglab.errors import BadInput
-from bglab.images import decode_runs, read_mask
+from bglab.images import decode_rle, read_mask
 
 HEIGHT, WIDTH = 30, 40
 OBJECT = np.zeros((HEIGHT, WIDTH), dtype=bool)
@@ -207,11 +207,11 @@ def test_compressed_runs_are_those_of_coco():
     expected = np.zeros((9, 7), dtype=bool)
     expected[2:5, 1:6] = True
     expected[6, 3] = True
-    assert np.array_equal(decode_runs(";36000KN32207", 9, 7), expected)
+    assert np.array_equal(decode_rle(";36000KN32207", 9, 7), expected)
     rectangle = np.zeros((90, 120), dtype=bool)
     rectangle[30:70, 40:80] = True
     zeros = "0" * 77
-    assert np.array_equal(decode_runs(f"^a3X1b1{zeros}b_3", 90, 120), rectangle)
+    assert np.array_equal(decode_rle(f"^a3X1b1{zeros}b_3", 90, 120), rectangle)
 
 
 RUNS = [12 * 30 + 10, *[10, 20] * 15, 10, 12 * 30 - 20 + 10 + 20 - 0]
@@ -241,13 +241,13 @@ def test_json_of_one_image_holds_runs_or_polygons(tmp_path, content):
         ("[" * 100_000, "reading it failed"),
         ("{}", "there is no segmentation in it"),
         ("3", "it holds int where an annotation should be"),
-        ('{"size": [30, 40], "counts": [1, 2]}', "its runs add up to 3 and not to 30 × 40 pixels"),
-        ('{"size": [30, 40], "counts": [-5, 1205]}', "it has a run of -5 pixels"),
+        ('{"size": [30, 40], "counts": [1, 2]}', "sum to 1200 pixels, for a mask of 40 × 30, got 3"),
+        ('{"size": [30, 40], "counts": [-5, 1205]}', "at least 0, got -5 in"),
         ('{"size": [3, 4], "counts": [2, 10]}', "its size is 4 × 3 pixels and not 40 × 30, as its image has"),
-        ('{"size": [30, 40], "counts": "^a3X"}', "ends within a number"),
-        ('{"size": [30, 40], "counts": "é"}', "'é' is no character of a compressed run-length encoding"),
-        ('{"segmentation": [[1, 2, 3]]}', "a polygon of 3 numbers is not three or more finite pairs"),
-        ('{"segmentation": [[1, 2, NaN, 3, 4, 5]]}', "a polygon of 6 numbers is not three or more finite pairs"),
+        ('{"size": [30, 40], "counts": "^a3X"}', "the last one is cut off"),
+        ('{"size": [30, 40], "counts": "é"}', "got characters that they never have"),
+        ('{"segmentation": [[1, 2, 3]]}', "a polygon of at least 3 corners"),
+        ('{"segmentation": [[1, 2, NaN, 3, 4, 5]]}', "got a corner at (nan, 3)"),
         ('{"segmentation": []}', "a segmentation is neither polygons nor a run-length encoding"),
     ],
 )

@@ -34,8 +34,8 @@ def open_scenes(uri: str | Path) -> SceneSet:
     Args:
         uri: A folder of images, as for ``folder:PATH``, or ``scheme:path?option=value&…``. The schemes are
             ``in9:PATH`` (the release of Noise or Signal), ``imagenet:PATH``, ``voc:PATH``, ``caltech101:PATH``,
-            ``folder:PATH``, ``cutouts``, ``sample`` and ``synthetic9``; the options are the parameters of
-            ``open_source`` in the scheme's module.
+            ``coco:PATH``, ``folder:PATH``, ``cutouts``, ``sample`` and ``synthetic9``; the options are the parameters
+            of ``open_source`` in the scheme's module.
 
     Raises:
         UnknownName: If there is no such scheme or option.

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 
 from bglab.errors import BadInput
-from bglab.images import Box, joined_box, read_json, segmentation_mask
+from bglab.images import Box, joined_box, located, read_json, segmentation_mask
 from bglab.scenes.sources._image_files import ImageFiles, counted, listed, normal
 
 #: What reading a part of a JSON file raises that does not have the form of COCO's; `BadInput` is a ValueError.
@@ -187,6 +187,8 @@ def drawn(
     height, width = image.shape[-2:]
     try:
         return np.logical_or.reduce([segmentation_mask(one, (width, height)) for one in segmentations])
+    except BadInput as problem:
+        raise located(problem, f"for {file} in {source}") from None
     except (ValueError, TypeError, LookupError, OverflowError) as problem:
         raise BadInput(
             f"expected the objects of {file} in {source}, but {problem}; export the annotations again"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import stat
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 
 from bglab.catalogue import unknown_name
-from bglab.errors import BadInput, MissingData, UnknownName
+from bglab.errors import BadInput, MissingData, UnknownName, is_environment_error
 from bglab.images import IMAGE_SUFFIXES, read_image, read_mask
 from bglab.labels import OUTSIDE, synset_index
 from bglab.scenes.scene import Rejection, SceneRecord
@@ -77,7 +78,16 @@ def subfolders(folder: Path) -> list[str]:
     if not folder.is_dir():
         return []
     with os.scandir(folder) as entries:
-        return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+        return sorted(entry.name for entry in entries if not entry.name.startswith(".") and _is_folder(entry))
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError as problem:
+        if is_environment_error(problem):
+            raise
+        return False  # a link to itself
 
 
 def list_names(folder: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> list[str]:
@@ -166,15 +176,49 @@ def without_duplicates(records: Iterable[SceneRecord]) -> tuple[list[SceneRecord
 
 
 def empty_file(*files: Path) -> str:
-    """Explain which of the files is missing or empty; "" if none is."""
+    """Explain which of the files is missing, empty or no file; "" if none is.
+
+    Raises:
+        OSError: If the disk fails, which says nothing about the file.
+    """
     for file in files:
         try:
-            size = file.stat().st_size
-        except OSError:
+            status = file.stat()
+        except OSError as problem:
+            if is_environment_error(problem):
+                raise
             return f"expected {file}, but there is no such file; restore it"
-        if size == 0:
+        if stat.S_ISDIR(status.st_mode):
+            return f"expected a file at {file}, but it is a folder; replace it by the file"
+        if status.st_size == 0:
             return f"expected content in {file}, but the file is empty; restore it"
     return ""
+
+
+def read_content(file: Path) -> bytes:
+    """Read a file whole.
+
+    Raises:
+        BadInput: If it is missing, empty, or plainly something else: zero bytes, a pointer of git-lfs, a web page.
+        OSError: If the disk fails, which says nothing about the file.
+    """
+    problem = empty_file(file)
+    if problem:
+        raise BadInput(problem)
+    try:
+        content = file.read_bytes()
+    except OSError as failure:
+        if is_environment_error(failure):
+            raise
+        raise BadInput(f"expected to read {file}, but {failure.strerror or failure}; restore it") from None
+    start = content[:256].lstrip().lower()
+    if start.startswith(b"version https://git-lfs"):
+        raise BadInput(f"expected the content of {file}, got a pointer of git-lfs; run git lfs pull in its folder")
+    if start.startswith((b"<!doctype html", b"<html")):
+        raise BadInput(f"expected the content of {file}, got a web page; download the file again")
+    if not content.strip(b"\0"):
+        raise BadInput(f"expected content in {file}, got only zero bytes; restore it")
+    return content
 
 
 def imagenet_index(name: str) -> int:

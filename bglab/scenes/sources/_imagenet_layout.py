@@ -8,11 +8,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from bglab.errors import MissingData
-from bglab.scenes.sources._folders import find_folder, first_folder, list_files, list_names, subfolders
+from bglab.errors import BadInput, MissingData
+from bglab.scenes.sources._annotations import read_annotation
+from bglab.scenes.sources._folders import (
+    find_folder,
+    first_folder,
+    list_files,
+    list_names,
+    read_content,
+    subfolders,
+)
 
 REMEDY = "give the folder that holds val/ (or ILSVRC/Data/CLS-LOC/val/) and Annotations/CLS-LOC/val/"
-_OBJECT_NAME = re.compile(r"<object>\s*<name>\s*(n\d{8})\s*</name>")
+_OBJECT_NAME = re.compile(rb"<object>\s*<name>\s*(n\d{8})\s*</name>")
 
 
 class Layout(NamedTuple):
@@ -80,7 +88,7 @@ def _list_flat(layout: Layout) -> Iterator[ImageFile]:
     solution = _read_solution(layout.root)
     for image in list_files(layout.images):
         annotation = layout.annotations / f"{image.stem}.xml" if f"{image.stem}.xml" in flat else None
-        synset = solution.get(image.stem) or (_first_object(annotation) if annotation else "")
+        synset = solution.get(image.stem) or (_first_object(image, annotation) if annotation else "")
         yield ImageFile(image, synset, annotation)
 
 
@@ -90,11 +98,25 @@ def _read_solution(root: Path) -> dict[str, str]:
     file = next((file for file in files if file.is_file()), None)
     if file is None:
         return {}
-    with file.open(newline="", encoding="utf-8") as lines:
-        return {row[0]: row[1].split()[0] for row in csv.reader(lines) if len(row) == 2 and row[1].split()}
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as lines:
+            return {row[0]: row[1].split()[0] for row in csv.reader(lines) if len(row) == 2 and row[1].split()}
+    except (UnicodeDecodeError, csv.Error) as problem:
+        raise BadInput(f"expected Kaggle's table in {file}, but reading it failed ({problem}); restore it") from None
 
 
-def _first_object(annotation: Path) -> str:
-    """Find the class of the first object in an annotation without parsing the XML, for speed."""
-    found = _OBJECT_NAME.search(annotation.read_text(encoding="utf-8", errors="replace"))
-    return found.group(1) if found else ""
+def _first_object(image: Path, annotation: Path) -> str:
+    """Find the class of the first object in an annotation, if possible without parsing the XML, for speed.
+
+    Returns:
+        A WordNet id, or "" if there is none that can be read.
+    """
+    try:
+        content = read_content(annotation)
+        found = _OBJECT_NAME.search(content)
+        if found:
+            return found.group(1).decode()
+        read = read_annotation(annotation, image)  # of another encoding, or with prefixes
+    except BadInput:
+        return ""
+    return next((name for name in (*(o.name for o in read.objects), *(name for name, _ in read.unusable)) if name), "")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Collection, Mapping
+from io import BytesIO
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -19,6 +22,7 @@ from bglab.scenes.sources._folders import (
     find_folder,
     list_files,
     match_classes,
+    read_content,
     read_photograph,
     reject_unknown,
 )
@@ -46,6 +50,8 @@ _OUTLINE_FOLDERS = {
     "airplanes": "Airplanes_Side_2",
 }
 
+#: Largest coordinate in pixels that is taken for one.
+_LARGEST = 2**31
 _REMEDY = "unpack 101_ObjectCategories and Annotations of Caltech 101 side by side and give their folder"
 
 
@@ -68,12 +74,15 @@ def open_source(path: str, *, uri: str, masks: str = "outline") -> SceneSet:
     classes = match_classes(images, CLASSES, ignored={"BACKGROUND_Google"})
     records: list[SceneRecord] = []
     unmasked: list[SceneRecord] = []
+    dangling: list[str] = []
     rejected = reject_unknown(images, classes)
     for folder, label in classes.labels.items():
         outlines = root / "Annotations" / _OUTLINE_FOLDERS.get(folder, folder)
+        used: set[Path] = set()
         for image in list_files(images / folder):
             name = f"{folder}/{image.stem}"
             outline = outlines / f"annotation_{image.stem.removeprefix('image_')}.mat"
+            used.add(outline)
             problem = empty_file(image, outline)
             if problem:
                 rejected.append(Rejection(name, str(image), problem))
@@ -81,6 +90,7 @@ def open_source(path: str, *, uri: str, masks: str = "outline") -> SceneSet:
                     unmasked.append(SceneRecord(name, label, files=(image,)))
             else:
                 records.append(SceneRecord(name, label, files=(image, outline)))
+        dangling += _dangling(outlines, used)
     return SceneSet(
         uri=uri,
         name=f"caltech101:{root.name}",
@@ -89,7 +99,7 @@ def open_source(path: str, *, uri: str, masks: str = "outline") -> SceneSet:
         records=tuple(records),
         read=functools.partial(_read, masks),
         fingerprint=file_fingerprint(root, records, masks),
-        notices=tuple(class_notices(images, classes)),
+        notices=(*class_notices(images, classes), *dangling),
         rejected=tuple(rejected),
         credit="Caltech 101 (Li, Andreetto, Ranzato, Perona, 2022), CC BY 4.0.",
         full_resolution=True,
@@ -107,41 +117,114 @@ def _find_root(path: str) -> Path:
     return root
 
 
-def _read(masks: str, record: SceneRecord) -> Scene:
-    from bglab.images import polygon_mask  # imported here because listing scenes does not need OpenCV
+def _dangling(folder: Path, used: Collection[Path]) -> list[str]:
+    """Name outlines whose image is missing, in one notice."""
+    dangling = [file for file in list_files(folder, {".mat"}) if file not in used]
+    return [f"{len(dangling):,} outlines in {folder} have no image, such as {dangling[0].name}"] if dangling else []
 
+
+def _read(masks: str, record: SceneRecord) -> Scene:
     file, annotation = record.files
     image = read_image(file)
     height, width = image.shape[-2:]
-    box, outline = _read_outline(annotation, width, height)
-    if masks == "box":
+    outline = _read_outline(annotation, width, height, with_contour=masks == "outline")
+    x0, y0, x1, y1 = outline.box
+    if outline.contour is None:
         mask = np.zeros((height, width), dtype=bool)
-        mask[box[1] : box[3], box[0] : box[2]] = True
+        mask[y0:y1, x0:x1] = True
     else:
-        mask = polygon_mask([(float(x), float(y)) for x, y in outline.T], height, width)
+        from bglab.images import polygon_mask  # imported here because listing scenes does not need OpenCV
+
+        mask = polygon_mask([(float(x), float(y)) for x, y in outline.contour.T], height, width)
     check_mask(mask, image, annotation)
-    return Scene(record.id, record.label, record.native_label, image, mask, box)
+    return Scene(record.id, record.label, record.native_label, image, mask, outline.box, notices=outline.notices)
 
 
-def _read_outline(file: Path, width: int, height: int) -> tuple[Box, Float[np.ndarray, "2 n"]]:
-    """Read the half-open box and the vertices of the outline, in pixels of the image.
+class _Outline(NamedTuple):
+    """An annotated object, in pixels of the image.
+
+    Attributes:
+        box: Half-open box within the image.
+        contour: x and y of the vertices; None if they were not read.
+        notices: What was corrected.
+    """
+
+    box: Box
+    contour: Float[np.ndarray, "2 n"] | None
+    notices: tuple[str, ...]
+
+
+def _read_outline(file: Path, width: int, height: int, *, with_contour: bool) -> _Outline:
+    """Read the box and the vertices of the outline.
 
     The file contains ``box_coord`` = (first row, last row, first column, last column), counted from 1, and
     ``obj_contour`` = x and y relative to the top-left corner of the box.
+
+    Raises:
+        BadInput: If they are missing or cannot be used; the message names the file.
+    """
+    content = _load(file)
+    corners = _numbers(content, "box_coord", file).ravel()
+    if corners.size != 4:
+        raise BadInput(f"expected four numbers in box_coord of {file}, got {corners.size}; restore it")
+    y0, y1, x0, x1 = corners.tolist()
+    box = (
+        min(max(round(x0) - 1, 0), width),
+        min(max(round(y0) - 1, 0), height),
+        min(round(x1), width),
+        min(round(y1), height),
+    )
+    if min(x0, y0) < 0 or box[0] >= box[2] or box[1] >= box[3]:
+        raise BadInput(
+            f"expected first row < last row and first column < last column within {width} × {height} pixels in {file}, "
+            f"got rows {y0:g} to {y1:g} and columns {x0:g} to {x1:g}; correct it"
+        )
+    notices = ()
+    if x1 > width + 1 or y1 > height + 1:
+        notices = (f"the box in {file} reaches to ({x1:g}, {y1:g}) and is clipped to {width} × {height} pixels",)
+    if not with_contour:
+        return _Outline(box, None, notices)
+    contour = _numbers(content, "obj_contour", file)
+    if contour.ndim != 2 or contour.shape[0] != 2 or contour.shape[1] < 3:
+        shape = " × ".join(str(side) for side in contour.shape)
+        raise BadInput(f"expected an outline of at least 3 corners, 2 × n, in {file}, got {shape}; draw it again")
+    # coordinate 1 is the centre of the first pixel, half a pixel from the image border
+    return _Outline(box, contour + np.array([[x0], [y0]]) - 0.5, notices)
+
+
+def _load(file: Path) -> dict[str, Any]:
+    """Read the two variables of an annotation.
+
+    Raises:
+        BadInput: If it is no MATLAB file that can be read; the message names it.
     """
     from scipy.io import loadmat  # imported here because listing scenes does not need SciPy
 
+    raw = read_content(file)
     try:
-        content = loadmat(file)
-        y0, y1, x0, x1 = (float(value) for value in np.ravel(content["box_coord"]))
-        contour = np.asarray(content["obj_contour"], dtype=np.float64).reshape(2, -1)
-    except (OSError, KeyError, ValueError, TypeError, NotImplementedError) as problem:
+        return loadmat(BytesIO(raw), variable_names=["box_coord", "obj_contour"])
+    except NotImplementedError:
+        raise BadInput(
+            f"expected a MATLAB file of version 7 or older in {file}, got one of version 7.3; save it with -v7"
+        ) from None
+    except Exception as problem:  # noqa: BLE001 - SciPy raises whatever damaged bytes lead it to
         raise BadInput(
             f"expected box_coord and obj_contour in {file}, but reading it failed ({problem}); restore it"
         ) from None
-    columns = (min(max(round(x0) - 1, 0), width), min(max(round(x1), 0), width))
-    rows = (min(max(round(y0) - 1, 0), height), min(max(round(y1), 0), height))
-    if columns[0] >= columns[1] or rows[0] >= rows[1]:
-        raise BadInput(f"expected a box within {width} × {height} pixels in {file}, got {(x0, y0, x1, y1)}; correct it")
-    # coordinate 1 is the centre of the first pixel, half a pixel from the image border
-    return (columns[0], rows[0], columns[1], rows[1]), contour + np.array([[x0], [y0]]) - 0.5
+
+
+def _numbers(content: Mapping[str, Any], name: str, file: Path) -> Float[np.ndarray, "..."]:
+    """Return a variable as finite numbers.
+
+    Raises:
+        BadInput: If there is no such variable, or it contains something else; the message names the file.
+    """
+    if name not in content:
+        raise BadInput(f"expected box_coord and obj_contour in {file}, got no {name}; restore it")
+    values = np.asarray(content[name])
+    if values.dtype.kind not in "iuf":
+        raise BadInput(f"expected real numbers in {name} of {file}, got values of type {values.dtype}; restore it")
+    numbers = values.astype(np.float64)
+    if not (np.abs(numbers) < _LARGEST).all():  # nor NaN
+        raise BadInput(f"expected numbers of pixels in {name} of {file}, got NaN or larger ones; restore it")
+    return numbers

@@ -95,7 +95,7 @@ def open_source(path: str, *, uri: str, crop_fraction: str = str(_USUAL_FRACTION
     """
     root = find_folder(path, "folder", "give the folder that holds images/")
     fraction = _parse_fraction(crop_fraction)
-    files = _image_files(root)
+    files = image_files(root)
     annotations = _coco.read_annotations(root, files)
     labelled, rejected, label_notices = _read_classes(root, files, annotations)
     classes = find_classes(f"folder:{normal(root.name)}", sorted({image.name for image in labelled}))
@@ -178,7 +178,7 @@ def _parse_fraction(text: str) -> float:
     return fraction
 
 
-def _image_files(root: Path) -> ImageFiles:
+def image_files(root: Path) -> ImageFiles:
     """List the files in images/, or in the folder itself if it has no images/."""
     if (root / "images").is_dir():
         return ImageFiles(root / "images")

@@ -9,7 +9,7 @@ from bglab.images import box_of
 from bglab.labels import imagenet_names, imagenet_synsets, synset_index
 from bglab.scenes.scene import Rejection, Scene, SceneRecord, SceneSet, file_fingerprint
 from bglab.scenes.sources._annotations import cut_out, read_annotated, read_annotation
-from bglab.scenes.sources._folders import choose, read_photograph, without_duplicates
+from bglab.scenes.sources._folders import choose, empty_file, read_photograph, walk_files, without_duplicates
 from bglab.scenes.sources._imagenet_layout import REMEDY, ImageFile, Layout, find_layout, list_images
 
 #: Number of images per split of ILSVRC 2012.
@@ -44,21 +44,25 @@ def open_source(path: str, *, uri: str, split: str = "val", masks: str = "grabcu
     layout = find_layout(path, split)
     candidates = list(list_images(layout))
     index = synset_index()
-    known = [c for c in candidates if c.synset in index]
-    if not any(c.annotation for c in known):
+    reasons = {c: _problem(c, layout) for c in candidates}
+    known = [c for c in candidates if c.synset in index and not empty_file(c.image)]
+    annotated = [c for c in known if not reasons[c]]
+    if not annotated:
+        first = next((f"; the first problem: {reason}" for reason in reasons.values() if reason), "")
         raise BadInput(
             f"expected images of ImageNet's classes in {layout.images} with annotations in "
-            f"{layout.annotations}, got {len(candidates)} images and none with both; {REMEDY}"
+            f"{layout.annotations}, got {len(candidates)} images and none with both; {REMEDY}{first}"
         )
 
     def record(c: ImageFile) -> SceneRecord:
-        files = (c.image,) if c.annotation is None else (c.image, c.annotation)
+        files = (c.image,) if c.annotation is None or reasons[c] else (c.image, c.annotation)
         return SceneRecord(c.image.stem, index[c.synset], index[c.synset], files)
 
-    records, duplicates = without_duplicates(record(c) for c in known if c.annotation is not None)
-    unique, repeated = without_duplicates([*records, *(record(c) for c in known if c.annotation is None)])
-    reasons = {str(c.image): _problem(c, layout) for c in candidates} | {r.file: r.reason for r in repeated}
-    rejected = [Rejection(c.image.stem, str(c.image), why) for c in candidates if (why := reasons[str(c.image)])]
+    records, duplicates = without_duplicates(record(c) for c in annotated)
+    unique, repeated = without_duplicates([*records, *(record(c) for c in known if reasons[c])])
+    named = {r.file: r.reason for r in repeated}
+    whys = ((c, named.get(str(c.image), reason)) for c, reason in reasons.items())
+    rejected = [Rejection(c.image.stem, str(c.image), why) for c, why in whys if why]
     return SceneSet(
         uri=uri,
         name=f"imagenet:{split}",
@@ -67,7 +71,7 @@ def open_source(path: str, *, uri: str, split: str = "val", masks: str = "grabcu
         records=tuple(records),
         read=functools.partial(_read, masks),
         fingerprint=file_fingerprint(layout.root, records, split, masks),
-        notices=_notices(split, candidates, records),
+        notices=(*_notices(split, candidates, records), *_dangling(layout, candidates)),
         rejected=(*rejected, *duplicates),
         credit="ImageNet, ILSVRC 2012 (Russakovsky et al., 2015): for non-commercial research, not to be passed on.",
         full_resolution=True,
@@ -78,12 +82,30 @@ def open_source(path: str, *, uri: str, split: str = "val", masks: str = "grabcu
 
 def _problem(candidate: ImageFile, layout: Layout) -> str:
     """Explain why an image cannot be used as a scene; "" if it can."""
+    problem = empty_file(candidate.image)
+    if problem:
+        return problem
+    if not candidate.synset and candidate.annotation:
+        return empty_file(candidate.annotation) or (
+            f"expected one of ImageNet's 1000 WordNet ids as its class in {candidate.annotation}, got none; correct it"
+        )
     if candidate.synset not in synset_index():
         got = f"'{candidate.synset}'" if candidate.synset else "none"
         return f"expected one of ImageNet's 1000 WordNet ids as its class, got {got}; rename its folder"
     if candidate.annotation is None:
         return f"expected {candidate.image.stem}.xml with its boxes in {layout.annotations}, got no such file"
-    return ""
+    return empty_file(candidate.annotation)
+
+
+def _dangling(layout: Layout, candidates: list[ImageFile]) -> tuple[str, ...]:
+    """Name annotations whose image is missing, in one notice."""
+    used = {c.annotation for c in candidates}
+    dangling = [file for file in walk_files(layout.annotations, {".xml"}) if file not in used]
+    if not dangling:
+        return ()
+    named = ", ".join(str(file) for file in dangling[:3])
+    more = f" and {len(dangling) - 3:,} more" if len(dangling) > 3 else ""
+    return (f"{len(dangling):,} annotations have no image and are left out: {named}{more}",)
 
 
 def _notices(split: str, candidates: list[ImageFile], records: list[SceneRecord]) -> tuple[str, ...]:
@@ -107,9 +129,9 @@ def _notices(split: str, candidates: list[ImageFile], records: list[SceneRecord]
 
 
 def _read(masks: str, record: SceneRecord) -> Scene:
-    file, annotation = record.files
-    synset = imagenet_synsets()[record.native_label]
-    image, inside = read_annotated(file, read_annotation(annotation), synset, first=0)
+    file = record.files[0]
+    annotation = read_annotation(record.files[1], file)
+    image, inside = read_annotated(file, annotation, imagenet_synsets()[record.native_label], first=0)
     box = box_of(inside)
     mask = inside if masks == "box" else cut_out(image, box, file)
-    return Scene(record.id, record.label, record.native_label, image, mask, box)
+    return Scene(record.id, record.label, record.native_label, image, mask, box, notices=annotation.notices)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, UInt8
 from PIL import Image
 
-from bglab.errors import BadInput, MissingData
+from bglab.errors import BadInput, MissingData, is_environment_error
 from bglab.images import box_of, joined_box
 from bglab.scenes.scene import Rejection, Scene, SceneRecord, SceneSet, file_fingerprint
 from bglab.scenes.sources._annotations import read_annotated, read_annotation
-from bglab.scenes.sources._folders import check_mask, choose, empty_file, find_folder, read_photograph
+from bglab.scenes.sources._folders import check_mask, choose, empty_file, find_folder, read_content, read_photograph
 
 CLASSES = (
     "aeroplane",
@@ -38,6 +39,7 @@ CLASSES = (
     "tvmonitor",
 )
 
+_MIXED = "{:,} of {:,} images show objects of several classes and are skipped"
 _REMEDY = "unpack VOCtrainval_11-May-2012.tar and give its folder VOCdevkit/VOC2012"
 
 
@@ -64,7 +66,7 @@ def open_source(path: str, *, uri: str, split: str = "val", masks: str = "segmen
     choose("split", split, ("train", "val", "trainval"))
     choose("masks", masks, ("segmentation", "box"))
     root = _find_root(path)
-    names = _read_split(root, "Segmentation" if masks == "segmentation" else "Main", split)
+    names, repeated = _read_split(root, "Segmentation" if masks == "segmentation" else "Main", split)
     records: list[SceneRecord] = []
     unmasked: list[SceneRecord] = []
     rejected: list[Rejection] = []
@@ -89,9 +91,7 @@ def open_source(path: str, *, uri: str, split: str = "val", masks: str = "segmen
         records=tuple(records),
         read=functools.partial(_read, masks),
         fingerprint=file_fingerprint(root, records, split, masks),
-        notices=(f"{mixed:,} of {len(names):,} images show objects of several classes and are skipped",)
-        if mixed
-        else (),
+        notices=(*repeated, *([_MIXED.format(mixed, len(names))] if mixed else [])),
         rejected=tuple(rejected),
         credit="PASCAL VOC 2012 (Everingham et al.): images from Flickr, under the terms of their owners.",
         full_resolution=True,
@@ -109,11 +109,19 @@ def _find_root(path: str) -> Path:
     return root
 
 
-def _read_split(root: Path, task: str, split: str) -> list[str]:
+def _read_split(root: Path, task: str, split: str) -> tuple[list[str], list[str]]:
+    """Read the names of the images of a split, and one notice if some are listed twice."""
     file = root / "ImageSets" / task / f"{split}.txt"
     if not file.is_file():
         raise MissingData(f"expected the list of {split} images in {file}, but there is no such file; {_REMEDY}")
-    return [line.split()[0] for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    text = read_content(file).decode("utf-8-sig", errors="replace")
+    if "\0" in text:
+        raise BadInput(f"expected names of images in {file}, got text of another encoding; save it as UTF-8")
+    listed = [line.split()[0] for line in text.splitlines() if line.strip()]
+    counts = Counter(listed)
+    twice = [name for name, count in counts.items() if count > 1]
+    notices = [f"{len(twice):,} images are listed twice in {file} and used once, such as {twice[0]}"] if twice else []
+    return list(counts), notices
 
 
 def _list_scene(root: Path, name: str, masks: str) -> tuple[SceneRecord | None, str]:
@@ -127,14 +135,16 @@ def _list_scene(root: Path, name: str, masks: str) -> tuple[SceneRecord | None, 
     if problem:
         return None, problem
     try:
-        shown = {found.name for found in read_annotation(annotation).objects}
+        read = read_annotation(annotation, image)
     except BadInput as broken:
         return None, str(broken)
+    # an object whose box is left out is still in the image
+    shown = {found.name for found in read.objects} | {name for name, _ in read.unusable if name}
     if len(shown) > 1:
         return None, empty_file(*segmentation)
     (only,) = shown or {""}
     if only not in CLASSES:
-        got = f"'{only}'" if only else "no object"
+        got = f"'{only}'" if only else next((reason for _, reason in read.unusable), "no object")
         return None, f"expected objects of VOC's 20 classes in {annotation}, got {got}; correct it"
     problem = empty_file(*segmentation)
     files = (image, annotation) if problem else (image, annotation, *segmentation)
@@ -142,13 +152,14 @@ def _list_scene(root: Path, name: str, masks: str) -> tuple[SceneRecord | None, 
 
 
 def _read(masks: str, record: SceneRecord) -> Scene:
-    file, annotation = record.files[:2]
-    image, inside = read_annotated(file, read_annotation(annotation), CLASSES[record.label], first=1)
-    box = box_of(inside)
-    if masks == "box":
-        return Scene(record.id, record.label, record.native_label, image, inside, box)
-    mask = _read_segmentation(record.files[2], record.label, image)
-    return Scene(record.id, record.label, record.native_label, image, mask, joined_box(box, box_of(mask)))
+    file = record.files[0]
+    annotation = read_annotation(record.files[1], file)
+    image, mask = read_annotated(file, annotation, CLASSES[record.label], first=1)
+    box = box_of(mask)
+    if masks == "segmentation":
+        mask = _read_segmentation(record.files[2], record.label, image)
+        box = joined_box(box, box_of(mask))
+    return Scene(record.id, record.label, record.native_label, image, mask, box, notices=annotation.notices)
 
 
 def _read_segmentation(file: Path, label: int, image: UInt8[np.ndarray, "3 h w"]) -> Bool[np.ndarray, "h w"]:
@@ -156,7 +167,9 @@ def _read_segmentation(file: Path, label: int, image: UInt8[np.ndarray, "3 h w"]
     try:
         with Image.open(file) as segmentation:
             indices, mode = np.asarray(segmentation), segmentation.mode
-    except (OSError, SyntaxError, ValueError) as problem:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as problem:
+        if isinstance(problem, OSError) and is_environment_error(problem):
+            raise
         raise BadInput(f"expected a segmentation in {file}, but reading it failed ({problem}); restore it") from None
     if mode not in {"P", "L"}:
         raise BadInput(f"expected palette indices in {file}, got an image of mode {mode}; restore the original")

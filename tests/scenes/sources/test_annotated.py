@@ -111,7 +111,8 @@ def test_imagenet_turns_boxes_with_the_image(tmp_path, orientation, turn):
         (
             (61, 40),
             "n01440764",
-            "expected {image} to measure 61 × 40 pixels, as {xml} says, got 60 × 40; restore the original image",
+            "expected {image} to measure 61 × 40 pixels, as {xml} says, got 60 × 40; restore the "
+            "image that was annotated, or annotate this one again",
         ),
         (
             (60, 40),

@@ -381,7 +381,7 @@ def test_annotations_belong_to_the_fingerprint(tmp_path):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"segmentation": [[1, 2]]}, "a polygon of 2 numbers is not three or more finite pairs"),
+        ({"segmentation": [[1, 2]]}, "a polygon of at least 3 corners"),
         ({"segmentation": {"size": [3, 3], "counts": [9]}}, "its size is 3 × 3 pixels and not 40 × 30"),
         ({"segmentation": None, "bbox": None}, "expected a segmentation for each of the 1 objects annotated in"),
         ({"bbox": ["x", 1, 2, 3]}, "could not convert string to float"),
