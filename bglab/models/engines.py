@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import re
 import threading
 import warnings
 from abc import ABC, abstractmethod
@@ -249,14 +250,18 @@ def _converted(core: Any, make: Callable[[], nn.Module], key: str, examples: Seq
         try:
             model = openvino.convert_model(network, example_input=tuple(examples), input=shapes)
         except Exception as problem:
-            lines = [line.strip() for line in str(problem).splitlines() if line.strip()]
-            reason = (lines[-1] if lines else type(problem).__name__)[:200]
             raise BadInput(
-                f"expected a network that OpenVINO converts, but it refuses it ({reason}); use --engine torch"
+                f"expected a network that OpenVINO converts, but it refuses it ({_reason(problem)}); use --engine torch"
             ) from problem
     if key:
         _save(openvino, model, cached)
     return model
+
+
+def _reason(problem: Exception) -> str:
+    """Find the line that says why a conversion failed, among the pages that the converter writes."""
+    lines = [line.strip() for line in str(problem).splitlines() if line.strip()] or [type(problem).__name__]
+    return next((line for line in lines if re.match(r"--|[\w.]*(Error|Exception): ", line)), lines[0])[:200]
 
 
 @contextmanager
