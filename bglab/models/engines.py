@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import re
 import threading
 import warnings
 from abc import ABC, abstractmethod
@@ -259,9 +258,11 @@ def _converted(core: Any, make: Callable[[], nn.Module], key: str, examples: Seq
 
 
 def _reason(problem: Exception) -> str:
-    """Find the line that says why a conversion failed, among the pages that the converter writes."""
+    """Find the line that says why a conversion failed, among the many that the converter writes."""
     lines = [line.strip() for line in str(problem).splitlines() if line.strip()] or [type(problem).__name__]
-    return next((line for line in lines if re.match(r"--|[\w.]*(Error|Exception): ", line)), lines[0])[:200]
+    if "Exception:" in lines[:-1]:  # tracing failed, and the line after it is what the network raised
+        return lines[lines.index("Exception:") + 1][:200]
+    return next((line for line in lines if line.startswith("--")), lines[0])[:200]
 
 
 @contextmanager
