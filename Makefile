@@ -9,7 +9,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-EXTRAS := lab,cpu,demo,test
+EXTRAS := lab,cpu,demo,hf,clip,test
 # two at a time: each may take some gigabytes
 JOBS := 2
 # pytest ends with 5 where ARGS leave no test

@@ -11,6 +11,8 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
+#: What `make` installs.
+EXTRAS = ("lab", "cpu", "demo", "hf", "clip", "test")
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +22,7 @@ def project():
 
 def test_environment_yml_equals_pyproject(project):
     extras = project["optional-dependencies"]
-    expected = project["dependencies"] + [d for name in ("lab", "cpu", "demo", "test") for d in extras[name]]
+    expected = project["dependencies"] + [d for name in EXTRAS for d in extras[name]]
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
     (pip,) = (d["pip"] for d in environment["dependencies"] if isinstance(d, dict))
     assert sorted(pip) == sorted(expected)
@@ -29,16 +31,18 @@ def test_environment_yml_equals_pyproject(project):
 
 def test_constraints_pin_every_direct_requirement(project):
     extras = project["optional-dependencies"]
-    required = project["dependencies"] + [d for name in ("lab", "cpu", "demo", "test") for d in extras[name]]
+    required = project["dependencies"] + [d for name in EXTRAS for d in extras[name]]
     names = {d.split(">")[0].split("=")[0].split("<")[0].lower() for d in required}
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     pinned = {line.split("==")[0].lower() for line in lines if line and not line.startswith("#")}
     assert names <= pinned
+    assert f"EXTRAS := {','.join(EXTRAS)}\n" in (ROOT / "Makefile").read_text()
     assert all("==" in line and "://" not in line for line in lines if line and not line.startswith("#"))
 
 
 def test_import_is_light():
-    code = "import sys, bglab; dir(bglab); sys.exit(any(m in sys.modules for m in ('torch', 'pandas', 'matplotlib')))"
+    heavy = ("torch", "pandas", "matplotlib", "transformers", "open_clip")
+    code = f"import sys, bglab; dir(bglab); sys.exit(any(m in sys.modules for m in {heavy}))"
     assert subprocess.run([sys.executable, "-c", code], check=False, cwd=ROOT).returncode == 0
 
 

@@ -79,7 +79,8 @@ def load_classifier(
     """Load a classifier by the URI of its weights.
 
     Args:
-        name: ``timm:resnet50.tv_in1k`` (with its tag), ``tv:resnet50/IMAGENET1K_V1``,
+        name: ``timm:resnet50.tv_in1k`` (with its tag), ``tv:resnet50/IMAGENET1K_V1``, ``hf:microsoft/resnet-50``
+            (transformers; a name on the hub or a folder), ``clip:ViT-B-32/laion2b_s34b_b79k`` (open_clip, zero-shot),
             ``lite:efficientnet_lite0`` (weights from pip), or ``file:PATH`` (a checkpoint of ``bglab train``; for a
             plain state dict, ``file:PATH?architecture=resnet50``).
         engine: ``torch``, ``openvino``, or ``auto``: torch on a GPU and OpenVINO on a CPU if it is installed.
@@ -139,7 +140,7 @@ def build_classifier(
     classes = weights.classes or class_names(space)
     choice = choice or EngineChoice()
     wrapped = Normalised(network, spec.mean, spec.std, size if spec.fixed_input_size else None)
-    key = "" if source == "own" else f"{spec.id} {spec.sha256} {spec.mean} {spec.std}"
+    key = "" if source == "own" else f"{spec.id} {spec.sha256} {spec.code_sha256} {spec.mean} {spec.std}"
     engine = choice.start(wrapped, key)
     return Classifier(spec, classes, wrapped, engine, choice, weights.notes)
 

@@ -17,12 +17,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from torch import hub, nn
+from torch import hub
 
-from bglab.errors import MissingData
+from bglab.errors import BadInput, MissingData, UnknownName
+
+Loaded = TypeVar("Loaded")
 
 #: Seconds that a host has to answer, unless ``HF_HUB_ETAG_TIMEOUT`` says another number.
 PATIENCE_S = 4.0
@@ -78,7 +80,7 @@ def of_address(name: str, address: str) -> Download:
     return Download(name, address, folder, "TORCH_HOME", file if file.is_file() else None)
 
 
-def load_weights(download: Download, load: Callable[[], nn.Module]) -> nn.Module:
+def load_weights(download: Download, load: Callable[[], Loaded]) -> Loaded:
     """Load weights, after asking their host whether it answers if they have to be downloaded.
 
     Args:
@@ -87,6 +89,7 @@ def load_weights(download: Download, load: Callable[[], nn.Module]) -> nn.Module
 
     Raises:
         MissingData: If they are not on this machine and cannot be downloaded.
+        BadInput: If ``load`` raises it, and likewise `UnknownName`: the weights are here, but not usable.
     """
     if download.file is None:
         problem = why_unreachable(download.address)
@@ -97,6 +100,8 @@ def load_weights(download: Download, load: Callable[[], nn.Module]) -> nn.Module
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return load()
+    except (BadInput, MissingData, UnknownName):
+        raise  # sentences of our own about what was loaded
     except Exception as problem:  # noqa: BLE001 - hub clients raise many types when there is no network
         reason = str(problem).splitlines()[0][:160] if str(problem) else type(problem).__name__
         if download.file is not None:

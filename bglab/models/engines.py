@@ -243,17 +243,31 @@ def _converted(core: Any, make: Callable[[], nn.Module], key: str, examples: Seq
         except RuntimeError as problem:
             _LOG.warning("converting again, since %s cannot be read: %s", cached, problem)
     shapes = [[-1, *example.shape[1:]] for example in examples]
-    with torch.no_grad(), warnings.catch_warnings(), _restored_logging():
+    with torch.no_grad(), warnings.catch_warnings(), restored_logging():
         warnings.simplefilter("ignore")  # the converter uses tracing, which torch declares deprecated
-        model = openvino.convert_model(make(), example_input=tuple(examples), input=shapes)
+        network = make()
+        try:
+            model = openvino.convert_model(network, example_input=tuple(examples), input=shapes)
+        except Exception as problem:
+            raise BadInput(
+                f"expected a network that OpenVINO converts, but it refuses it ({_reason(problem)}); use --engine torch"
+            ) from problem
     if key:
         _save(openvino, model, cached)
     return model
 
 
+def _reason(problem: Exception) -> str:
+    """Find the line that says why a conversion failed, among the many that the converter writes."""
+    lines = [line.strip() for line in str(problem).splitlines() if line.strip()] or [type(problem).__name__]
+    if "Exception:" in lines[:-1]:  # tracing failed, and the line after it is what the network raised
+        return lines[lines.index("Exception:") + 1][:200]
+    return next((line for line in lines if line.startswith("--")), lines[0])[:200]
+
+
 @contextmanager
-def _restored_logging() -> Iterator[None]:
-    """Restore the root logger at the end, since a failed conversion leaves it at level ERROR."""
+def restored_logging() -> Iterator[None]:
+    """Restore the root logger at the end: a failed conversion leaves it at level ERROR, and open_clip configures it."""
     root = logging.getLogger()
     level, handlers, filters = root.level, root.handlers[:], root.filters[:]
     try:

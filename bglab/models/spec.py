@@ -47,7 +47,8 @@ class ModelSpec:
         protocol: How prepared images reach the network, see `InputProtocol`.
         file_sha256: SHA-256 of the checkpoint's file, first 16 hexadecimal digits; "" for weights of a library.
         query: Options of the URI, without which the same weights would not be loaded; "" if there are none.
-        code_sha256: SHA-256 of the code of an own network's classes, first 16 hexadecimal digits; "" for others.
+        code_sha256: SHA-256 of the code of an own network's classes, or of the configuration of one of transformers or
+            open_clip, first 16 hexadecimal digits; "" for others.
         outputs_sha256: SHA-256 of the names of its outputs in their order, likewise; "" for a named label space.
     """
 

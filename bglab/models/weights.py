@@ -29,8 +29,8 @@ class Weights(NamedTuple):
         file_sha256: SHA-256 of the checkpoint's file, first 16 hexadecimal digits; "" for weights of a library.
         query: Options of the URI, without which the same weights would not be loaded.
         notes: What was read off the weights or assumed about them, one sentence each.
-        code_sha256: SHA-256 of the code of a network's own classes, first 16 hexadecimal digits; "" if the weights
-            and the versions of libraries determine what it computes.
+        code_sha256: SHA-256 of the code of a network's own classes, or of the configuration by which a library builds
+            it, first 16 hexadecimal digits; "" if the weights and the versions of libraries determine what it computes.
     """
 
     network: nn.Module

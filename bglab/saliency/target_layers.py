@@ -288,6 +288,8 @@ class _Probe:
         pooled = {id(r.output) for r in self.records if isinstance(r.module, _POOLING)}
         candidates = [r for r in self.records if id(r.output) not in pooled and not isinstance(r.module, _NO_SOURCE)]
         candidates = [r for r in candidates if not self._is_scores(r)]
+        while candidates and self._is_query(candidates[-1]):
+            candidates.pop()
         if not candidates:
             raise BadInput(
                 f"expected a layer with positions in {self._name}, but no layer's output has any: it pools all "
@@ -310,14 +312,24 @@ class _Probe:
         return torch.allclose(record.grid().mean((2, 3)), self.logits, rtol=1e-3, atol=1e-5)
 
     def _reaches(self, record: _Record) -> bool:
+        return self._counting(record) > 0
+
+    def _is_query(self, record: _Record) -> bool:
+        """Check whether one token of many counts: the queries of attentional pooling have no positions."""
+        return record.layer.layout == "tokens" and record.layer.prefix == 0 and self._counting(record) == 1
+
+    def _counting(self, record: _Record) -> int:
+        """Count the positions on which the logits depend."""
         if not record.output.requires_grad:
-            return False
+            return 0
         weights = torch.linspace(0.5, 1.5, self.logits.shape[1], device=self.logits.device).expand_as(self.logits)
         (gradient,) = torch.autograd.grad(self.logits, record.output, weights, retain_graph=True, allow_unused=True)
         if gradient is None:
-            return False
-        on_positions = gradient[:, record.layer.prefix :] if record.layer.layout == "tokens" else gradient
-        return bool(on_positions.abs().max() > 0)
+            return 0
+        if record.layer.layout == "tokens":
+            return int((gradient[:, record.layer.prefix :].abs().amax((0, 2)) > 0).sum())
+        channels = 1 if record.layer.layout == "channels_first" else 3
+        return int((gradient.abs().amax((0, channels)) > 0).sum())
 
 
 def _without_parts(records: list[_Record]) -> list[_Record]:

@@ -167,8 +167,11 @@ def test_the_engine_follows_the_device():
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("resnet50", "unknown model 'resnet50'; did you mean 'timm:resnet50'? Expected file:PATH"),
-        ("hub:resnet50", "unknown model 'hub:resnet50'. Expected file:PATH"),
+        (
+            "resnet50",
+            "unknown model 'resnet50'; did you mean 'timm:resnet50'? Expected clip:ARCH/PRETRAINED, file:PATH",
+        ),
+        ("hub:resnet50", "unknown model 'hub:resnet50'. Expected clip:ARCH/PRETRAINED, file:PATH"),
         ("timm:resnet50", "'timm:resnet50' names an architecture, not its weights, and timm's default has changed"),
         ("timm:resnet5000.tv_in1k", "unknown timm architecture 'resnet5000'"),
         ("timm:resnet50.tv_in1", "unknown tag of timm:resnet50 'tv_in1'; did you mean 'tv_in1k'?"),

@@ -14,7 +14,13 @@ from bglab.errors import UnknownName
 from bglab.models.weights import Weights
 
 #: How the URI of each scheme goes on, for messages; other schemes go on with a path.
-_FORMS = {"timm": "NAME.TAG", "tv": "NAME/WEIGHTS", "lite": "efficientnet_lite0"}
+_FORMS = {
+    "clip": "ARCH/PRETRAINED",
+    "hf": "NAME_OR_FOLDER",
+    "lite": "efficientnet_lite0",
+    "timm": "NAME.TAG",
+    "tv": "NAME/WEIGHTS",
+}
 
 
 def schemes() -> list[str]:
@@ -56,7 +62,7 @@ def _unknown_scheme(uri: str, scheme: str) -> str:
     """Write the message for a URI of no known scheme, with the one that was probably meant."""
     near = f"{nearest(scheme, schemes())}:{uri.partition(':')[2]}" if scheme and nearest(scheme, schemes()) else ""
     if not scheme:
-        near = f"timm:{uri}"
+        near = f"hf:{uri}" if "/" in uri else f"timm:{uri}"  # microsoft/resnet-50, as the hub writes names
     hint = f"; did you mean '{near}'?" if near else "."
     forms = [f"{name}:{_FORMS.get(name, 'PATH')}" for name in schemes()]
     return f"unknown model '{uri}'{hint} Expected {', '.join(forms[:-1])} or {forms[-1]}"
