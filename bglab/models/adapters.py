@@ -68,6 +68,22 @@ class LogOf(nn.Module):
         return self.network(images).clamp_min(_LEAST_PROBABILITY).log()
 
 
+class Flipped(nn.Module):
+    """A network that takes blue first and red last.
+
+    Args:
+        network: Takes normalised images in that order.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits of images whose first channel is red."""
+        return self.network(images.flip(1))
+
+
 class Reordered(nn.Module):
     """A network whose classes are put in another order.
 

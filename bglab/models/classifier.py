@@ -12,10 +12,14 @@ from torch import Tensor, nn
 from bglab.errors import BadInput
 from bglab.labels import NAMED_SPACES, class_names
 from bglab.models import sources
+from bglab.models.engine_check import start_checked
 from bglab.models.engines import Engine, EngineChoice, EngineName, Normalised
 from bglab.models.precision import AmpDtype
 from bglab.models.spec import InputProtocol, ModelSpec
 from bglab.models.weights import Weights, state_digest
+
+#: Sources of networks of any kind, of which OpenVINO may convert some incorrectly or not at all.
+_UNTRIED = frozenset({"own", "hf", "clip"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,11 +142,13 @@ def build_classifier(
         outputs_sha256="" if space in NAMED_SPACES else _digest_of("\n".join(weights.classes)),
     ).under(protocol)
     classes = weights.classes or class_names(space)
-    choice = choice or EngineChoice()
+    choice, notes = choice or EngineChoice(), weights.notes
     wrapped = Normalised(network, spec.mean, spec.std, size if spec.fixed_input_size else None)
     key = "" if source == "own" else f"{spec.id} {spec.sha256} {spec.code_sha256} {spec.mean} {spec.std}"
-    engine = choice.start(wrapped, key)
-    return Classifier(spec, classes, wrapped, engine, choice, weights.notes)
+    if source not in _UNTRIED:
+        return Classifier(spec, classes, wrapped, choice.start(wrapped, key), choice, notes)
+    engine, choice, why = start_checked(wrapped, choice, key, size)
+    return Classifier(spec, classes, wrapped, engine, choice, (*notes, why) if why else notes)
 
 
 def _digest_of(text: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, cast, get_args, runtime_checkable
 
@@ -15,9 +14,9 @@ from torch import Tensor, nn
 from bglab.errors import BadInput
 from bglab.images import Interpolation
 from bglab.labels import IN9_NAMES, NAMED_SPACES, class_names
-from bglab.models.adapters import Function, LogitsOf, LogOf, differentiable, find_logits
+from bglab.models.adapters import Flipped, Function, LogitsOf, LogOf, Reordered, differentiable, find_logits
 from bglab.models.classifier import Classifier, build_classifier, load_classifier
-from bglab.models.engines import EngineChoice, EngineName, OpenVINOEngine
+from bglab.models.engines import EngineChoice, EngineName
 from bglab.models.own_code import code_digest
 from bglab.models.own_preprocessing import Preprocessing, read_preprocessing, unwrap
 from bglab.models.precision import AmpDtype
@@ -25,9 +24,6 @@ from bglab.models.spec import InputProtocol
 from bglab.models.weights import Weights
 
 _LOG = logging.getLogger(__name__)
-
-#: Largest difference between the logits of two engines, as a share of the largest logit.
-_ENGINE_TOLERANCE = 1e-3
 
 
 @runtime_checkable
@@ -120,7 +116,7 @@ def classifier(
         )
     settings = _override(read, given)
     name = _checked_name(name or read.name or type(network).__name__)
-    network, notes = _adapt(network, settings, name)
+    network, notes = _adapt(network, settings, name, ordered=classes is None)
     space, names, assumed = _name_classes(classes, settings, _probe(network, settings).shape[1], name)
     assumed = (*settings.assumed, *assumed)
     weights = Weights(
@@ -136,10 +132,10 @@ def classifier(
         interpolation=settings.interpolation,
         crop_mode=settings.crop_mode,
         notes=(*settings.notes, *assumed, *notes),
-        code_sha256=code_digest(network),
+        code_sha256=code_digest(network) if network.state_dict() else "",
     )
     choice = EngineChoice(engine, device, amp_dtype, torchcompile=torchcompile)
-    made = _start(weights, choice, protocol)
+    made = build_classifier("own", weights, choice, protocol)
     for note in made.notes:
         _LOG.log(logging.WARNING if note in assumed else logging.INFO, "%s: %s", made.spec.id, note)
     return made
@@ -281,9 +277,11 @@ def _probe(network: nn.Module, settings: Preprocessing) -> Tensor:
     return logits
 
 
-def _adapt(network: nn.Module, settings: Preprocessing, name: str) -> tuple[nn.Module, list[str]]:
-    """Wrap a network whose outputs are no logits, and say so."""
+def _adapt(network: nn.Module, settings: Preprocessing, name: str, *, ordered: bool) -> tuple[nn.Module, list[str]]:
+    """Wrap a network that takes or returns something else, and say so."""
     notes: list[str] = []
+    if settings.flips_channels:
+        network = Flipped(network)
     first = _probe(network, settings)
     with torch.inference_mode():
         size = settings.input_size
@@ -292,6 +290,8 @@ def _adapt(network: nn.Module, settings: Preprocessing, name: str) -> tuple[nn.M
     if first.shape[1] > 1 and bool((first >= 0).all()) and torch.allclose(first.sum(1), torch.ones(2), atol=1e-4):
         network = LogOf(network)
         notes.append(f"the outputs of {name} are probabilities; their logarithms are used as logits")
+    if ordered and settings.order is not None:
+        network = Reordered(network, settings.order)
     return network, notes
 
 
@@ -338,29 +338,3 @@ def _check_count(known: int, count: int, name: str, what: str) -> None:
             f"expected as many classes as {name} has outputs, {count}, but {what} has {known}; "
             "give the names of its outputs as classes=[…]"
         )
-
-
-def _start(weights: Weights, choice: EngineChoice, protocol: InputProtocol) -> Classifier:
-    """Build the classifier; where OpenVINO was not asked for and computes something else, torch takes its place."""
-    is_function = isinstance(weights.network, Function)
-    if is_function and choice.engine == "openvino":
-        raise BadInput("expected the engine torch for a function, got openvino, which converts networks")
-    if is_function and choice.engine == "auto":
-        choice = replace(choice, engine="torch")
-    made = build_classifier("own", weights, choice, protocol)
-    if choice.engine != "auto" or not isinstance(made.engine, OpenVINOEngine):
-        return made
-    shape, generator = (2, 3, weights.input_size, weights.input_size), torch.Generator().manual_seed(0)
-    levels = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
-    with torch.inference_mode():
-        expected = made.network(levels)
-    try:
-        error = float((made(levels) - expected).abs().max() / expected.abs().max().clamp_min(1e-6))
-        why = "" if error <= _ENGINE_TOLERANCE or choice.amp_dtype != "none" else f"its logits differ by {error:.1%}"
-    except Exception as problem:  # noqa: BLE001 - converters raise many kinds
-        why = str(problem).strip().splitlines()[-1][:160]
-    if not why:
-        return made
-    note = f"torch runs the network, since OpenVINO cannot ({why})"
-    weights = weights._replace(notes=(*weights.notes, note))
-    return build_classifier("own", weights, replace(choice, engine="torch"), protocol)

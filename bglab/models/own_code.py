@@ -12,17 +12,14 @@ _LIBRARIES = ("torch", "torchvision", "timm", "transformers", "open_clip", "bgla
 
 
 def code_digest(network: nn.Module) -> str:
-    """Compute a digest of the source of a network's own classes, 16 hexadecimal digits.
+    """Compute a digest of a network's structure and of the source of its own classes, 16 hexadecimal digits.
 
     Args:
         network: Module with any submodules.
-
-    Returns:
-        The digest; "" if all its classes are those of known libraries.
     """
     own = {type(module) for module in network.modules()}
-    parts = sorted(_source(each) for each in own if each.__module__.partition(".")[0] not in _LIBRARIES)
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16] if parts else ""
+    sources = sorted(_source(each) for each in own if each.__module__.partition(".")[0] not in _LIBRARIES)
+    return hashlib.sha256("\n".join([repr(network), *sources]).encode()).hexdigest()[:16]
 
 
 def _source(kind: type) -> str:

@@ -8,7 +8,6 @@ from typing import Any, get_args
 
 from torch import nn
 
-from bglab.errors import BadInput
 from bglab.images import CropMode, Interpolation
 from bglab.models.spec import IMAGENET_MEAN, IMAGENET_STD
 
@@ -26,6 +25,8 @@ class Preprocessing:
         crop_mode: Crop mode of the evaluation, as in timm.
         name: Name of the network; "" if it has none.
         classes: Names of its classes, or of a label space; () if it says nothing.
+        order: For each of these classes, its position among the outputs; None if both have the same order.
+        flips_channels: Whether the network takes blue first and red last.
         notes: What was read, one sentence each.
         assumed: What was assumed, one sentence each.
     """
@@ -38,6 +39,8 @@ class Preprocessing:
     crop_mode: CropMode = "center"
     name: str = ""
     classes: str | tuple[str, ...] = ()
+    order: tuple[int, ...] | None = None
+    flips_channels: bool = False
     notes: tuple[str, ...] = ()
     assumed: tuple[str, ...] = ()
 
@@ -72,7 +75,7 @@ def read_preprocessing(network: nn.Module, processor: Any = None) -> Preprocessi
         processor: Image processor of transformers; None uses the one of the folder or name that the network has.
 
     Raises:
-        BadInput: If the processor is none of transformers.
+        BadInput: If the processor is none of transformers, or the outputs are those of ImageNet-21k.
     """
     configuration = getattr(network, "pretrained_cfg", None) or getattr(network, "default_cfg", None)
     if configuration and "mean" in configuration:
@@ -106,5 +109,39 @@ def _of_timm(network: nn.Module, configuration: Mapping[str, Any]) -> Preprocess
 
 
 def _of_transformers(network: nn.Module, processor: Any) -> Preprocessing:
-    """Read a network of transformers and its image processor."""
-    raise BadInput("expected a network of timm or a plain module; transformers' are loaded by 'hf:NAME_OR_FOLDER'")
+    """Read a network of transformers: its image processor, and the names of its classes."""
+    from bglab.models.sources.hf import output_names, read_outputs, read_processor
+
+    config: Any = getattr(network, "config", None)
+    name = str(getattr(config, "_name_or_path", "")).rstrip("/").rpartition("/")[2]
+    read = Preprocessing(name=name or type(network).__name__)
+    if config is not None:
+        outputs = read_outputs(output_names(config), "")
+        classes = outputs.classes or outputs.space
+        read = replace(read, classes=classes, order=outputs.order, notes=outputs.notes)
+    found = processor if processor is not None else _own_processor(config)
+    if found is None:
+        assumed = "it has no image processor, so ImageNet's mean, standard deviation and crop are assumed (processor=…)"
+        return replace(read, assumed=(assumed,))
+    settings = read_processor(found, config)
+    return replace(
+        read,
+        mean=settings.mean,
+        std=settings.std,
+        input_size=settings.input_size,
+        crop_pct=settings.crop_pct,
+        interpolation=settings.interpolation,
+        crop_mode=settings.crop_mode,
+        flips_channels=settings.flips_channels,
+        notes=(*read.notes, *settings.notes),
+    )
+
+
+def _own_processor(config: Any) -> Any:
+    """Load the processor from where a network was loaded, without downloading anything; None if there is none."""
+    from transformers import AutoImageProcessor
+
+    try:
+        return AutoImageProcessor.from_pretrained(config._name_or_path, local_files_only=True)
+    except Exception:  # noqa: BLE001 - transformers raises many types for what is not there
+        return None

@@ -162,9 +162,11 @@ def test_wrappers_of_parallel_training_come_off():
 
 
 def test_the_code_of_a_module_is_a_part_of_its_identity():
-    first, second = (bglab.classifier(module, classes="in9", size=16, **TORCH) for module in (Shifted(1), head(9)))
-    assert len(first.spec.code_sha256) == 16
-    assert second.spec.code_sha256 == ""
+    pooled, larger = head(9), head(9)
+    larger[2] = nn.AdaptiveMaxPool2d(1)
+    specs = [bglab.classifier(each, classes="in9", size=16, **TORCH).spec for each in (pooled, larger, Shifted(1))]
+    assert specs[0].sha256 == specs[1].sha256
+    assert len({spec.code_sha256 for spec in specs}) == 3
 
 
 @pytest.mark.parametrize(
@@ -262,3 +264,60 @@ def test_scenes_give_the_classes_of_a_network():
     assert (own.spec.space, own.classes) == (scenes.space, scenes.classes)
     prepared = bglab.prepare(scenes, 32, progress=False)
     assert bglab.classifier(head(9), classes=prepared, size=32, **TORCH).spec.space == scenes.space
+
+
+class DataDependent(nn.Module):
+    """A network whose control flow depends on the image, which tracing cannot see."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = head(9)
+
+    def forward(self, images):
+        return self.body(images) * (2.0 if images.mean() > 0 else -1.0)
+
+
+def test_torch_takes_the_place_of_an_engine_that_computes_something_else():
+    pytest.importorskip("openvino")
+    own = bglab.classifier(DataDependent(), classes="in9", mean=(0.5,) * 3, std=(0.5,) * 3, size=16, device="cpu")
+    network = own.network
+    dark, bright = torch.zeros(2, 3, 16, 16, dtype=torch.uint8), torch.full((2, 3, 16, 16), 255, dtype=torch.uint8)
+    for images in (dark, bright, levels(2, 16)):
+        with torch.inference_mode():
+            torch.testing.assert_close(own(images), network(images), rtol=1e-3, atol=1e-4)
+
+
+def test_a_network_that_openvino_cannot_convert_runs_on_torch():
+    pytest.importorskip("openvino")
+
+    class Sorting(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = head(9)
+
+        def forward(self, images):
+            found = torch.from_numpy(np.sort(images.detach().numpy(), axis=-1))
+            return self.body(found)
+
+    own = bglab.classifier(Sorting(), classes="in9", mean=(0.5,) * 3, std=(0.5,) * 3, size=16, device="cpu")
+    assert own.engine.name == "torch"
+    assert any(note.startswith("torch runs the network, since OpenVINO cannot (") for note in own.notes)
+
+
+def test_what_transformers_says_is_read():
+    transformers = pytest.importorskip("transformers")
+    names = {0: "fish", 1: "dog", 2: "bird", 3: "vehicle", 4: "reptile", 5: "carnivore", 6: "insect", 7: "instrument"}
+    config = transformers.ViTConfig(
+        hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=37, image_size=32, patch_size=8,
+        id2label=names | {8: "primate"}, label2id={name: i for i, name in (names | {8: "primate"}).items()},
+    )  # fmt: skip
+    torch.manual_seed(0)
+    network = transformers.ViTForImageClassification(config).eval()
+    processor = transformers.ViTImageProcessor(size={"height": 32, "width": 32})
+    own = bglab.classifier(network, processor=processor, **TORCH)
+    assert (own.spec.space, own.spec.input_size, own.spec.mean) == ("in9", 32, (0.5, 0.5, 0.5))
+    images = levels(2, 32)
+    with torch.inference_mode():
+        expected = network((images / 255 - 0.5) / 0.5).logits
+    torch.testing.assert_close(own(images), expected[:, [1, 2, 3, 4, 5, 6, 7, 8, 0]], rtol=1e-4, atol=1e-5)
+    assert bglab.saliency_maps(own, images).shape[0] == 2

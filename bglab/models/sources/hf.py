@@ -13,39 +13,23 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from bglab.errors import BadInput, MissingData, UnknownName
 from bglab.files import sha256_of
-from bglab.models.adapters import LogitsOf, Reordered
+from bglab.models.adapters import Flipped, LogitsOf, Reordered
 from bglab.models.downloads import Download, load_weights, of_hub
 from bglab.models.sources._outputs import read_outputs
 from bglab.models.sources._processors import ProcessorSettings, read_processor
 from bglab.models.weights import Weights
 
-__all__ = ["ProcessorSettings", "open_weights", "read_outputs", "read_processor"]
+__all__ = ["ProcessorSettings", "open_weights", "output_names", "read_outputs", "read_processor"]
 
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _PROCESSORS = ("preprocessor_config.json", "processor_config.json")
 
 #: Entries of a configuration that say where it is from.
 _NOT_COMPUTED = {"_name_or_path", "transformers_version"}
-
-
-class Flipped(nn.Module):
-    """A network that takes blue first and red last.
-
-    Args:
-        network: Takes normalised images in that order.
-    """
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return the logits of images whose first channel is red."""
-        return self.network(images.flip(1))
 
 
 class _Loaded(NamedTuple):
@@ -234,7 +218,7 @@ def _check_kind(place: _Place) -> None:
 
 def _check_config(place: _Place, config: Any) -> None:
     """Refuse networks whose outputs or inputs cannot be used, before their weights are loaded."""
-    read_outputs(_names(config), place.uri)
+    read_outputs(output_names(config), place.uri)
     if getattr(config, "quantization_config", None):
         raise BadInput(
             f"expected weights in float32, float16 or bfloat16 in {place.uri}, got quantised ones; "
@@ -247,7 +231,7 @@ def _check_config(place: _Place, config: Any) -> None:
         raise BadInput(f"expected a classifier of RGB images in {place.uri}, got one of {channels} channels")
 
 
-def _names(config: Any) -> list[str]:
+def output_names(config: Any) -> list[str]:
     """Return the names of the outputs in their order."""
     named = {int(index): str(name) for index, name in (config.id2label or {}).items()}
     return [named.get(index, f"LABEL_{index}") for index in range(config.num_labels)]
@@ -311,7 +295,7 @@ def _weights(place: _Place, loaded: _Loaded) -> Weights:
     config, model = loaded.config, loaded.model
     with _quiet(bars=False):
         settings = read_processor(loaded.processor, config)
-    outputs = read_outputs(_names(config), place.uri)
+    outputs = read_outputs(output_names(config), place.uri)
     notes = [*settings.notes, *outputs.notes]
     stored = {str(tensor.dtype) for tensor in model.parameters()} | {str(_stored_dtype(config))}
     half = [name.removeprefix("torch.") for name in sorted(stored) if name in {"torch.float16", "torch.bfloat16"}]
