@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -116,8 +118,11 @@ def build_classifier(
     if space is None:
         raise BadInput(
             f"expected a network with 1000 (ImageNet) or 9 (IN-9) outputs in {source}:{weights.name}, got {count}; "
-            "choose a classifier of one of the two"
+            f"say what they stand for: file:PATH?classes={_letters(count)} (or ?space=imagenet or in9, if they are "
+            "those); in Python, bglab.classifier(network, classes=scenes)"
         )
+    classes = weights.classes or class_names(space)
+    _check_classes(classes, count, space)
     spec = ModelSpec(
         source=source,
         name=weights.name,
@@ -136,7 +141,6 @@ def build_classifier(
         code_sha256=weights.code_sha256,
         outputs_sha256="" if space in NAMED_SPACES else _digest_of("\n".join(weights.classes)),
     ).under(protocol)
-    classes = weights.classes or class_names(space)
     choice = choice or EngineChoice()
     wrapped = Normalised(network, spec.mean, spec.std, size if spec.fixed_input_size else None)
     key = "" if source == "own" else f"{spec.id} {spec.sha256} {spec.mean} {spec.std}"
@@ -146,6 +150,22 @@ def build_classifier(
 
 def _digest_of(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _letters(count: int) -> str:
+    """Write an example of the option ``classes`` for a number of outputs."""
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    return ",".join(letters[:count]) if count <= 6 else f"a,b,…,{count} names"
+
+
+def _check_classes(classes: Sequence[str], count: int, space: str) -> None:
+    """Check that there is one class name per logit, and none twice."""
+    if len(classes) != count:
+        raise BadInput(f"expected {count} class names for {count} outputs, got {len(classes)} of the space {space}")
+    twice = sorted(name for name, times in Counter(classes).items() if times > 1)
+    # ImageNet itself has two cranes and two maillots
+    if twice and space != "imagenet":
+        raise BadInput(f"expected every class name once, got twice: {', '.join(twice[:5])}")
 
 
 def _accepts(network: nn.Module, size: int) -> bool:
