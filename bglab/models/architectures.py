@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple, get_args
 
 import torch
@@ -146,7 +148,8 @@ def create_network(architecture: str, outputs: int, size: int = 224) -> nn.Modul
     return models.get_model(found.torchvision_name, weights=None, num_classes=outputs, **options)
 
 
-def tensor_layout(architecture: str, outputs: int, size: int = 224) -> dict[str, Tensor]:
+@functools.lru_cache(maxsize=64)
+def tensor_layout(architecture: str, outputs: int, size: int = 224) -> Mapping[str, Tensor]:
     """List the tensors of a network by name, on the device ``meta``: shapes and types without numbers.
 
     Raises:
@@ -154,7 +157,7 @@ def tensor_layout(architecture: str, outputs: int, size: int = 224) -> dict[str,
     """
     with torch.device("meta"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return create_network(architecture, outputs, size).state_dict()
+        return MappingProxyType(create_network(architecture, outputs, size).state_dict())
 
 
 def head_tensors(architecture: str, size: int = 224) -> dict[str, int]:

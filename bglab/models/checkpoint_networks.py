@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torchvision import models
 
 from bglab.errors import BadInput, UnknownName
+from bglab.models.architecture_guesses import fitting_architectures
 from bglab.models.architectures import (
     Architecture,
     Usual,
@@ -24,7 +26,16 @@ from bglab.models.checkpoint_files import CheckpointFile, Scripted
 from bglab.models.file_options import architectures_named
 from bglab.models.spec import IMAGENET_MEAN, IMAGENET_STD
 from bglab.models.stand_ins import stands_for, unreadable
-from bglab.models.state_dicts import Candidate, Fitted, choose, find_candidates, find_normaliser, fit, tensors_in
+from bglab.models.state_dicts import (
+    Candidate,
+    Fitted,
+    choose,
+    count_outputs,
+    find_candidates,
+    find_normaliser,
+    fit,
+    tensors_in,
+)
 
 #: What the format of `bglab.training` begins with; it stores the preprocessing that it trained with.
 _OWN_FORMAT = "bglab training"
@@ -154,13 +165,11 @@ def _network(checkpoint: Checkpoint) -> Loaded:
     heads = head_tensors(architecture.name, size)
     if not heads:
         raise BadInput(f"expected a classifier, but {architecture.name} has no head; choose another architecture")
-    counts = [
-        chosen.tensors[name].shape[d]
-        for name, d in heads.items()
-        if name in chosen.tensors and chosen.tensors[name].ndim > d
-    ]
-    outputs = int(counts[0]) if counts else 0
-    fitted = fit(chosen, tensor_layout(architecture.name, max(outputs, 1), size), architecture.name, str(file))
+    outputs = count_outputs(chosen, heads)
+    try:
+        fitted = fit(chosen, tensor_layout(architecture.name, outputs, size), architecture.name, str(file))
+    except BadInput as problem:
+        raise BadInput(f"{problem}{_other_fits(content, architecture.name)}") from None
     network = _filled(architecture.name, outputs, size, fitted)
     if usual.is_published and hasattr(network, "transform_input"):
         # the preprocessing of torchvision's own weights expects it
@@ -212,6 +221,7 @@ def _recognise(checkpoint: Checkpoint) -> tuple[Architecture, list[Candidate]]:
         raise UnknownName(
             f"expected the architecture of {checkpoint.file} in its entry 'architecture' or as "
             f"file:PATH?architecture=NAME, got {said}; give a name that timm knows, or tv_NAME for torchvision's"
+            f"{_other_fits(checkpoint.read.content, '')}"
         )
     found = []
     for architecture, entry in possible:
@@ -225,6 +235,7 @@ def _recognise(checkpoint: Checkpoint) -> tuple[Architecture, list[Candidate]]:
         raise BadInput(
             f"expected the weights of {architecture.name} in {checkpoint.file}, but they do not fit: none of its "
             "tensors goes by a name of that architecture; choose another architecture="
+            f"{_other_fits(checkpoint.read.content, architecture.name)}"
         )
     if entry and not checkpoint.is_own:
         checkpoint.notes.append(f"the architecture {architecture.name} is that of the checkpoint's entry '{entry}'")
@@ -233,6 +244,14 @@ def _recognise(checkpoint: Checkpoint) -> tuple[Architecture, list[Candidate]]:
         other, where = next(iter(plain.values()))
         checkpoint.notes.append(f"architecture={checkpoint.architecture} replaces {other} of the entry '{where}'")
     return architecture, candidates
+
+
+def _other_fits(content: Any, architecture: str) -> str:
+    """Write which other architectures the tensors fit, to go on with a message."""
+    plain = architecture.removeprefix("tv_")
+    same = [f"tv_{plain}"] if plain == architecture and plain in models.list_models(models) else []
+    found = [name for name in fitting_architectures(content, *same) if name != architecture]
+    return f". Its tensors fit architecture={' or '.join(found[:3])}" if found else ""
 
 
 def _lacking(candidates: Sequence[Candidate], own: Mapping[str, Tensor]) -> int:

@@ -29,6 +29,9 @@ _HOW_TO_SAVE = "save it again with torch.save(network.state_dict(), file)"
 #: Attribute by which a stand-in names its class.
 _CLASS = "__stands_for__"
 
+#: Modules of Python that pickles name as Python 2 did.
+_RENAMED = {"__builtin__": "builtins", "copy_reg": "copyreg"}
+
 #: Harmless classes that are restored as they are, besides those of torch.
 _HARMLESS = [
     argparse.Namespace,
@@ -116,7 +119,8 @@ def _global_names(file: Path, *, is_zip: bool) -> set[str]:
 def _globals_of(stream: BinaryIO | Any) -> Iterator[str]:
     for operation, argument, _ in pickletools.genops(stream):
         if operation.name == "GLOBAL":
-            yield str(argument).replace(" ", ".", 1)
+            module, _, name = str(argument).partition(" ")
+            yield f"{_RENAMED.get(module, module)}.{name}"
 
 
 def _reason(problem: Exception) -> str:

@@ -149,6 +149,19 @@ def choose(candidates: Sequence[Candidate], wanted: str, where: str) -> tuple[Ca
     return one, (f"the weights are the averaged ones of '{one.label}'",) if one.is_averaged else ()
 
 
+def count_outputs(candidate: Candidate, heads: Mapping[str, int]) -> int:
+    """Return the number of classes that weights were made for, at least 1.
+
+    Args:
+        candidate: The weights.
+        heads: Dimension that counts the classes, by the name of the tensor.
+    """
+    for name, dimension in heads.items():
+        if name in candidate.tensors and candidate.tensors[name].ndim > dimension:
+            return max(1, candidate.tensors[name].shape[dimension])
+    return 1
+
+
 def fit(candidate: Candidate, own: Mapping[str, Tensor], architecture: str, where: str) -> Fitted:
     """Check that weights are those of a network, tensor for tensor, and convert them to its types.
 
