@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import warnings
 import zipfile
@@ -170,6 +171,11 @@ def _read_zip(file: Path) -> CheckpointFile:
             entries = archive.infolist()
             has_checksums = any(entry.CRC for entry in entries)
             damaged = archive.testzip() if has_checksums else None
+    except OSError as problem:
+        if problem.errno != errno.EINVAL:
+            raise
+        # a damaged directory makes zipfile look for an entry before the beginning of the file
+        raise _damaged(file, "its directory is changed") from None
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as problem:
         raise _damaged(file, f"its end or its directory is missing or changed: {problem}") from None
     if damaged:

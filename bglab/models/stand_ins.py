@@ -107,7 +107,10 @@ def _global_names(file: Path, *, is_zip: bool) -> set[str]:
     if is_zip:
         with zipfile.ZipFile(file) as archive:
             pickle = next(name for name in archive.namelist() if name.endswith("data.pkl"))
-            with archive.open(pickle) as stream:
+            entry = archive.getinfo(pickle)
+            if not entry.CRC:
+                del entry.CRC  # torch was told to write none, which zipfile takes for a wrong one
+            with archive.open(entry) as stream:
                 return set(_globals_of(stream))
     with file.open("rb") as stream:
         if stream.read(len(LEGACY_START)) != LEGACY_START:

@@ -64,10 +64,10 @@ def test_damaged_headers_of_safetensors_are_refused(tmp_path):
     expected = state_digest(small())
     generator = torch.Generator().manual_seed(0)
     refused = 0
-    for place in torch.randint(0, header, (40,), generator=generator).tolist():
+    for place in torch.randint(0, header, (25,), generator=generator).tolist():
         file.write_bytes(whole[:place] + bytes([whole[place] ^ 0x15]) + whole[place + 1 :])
         try:
             assert state_digest(open_weights(f"file:{file}?architecture={SMALL}")[1].network) == expected
         except BadInput:
             refused += 1
-    assert refused >= 35
+    assert refused >= 20

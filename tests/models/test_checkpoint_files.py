@@ -108,7 +108,7 @@ def test_torchscript_needs_no_architecture(tmp_path):
         torch.jit.freeze(traced.eval()).save(str(tmp_path / "frozen.pt"))
         traced.half().save(str(tmp_path / "half.pt"))
     classifier = load_classifier(f"file:{file}?mean=0.4,0.5,0.6&std=0.2,0.2,0.2", engine="torch", device="cpu")
-    expected = Normalised(network, (0.4, 0.5, 0.6), (0.2,) * 3)(random_images())
+    expected = Normalised(small(), (0.4, 0.5, 0.6), (0.2,) * 3)(random_images())
     assert torch.allclose(classifier(random_images()), expected, atol=1e-4)
     assert any("TorchScript does not tell" in note for note in classifier.notes)
     digests = {state_digest(load(tmp_path / name, "").network) for name in ("traced.pt", "frozen.pt", "half.pt")}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import warnings
 
 import numpy as np
 import pytest
@@ -15,7 +16,8 @@ from torch.optim.swa_utils import AveragedModel
 from torchvision import models
 
 from bglab.errors import BadInput, UnknownName
-from bglab.models import IN9_MEAN, IN9_STD, load_classifier, state_digest
+from bglab.models import IN9_MEAN, IN9_STD, architecture_guesses, load_classifier, state_digest
+from bglab.models.architectures import tensor_layout
 from bglab.models.sources import open_weights
 from tests.fixtures.checkpoints import SMALL, prefixed, small
 from tests.fixtures.networks import random_images
@@ -146,7 +148,10 @@ def test_other_precisions_are_converted_and_told(load, dtype):
 def test_numbers_that_are_no_weights_are_refused_by_the_name_of_their_tensor(load):
     state = small().state_dict()
     weight = state["fc.weight"]
-    nan, quantised = weight.clone(), torch.quantize_per_tensor(weight, 0.1, 0, torch.qint8)
+    nan = weight.clone()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # deprecated by torch
+        quantised = torch.quantize_per_tensor(weight, 0.1, 0, torch.qint8)
     nan[0, 0] = float("nan")
     for tensor, sentence in (
         (nan, rf"fc\.weight has 1 of {weight.numel()} numbers that are NaN or infinite"),
@@ -189,6 +194,12 @@ def test_the_architectures_that_fit_are_suggested(load):
         load(state, architecture="vgg11")
     with pytest.raises(UnknownName, match=r"got none; .* Its tensors fit architecture=resnet18 or tv_resnet18$"):
         load(models.resnet18(num_classes=9).state_dict(), architecture="")
+
+
+@pytest.mark.slow
+def test_the_tensors_that_architectures_are_recognised_by_exist():
+    for part, names in architecture_guesses._COMMON.items():
+        assert all(part in tensor_layout(name, 9) for name in names), part
 
 
 def test_heads_that_only_training_needs(load):
