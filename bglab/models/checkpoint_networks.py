@@ -78,6 +78,7 @@ class Checkpoint:
         chosen: Preprocessing that the user wants, as fields of `bglab.models.Weights`.
         named: Preprocessing that the checkpoint keeps, likewise.
         notes: What was read off it or assumed, one sentence each.
+        layer: Tensor of a normalising layer that mean and standard deviation were read off; "" if there is none.
     """
 
     file: Path
@@ -88,6 +89,7 @@ class Checkpoint:
     chosen: Mapping[str, Any]
     named: dict[str, Any]
     notes: list[str] = field(default_factory=list)
+    layer: str = ""
 
     def entry(self, name: str) -> Any:
         """Return an entry of the checkpoint; None if there is none."""
@@ -179,8 +181,7 @@ def _network(checkpoint: Checkpoint) -> Loaded:
         _output_count(network.eval(), size, file)
     normaliser = find_normaliser(fitted.beside)
     if normaliser:
-        checkpoint.named["mean"], checkpoint.named["std"], name = normaliser
-        checkpoint.notes.append(f"mean and standard deviation are those of the checkpoint's layer '{name}'")
+        checkpoint.named["mean"], checkpoint.named["std"], checkpoint.layer = normaliser
     return Loaded(network, outputs, usual)
 
 

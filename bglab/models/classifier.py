@@ -82,8 +82,9 @@ def load_classifier(
 
     Args:
         name: ``timm:resnet50.tv_in1k`` (with its tag), ``tv:resnet50/IMAGENET1K_V1``,
-            ``lite:efficientnet_lite0`` (weights from pip), or ``file:PATH`` (a checkpoint of ``bglab train``; for a
-            plain state dict, ``file:PATH?architecture=resnet50``).
+            ``lite:efficientnet_lite0`` (weights from pip), or ``file:PATH`` (a checkpoint of ``bglab train``, or
+            TorchScript; for a state dict of any trainer, ``file:PATH?architecture=resnet50``, with the options of
+            `bglab.models.sources.file.open_weights`).
         engine: ``torch``, ``openvino``, or ``auto``: torch on a GPU and OpenVINO on a CPU if it is installed.
         device: ``auto``, ``cpu``, ``cuda:0``, ``mps``.
         amp_dtype: ``none`` (IEEE float32), ``tf32`` (NVIDIA GPUs only), ``bfloat16`` or ``float16``.

@@ -7,6 +7,7 @@ foreign class is replaced by a stand-in, which keeps the content and has no beha
 from __future__ import annotations
 
 import argparse
+import io
 import pickletools
 import re
 import warnings
@@ -110,8 +111,7 @@ def _global_names(file: Path, *, is_zip: bool) -> set[str]:
             entry = archive.getinfo(pickle)
             if not entry.CRC:
                 del entry.CRC  # torch was told to write none, which zipfile takes for a wrong one
-            with archive.open(entry) as stream:
-                return set(_globals_of(stream))
+            return set(_globals_of(io.BytesIO(archive.open(entry).read())))
     with file.open("rb") as stream:
         if stream.read(len(LEGACY_START)) != LEGACY_START:
             return set()
@@ -119,7 +119,7 @@ def _global_names(file: Path, *, is_zip: bool) -> set[str]:
         return {name for _ in range(4) for name in _globals_of(stream)}
 
 
-def _globals_of(stream: BinaryIO | Any) -> Iterator[str]:
+def _globals_of(stream: BinaryIO | io.BytesIO) -> Iterator[str]:
     for operation, argument, _ in pickletools.genops(stream):
         if operation.name == "GLOBAL":
             module, _, name = str(argument).partition(" ")

@@ -114,7 +114,7 @@ def test_losses_without_a_wrapper_are_left_out_but_layers_are_not(load):
 
 
 def test_a_deeper_network_is_not_taken_for_a_shallower_one(load):
-    deep = models.resnet34(num_classes=9).state_dict()
+    deep = {name: torch.zeros(()).expand(tensor.shape) for name, tensor in tensor_layout("tv_resnet34", 9).items()}
     with pytest.raises(BadInput, match=r"the architecture has no layer1\.2\.conv1\.weight, .* more tensors than it"):
         load(deep, architecture="tv_resnet18")
 
@@ -178,22 +178,32 @@ def test_missing_tensors_are_named_and_counted(load):
 
 
 def test_the_architecture_of_training_scripts(load):
-    state = prefixed(models.vgg11(num_classes=9).state_dict(), "module.")
-    # timm has a vgg11 of other names; the entry of PyTorch's own script means torchvision's
-    weights = load({"arch": "vgg11", "state_dict": state, "best_acc1": torch.tensor(70.0)}, architecture="")
-    assert "the architecture tv_vgg11 is that of the checkpoint's entry 'arch'" in weights.notes
+    state = prefixed(models.resnet18(num_classes=9).state_dict(), "module.")
+    # the entry of PyTorch's own script means torchvision's network, that of timm's script means timm's
+    weights = load({"arch": "resnet18", "state_dict": state, "best_acc1": torch.tensor(70.0)}, architecture="")
+    assert "the architecture tv_resnet18 is that of the checkpoint's entry 'arch'" in weights.notes
+    weights = load({"arch": "resnet18", "state_dict": state, "version": 2}, architecture="")
+    assert "the architecture resnet18 is that of the checkpoint's entry 'arch'" in weights.notes
+    only = load(
+        {"arch": "squeezenet1_1", "state_dict": models.squeezenet1_1(num_classes=9).state_dict()}, architecture=""
+    )
+    assert "the architecture tv_squeezenet1_1 is that of the checkpoint's entry 'arch'" in only.notes
     with pytest.raises(UnknownName, match=r"got 'MyNet' in its entry 'arch'; give a name that timm knows"):
-        load({"arch": "MyNet", "state_dict": small().state_dict()}, architecture="")
+        load({"arch": "MyNet", "state_dict": {"stem.weight": torch.zeros(3)}}, architecture="")
     replaced = load({"arch": "resnet18", "state_dict": small().state_dict()})
     assert f"architecture={SMALL} replaces resnet18 of the entry 'arch'" in replaced.notes
 
 
 def test_the_architectures_that_fit_are_suggested(load):
-    state = models.vgg11(num_classes=9).state_dict()
+    # views of one zero take no space in a file
+    shapes = {name: tensor.shape for name, tensor in tensor_layout("tv_vgg11", 9).items()}
+    state = {name: torch.zeros(()).expand(shape) for name, shape in shapes.items()}
     with pytest.raises(BadInput, match=r"do not fit: .* Its tensors fit architecture=tv_vgg11"):
         load(state, architecture="vgg11")
     with pytest.raises(UnknownName, match=r"got none; .* Its tensors fit architecture=resnet18 or tv_resnet18$"):
-        load(models.resnet18(num_classes=9).state_dict(), architecture="")
+        load(
+            {name: torch.zeros(()).expand(t.shape) for name, t in tensor_layout("resnet18", 9).items()}, architecture=""
+        )
 
 
 @pytest.mark.slow

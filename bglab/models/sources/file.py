@@ -161,6 +161,11 @@ def _preprocessing(checkpoint: Checkpoint, usual: Usual, space: str) -> dict[str
     assumed = [name for name in _FIELD_WORDS if name not in known and not (space == "in9" and name in {"mean", "std"})]
     if assumed and not checkpoint.is_own:
         notes.append(f"{_joined([_FIELD_WORDS[name] for name in assumed])} are those of {usual.whose}")
+    kept = [name for name in _FIELD_WORDS if name in named and name not in chosen]
+    if kept and not checkpoint.is_own:
+        where = f" (in its layer '{checkpoint.layer}')" if checkpoint.layer else ""
+        values = ", ".join(f"{_FIELD_WORDS[name]} {named[name]}" for name in kept)
+        notes.append(f"the checkpoint itself keeps {values}{where}")
     for name, value in chosen.items():
         if name in named and named[name] != value:
             notes.append(f"{OPTION_NAMES.get(name, name)}= replaces what the checkpoint says ({named[name]})")
