@@ -128,6 +128,7 @@ def _is_same_file(model: str, stored: Mapping[str, Any]) -> bool:
     source, _, path = model.partition(":")
     if source != "file":
         return True
+    path = path.partition("?")[0]
     return Path(path).is_file() and stored.get("file_sha256") == sha256_of(Path(path))[:16]
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -85,8 +87,9 @@ def load_classifier(
     Args:
         name: ``timm:resnet50.tv_in1k`` (with its tag), ``tv:resnet50/IMAGENET1K_V1``, ``hf:microsoft/resnet-50``
             (transformers; a name on the hub or a folder), ``clip:ViT-B-32/laion2b_s34b_b79k`` (open_clip, zero-shot),
-            ``lite:efficientnet_lite0`` (weights from pip), or ``file:PATH`` (a checkpoint of ``bglab train``; for a
-            plain state dict, ``file:PATH?architecture=resnet50``).
+            ``lite:efficientnet_lite0`` (weights from pip), or ``file:PATH`` (a checkpoint of ``bglab train``, or
+            TorchScript; for a state dict of any trainer, ``file:PATH?architecture=resnet50``, with the options of
+            `bglab.models.sources.file.open_weights`).
         engine: ``torch``, ``openvino``, or ``auto``: torch on a GPU and OpenVINO on a CPU if it is installed.
         device: ``auto``, ``cpu``, ``cuda:0``, ``mps``.
         amp_dtype: ``none`` (IEEE float32), ``tf32`` (NVIDIA GPUs only), ``bfloat16`` or ``float16``.
@@ -121,8 +124,11 @@ def build_classifier(
     if space is None:
         raise BadInput(
             f"expected a network with 1000 (ImageNet) or 9 (IN-9) outputs in {source}:{weights.name}, got {count}; "
-            "choose a classifier of one of the two"
+            f"say what they stand for: file:PATH?classes={_letters(count)} (or ?space=imagenet or in9, if they are "
+            "those); in Python, bglab.classifier(network, classes=scenes)"
         )
+    classes = weights.classes or class_names(space)
+    _check_classes(classes, count, space)
     spec = ModelSpec(
         source=source,
         name=weights.name,
@@ -141,7 +147,6 @@ def build_classifier(
         code_sha256=weights.code_sha256,
         outputs_sha256="" if space in NAMED_SPACES else _digest_of("\n".join(weights.classes)),
     ).under(protocol)
-    classes = weights.classes or class_names(space)
     choice, notes = choice or EngineChoice(), weights.notes
     wrapped = Normalised(network, spec.mean, spec.std, size if spec.fixed_input_size else None)
     key = "" if source == "own" else f"{spec.id} {spec.sha256} {spec.code_sha256} {spec.mean} {spec.std}"
@@ -153,6 +158,22 @@ def build_classifier(
 
 def _digest_of(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _letters(count: int) -> str:
+    """Write an example of the option ``classes`` for a number of outputs."""
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    return ",".join(letters[:count]) if count <= 6 else f"a,b,…,{count} names"
+
+
+def _check_classes(classes: Sequence[str], count: int, space: str) -> None:
+    """Check that there is one class name per logit, and none twice."""
+    if len(classes) != count:
+        raise BadInput(f"expected {count} class names for {count} outputs, got {len(classes)} of the space {space}")
+    twice = sorted(name for name, times in Counter(classes).items() if times > 1)
+    # ImageNet itself has two cranes and two maillots
+    if twice and space != "imagenet":
+        raise BadInput(f"expected every class name once, got twice: {', '.join(twice[:5])}")
 
 
 def _accepts(network: nn.Module, size: int) -> bool:

@@ -8,9 +8,11 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable
+from urllib.parse import quote, urlencode
 
 from bglab.catalogue import nearest, uri_options
-from bglab.errors import UnknownName
+from bglab.errors import BadInput, UnknownName
+from bglab.models.architectures import name_on_hub
 from bglab.models.weights import Weights
 
 #: How the URI of each scheme goes on, for messages; other schemes go on with a path.
@@ -53,16 +55,23 @@ def open_weights(uri: str) -> tuple[str, Weights]:
     path, _, query = rest.partition("?")
     opener: Callable[..., Weights] = importlib.import_module(f"{__name__}.{scheme}").open_weights
     options = uri_options(scheme, query, opener)
+    empty = next((name for name, value in options.items() if not value), None)
+    if empty:
+        raise BadInput(
+            f"expected a value for the option {empty} of '{uri}', got none; write {empty}=VALUE or leave it out"
+        )
     weights = opener(path, **options)
     # without its options the same weights would not be loaded, so that they belong to its name
-    return scheme, weights._replace(query="&".join(f"{name}={value}" for name, value in sorted(options.items())))
+    return scheme, weights._replace(query=urlencode(sorted(options.items()), safe="/,:~", quote_via=quote))
 
 
 def _unknown_scheme(uri: str, scheme: str) -> str:
     """Write the message for a URI of no known scheme, with the one that was probably meant."""
+    of_timm = name_on_hub(uri)
     near = f"{nearest(scheme, schemes())}:{uri.partition(':')[2]}" if scheme and nearest(scheme, schemes()) else ""
-    if not scheme:
-        near = f"hf:{uri}" if "/" in uri else f"timm:{uri}"  # microsoft/resnet-50, as the hub writes names
+    if of_timm or not scheme:
+        # microsoft/resnet-50, as the hub writes names
+        near = f"hf:{uri}" if "/" in uri and not of_timm else f"timm:{of_timm or uri}"
     hint = f"; did you mean '{near}'?" if near else "."
     forms = [f"{name}:{_FORMS.get(name, 'PATH')}" for name in schemes()]
     return f"unknown model '{uri}'{hint} Expected {', '.join(forms[:-1])} or {forms[-1]}"

@@ -10,7 +10,7 @@ from torch import nn
 
 from bglab.catalogue import unknown_name
 from bglab.errors import UnknownName
-from bglab.models.architectures import near_names
+from bglab.models.architectures import name_on_hub, near_names, renamed_by_timm
 from bglab.models.downloads import load_weights, of_address, of_hub
 from bglab.models.weights import Weights
 
@@ -23,6 +23,10 @@ def open_weights(path: str) -> Weights:
         MissingData: If the weights are not on this machine and cannot be downloaded.
     """
     name, _, tag = path.partition(".")
+    current = name_on_hub(path) or renamed_by_timm(name)
+    if current:
+        tagged = current if "." in current else f"{current}.{tag}" if tag else current
+        raise UnknownName(f"unknown timm architecture '{path}'; did you mean 'timm:{tagged}'? timm calls it so now")
     if not timm.is_model(name):
         raise UnknownName(unknown_name("timm architecture", name, near_names(name, timm.list_models())))
     tags = [full.partition(".")[2] for full in timm.list_pretrained(name) if full.partition(".")[0] == name]

@@ -6,8 +6,7 @@ from torchvision import models
 
 from bglab.catalogue import unknown_name
 from bglab.errors import UnknownName
-from bglab.images import crop_pct
-from bglab.models.architectures import near_names
+from bglab.models.architectures import near_names, of_transforms
 from bglab.models.downloads import load_weights, of_address
 from bglab.models.weights import Weights
 
@@ -30,9 +29,6 @@ def open_weights(path: str) -> Weights:
         )
     download = of_address(f"tv:{path}", offered[tag].url)
     network = load_weights(download, lambda: models.get_model(name, weights=offered[tag]))
-    transforms = offered[tag].transforms()
-    size = transforms.crop_size[0]
-    weights = Weights(network, name, tag, tuple(transforms.mean), tuple(transforms.std), size)
-    return weights._replace(
-        crop_pct=crop_pct(size, transforms.resize_size[0]), interpolation=transforms.interpolation.value
-    )
+    fields = of_transforms(offered[tag])
+    weights = Weights(network, name, tag, fields["mean"], fields["std"], fields["input_size"])
+    return weights._replace(crop_pct=fields["crop_pct"], interpolation=fields["interpolation"])
