@@ -1,4 +1,4 @@
-"""The public names of the package: an unknown one is answered with the nearest, and packages load when they are used."""
+"""Public names: an unknown one is answered with the nearest, and packages load when they are used."""
 
 import pytest
 
