@@ -13,6 +13,8 @@ from bglab.commands import (
     CommandParser,
     accuracy,
     bench,
+    check,
+    compare,
     data,
     explain,
     gap,
@@ -30,7 +32,7 @@ from bglab.errors import BadInput, MissingData, UnknownName
 _CLOSED_OUTPUT = 141
 
 #: Commands, in the order of the help.
-_COMMANDS = (lab, data, predict, accuracy, gap, explain, search, saliency, train, reproduce, bench)
+_COMMANDS = (lab, data, check, compare, predict, accuracy, gap, explain, search, saliency, train, reproduce, bench)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -7,15 +7,17 @@ from bglab.evaluation.full_resolution import StreamSpeed, finished, measure_spee
 from bglab.evaluation.ladder import FACTORS, Ladder, Step, explain
 from bglab.evaluation.mask_sweep import MASK_SOURCES, mask_predictions, replace_masks
 from bglab.evaluation.predict import all_logits, predict, predict_all
-from bglab.evaluation.sensitivity import ablation_predictions, noise_predictions
+from bglab.evaluation.sensitivity import LINF, NoiseGrid, ablation_predictions, noise_predictions
 from bglab.evaluation.sweep import run_grid
 from bglab.evaluation.tabulate import check_spaces, describe, run_key, seen_by, tabulate
 
 __all__ = [
     "FACTORS",
+    "LINF",
     "Ladder",
     "Step",
     "MASK_SOURCES",
+    "NoiseGrid",
     "StreamSpeed",
     "ablation_predictions",
     "all_logits",
