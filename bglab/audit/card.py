@@ -93,7 +93,7 @@ class Card:
             *self.scenes.sentences,
             "Percent with 95 % intervals, unless stated otherwise.",
         ]
-        after = [f"{MEASURES[name].title}: {reason}" for name, reason in self.reasons]
+        after = [f"{title}: {reason}" for title, reason in self.reasons]
         if self.captures:
             after.append("Clearest captures: " + "; ".join(capture.caption for capture in self.captures))
         after += self.notices
@@ -106,15 +106,19 @@ class Card:
 
     @property
     def reasons(self) -> list[tuple[str, str]]:
-        """Measures that the model does not have, and why."""
+        """Titles of what the model does not have, and why."""
         rows = self.subject.table
-        return [(name, reason) for name, reason in zip(rows["measure"], rows["reason"], strict=True) if reason]
+        named = zip(rows["measure"], rows["reason"], strict=True)
+        lines = [(MEASURES[name].title, reason) for name, reason in named if reason]
+        if not self.captures and not self.subject.value("captured_by_some").reason:
+            lines.append(("Captures", "none of an object that is correct in its own image"))
+        return lines
 
     def _chance_row(self, name: str) -> list[tuple[str, ...]]:
         chances = [one.value(name).chance for one in self.everyone]
         if all(chance != chance for chance in chances):
             return []
-        return [("  chance: the object's area", *(written(name, chance) for chance in chances))]
+        return [("  chance (its area)", *(written(name, chance) for chance in chances))]
 
     def _repr_html_(self) -> str:
         return fragment("card.html.j2", self._context())
@@ -137,7 +141,7 @@ class Card:
                 for name, measure in MEASURES.items()
             ],
             "captures": self.captures,
-            "reasons": [(MEASURES[name].title, reason) for name, reason in self.reasons],
+            "reasons": self.reasons,
             "notices": self.notices,
             "command": self.command,
             "versions": self.versions,
@@ -201,7 +205,7 @@ class Card:
                 second,
             ),
             headlines=tuple(self.headlines),
-            notes=(*(f"{MEASURES[name].title}: {reason}" for name, reason in self.reasons), *self.notices),
+            notes=(*(f"{title}: {reason}" for title, reason in self.reasons), *self.notices),
             footer=(
                 f"Made again with: {self.command}",
                 software + (f", commit {self.commit}" if self.commit else ""),
@@ -229,9 +233,9 @@ class Card:
                 continue
             row = self.subject.value(name)
             mark = " %" if measure.unit == "share" and row.value == row.value else ""
-            below = written_interval(name, row.low, row.high)
-            chance = f", chance {written(name, row.chance)}" if row.chance == row.chance else ""
-            lines.append((written(name, row.value) + mark, below + chance, measure.headline))
+            chance = f"chance {written(name, row.chance)}" if row.chance == row.chance else ""
+            below = "; ".join(part for part in (written_interval(name, row.low, row.high), chance) if part)
+            lines.append((written(name, row.value) + mark, below, measure.headline))
         return lines
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +12,6 @@ from jaxtyping import Float
 from statsmodels.stats.multitest import multipletests
 
 from bglab.analysis import (
-    Difference,
     compare_localisation,
     compare_models,
     design_effect,
@@ -107,17 +106,18 @@ _Row = tuple[int, float, float, float, float, float]
 
 
 def _compared(
-    first: Float[np.ndarray, " n"], second: Float[np.ndarray, " n"], scenes: pd.Series, *donors: pd.Series
+    first: Float[np.ndarray, " n"], second: Float[np.ndarray, " n"], scenes: Iterable[str], *donors: Iterable[str]
 ) -> _Row | None:
     """Compare the means of paired values in [0, 1]; ``second`` is after."""
     known = ~np.isnan(first) & ~np.isnan(second)
     first, second = first[known], second[known]
     if not len(first):
         return None
-    clusters = row_clusters(scenes[known], *(column[known] for column in donors))
+    clusters = row_clusters(np.asarray(scenes)[known], *(np.asarray(column)[known] for column in donors))
     apart = second - first
     effect = design_effect(apart - apart.mean(), *clusters)
-    return len(first), float(first.mean()), float(second.mean()), *mean_difference(second, first, design_effect=effect)
+    value, low, high = mean_difference(second, first, design_effect=effect)
+    return len(first), float(first.mean()), float(second.mean()), value, low, high
 
 
 def _accuracy(name: str, _before: Evidence, _after: Evidence, images: PairedImages) -> _Row | None:
@@ -137,16 +137,20 @@ def _gap(_name: str, _before: Evidence, _after: Evidence, images: PairedImages) 
     )
     donors = (both[f"donor_before_{side}"].fillna("") for side in ("same", "rand"))
     row = _compared(first, second, both["scene"], *donors)
-    return None if row is None else (row[0], 2 * row[1] - 1, 2 * row[2] - 1, *(2 * x for x in row[3:]))
+    if row is None:
+        return None
+    n, before, after, *difference = row
+    value, low, high = (2 * limit for limit in difference)
+    return n, 2 * before - 1, 2 * after - 1, value, low, high
 
 
 def _capture(_name: str, _before: Evidence, _after: Evidence, images: PairedImages) -> _Row | None:
     rows = images.both.loc[images.both["variant"] == "mixed_rand"]
     labels = dict(zip(images.both["scene"], images.both["label_before"], strict=True))
     donor = rows["donor_before"].map(labels).fillna(OUTSIDE)
-    rows = rows.loc[(donor != OUTSIDE) & (donor != rows["label_before"])]
-    sides = ((rows[f"prediction{end}"] == donor[rows.index]).to_numpy(float) for end in _SIDES)
-    return _compared(*sides, rows["scene"], rows["donor_before"])
+    other = np.asarray((donor != OUTSIDE) & (donor != rows["label_before"]), dtype=bool)
+    first, second = (np.asarray(rows[f"prediction{end}"] == donor, dtype=float)[other] for end in _SIDES)
+    return _compared(first, second, rows["scene"][other], rows["donor_before"][other])
 
 
 def _searched(column: str) -> Callable[[str, Evidence, Evidence, PairedImages], _Row | None]:
@@ -165,8 +169,11 @@ def _saliency(_name: str, before: Evidence, after: Evidence, _images: PairedImag
         return None
     rows = pd.concat(sides, ignore_index=True).assign(variant="original")
     found = compare_localisation(rows, by=["variant"]).iloc[0]
-    difference = (float(found[f"difference{end}"]) for end in ("", "_low", "_high"))
-    return int(found["n"]), float(found["b"]), float(found["a"]), *difference
+    if not found.at["n"]:
+        return None
+    names = ("b", "a", "difference", "difference_low", "difference_high")
+    before_mean, after_mean, value, low, high = (float(found.at[name]) for name in names)
+    return int(found.at["n"]), before_mean, after_mean, value, low, high
 
 
 def _rfs(name: str, before: Evidence, after: Evidence, _images: PairedImages) -> _Row | None:
@@ -175,8 +182,8 @@ def _rfs(name: str, before: Evidence, after: Evidence, _images: PairedImages) ->
         return None
     below = np.array([one.value - one.low for one in (second, first)], dtype=float)
     above = np.array([one.high - one.value for one in (second, first)], dtype=float)
-    found: Difference = combined_difference(float(second.value - first.value), below, above, 0.0)
-    return min(int(first.n), int(second.n)), float(first.value), float(second.value), *found
+    value, low, high = combined_difference(second.value - first.value, below, above, 0.0)
+    return min(first.n, second.n), first.value, second.value, value, low, high
 
 
 _DIFFERENCES: Mapping[str, Callable[[str, Evidence, Evidence, PairedImages], _Row | None]] = {
@@ -234,4 +241,8 @@ def changed_images(images: PairedImages) -> pd.DataFrame:
         }
     ).astype({"before_confidence": float, "after_confidence": float})
     table = table.assign(clearness=table[["before_confidence", "after_confidence"]].min(axis=1))
-    return table.sort_values("clearness", ascending=False, kind="stable").reset_index(drop=True)[list(CHANGED)]
+    return (
+        table.sort_values("clearness", ascending=False, kind="stable")
+        .reset_index(drop=True)
+        .reindex(columns=list(CHANGED))
+    )

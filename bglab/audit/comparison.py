@@ -49,7 +49,7 @@ class Comparison:
     thumbnails: Mapping[int, bytes] = field(default_factory=dict, repr=False)
 
     def __repr__(self) -> str:
-        fixed = int((self.changes["change"] == "fixed").sum())
+        fixed = self.changes["change"].tolist().count("fixed")
         return (
             f"Comparison({self.before.model} → {self.after.model}: {fixed} images fixed, "
             f"{len(self.changes) - fixed} broken)"
@@ -63,13 +63,13 @@ class Comparison:
         """Title, before, after, difference and interval of each measure, as text."""
         return [
             (
-                MEASURES[row.measure].title,
-                written(row.measure, row.before),
-                written(row.measure, row.after),
-                written(row.measure, row.difference, sign=True),
-                written_interval(row.measure, row.low, row.high, sign=True),
+                MEASURES[name].title,
+                written(name, before),
+                written(name, after),
+                written(name, difference, sign=True),
+                written_interval(name, low, high, sign=True),
             )
-            for row in self.table.itertuples(index=False)
+            for name, _, before, after, difference, low, high in self.table.itertuples(index=False, name=None)
         ]
 
     @property

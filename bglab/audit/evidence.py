@@ -72,7 +72,8 @@ class ScenesFacts(NamedTuple):
         sampled = " (a sample)" if self.searched < self.objects else ""
         second = (
             f"Search, Grad-CAM and noise: {self.searched:,} objects{sampled}, one image each; search over "
-            f"{self.backgrounds:,} backgrounds, all pairs."
+            f"{self.backgrounds:,} backgrounds, all pairs. Fooled: misclassified on at least one of them; captured: "
+            "classified as the class of one."
         )
         return first, second
 
@@ -220,13 +221,13 @@ def measure_model(
 def _with_names(images: pd.DataFrame, dataset: Dataset, classifier: Classifier) -> pd.DataFrame:
     """Add the names of true and predicted classes, which files of predictions do not hold."""
 
-    def named(numbers: pd.Series, classes: tuple[str, ...]) -> list[str]:
-        return [classes[number] if number != OUTSIDE else "(outside)" for number in numbers.tolist()]
+    def named(column: str, classes: tuple[str, ...]) -> list[str]:
+        return [classes[number] if number != OUTSIDE else "(outside)" for number in images[column].tolist()]
 
     return images.assign(
-        true_class=named(images["label"], dataset.classes),
-        predicted_class=named(images["prediction"], dataset.classes),
-        native_class=named(images["native"], classifier.classes),
+        true_class=named("label", dataset.classes),
+        predicted_class=named("prediction", dataset.classes),
+        native_class=named("native", classifier.classes),
     )
 
 
@@ -236,7 +237,8 @@ def _object_table(scenes: AuditScenes, pairs: PairPredictions | None, saliency: 
     if pairs is not None:
         outcomes = pair_outcomes(pairs)
         fooled, captured = (np.asarray(o.any(axis=1), dtype=float) for o in (outcomes.wrong, outcomes.captured))
-    share = pd.Series(np.nan, index=ids)
+    shares: dict[str, float] = {}
     if saliency is not None:
-        share.update(saliency.set_index("scene")["share_on_object"])
-    return pd.DataFrame({"scene": ids, "fooled": fooled, "captured": captured, "share_on_object": share.to_numpy()})
+        shares = dict(zip(saliency["scene"], saliency["share_on_object"].tolist(), strict=True))
+    share = [shares.get(scene, np.nan) for scene in ids]
+    return pd.DataFrame({"scene": ids, "fooled": fooled, "captured": captured, "share_on_object": share})

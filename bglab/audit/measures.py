@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, NamedTuple
 
 import pandas as pd
@@ -66,7 +66,7 @@ MEASURES: Catalogue[Measure] = Catalogue(
     | {
         "background_gap": Measure(
             "BG-Gap (points)",
-            "BG-Gap, Mixed-Same − Mixed-Rand",
+            "points BG-Gap, Mixed-Same − Mixed-Rand",
             "points",
             "Accuracy on Mixed-Same minus accuracy on Mixed-Rand, paired by scene.",
         ),
@@ -77,19 +77,19 @@ MEASURES: Catalogue[Measure] = Catalogue(
             "Mixed-Rand images, with a background of another class, that are classified as that class.",
         ),
         "fooled_by_some": Measure(
-            "Wrong on some background",
-            "wrong on some background",
+            "Fooled, search",
+            "fooled by some background",
             "share",
             "Objects that are misclassified on at least one of the backgrounds searched.",
         ),
         "captured_by_some": Measure(
-            "Captured by some background",
+            "Captured, search",
             "captured by some background",
             "share",
             "Objects that are classified as the class of at least one of the backgrounds searched.",
         ),
         "saliency_on_object": Measure(
-            "Grad-CAM on the object",
+            "Grad-CAM on object",
             "of Grad-CAM on the object",
             "share",
             "Share of Grad-CAM for the predicted class inside the object's mask, on Original; a map without "
@@ -162,14 +162,15 @@ def measure_table(
     if pairs is not None:
         rows |= _search_rows(pairs)
     if saliency is not None:
-        found = localisation_summary(saliency, by=["model"]).iloc[0]
+        found = _first(localisation_summary(saliency, by=["model"]))
         known = saliency.loc[saliency["share_on_object"].notna()]
         rows["saliency_on_object"] = _row(found, "share_on_object", known["scene"]) | {
             "n": len(known),
             "chance": float(found["share_on_object_chance"]),
+            "reason": "" if len(known) else f"all {len(saliency):,} maps are zero everywhere",
         }
     if noise is not None:
-        rows["rfs"] = _row(foreground_sensitivity(noise, by=["model"]).iloc[0], "rfs", noise["scene"].unique())
+        rows["rfs"] = _row(_first(foreground_sensitivity(noise, by=["model"])), "rfs", noise["scene"].unique())
     missing = {"n": 0, "objects": 0, "value": math.nan, "low": math.nan, "high": math.nan}
     why = reasons or {}
     return pd.DataFrame(
@@ -181,23 +182,27 @@ def measure_table(
     ).reindex(columns=list(COLUMNS))
 
 
-def _row(found: pd.Series, name: str, scenes: Any) -> dict[str, Any]:
+def _row(found: Mapping[str, Any], name: str, scenes: Iterable[Any]) -> dict[str, Any]:
     """Turn a row of an analysis table into one of ours."""
     ends = {end: float(found[f"{name}{suffix}"]) for end, suffix in (("value", ""), ("low", "_low"), ("high", "_high"))}
     return {"n": int(found["n"]), "objects": count_objects(scenes)} | ends
 
 
-def count_objects(scenes: Any) -> int:
+def _first(table: pd.DataFrame) -> dict[str, Any]:
+    """Return the only row of an analysis table."""
+    return {str(name): cell for name, cell in table.to_dict("records")[0].items()}
+
+
+def count_objects(scenes: Iterable[Any]) -> int:
     """Count the objects that scenes show; copies of one object count once."""
     return len({object_name(str(scene)) for scene in scenes})
 
 
 def _accuracy_rows(images: pd.DataFrame) -> dict[str, dict[str, Any]]:
     table = accuracy(images, by=["variant"])
-    scenes = images.groupby("variant")["scene"]
     return {
-        f"accuracy_{row['variant']}": _row(row, "top1", scenes.get_group(row["variant"]))
-        for _, row in table.iterrows()
+        f"accuracy_{row['variant']}": _row(row, "top1", images.loc[images["variant"] == row["variant"], "scene"])
+        for row in table.to_dict("records")
         if row["variant"] in VARIANTS
     }
 
@@ -205,18 +210,18 @@ def _accuracy_rows(images: pd.DataFrame) -> dict[str, dict[str, Any]]:
 def _donor_rows(images: pd.DataFrame, donor_labels: Mapping[str, int]) -> dict[str, dict[str, Any]]:
     rows = {}
     mixed = images.loc[images["variant"] == "mixed_rand"]
-    if not mixed.empty and (images["variant"] == "mixed_same").any():
-        gap = background_gap(images, by=["model"]).iloc[0]
+    if {"mixed_same", "mixed_rand"} <= set(images["variant"]):
+        gap = _first(background_gap(images, by=["model"]))
         rows["background_gap"] = _row(gap, "gap", mixed["scene"])
-    if mixed["donor"].isin(list(donor_labels)).any():
-        captured = background_capture(mixed, donor_labels, by=["variant"]).iloc[0]
+    if set(mixed["donor"]) & set(donor_labels):
+        captured = _first(background_capture(mixed, donor_labels, by=["variant"]))
         other = mixed["donor"].map(donor_labels) != mixed["label"]
         rows["background_capture"] = _row(captured, "captured", mixed.loc[other, "scene"])
     return rows
 
 
 def _search_rows(pairs: PairPredictions) -> dict[str, dict[str, Any]]:
-    found, scenes = vulnerability(pairs).iloc[0], pairs.foregrounds.ids
+    found, scenes = _first(vulnerability(pairs)), pairs.foregrounds.ids
     return {
         "fooled_by_some": _row(found, "vulnerable_any", scenes),
         "captured_by_some": _row(found, "vulnerable_targeted", scenes),
@@ -233,7 +238,7 @@ def written(name: str, value: float, *, sign: bool = False) -> str:
     if math.isnan(value):
         return "–"
     scale, digits = (1, 2) if MEASURES[name].unit == "index" else (100, 1)
-    text = f"{scale * value:{'+' if sign else ''}z.{digits}f}"
+    text = f"{scale * value:{'+' if sign else ''}z.{digits}f}".replace("100.0", "100")
     return text.removeprefix("+" if not float(text) else "").replace("-", "−")
 
 

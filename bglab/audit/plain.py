@@ -32,7 +32,7 @@ def read_evidence(content: Mapping[str, Any]) -> Evidence:
     """Read what `evidence_columns` wrote."""
     images, objects = (pd.DataFrame(content.get(name, {})) for name in ("images", "objects"))
     objects = objects.astype({name: float for name in objects.columns if name != "scene"})
-    table = pd.DataFrame(content["table"])[list(COLUMNS)].astype(_FLOATS)
+    table = pd.DataFrame({name: content["table"][name] for name in COLUMNS}).astype(_FLOATS)
     return Evidence(str(content["model"]), str(content["digest"]), table, images, objects)
 
 

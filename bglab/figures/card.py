@@ -121,10 +121,9 @@ def _draw_headlines(page: _Page, headlines: Sequence[tuple[str, str, str]]) -> N
     width = (_WIDTH - 2 * _MARGIN) / max(len(headlines), 1)
     for place, (value, interval, name) in enumerate(headlines):
         x = _MARGIN + place * width
-        page.text(x, page.top, value, size=19, weight="bold", color=CARD_COLORS[0])
-        below = "\n".join(textwrap.wrap(interval.replace(", chance", " chance"), 16))
-        lines = [below.replace(" chance", "\nchance"), *textwrap.wrap(name, 18)]
-        page.text(x, page.top - 0.36, "\n".join(line for line in lines if line), size=7.5, color=GREY, linespacing=1.3)
+        page.text(x, page.top, value, size=18, weight="bold", color=CARD_COLORS[0])
+        below = "\n".join([*filter(None, interval.split("; ")), *textwrap.wrap(name, 18)])
+        page.text(x, page.top - 0.36, below, size=7.5, color=GREY, linespacing=1.3)
     page.skip(0.95)
 
 
@@ -132,15 +131,17 @@ def _draw_measures(
     page: _Page, table: pd.DataFrame, names: Sequence[str], titles: Mapping[str, tuple[str, str]]
 ) -> None:
     """Draw a row per measure: title, dots with intervals, and the numbers of each model."""
-    label, plot = 1.95, 2.1
+    label, plot = 1.5, 2.05
     column = (_WIDTH - 2 * _MARGIN - label - plot - 0.15) / len(names)
     left = _MARGIN + label
     depth = max(name.count("\n") for name in names) + 1
+    longest = max(len(line) for name in names for line in name.split("\n"))
+    size = min(7.5, 72 * column / (0.72 * longest))
     for place, name in enumerate(names):
         right = left + plot + 0.15 + (place + 1) * column
-        page.text(
-            right, page.top, name, size=7.5, weight="bold", ha="right", color=CARD_COLORS[place % 5], linespacing=1.1
-        )
+        lowered = "\n" * (depth - 1 - name.count("\n")) + name
+        page.text(right, page.top, lowered, size=size, weight="bold", ha="right", color=CARD_COLORS[place % 5],
+                  linespacing=1.1)  # fmt: skip
     page.skip(0.13 * depth + 0.06)
     rows = {key: part for key, part in table.groupby("measure", sort=False)}
     for unit, (limits, step, factor) in _AXES.items():
@@ -166,22 +167,21 @@ def _draw_measures(
 
 def _draw_row(ax: Axes, place: int, rows: pd.DataFrame) -> None:
     heights = place + (np.arange(len(rows)) - (len(rows) - 1) / 2) * min(0.2, 0.72 / max(len(rows), 1))
-    for i, (y, row) in enumerate(zip(heights, rows.itertuples(index=False), strict=True)):
+    ends = (rows[name].tolist() for name in ("value", "low", "high"))
+    for i, (y, value, low, high) in enumerate(zip(heights, *ends, strict=True)):
         color = CARD_COLORS[i % len(CARD_COLORS)]
-        ax.hlines(y, row.low, row.high, color=color, linewidth=1.5 if i == 0 else 0.9)
-        ax.plot([row.value], [y], "o", color=color, markersize=4.2 if i == 0 else 2.8, clip_on=False, zorder=3)
+        ax.hlines(y, low, high, color=color, linewidth=1.5 if i == 0 else 0.9)
+        ax.plot([value], [y], "o", color=color, markersize=4.2 if i == 0 else 2.8, clip_on=False, zorder=3)
     chances = rows["chance"].dropna()
     if len(chances):
         ax.vlines(chances.iloc[0], place - 0.42, place + 0.42, color=COLORS["chance"], linewidth=1.2, linestyle=":")
-        ax.annotate("chance", (chances.iloc[0], place - 0.1), (-3, 0), textcoords="offset points", ha="right",
-                    fontsize=6, color=COLORS["chance"], va="center")  # fmt: skip
 
 
 def _write_number(page: _Page, right: float, y: float, row: object, factor: int) -> None:
     digits = 1 if factor == 100 else 2
 
     def text(value: float) -> str:
-        return f"{factor * value:z.{digits}f}".replace("-", "−")
+        return f"{factor * value:z.{digits}f}".replace("100.0", "100").replace("-", "−")
 
     value, low, high = (getattr(row, name) for name in ("value", "low", "high"))
     page.text(right, y, "–" if np.isnan(value) else text(value), size=8, ha="right")
@@ -224,7 +224,7 @@ def _draw_captures(page: _Page, captures: Sequence[Captured]) -> None:
 
 
 def _draw_footer(page: _Page, footer: Sequence[str]) -> None:
-    lines = [line for text in footer if text for line in textwrap.wrap(text, 150)]
+    lines = [line for text in footer if text for line in textwrap.wrap(text, 140)]
     y = _MARGIN * 0.75 + 0.115 * len(lines)
     for line in lines:
         page.text(_MARGIN, y, line, size=6, color=_SOFT)
