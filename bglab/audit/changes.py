@@ -127,9 +127,9 @@ def _accuracy(name: str, _before: Evidence, _after: Evidence, images: PairedImag
 
 
 def _gap(_name: str, _before: Evidence, _after: Evidence, images: PairedImages) -> _Row | None:
-    rows = images.both.set_index("scene")
+    rows = images.both
     sides = [rows.loc[rows["variant"] == variant] for variant in ("mixed_same", "mixed_rand")]
-    both = sides[0].join(sides[1], how="inner", lsuffix="_same", rsuffix="_rand").reset_index()
+    both = sides[0].merge(sides[1], on="scene", suffixes=("_same", "_rand"))
     # a gap of one scene is −1, 0 or 1; halved and shifted, it is a share
     first, second = (
         (both[f"correct{end}_same"].to_numpy(float) - both[f"correct{end}_rand"].to_numpy(float) + 1) / 2

@@ -22,7 +22,9 @@ CARD_COLORS = ("#D55E00", "#3B8FD0", "#2A9D7F", "#A877B8", "#8C8C8C")
 #: A4 in inches, and its margin; US letter is wider and shorter, so the page leaves room below.
 _WIDTH, _HEIGHT, _MARGIN = 8.27, 11.69, 0.55
 _SOFT = "#6A6A6A"
-_LINE = 0.155
+_LINE, _ROW = 0.155, 0.28
+#: Most lines of notes that a page has room for; files of other formats have all.
+_MOST_NOTES = 8
 #: Axis of each unit: limits, distance of ticks, and the factor of the tick labels.
 _AXES = {"share": ((0.0, 1.0), 0.25, 100), "points": ((-0.5, 0.5), 0.25, 100), "index": ((-1.0, 1.0), 0.5, 1)}
 
@@ -73,16 +75,21 @@ def draw_card(
     page.write(texts.title, size=_title_size(texts.title), weight="bold", step=0.36, wrap=80)
     for line in texts.about:
         page.write(line, size=8, color=_SOFT, wrap=118)
-    page.skip(0.22)
+    page.skip(0.16)
     _draw_headlines(page, texts.headlines)
-    page.skip(0.2)
+    page.skip(0.12)
     _draw_measures(page, table, names, titles)
+    notes = [line for text in texts.notes for line in textwrap.wrap(text, 125)][:_MOST_NOTES]
+    footer = [line for text in texts.footer if text for line in textwrap.wrap(text, 140)]
+    foot = 0.75 * _MARGIN + 0.115 * len(footer)
     if captures:
-        page.skip(0.16)
-        _draw_captures(page, captures[:5])
-    for line in texts.notes:
-        page.write(line, size=7.5, color=GREY, wrap=125, step=0.14)
-    _draw_footer(page, texts.footer)
+        page.skip(0.12)
+        _draw_captures(page, captures[:5], room=page.top - foot - 0.15 - 0.14 * len(notes))
+    for line in notes:
+        page.text(_MARGIN, page.top, line, size=7.5, color=GREY)
+        page.skip(0.14)
+    for place, line in enumerate(footer):
+        page.text(_MARGIN, foot - 0.115 * place, line, size=6, color=_SOFT)
     return figure
 
 
@@ -104,7 +111,8 @@ class _Page:
 
     def text(self, x: float, y: float, text: str, **style: object) -> None:
         """Write a text; a dollar sign is one, not the start of a formula."""
-        self.figure.text(x / _WIDTH, y / _HEIGHT, text, parse_math=False, va="top", **style)  # pyright: ignore[reportArgumentType]
+        shown = "".join(mark if mark.isprintable() or mark == "\n" else "\ufffd" for mark in text)
+        self.figure.text(x / _WIDTH, y / _HEIGHT, shown, parse_math=False, va="top", **style)  # pyright: ignore[reportArgumentType]
 
     def write(self, text: str, *, wrap: int, step: float = _LINE, **style: object) -> None:
         """Write a paragraph at the left margin, and go on below it."""
@@ -148,11 +156,11 @@ def _draw_measures(
         some = [name for name, (_, kind) in titles.items() if kind == unit and name in rows]
         if not some:
             continue
-        height = 0.3 * len(some)
+        height = _ROW * len(some)
         ax = page.axes(left, page.top, plot, height)
         for place, name in enumerate(some):
             _draw_row(ax, place, rows[name])
-            y = page.top - 0.3 * place - 0.085
+            y = page.top - _ROW * place - 0.075
             page.text(_MARGIN, y, titles[name][0], size=8.5)
             for i, row in enumerate(rows[name].itertuples(index=False)):
                 right = left + plot + 0.15 + (i + 1) * column
@@ -162,7 +170,7 @@ def _draw_measures(
         )
         ax.set_xlim(-wide if limits[0] < 0 else 0, wide)
         _tidy(ax, len(some), step, factor)
-        page.skip(height + 0.3)
+        page.skip(height + 0.27)
 
 
 def _draw_row(ax: Axes, place: int, rows: pd.DataFrame) -> None:
@@ -204,15 +212,16 @@ def _tidy(ax: Axes, count: int, step: float, factor: int) -> None:
         ax.axvline(0, color="#9A9A9A", linewidth=0.8, zorder=1)
 
 
-def _draw_captures(page: _Page, captures: Sequence[Captured]) -> None:
-    """Draw pairs of images, the object's own above."""
+def _draw_captures(page: _Page, captures: Sequence[Captured], room: float) -> None:
+    """Draw pairs of images, the object's own above, in some height."""
     heading = "The clearest captures: in its own image, and on a background that captures it"
     page.text(_MARGIN, page.top, heading, size=9, weight="bold")
     page.skip(0.2)
     gap = 0.12
-    side = (_WIDTH - 2 * _MARGIN - 4 * gap) / 5
+    column = (_WIDTH - 2 * _MARGIN - 4 * gap) / 5
+    side = min(column, (room - 0.72) / 2)
     for place, (own, captured, caption, below) in enumerate(captures):
-        x = _MARGIN + place * (side + gap)
+        x = _MARGIN + place * (column + gap)
         for top, image in ((page.top, own), (page.top - side - 0.2, captured)):
             ax = page.axes(x, top, side, side)
             ax.imshow(image.transpose(1, 2, 0), interpolation="lanczos")
@@ -220,12 +229,4 @@ def _draw_captures(page: _Page, captures: Sequence[Captured]) -> None:
         page.text(x, page.top - side - 0.03, below, size=7, color=COLORS["correct"])
         lines = textwrap.wrap(caption, 27)[:2]
         page.text(x, page.top - 2 * side - 0.23, "\n".join(lines), size=7, color=COLORS["incorrect"])
-    page.skip(2 * side + 0.56)
-
-
-def _draw_footer(page: _Page, footer: Sequence[str]) -> None:
-    lines = [line for text in footer if text for line in textwrap.wrap(text, 140)]
-    y = _MARGIN * 0.75 + 0.115 * len(lines)
-    for line in lines:
-        page.text(_MARGIN, y, line, size=6, color=_SOFT)
-        y -= 0.115
+    page.skip(2 * side + 0.52)

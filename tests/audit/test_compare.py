@@ -136,8 +136,10 @@ def test_cards_are_compared_by_the_command(background_card, object_card, compari
     before, after, out = (tmp_path / f"{name}.json" for name in ("before", "after", "out"))
     background_card.save(before)
     object_card.save(after)
-    assert main(["compare", str(before), str(after), "--out", str(out)]) == 2  # the scenes of a test have no URI
-    assert "levels" in capsys.readouterr().err
+    assert main(["compare", str(before), str(after), "--out", str(out)]) == 0
+    found = json.loads(out.read_text())
+    assert [row["fixed"] for row in found["counts"]] == comparison.counts["fixed"].tolist()
+    assert capsys.readouterr().out == comparison.text() + f"{out}\n"
 
 
 def test_cards_of_scenes_that_are_not_here_are_compared_without_images(background_card, object_card, comparison):
