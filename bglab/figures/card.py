@@ -139,8 +139,10 @@ def _draw_measures(
     page: _Page, table: pd.DataFrame, names: Sequence[str], titles: Mapping[str, tuple[str, str]]
 ) -> None:
     """Draw a row per measure: title, dots with intervals, and the numbers of each model."""
-    label, plot = 1.5, 2.05
-    column = (_WIDTH - 2 * _MARGIN - label - plot - 0.15) / len(names)
+    label, least = 1.5, 2.05
+    column = min(0.9, (_WIDTH - 2 * _MARGIN - label - least - 0.15) / len(names))
+    # the plot takes what few models leave
+    plot = _WIDTH - 2 * _MARGIN - label - 0.15 - column * len(names)
     left = _MARGIN + label
     depth = max(name.count("\n") for name in names) + 1
     longest = max(len(line) for name in names for line in name.split("\n"))
