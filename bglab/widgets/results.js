@@ -107,17 +107,19 @@ export class ResultPanel {
     // a classifier of the scenes' own classes has them all in the bars, or the likeliest of them in both lists
     this.native.hidden = Boolean(result.own) && !this.isPart;
     if (result.own) write(this.nativeTitle, "Most probable now (top 5), %");
+    const roleOf = (label) => label < 0 ? "" : label === truth ? "true" : label === donor ? "background" : "";
     rows?.forEach(([label, name, now, before], i) => {
       const bar = this.bars[i];
       if (name !== null) bar.name(name);
       bar.show(now, before);
-      bar.mean(label < 0 ? "" : label === truth ? "true" : label === donor ? "background" : "");
+      bar.mean(roleOf(label));
     });
     this.top.forEach((bar, i) => {
-      const [, name, now, before] = result.top[i] ?? [0, "", 0, 0];
+      const [label, name, now, before] = result.top[i] ?? [-1, "", 0, 0];
       bar.element.hidden = !result.top[i];
       bar.name(name);
       bar.show(now, before);
+      if (result.own) bar.mean(roleOf(label));
     });
     const change = result.share === null || original.share === null ? "" : ` (${signed(result.share - original.share) || "±0"})`;
     this.share.title = result.no_map ?? "";
