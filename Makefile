@@ -15,7 +15,7 @@ JOBS := 2
 # pytest ends with 5 where ARGS leave no test
 NONE_IS_FINE := || [ $$? -eq 5 ]
 
-.PHONY: lab test test-slow test-all notebooks wheel style check browser clean
+.PHONY: lab test test-all notebooks wheel style check browser clean
 .DEFAULT_GOAL := lab
 
 # containers often set it; without compiled files, every process that imports torch compiles 1,500 modules first: 6 s
@@ -32,14 +32,14 @@ AT_ONCE := -n $(JOBS) --dist worksteal
 test: style
 	@$(call tests,not slow and not alone and not browser,$(AT_ONCE))
 
-test-slow: $(VENV)/.installed
-	@$(call tests,slow and not alone and not browser,$(AT_ONCE))
+test-all: style
+	@$(call tests,not alone and not browser,$(AT_ONCE))
 	@$(call tests,alone and not browser)
 
-test-all: test test-slow
-
+# the tests of a file share a server, and stay in one process
 browser: $(VENV)/.installed
-	@$(BIN)/python -m pytest -m browser $(ARGS)
+	@$(call tests,browser and not alone,-n $(JOBS) --dist loadfile tests/lab tests/widgets)
+	@$(call tests,browser and alone,tests/lab)
 
 style: $(VENV)/.installed
 	@$(BIN)/ruff check .

@@ -18,7 +18,7 @@ import pytest
 from fixtures import ROOT
 from fixtures.lab import own_environment, started
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+pytestmark = pytest.mark.slow
 
 NOTEBOOKS = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
 

@@ -127,7 +127,7 @@ def test_bootstrap_of_a_mean(shape, n, count):
 
 def test_bootstrap_of_a_mean_of_many():
     rng = np.random.default_rng(0)
-    found = (bootstrap_mean_interval(rng.beta(0.5, 1.5, size=4050), seed=i, resamples=400) for i in range(1000))
+    found = (bootstrap_mean_interval(rng.beta(0.5, 1.5, size=4050), seed=i, resamples=200) for i in range(1000))
     check(coverage_of(found, 0.25), smallest=False)
 
 

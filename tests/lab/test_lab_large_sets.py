@@ -9,7 +9,7 @@ from fixtures.lab import PATIENCE_MS, jupyter_server, run_all
 from fixtures.large import write_large_imagenet, write_large_in9
 from fixtures.notebooks import write_notebook
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.alone]
 
 CODE = """\
 import os, time

@@ -159,17 +159,17 @@ def test_captum_agrees_on_a_vision_transformer():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "size", "layer"),
+    ("name", "size", "layer", "options"),
     [
-        ("test_vit", 160, None),
-        ("convnext_atto", 64, None),
-        ("resnet18", 64, "layer3"),
-        ("test_efficientnet", 160, "blocks.1"),
-        ("swin_s3_tiny_224", 224, "layers.3.blocks.0"),
+        ("test_vit", 160, None, {}),
+        ("convnext_atto", 64, None, {"depths": (1, 1, 2, 1)}),
+        ("resnet18", 64, "layer3", {}),
+        ("test_efficientnet", 160, "blocks.1", {}),
+        ("swin_s3_tiny_224", 224, "layers.3.blocks.0", {"depths": (1, 2, 1, 2)}),
     ],
 )
-def test_a_backward_pass_on_openvino_equals_torch(name, size, layer, caplog):
-    by_torch = fresh(name, size)
+def test_a_backward_pass_on_openvino_equals_torch(name, size, layer, options, caplog):
+    by_torch = fresh(name, size, **options)
     on_openvino = wrap(by_torch.network.network, size, "openvino")
     images, targets = random_images(3, size), torch.tensor([0, 5, 8])
     expected = GradCam(by_torch, layer).cam(images, targets, against=torch.tensor([1, 1, 1]))

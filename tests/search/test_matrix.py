@@ -433,7 +433,8 @@ def test_codes_can_be_read():
 @pytest.mark.slow
 def test_the_same_command_goes_on_after_a_kill(tmp_path, data_folder, monkeypatch, capsys):
     monkeypatch.setenv("BGLAB_DATA", str(data_folder))
-    drawn = ["--scenes", "synthetic9?n=90&size=64", "--size", "64", "--model", "lite:efficientnet_lite0"]
+    # two blocks of rows
+    drawn = ["--scenes", "synthetic9?n=72&size=64", "--size", "64", "--model", "lite:efficientnet_lite0"]
     command = ["search", *drawn, "--results", str(tmp_path / "killed")]
     with subprocess.Popen([sys.executable, "-m", "bglab", *command], stdout=subprocess.DEVNULL) as running:
         while not list((tmp_path / "killed").glob("pairs/*/*/rows/*.npy")):
