@@ -417,3 +417,21 @@ def test_a_broken_line_breaks_no_other(scenes, tmp_path):
     table = from_table(file, scenes=scenes, model="m", variant="original", progress=False)
     assert table["scene"].tolist() == ["scene-3-0"]
     assert [where for where, _ in table.attrs["left_out"]] == ["line 2", "line 3", "line 4"]
+
+
+def test_parquet_with_damaged_text_is_refused(scenes, tmp_path):
+    file = tmp_path / "t.parquet"
+    names = [f"scene-{label}-0" for label in range(9)]
+    pd.DataFrame({"file_name": names, "predicted_class": range(200, 209)}).to_parquet(
+        file, compression=None, index=False
+    )
+    whole = file.read_bytes()
+    assert whole.count(b"scene-3-0") >= 1
+    file.write_bytes(whole.replace(b"scene-3-0", b"scene-3\xff0"))
+    with pytest.raises(BadInput, match="but reading failed"):
+        from_table(file, scenes=scenes, model="m", variant="original", progress=False)
+
+
+def test_names_of_models_can_be_printed(scenes):
+    table = read(["scene-0-0,dog,a\x1b[31mb"], scenes, "file_name,predicted_class,model", model="")
+    assert set(table["model"]) == {r"imported:a\x1b[31mb"}
