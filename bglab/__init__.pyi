@@ -6,6 +6,8 @@ from .analysis import compare_localisation as compare_localisation
 from .analysis import compare_models as compare_models
 from .analysis import fooled_by_share as fooled_by_share
 from .analysis import localisation_summary as localisation_summary
+from .audit import check as check
+from .audit import compare as compare
 from .errors import BadInput as BadInput
 from .errors import MissingData as MissingData
 from .errors import UnknownName as UnknownName

@@ -59,7 +59,7 @@ def test_every_public_name_is_there():
 
     for name in bglab.__all__:
         assert getattr(bglab, name) is not None
-    with pytest.raises(AttributeError, match="No bglab attribute nothing"):
+    with pytest.raises(AttributeError, match="bglab has no 'nothing'"):
         bglab.nothing  # noqa: B018 - the access is the test
 
 

@@ -102,10 +102,13 @@ def engine_choice(options: argparse.Namespace) -> EngineChoice:
 
 
 def load(model: str, options: argparse.Namespace) -> Classifier:
-    """Load a classifier with the engine options of the command line."""
+    """Load a classifier with the engine options of the command line, and report what was read or assumed for it."""
     from bglab.models import load_classifier
 
-    return load_classifier(model, **asdict(engine_choice(options)), protocol=options.protocol)
+    classifier = load_classifier(model, **asdict(engine_choice(options)), protocol=options.protocol)
+    for note in classifier.notes:
+        print_error(f"notice: {classifier.spec.id}: {note}")
+    return classifier
 
 
 def positive(text: str) -> int:

@@ -11,7 +11,7 @@ from bglab.evaluation.ladder import FACTORS, Ladder, Step, explain
 from bglab.evaluation.mask_sweep import MASK_SOURCES, mask_predictions, replace_masks
 from bglab.evaluation.predict import all_logits, predict, predict_all
 from bglab.evaluation.row_matching import file_names
-from bglab.evaluation.sensitivity import ablation_predictions, noise_predictions
+from bglab.evaluation.sensitivity import LINF, NoiseGrid, ablation_predictions, noise_predictions
 from bglab.evaluation.sweep import run_grid
 from bglab.evaluation.tabulate import describe, matched, run_key, seen_by, tabulate
 
@@ -19,9 +19,11 @@ __all__ = [
     "CLASSES",
     "Classes",
     "FACTORS",
+    "LINF",
     "Ladder",
     "Step",
     "MASK_SOURCES",
+    "NoiseGrid",
     "StreamSpeed",
     "ablation_predictions",
     "all_logits",

@@ -11,6 +11,7 @@ from bglab.figures.accuracy import (
     plot_published,
 )
 from bglab.figures.axes import ShownAxes, ShownFigure, one_line_names
+from bglab.figures.card import CARD_COLORS, CardTexts, draw_card
 from bglab.figures.invariance import Measure, plot_influence, plot_invariance, plot_ticks
 from bglab.figures.ladder import plot_ladder
 from bglab.figures.masks import plot_mask_sweep
@@ -42,7 +43,9 @@ from bglab.figures.theme import COLORS, VENUES, color_of, figure_of, save, theme
 from bglab.figures.training import LiveCurves, draw_curves, plot_learning, plot_loss
 
 __all__ = [
+    "CARD_COLORS",
     "COLORS",
+    "CardTexts",
     "LiveCurves",
     "Measure",
     "Normalisation",
@@ -50,6 +53,7 @@ __all__ = [
     "ShownFigure",
     "VENUES",
     "color_of",
+    "draw_card",
     "draw_curves",
     "figure_of",
     "one_line_names",

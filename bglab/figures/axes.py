@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import matplotlib
 import numpy as np
@@ -22,7 +22,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
 from bglab.errors import BadInput
-from bglab.figures.theme import COLORS, figure_of
+from bglab.figures.theme import COLORS, figure_of, take_literally
 
 #: Colour of notes and annotations.
 GREY = "#444444"
@@ -31,7 +31,15 @@ MARKER = 0.5
 
 
 class ShownFigure(Figure):
-    """A figure without pyplot that notebooks display: as JPEG if it has images, at a tenth of the size, else as PNG."""
+    """A figure without pyplot that notebooks display: as JPEG if it has images, at a tenth of the size, else as PNG.
+
+    Dollar signs are drawn as they are: they come from paths and names, never from formulas.
+    """
+
+    def draw(self, renderer: Any) -> None:
+        """Draw the figure, with every text as it is."""
+        take_literally(self)
+        super().draw(renderer)
 
     def _repr_png_(self) -> bytes | None:
         if self._shows_images():

@@ -7,13 +7,14 @@ import functools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 import matplotlib
 from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.colors import hsv_to_rgb, to_hex
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from tueplots import bundles
 
 from bglab.catalogue import Catalogue
@@ -107,6 +108,15 @@ def figure_of(ax: Axes) -> Figure:
     return whole
 
 
+def take_literally(figure: Figure) -> None:
+    """Make a figure draw dollar signs as they are: they come from paths and names, never from formulas."""
+    for ax in figure.axes:
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.get_ticklabels()  # makes the ticks, which otherwise come into being while the figure is drawn
+    for text in figure.findobj(Text):
+        cast(Text, text).set_parse_math(False)
+
+
 def save(figure: Figure | Axes, path: Path | str) -> Path:
     """Write a figure as PDF, SVG or PNG (300 dpi); equal figures give equal bytes.
 
@@ -130,6 +140,7 @@ def save(figure: Figure | Axes, path: Path | str) -> Path:
         )
     whole = figure_of(figure) if isinstance(figure, Axes) else figure
     path.parent.mkdir(parents=True, exist_ok=True)
+    take_literally(whole)
     with matplotlib.rc_context({"pdf.fonttype": 42, "svg.fonttype": "none", "svg.hashsalt": "bglab"}):
         whole.savefig(path, dpi=300, metadata=undated[path.suffix.lower()])
     return path

@@ -3,6 +3,7 @@
 A classifier takes RGB images as uint8 and returns logits; `classify` and `classify_image` turn them into classes.
 """
 
+from bglab.models.adapters import differentiable
 from bglab.models.answers import (
     Batching,
     Classification,
@@ -71,6 +72,7 @@ __all__ = [
     "classify_batches",
     "classify_image",
     "create_network",
+    "differentiable",
     "expand",
     "float32_arithmetic",
     "from_logits",

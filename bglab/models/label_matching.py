@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from bglab.errors import BadInput
+from bglab.labels import NAMED_SPACES
 from bglab.models.adapters import Reordered
 from bglab.models.classifier import Classifier
 from bglab.models.engines import Normalised
@@ -32,7 +33,9 @@ def match_classes(classifier: Classifier, space: str, classes: Sequence[str], wh
         BadInput: If it predicts others; the message names the first that differ.
     """
     own = classifier.spec.space
-    if space == own or _MAPPED.get(own) == space:
+    # folders of the same name may hold other classes
+    is_same = space == own and (space in NAMED_SPACES or classifier.classes == tuple(classes))
+    if is_same or _MAPPED.get(own) == space:
         return classifier
     names = {_plain(name): position for position, name in enumerate(classifier.classes)}
     wanted = [_plain(name) for name in classes]

@@ -35,6 +35,7 @@ from .scene import Scene as Scene
 from .scene import SceneRecord as SceneRecord
 from .scene import SceneSet as SceneSet
 from .scene import file_fingerprint as file_fingerprint
+from .sources import DEFAULT_SCENES as DEFAULT_SCENES
 from .sources import absolute_uri as absolute_uri
 from .sources import available as available
 from .sources import open_scenes as open_scenes

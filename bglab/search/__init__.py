@@ -3,7 +3,7 @@
 from bglab.search.capture import CONTROLS, CaptureStep, CaptureTask, Controls, Trial, search_capture_steps
 from bglab.search.clear_captures import capture_task, clear_captures
 from bglab.search.first_hit import FirstHits, first_hit, summarise_hits
-from bglab.search.live import LiveState, LiveStep, search_live_steps, start_live, stratified
+from bglab.search.live import LiveState, LiveStep, classify_shown, search_live_steps, start_live, stratified
 from bglab.search.matrix import search_matrix
 from bglab.search.pair_batches import start_batching
 from bglab.search.pair_evaluator import PairEvaluator, open_evaluator
@@ -24,6 +24,7 @@ __all__ = [
     "Refinement",
     "Trial",
     "capture_task",
+    "classify_shown",
     "clear_captures",
     "first_hit",
     "open_evaluator",

@@ -10,15 +10,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Int
 
 from bglab.errors import BadInput
 from bglab.images import Placement
-from bglab.labels import OUTSIDE, to_in9
+from bglab.labels import OUTSIDE
 from bglab.search import CONTROLS, CaptureStep, CaptureTask, Trial, search_capture_steps, stratified
 from bglab.variants import Adjustment, adjusted
-from bglab.widgets.collection import IN9_SPACES
-from bglab.widgets.inspection import NINE_NAMES, Prediction
+from bglab.widgets.inspection import Prediction
 from bglab.widgets.live_widget import LiveWidget, Message
 from bglab.widgets.messages import png_of
 from bglab.widgets.session import Session
@@ -42,7 +40,7 @@ class Verdict:
     """A classifier's answer for an object on one background.
 
     Attributes:
-        prediction: Name of the predicted class among the nine, or ``outside``.
+        prediction: Name of the predicted class among those that are shown, or ``outside``.
         correct: Whether that is the object's class.
         own_probability: Probability of the object's class, in [0, 1].
         top: Name of the most probable class among the classifier's own.
@@ -113,8 +111,8 @@ class CaptureSearch:
         """Begin a search for a state's object and classifier; a search in progress ends.
 
         Raises:
-            BadInput: If the class of the object is unknown, or its classes and those of the classifier or of the
-                backgrounds do not map to the nine.
+            BadInput: If the class of the object is unknown, the classifier predicts other classes, or no background
+                is of another class.
         """
         self.hunt = None
         start = replace(state, mix=1.0, background_blur=0.0, brightness=1.0)
@@ -125,22 +123,22 @@ class CaptureSearch:
 
     def _task(self, state: State) -> CaptureTask:
         images, inspector, scene = self._session.images, self._session.inspector, state.scene
-        scenes, label = images.scenes, images.label(scene)
-        classifier = inspector.classifiers[state.model]
-        if classifier.spec.space not in IN9_SPACES:
+        scenes, label, display = images.scenes, images.label(scene), self._session.display
+        if not inspector.is_comparable(state.model):
+            spec = inspector.classifiers[state.model].spec
             raise BadInput(
-                f"expected a classifier whose classes map to the nine, got {classifier.spec.id} with the classes of "
-                f"{classifier.spec.space}; a capture is a prediction of the background's class"
+                f"expected a classifier that predicts {display.title}, got {spec.id} with the classes of {spec.space}; "
+                "a capture is a prediction of the background's class"
             )
         if label == OUTSIDE:
-            remedy = "choose its class" if scene in images.uploads else "choose an image of the nine classes"
-            raise BadInput(f"expected an image of one of the nine classes, got {scene}; {remedy}, then search again")
-        labels = self._labels()
+            remedy = "choose its class" if scene in images.uploads else f"choose an image of {display.title}"
+            raise BadInput(f"expected an image of one of {display.title}, got {scene}; {remedy}, then search again")
+        labels = images.labels
         others = np.flatnonzero((labels != label) & (labels != OUTSIDE) & images.prepared.has_plate)
         if not others.size:
             raise BadInput(
-                f"expected backgrounds of other classes than {NINE_NAMES[label]}, but {scenes.name} has none that map "
-                "to the nine; open scenes of several classes"
+                f"expected backgrounds of other classes than {display.name(label)}, but {scenes.name} has none of "
+                f"{display.title}; open scenes of several classes"
             )
         edges = adjusted(next(iter(CONTROLS.values())), Adjustment(feather=state.feather, grow=state.grow))
         return CaptureTask(
@@ -152,15 +150,6 @@ class CaptureSearch:
             classify=lambda shown: inspector.classify(shown, state.model),
             foreground=edges.foreground,
         )
-
-    def _labels(self) -> Int[np.ndarray, " b"]:
-        """Return the class among the nine of every scene, or OUTSIDE."""
-        scenes = self._session.images.scenes
-        if scenes.space == "in9":
-            return scenes.labels
-        native = np.array([record.native_label for record in scenes.records])
-        known = (native != OUTSIDE) if scenes.space == "imagenet" else np.zeros(len(native), dtype=bool)
-        return np.where(known, to_in9(np.where(known, native, 0)), OUTSIDE).astype(np.int64)
 
     def state_of(self, hunt: Hunt, trial: Trial) -> State:
         """Return the state that shows a trial."""
@@ -192,22 +181,21 @@ class CaptureSearch:
 
     def describe(self, state: State) -> Capture:
         """Classify what a state shows, and its controls."""
-        inspector, truth = self._session.inspector, self._session.images.label(state.scene)
+        inspector = self._session.inspector
         shown = inspector.inspect(state)[state.model].prediction
         controls = {
-            name: _verdict(inspector.inspect(control)[state.model].prediction, truth)
+            name: _verdict(inspector.inspect(control)[state.model].prediction)
             for name, control in zip(CONTROLS, controls_of(state), strict=True)
         }
         kind, _, background = state.background.partition(":")
         donor = self._session.images.label(background) if kind == "scene" else OUTSIDE
-        known = donor != OUTSIDE and shown.nine is not None
         found = Capture(
             state=state,
             background=background if kind == "scene" else "",
             placement=Placement(state.dx, state.dy, state.scale, state.flip),
             captured=shown.captured,
-            verdict=_verdict(shown, truth),
-            probability=float(shown.nine[donor]) if known and shown.nine is not None else float("nan"),
+            verdict=_verdict(shown),
+            probability=shown.probability_of(donor),
             controls=controls,
             clear=shown.captured and all(control.correct for control in controls.values()),
         )
@@ -222,7 +210,7 @@ class CaptureSearch:
             "clear": found.clear,
             "text": found.text,
             "controls": [
-                {"name": name, "correct": control.correct, "words": _words(control)}
+                {"name": name, "correct": control.correct, "words": self._words(control)}
                 for name, control in found.controls.items()
             ],
         }
@@ -230,7 +218,14 @@ class CaptureSearch:
         return content, images
 
     def _class_of(self, found: Capture) -> str:
-        return NINE_NAMES[self._session.images.label(found.background)]
+        return self._session.display.name(self._session.images.label(found.background))
+
+    def _words(self, control: Verdict) -> str:
+        unsure = f"; top answer only {_percent(control.confidence)}" if control.confidence < _UNSURE else ""
+        if control.correct:
+            return f"still {control.prediction} ({_percent(control.own_probability)}{unsure})"
+        native = f"{control.top}, " if self._session.display.is_nine else ""
+        return f"{control.prediction} ({native}{_percent(control.confidence)})"
 
     def _sentence(self, found: Capture) -> str:
         failed = [name for name, control in found.controls.items() if not control.correct]
@@ -239,7 +234,7 @@ class CaptureSearch:
         taken = f"{self._class_of(found)} ({_percent(found.probability)})"
         if failed:
             return f"Taken for {taken}, but no clear capture: the classifier also fails on {' and on '.join(failed)}"
-        own = NINE_NAMES[self._session.images.label(found.state.scene)]
+        own = self._session.display.name(self._session.images.label(found.state.scene))
         return f"Clear capture: taken for {taken}, but still {own} at the same place on {' and on '.join(CONTROLS)}"
 
 
@@ -253,17 +248,18 @@ class CaptureWidget(LiveWidget):
     def find_capture(self) -> Capture:
         """Search a background that captures the shown object, as the button does, and show what was found.
 
-        A background captures an object if the classifier predicts the background's class (among the nine) instead of
-        the object's. Clear captures are preferred, in which the classifier is right on the controls: the object at the
-        same place on plain grey, and on its own tiled background. The search tries the backgrounds of other classes,
-        then other positions and scales; the explorer then shows the capture, with its controls.
+        A background captures an object if the classifier predicts the background's class instead of the object's, among
+        the classes that are shown: the nine, or the scenes' own. Clear captures are preferred, in which the classifier
+        is right on the controls: the object at the same place on plain grey, and on its own tiled background. The
+        search tries the backgrounds of other classes, then other positions and scales; the explorer then shows the
+        capture, with its controls.
 
         Returns:
             What was found; if ``captured`` is False, no background captures the object, and it is the closest.
 
         Raises:
-            BadInput: If the class of the object is unknown, or its classes and those of the classifier or of the
-                backgrounds do not map to the nine.
+            BadInput: If the class of the object is unknown, the classifier predicts other classes, or no background
+                is of another class.
         """
         hunt = self._capture_search.begin(State(**self.state))
         for step in hunt.steps:
@@ -340,17 +336,10 @@ def controls_of(state: State) -> tuple[State, ...]:
     return tuple(replace(plain, background=background) for background in CONTROL_BACKGROUNDS)
 
 
-def _verdict(prediction: Prediction, truth: int) -> Verdict:
+def _verdict(prediction: Prediction) -> Verdict:
     _, top, confidence = prediction.top[0]
-    own = float("nan") if prediction.nine is None or truth == OUTSIDE else float(prediction.nine[truth])
-    return Verdict(NINE_NAMES[prediction.prediction], bool(prediction.correct), own, top, confidence)
-
-
-def _words(control: Verdict) -> str:
-    unsure = f"; top answer only {_percent(control.confidence)}" if control.confidence < _UNSURE else ""
-    if control.correct:
-        return f"still {control.prediction} ({_percent(control.own_probability)}{unsure})"
-    return f"{control.prediction} ({control.top}, {_percent(control.confidence)})"
+    own = prediction.probability_of(prediction.true_label)
+    return Verdict(prediction.name, bool(prediction.correct), own, top, confidence)
 
 
 def _percent(probability: float) -> str:

@@ -6,20 +6,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Int, UInt8
 from PIL import Image
 from torch import Tensor
 
 from bglab.catalogue import unknown_name
 from bglab.errors import BadInput, UnknownName
 from bglab.images import Box, ImageSource, open_image, paste_crop
-from bglab.labels import OUTSIDE, to_in9
+from bglab.labels import OUTSIDE
 from bglab.scenes import PreparedScenes, SceneRecord, SceneSet, ScenesOnDemand, mask_file, write_mask
 from bglab.variants import GivenImage, SceneBatch, scene_tensors
+from bglab.widgets.display_space import NINE, DisplaySpace
 from bglab.widgets.uploads import UploadedImages, free_name, square
-
-#: Label spaces that map to the nine classes.
-IN9_SPACES = ("in9", "imagenet")
 
 
 class ImageCollection:
@@ -28,14 +26,19 @@ class ImageCollection:
     Args:
         source: Scenes to explore, prepared or prepared on demand.
         seed: Seed for GrabCut.
+        display: Classes in which labels are given.
 
     Attributes:
+        display: Classes in which labels are given.
+        labels: Label of each scene of the set among these classes, or OUTSIDE.
         uploads: Uploaded images, and copies of scenes whose mask was edited.
         backgrounds: Uploaded backgrounds by name.
     """
 
-    def __init__(self, source: PreparedScenes | ScenesOnDemand, seed: int = 0) -> None:
+    def __init__(self, source: PreparedScenes | ScenesOnDemand, seed: int = 0, display: DisplaySpace = NINE) -> None:
         self.size = source.size
+        self.display = display
+        self.labels: Int[np.ndarray, " n"] = display.labels(source.scenes)
         self.uploads = UploadedImages(source.size, seed)
         self.backgrounds: dict[str, GivenImage] = {}
         self._source = source
@@ -66,11 +69,6 @@ class ImageCollection:
         """Reason for each scene that was found to be unusable since the set was opened, by id."""
         return dict(self._source.rejected) if isinstance(self._source, ScenesOnDemand) else {}
 
-    @property
-    def has_in9_labels(self) -> bool:
-        """Whether the scenes' labels map to the nine classes."""
-        return self.scenes.space in IN9_SPACES
-
     def check(self, scene: str) -> None:
         """Refuse an id that names neither a scene nor an upload.
 
@@ -81,15 +79,10 @@ class ImageCollection:
             raise UnknownName(unknown_name("scene", scene, [*self.uploads, *self.scenes.near(scene)]))
 
     def label(self, scene: str) -> int:
-        """Return a scene's class among the nine (0–8), or OUTSIDE if it is unknown or none of them."""
+        """Return a scene's label among the classes of the display, or OUTSIDE if it is unknown or none of them."""
         if scene in self.uploads:
             return self.uploads[scene].label
-        record = self.scenes.records[self.scenes.positions[scene]]
-        if self.scenes.space == "in9":
-            return record.label
-        if self.scenes.space == "imagenet" and record.native_label != OUTSIDE:
-            return int(to_in9(np.array([record.native_label]))[0])
-        return OUTSIDE
+        return int(self.labels[self.scenes.positions[scene]])
 
     def batch(self, scene: str) -> SceneBatch:
         """Return a scene as a batch of one."""

@@ -27,7 +27,7 @@ from bglab.scenes import ScenesLike, ScenesOnDemand, open_on_demand
 from bglab.variants import Variant
 from bglab.widgets import export
 from bglab.widgets.capture import CaptureSearch, CaptureWidget
-from bglab.widgets.inspection import NINE_NAMES, Inspection
+from bglab.widgets.inspection import Inspection
 from bglab.widgets.live_widget import VIEW_PARTS, Message, made_by_cell, module_of
 from bglab.widgets.messages import Sheets, greeting, result_message, texture_sheet, uploads
 from bglab.widgets.session import Session
@@ -163,7 +163,7 @@ class Explorer(CaptureWidget):
                 Transparency becomes the mask.
             box: Box around the object for GrabCut, ``(x0, y0, x1, y1)`` in pixels of the file; without it, draw the
                 box in the widget.
-            label: Name of one of the nine classes; "" if unknown.
+            label: Name of one of the classes that are shown: the nine, or the scenes' own; "" if unknown.
             name: Name under which the image appears; the file's by default.
 
         Returns:
@@ -173,11 +173,12 @@ class Explorer(CaptureWidget):
             BadInput: If it is not an image, or GrabCut finds nothing in the box.
             UnknownName: If there is no such class.
         """
-        if label and label not in NINE_NAMES[:9]:
-            raise UnknownName(unknown_name("class", label, NINE_NAMES[:9]))
+        names = self._session.display.names
+        if label and label not in names:
+            raise UnknownName(unknown_name("class", label, names))
         content = as_source(source)
         shown = name or (content.stem if isinstance(content, Path) else "image")
-        number = NINE_NAMES.index(label) if label else OUTSIDE
+        number = names.index(label) if label else OUTSIDE
         key = self._session.images.add(content, shown, box=box, label=number)
         self.state = {"scene": key, "background": "own"}
         self._send_uploads()
@@ -245,7 +246,7 @@ class Explorer(CaptureWidget):
         started = time.perf_counter()
         wanted, inspector = State(**message["state"]), self._session.inspector
         inspections, originals = inspector.inspect(wanted), inspector.inspect_original(wanted.scene)
-        content, maps = result_message(inspections, originals)
+        content, maps = result_message(self._session.display, inspections, originals)
         elapsed_ms = 1000 * (time.perf_counter() - started)
         content |= {"state": dict(message["state"]), "ms": round(elapsed_ms, 1), "forwards": self.forwards}
         self._reply(message, content, maps)
@@ -330,6 +331,10 @@ def explore(
     **settings: Any,
 ) -> Explorer:
     """Open the explorer: pick an image, swap its background, and see predictions and saliency change.
+
+    Predictions are shown in the nine classes of ImageNet-9 if the scenes' labels map to them. Otherwise they are shown
+    in the scenes' own classes if a classifier predicts these, in whatever order: ``bglab.classifier(network,
+    classes=scenes)``. A classifier of other classes is shown with its most probable ones, without correctness.
 
     Args:
         scenes: Scenes to explore, a URI for `open_scenes`, or a folder; prepared at ``size`` unless they already are.

@@ -19,8 +19,9 @@ from bglab.figures import ShownFigure, color_of, save, theme
 from bglab.labels import OUTSIDE
 from bglab.saliency import upsample
 from bglab.variants import VARIANTS
-from bglab.widgets.inspection import NINE_NAMES, Prediction, Saliency
-from bglab.widgets.messages import COLOUR_MAP, class_name
+from bglab.widgets.display_space import DisplaySpace
+from bglab.widgets.inspection import Prediction, Saliency
+from bglab.widgets.messages import COLOUR_MAP
 from bglab.widgets.session import Session
 from bglab.widgets.state import State
 
@@ -35,14 +36,14 @@ def table(session: Session, state: State) -> pd.DataFrame:
     """Tabulate every number that an explorer shows.
 
     Returns:
-        One row per model and class, with the columns ``model, scene, background, space`` (``in9`` or ``native``),
+        One row per model and class, with the columns ``model, scene, background, space`` (``in9`` or the scenes' own
+        label space; ``native`` for the most probable of the classifier's own classes if these are others),
         ``class, probability, original`` (probability for the photograph), ``is_true, is_background, prediction,
         right`` (whether the prediction is correct), ``captured`` (whether it is the background's class),
         ``share_on_object`` and the state's other settings.
     """
     rows: list[dict[str, Any]] = []
-    donor = session.renderer.layers(state.scene, state.background).donor_label
-    truth = session.images.label(state.scene)
+    display = session.display
     inspections, originals = session.inspector.inspect(state), session.inspector.inspect_original(state.scene)
     for inspection, original in zip(inspections, originals, strict=True):
         now, before = inspection.prediction, original.prediction
@@ -50,18 +51,22 @@ def table(session: Session, state: State) -> pd.DataFrame:
             "model": inspection.model,
             "scene": state.scene,
             "background": state.background,
-            "prediction": _predicted_name(now),
+            "prediction": now.name,
             "right": now.correct,
             "captured": now.captured,
             "share_on_object": inspection.saliency.share,
         }
-        if now.nine is not None and before.nine is not None:
-            for label, name in enumerate(NINE_NAMES):
+        if now.by_class is not None and before.by_class is not None:
+            names = [*display.names, display.rest] if display.is_nine else display.names
+            for label, name in enumerate(names):
                 rows.append(
                     shared
-                    | {"space": "in9", "class": name, "probability": now.nine[label], "original": before.nine[label]}
-                    | {"is_true": label == truth, "is_background": label == donor}
+                    | {"space": display.space, "class": name}
+                    | {"probability": now.by_class[label], "original": before.by_class[label]}
+                    | {"is_true": label == now.true_label, "is_background": label == now.donor_label}
                 )
+            if not display.is_nine:  # its own classes are those above
+                continue
         for index, name, probability in now.top:
             rows.append(
                 shared
@@ -103,7 +108,7 @@ def draw(session: Session, state: State, venue: str = "notebook") -> ShownFigure
             now, before = inspection.prediction, original.prediction
             _show(axes["image"], image, _prediction(now))
             _show_saliency(axes["saliency"], image, inspection.saliency)
-            _draw_bars(axes["bars"], now, before, session.images.label(state.scene))
+            _draw_bars(axes["bars"], session.display, now, before)
             if len(inspections) > 1:
                 part.suptitle(inspection.model, fontsize="small")
     return figure
@@ -119,11 +124,11 @@ def figure_bytes(session: Session, state: State, venue: str, kind: str) -> bytes
 def code(session: Session, state: State) -> str:
     """Write the cell that reproduces a state.
 
-    Uploads cannot be written as code, so the cell says where it expects their files.
+    Uploads and networks that were passed as objects cannot be written as code, so the cell says where it expects them.
     """
     images = session.images
-    loaded = [f"bglab.load_classifier({_literal(c.spec.id)})" for c in session.inspector.classifiers]
-    lines = ["import bglab", "", f"scenes = bglab.open_scenes({_literal(images.scenes.uri)})"]
+    made, loaded = _classifiers(session)
+    lines = ["import bglab", "", *made, f"scenes = bglab.open_scenes({_literal(images.scenes.uri)})"]
     arguments = ["scenes", loaded[0] if len(loaded) == 1 else f"[{', '.join(loaded)}]"]
     arguments += [] if images.size == 224 else [f"size={images.size}"]
     arguments += [] if session.seed == 0 else [f"seed={session.seed}"]
@@ -141,16 +146,33 @@ def code(session: Session, state: State) -> str:
     lines += [one_line] if len(one_line) <= _CODE_WIDTH else wrapped
     if is_upload:
         name, label = f"{_stem(state.scene)}-cutout.png", images.label(state.scene)
-        labelled = "" if label == OUTSIDE else f', label="{NINE_NAMES[label]}"'
+        labelled = "" if label == OUTSIDE else f", label={_literal(session.display.name(label))}"
         lines.append(f'explorer.add_image("{name}"{labelled})  # the file that the button "Cut-out" saves')
         written = ", ".join(f"{_literal(name)}: {_literal(value)}" for name, value in settings.items())
         lines.append(f"explorer.state = {{{written}}}")
     return "\n".join([*lines, "explorer"])
 
 
+def _classifiers(session: Session) -> tuple[list[str], list[str]]:
+    """Write the lines that a cell needs for its classifiers, and an expression for each of them."""
+    specs = [classifier.spec for classifier in session.inspector.classifiers]
+    own = [spec for spec in specs if spec.source == "own"]
+    names = iter(["classifier"] if len(own) == 1 else [f"classifier_{i}" for i in range(1, len(own) + 1)])
+    lines, expressions = [], []
+    for spec in specs:
+        if spec.source == "own":
+            expressions.append(next(names))
+            called = f"…, name={_literal(spec.name)}"
+            lines.append(f"{expressions[-1]} = ...  # the network made by bglab.classifier({called})")
+        else:
+            protocol = "" if spec.protocol == "as-is" else f", protocol={_literal(spec.protocol)}"
+            expressions.append(f"bglab.load_classifier({_literal(spec.id)}{protocol})")
+    return lines, expressions
+
+
 def caption(session: Session, state: dict[str, Any]) -> str:
     """Describe a state in one line."""
-    label = class_name(session.images.label(state["scene"]))
+    label = session.display.name(session.images.label(state["scene"]))
     return f"{state['scene']} ({label}) on background {state['background']}, mix {100 * state['mix']:.0f} %"
 
 
@@ -188,15 +210,10 @@ def _stem(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9._]+", "-", text).strip("-")
 
 
-def _predicted_name(prediction: Prediction) -> str:
-    """Return the name of the predicted class: one of the nine where the native classes map to them."""
-    return prediction.top[0][1] if prediction.nine is None else NINE_NAMES[prediction.prediction]
-
-
 def _prediction(prediction: Prediction) -> str:
     """Return the predicted class, with a tick or cross where the true class is known."""
     mark = {True: "✓ ", False: "✗ ", None: ""}[prediction.correct]
-    return f"{mark}{_predicted_name(prediction)}"
+    return f"{mark}{prediction.name}"
 
 
 def _show(ax: Axes, image: np.ndarray, title: str) -> None:
@@ -217,16 +234,15 @@ def _show_saliency(ax: Axes, image: np.ndarray, saliency: Saliency) -> None:
         ax.imshow(level, cmap=COLOUR_MAP, alpha=_OVERLAY * np.sqrt(level), vmin=0, vmax=1)
 
 
-def _draw_bars(ax: Axes, now: Prediction, before: Prediction, truth: int) -> None:
-    """Draw the probabilities of the nine classes, or of the top native ones, with the photograph's as lines."""
-    if now.nine is None or before.nine is None:
-        names = [name for _, name, _ in now.top]
-        current = [probability for _, _, probability in now.top]
-        earlier = [float(before.probabilities[index]) for index, _, _ in now.top]
-        colours = ["#999999"] * len(names)
-    else:
-        names, current, earlier = list(NINE_NAMES), now.nine.tolist(), before.nine.tolist()
-        colours = [*map(color_of, NINE_NAMES[:9]), "#999999"]
+def _draw_bars(ax: Axes, display: DisplaySpace, now: Prediction, before: Prediction) -> None:
+    """Draw the probabilities of the rows of the display, or of the top native ones, with the photograph's as lines."""
+    rows, true_row = [(name, p, float(before.probabilities[i]), "#999999") for i, name, p in now.top], None
+    if now.by_class is not None and before.by_class is not None:
+        chosen = display.rows(now.by_class, before.by_class, now.true_label, now.donor_label)
+        colours = ["#999999" if row.label == OUTSIDE else color_of(row.name) for row in chosen]
+        rows = [(row.name, row.now, row.before, colour) for row, colour in zip(chosen, colours, strict=True)]
+        true_row = next((i for i, row in enumerate(chosen) if row.label == now.true_label != OUTSIDE), None)
+    names, current, earlier, colours = zip(*rows, strict=True)
     places = np.arange(len(names))
     ax.barh(places, current, color=colours)
     ax.vlines(earlier, places - 0.4, places + 0.4, color="black", linewidth=1.2, label="photograph")
@@ -234,6 +250,6 @@ def _draw_bars(ax: Axes, now: Prediction, before: Prediction, truth: int) -> Non
     ax.invert_yaxis()
     ax.tick_params(labelsize="small", length=0)
     ax.spines[["top", "right", "left"]].set_visible(False)
-    if truth != OUTSIDE and now.nine is not None:
-        ax.get_yticklabels()[truth].set_fontweight("bold")
+    if true_row is not None:
+        ax.get_yticklabels()[true_row].set_fontweight("bold")
     ax.set_title("Probability (line: photograph)", fontsize="small", loc="left")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, cast
 
@@ -14,10 +14,11 @@ from torch import Tensor
 
 from bglab.analysis import share_on_object
 from bglab.errors import BadInput
-from bglab.labels import IN9_NAMES, OUTSIDE, to_in9
-from bglab.models import Classification, Classifier, classify, from_logits
+from bglab.labels import OUTSIDE
+from bglab.models import Classification, Classifier, classify, differentiable, from_logits
 from bglab.saliency import GradCam, resolve_targets, upsample
-from bglab.widgets.collection import IN9_SPACES, ImageCollection
+from bglab.widgets.collection import ImageCollection
+from bglab.widgets.display_space import DisplaySpace
 from bglab.widgets.rendering import Rendered, StateRenderer
 from bglab.widgets.stages import one_thread
 from bglab.widgets.state import State
@@ -27,8 +28,8 @@ _TOP = 5
 _CACHED_ORIGINALS = 256
 #: Side in pixels of a map that is placed where the protocol's crop lies in the image.
 _UNCROPPED = 56
-#: Names of the nine classes, and of everything outside them.
-NINE_NAMES = (*IN9_NAMES, "outside")
+#: Why a classifier that calls a function has no Grad-CAM.
+_NO_GRADIENTS = "a function has no gradients; bglab.saliency_maps(…, method='occlusion') needs none"
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,21 +40,43 @@ class Prediction:
         probabilities: Softmax over the native classes.
         top: The five most probable native classes as (index, name, probability), most probable first.
         native: Index of the most probable native class.
-        nine: Probabilities of the nine classes and of everything outside them; None if the native classes do not map
-            to the nine.
-        prediction: Predicted class among the nine, or OUTSIDE.
-        correct: Whether the prediction is the true class; None if that is unknown, or the native classes do not map to
-            the nine.
-        captured: Whether the prediction is the background's class instead of the true one.
+        space: Label space in which it is compared with the labels, see `bglab.widgets.display_space`.
+        by_class: Probabilities of the classes of that space, and last of everything outside them; None if the native
+            classes do not map to them.
+        prediction: Predicted class among them, or OUTSIDE.
+        name: Its name; that of the native class if the native classes do not map to them.
+        true_label: True class among them, or OUTSIDE.
+        donor_label: Class of another scene that lends the background, or OUTSIDE.
     """
 
     probabilities: Float[np.ndarray, " c"]
     top: tuple[tuple[int, str, float], ...]
     native: int
-    nine: Float[np.ndarray, "10"] | None
+    space: str
+    by_class: Float[np.ndarray, " k"] | None
     prediction: int
-    correct: bool | None
-    captured: bool
+    name: str
+    true_label: int
+    donor_label: int
+
+    @property
+    def nine(self) -> Float[np.ndarray, "10"] | None:
+        """Probabilities of the nine classes and of everything outside them; None if other classes are shown."""
+        return self.by_class if self.space == "in9" else None
+
+    @property
+    def correct(self) -> bool | None:
+        """Whether the prediction is the true class; None if that is unknown, or the classifier predicts others."""
+        return None if self.true_label == OUTSIDE or self.by_class is None else self.prediction == self.true_label
+
+    @property
+    def captured(self) -> bool:
+        """Whether the prediction is the background's class instead of the true one."""
+        return self.donor_label not in {OUTSIDE, self.true_label} and self.prediction == self.donor_label
+
+    def probability_of(self, label: int) -> float:
+        """Return the probability in [0, 1] of a class; NaN for OUTSIDE, or if the classifier predicts others."""
+        return float("nan") if label == OUTSIDE or self.by_class is None else float(self.by_class[label])
 
 
 class Saliency(NamedTuple):
@@ -131,10 +154,14 @@ class Inspector:
         return self._originals[scene]
 
     def classify(self, images: UInt8[Tensor, "n 3 h w"], position: int) -> Classification:
-        """Classify images in the nine classes with the classifier at this position, without saliency."""
+        """Classify images in the classes of the display with the classifier at this position, without saliency."""
         classifier = self.classifiers[position]
         with self._lock:
-            return classify(classifier, classifier.see(images), "in9")
+            return classify(classifier, classifier.see(images), self._images.display.space)
+
+    def is_comparable(self, position: int) -> bool:
+        """Return whether the classifier at this position predicts the classes of the display."""
+        return self._images.display.is_predicted_by(self.classifiers[position])
 
     def classify_next(self, count: int = 8) -> tuple[int, list[str]]:
         """Classify the next photographs of the set with the first classifier.
@@ -149,10 +176,7 @@ class Inspector:
         scenes, done = self._images.scenes, len(self._correctness)
         photographs = self._images.photographs(done, done + count)
         if len(photographs):
-            classifier = self.classifiers[0]
-            with self._lock:
-                native = classifier(classifier.see(photographs)).cpu().argmax(1).numpy()
-            predictions = native if classifier.spec.space == "in9" else to_in9(native)
+            predictions = self.classify(photographs, 0).predictions
             truths = [self._images.label(scene) for scene in scenes.ids[done : done + count]]
             self._correctness += [
                 "" if truth == OUTSIDE else "correct" if prediction == truth else "incorrect"
@@ -174,11 +198,11 @@ class Inspector:
     def _inspect(self, position: int, rendered: Rendered, target: str, truth: int) -> Inspection:
         """Classify one image with one classifier, and explain its target class."""
         classifier, cam = self.classifiers[position], self._cam(position)
-        donor_label = rendered.donor_label
+        display, donor_label = self._images.display, rendered.donor_label
         self.forwards += 1
         image, transform = classifier.see(rendered.image), classifier.spec.prepared_transform
         if isinstance(cam, GradCam):
-            maps, logits = _explain(classifier, cam, image, target, truth, donor_label)
+            maps, logits = _explain(classifier, cam, image, display, {"true": truth, "background": donor_label}, target)
             if transform is not None:  # the map belongs to the crop, the canvas shows the whole image
                 maps = transform.uncrop(maps.float(), _UNCROPPED)
             saliency = Saliency(maps[0].float().cpu().numpy(), self._share(maps, rendered.region), "")
@@ -186,7 +210,7 @@ class Inspector:
             logits = classifier(image)
             saliency = Saliency(None, float("nan"), cam)
         scores = logits[0].double().cpu().numpy()
-        return Inspection(classifier.spec.id, _classify(classifier, scores, truth, donor_label), saliency)
+        return Inspection(classifier.spec.id, _classify(classifier, scores, display, truth, donor_label), saliency)
 
     def _share(self, maps: Float[Tensor, "1 mh mw"], region: Bool[Tensor, "1 h w"]) -> float:
         """Compute the share of the saliency on the object; NaN if the object is nowhere or everywhere."""
@@ -199,41 +223,52 @@ class Inspector:
     def _cam(self, position: int) -> GradCam | str:
         """Return a classifier's Grad-CAM, or the sentence that says why it has none."""
         if position not in self._cams:
+            classifier = self.classifiers[position]
             try:
-                self._cams[position] = GradCam(self.classifiers[position])
+                self._cams[position] = GradCam(classifier) if differentiable(classifier.network) else _NO_GRADIENTS
             except BadInput as problem:
                 self._cams[position] = str(problem)
         return self._cams[position]
 
 
 def _explain(
-    classifier: Classifier, cam: GradCam, image: UInt8[Tensor, "1 3 h w"], target: str, truth: int, donor_label: int
+    classifier: Classifier,
+    cam: GradCam,
+    image: UInt8[Tensor, "1 3 h w"],
+    display: DisplaySpace,
+    labels: Mapping[str, int],
+    target: str,
 ) -> tuple[Float[Tensor, "1 mh mw"], Float[Tensor, "1 c"]]:
     """Compute map and logits; a target class that is unknown is replaced by the predicted one."""
-    wanted = {"true": truth, "background": donor_label}.get(target, OUTSIDE)
     targets = None
-    if wanted != OUTSIDE and classifier.spec.space in IN9_SPACES:
+    if labels.get(target, OUTSIDE) != OUTSIDE and display.is_predicted_by(classifier):
         rule = cast(Literal["true", "background"], target)
-        targets = resolve_targets(classifier, rule, labels=[truth], donor_labels=[donor_label]).targets
+        true, background = [labels["true"]], [labels["background"]]
+        targets = resolve_targets(classifier, rule, labels=true, donor_labels=background, space=display.space).targets
     explained = cam.cam(image, targets)
     return explained.maps, explained.logits
 
 
-def _classify(classifier: Classifier, logits: Float[np.ndarray, " c"], truth: int, donor_label: int) -> Prediction:
-    """Turn one image's logits into a prediction, and compare it with the true and the background's class."""
-    space = classifier.spec.space
+def _classify(
+    classifier: Classifier, logits: Float[np.ndarray, " c"], display: DisplaySpace, truth: int, donor_label: int
+) -> Prediction:
+    """Turn one image's logits into a prediction, with the true and the background's class to compare it with."""
     probabilities = softmax(logits)
     best = np.argsort(-probabilities, kind="stable")[:_TOP]
-    native, nine, prediction = int(logits.argmax()), None, OUTSIDE
-    if space in IN9_SPACES:
-        found = from_logits(logits[None], space, "in9")
-        nine, prediction = found.probabilities[0], int(found.predictions[0])
+    native, by_class, prediction = int(logits.argmax()), None, OUTSIDE
+    name = classifier.classes[best[0]]
+    if display.is_predicted_by(classifier):
+        found = from_logits(logits[None], classifier.spec.space, display.space)
+        by_class, prediction = found.probabilities[0], int(found.predictions[0])
+        name = display.predicted_name(prediction)
     return Prediction(
         probabilities=probabilities,
         top=tuple((int(i), classifier.classes[i], float(probabilities[i])) for i in best),
         native=native,
-        nine=nine,
+        space=display.space,
+        by_class=by_class,
         prediction=prediction,
-        correct=None if truth == OUTSIDE or nine is None else prediction == truth,
-        captured=donor_label not in {OUTSIDE, truth} and prediction == donor_label,
+        name=name,
+        true_label=truth,
+        donor_label=donor_label,
     )

@@ -28,7 +28,7 @@ class ExplorerLayout extends View {
     this.chips = strip("Backgrounds", "texture", (background) => this.choose({ background }));
     this.photograph = new PhotographPanel(config.size);
     this.capture = new CapturePanel(config.size, (state) => this.choose(state));
-    this.panels = config.models.map((name) => new ResultPanel(name, config.nine));
+    this.panels = config.models.map((name) => new ResultPanel(name, config));
     this.root.replaceChildren(
       make("div", { class: "bglab-explorer" },
         make("div", { class: "bglab-row" }, make("h2", {}, "Image"), ...this.sceneControls()),
@@ -52,8 +52,8 @@ class ExplorerLayout extends View {
     this.correctnessFilter = select("Filter images by prediction", [["", "all predictions"], ["correct", "correct"], ["incorrect", "incorrect"]], (wanted) => {
       if (wanted && !this.correctness) this.work({ type: "correctness" }, "Classifying all images…");
       this.fillScenes();
-    }, { hidden: !config.has_in9_labels });
-    this.uploadLabel = select("Class of your image", [["-1", "unknown class"], ...config.nine.slice(0, 9).map((name, i) => [String(i), name])],
+    }, { hidden: !config.has_labels });
+    this.uploadLabel = select("Class of your image", [["-1", "unknown class"], ...namesOf(config).slice(0, config.nine.length ? -1 : undefined).map((name, i) => [String(i), name])],
       (label) => this.work({ type: "label", scene: this.state.scene, label: Number(label) }), { hidden: true });
     return [this.classFilter, this.correctnessFilter, make("span", { class: "bglab-space" }), this.uploadLabel,
       fileButton("Upload image…", "image/*", (name, bytes) => this.work({ type: "upload", name }, "Uploading…", [bytes]),

@@ -18,7 +18,8 @@ from bglab.images import FAMILIES
 from bglab.labels import OUTSIDE
 from bglab.variants import VARIANTS, variant_table
 from bglab.widgets.collection import ImageCollection
-from bglab.widgets.inspection import NINE_NAMES, Inspection
+from bglab.widgets.display_space import MOST_ROWS, DisplaySpace
+from bglab.widgets.inspection import Inspection
 from bglab.widgets.session import Session
 from bglab.widgets.state import SLIDERS
 
@@ -40,10 +41,11 @@ def greeting(session: Session, state: dict[str, Any]) -> dict[str, Any]:
         "state": state,
         "size": images.size,
         "sliders": {name: slider._asdict() for name, slider in SLIDERS.items()},
-        "nine": list(NINE_NAMES),
+        **_class_names(session.display),
         "colour_map": colours.ravel().tolist(),
         "models": [classifier.spec.id for classifier in session.inspector.classifiers],
-        "has_in9_labels": images.has_in9_labels,
+        # photographs can be told apart by whether the first classifier is right
+        "has_labels": session.inspector.is_comparable(0) and bool((images.labels != OUTSIDE).any()),
         "class_names": list(scenes.classes),
         "scenes": [[record.id, record.label, i, images.lends(record, i)] for i, record in enumerate(scenes.records)],
         "unusable": list(images.unusable),
@@ -69,7 +71,7 @@ def uploads(images: ImageCollection) -> dict[str, Any]:
 
 
 def result_message(
-    inspections: Sequence[Inspection], originals: Sequence[Inspection]
+    display: DisplaySpace, inspections: Sequence[Inspection], originals: Sequence[Inspection]
 ) -> tuple[dict[str, Any], list[bytes]]:
     """Put inspections into a message, next to those of the photograph.
 
@@ -78,8 +80,8 @@ def result_message(
     """
     content = {
         "type": "result",
-        "results": [_result(inspection, original) for inspection, original in zip(inspections, originals, strict=True)],
-        "originals": [_result(original, original) for original in originals],
+        "results": [_result(display, *pair) for pair in zip(inspections, originals, strict=True)],
+        "originals": [_result(display, original, original) for original in originals],
     }
     return content, [map_bytes(inspection) for inspection in inspections]
 
@@ -90,11 +92,27 @@ def map_bytes(inspection: Inspection) -> bytes:
     return b"" if values is None else values.astype(np.float32).tobytes()
 
 
-def _result(inspection: Inspection, original: Inspection) -> dict[str, Any]:
+def _class_names(display: DisplaySpace) -> dict[str, Any]:
+    """List the names of the nine classes and of everything outside, or else those of the scenes' own classes."""
+    names = list(display.names)
+    if display.is_nine:
+        return {"nine": [*names, display.rest], "own": [], "own_rows": []}
+    return {"nine": [], "own": names, "own_rows": names if len(names) <= MOST_ROWS else [""] * (MOST_ROWS + 1)}
+
+
+def _result(display: DisplaySpace, inspection: Inspection, original: Inspection) -> dict[str, Any]:
     prediction, saliency = inspection.prediction, inspection.saliency
     before = original.prediction.probabilities
+    nine, rows = prediction.nine, None
+    if not display.is_nine and prediction.by_class is not None and original.prediction.by_class is not None:
+        chosen = display.rows(
+            prediction.by_class, original.prediction.by_class, prediction.true_label, prediction.donor_label
+        )
+        rows = [[row.label, row.name, round(row.now, 5), round(row.before, 5)] for row in chosen]
     return {
-        "nine": None if prediction.nine is None else [round(float(p), 5) for p in prediction.nine],
+        "nine": None if nine is None else [round(float(p), 5) for p in nine],
+        "own": rows,
+        "is_comparable": prediction.by_class is not None,
         "top": [
             [index, name, round(probability, 5), round(float(before[index]), 5)]
             for index, name, probability in prediction.top
@@ -181,8 +199,3 @@ def png_of(levels: np.ndarray) -> bytes:
     with io.BytesIO() as buffer:
         Image.fromarray(np.ascontiguousarray(levels.transpose(1, 2, 0))).save(buffer, format="PNG", compress_level=1)
         return buffer.getvalue()
-
-
-def class_name(label: int) -> str:
-    """Return the name of one of the nine classes, or ``unknown class``."""
-    return "unknown class" if label == OUTSIDE else NINE_NAMES[label]

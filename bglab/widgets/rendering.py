@@ -28,7 +28,7 @@ class Layers(NamedTuple):
         alpha: Foreground mask.
         plate: The background.
         donor: Id of another scene that lends the background, or "".
-        donor_label: The donor's class among the nine, or OUTSIDE.
+        donor_label: The donor's label among the classes that are shown, or OUTSIDE.
     """
 
     image: UInt8[Tensor, "3 h w"]
@@ -45,7 +45,7 @@ class Rendered(NamedTuple):
     Attributes:
         image: The image as a batch of one.
         region: Where the object is in it.
-        donor_label: Class among the nine of another scene that lends the background, or OUTSIDE.
+        donor_label: Label of another scene that lends the background, or OUTSIDE.
     """
 
     image: UInt8[Tensor, "1 3 h w"]
@@ -103,7 +103,7 @@ class StateRenderer:
             label = self._images.label(scene)
             if label == OUTSIDE and variant.donor != "any_class":
                 raise BadInput(f"{variant.title} depends on the class of {scene}; choose its class first")
-            ids, labels = [*ids, scene], np.append(labels, label)
+            ids, labels = [*ids, scene], np.append(self._images.labels, label)
             lends = np.append(lends, False)  # noqa: FBT003 - numpy's signature
         position = int(pair_donors(variant, ids, labels, lends, seed=self._seed)[ids.index(scene)])
         if position < 0:

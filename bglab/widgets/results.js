@@ -1,4 +1,4 @@
-// One classifier's result: correctness, probabilities of the nine and the top native classes, saliency on the object.
+// One classifier's result: correctness, probabilities of the classes shown and the top native ones, saliency on the object.
 
 const percent = (value) => `${Math.round(100 * value)}`;
 const signed = (change) => {
@@ -19,6 +19,19 @@ class Bar {
     this.element = make("div", { class: "bglab-bar" }, this.label, track, this.value, this.change);
   }
 
+  name(words) {
+    if (this.label.title === words) return;
+    this.label.textContent = words;
+    this.label.title = words;
+  }
+
+  // Marks the row of the "true" class or that of the "background".
+  mean(role) {
+    if (this.element.dataset.role === role) return;
+    this.element.dataset.role = role;
+    this.element.title = role && { true: "True class", background: "Class of the background" }[role];
+  }
+
   show(now, before) {
     this.fill.style.width = `${(100 * now).toFixed(1)}%`;
     this.mark.style.left = `${100 * before}%`;
@@ -33,41 +46,54 @@ const OUTCOMES = {
   captured: ["incorrect", "✗ incorrect: the background's class"],
   incorrect: ["incorrect", "✗ incorrect"],
   unknown: ["unknown", "true class unknown"],
+  foreign: ["unknown", "not comparable: predicts other classes"],
 };
 
-export const outcomeOf = ({ correct, captured }) =>
-  OUTCOMES[correct === null ? "unknown" : correct ? "correct" : captured ? "captured" : "incorrect"];
+export const outcomeOf = ({ correct, captured, is_comparable: isComparable }) =>
+  OUTCOMES[isComparable === false ? "foreign" : correct === null ? "unknown" : correct ? "correct" : captured ? "captured" : "incorrect"];
 
 const UNSURE = 0.2;
+// Letters of a reason that is said at once; a longer one is the title of what it explains.
+const SHORT = 100;
 
 // The most probable native class, in words that say so if it is hardly probable.
 const topAnswer = ([, name, probability]) =>
   probability < UNSURE ? `top answer only ${percent(probability)}\u00a0%: ${name}` : `${name}, ${percent(probability)}\u00a0%`;
 
-// A result in words: outcome, predicted class, and in parentheses the most probable native class.
+// Names of the nine classes and of everything outside them, or of the scenes' own classes.
+export const namesOf = ({ nine, own }) => own.length ? own : nine;
+
+// A result in words: outcome, predicted class, and in parentheses the most probable native class where these are others.
 export const describe = (result, names) => {
   const [tone, words] = outcomeOf(result);
-  const predicted = result.nine ? names[result.prediction < 0 ? 9 : result.prediction] : "";
+  const predicted = result.nine ? names.at(result.prediction) : "";
   const top = topAnswer(result.top[0]);
   return { tone, words, predicted: predicted ? `${predicted} (${top})` : top };
 };
 
+const OWN_ROWS = "The true class, the background's, and the most probable classes of the photograph, in the order of their probability there";
+
 export class ResultPanel {
-  constructor(model, names) {
-    this.names = names;
+  constructor(model, { nine, own, own_rows: ownRows }) {
+    this.names = namesOf({ nine, own });
     this.model = model.replace(/^[a-z]+:/, "");
     this.mark = make("b");
     this.predicted = make("span");
     this.outcome = make("div", { class: "bglab-outcome" }, this.mark, this.predicted);
-    this.nine = names.map((name) => new Bar(name));
+    this.bars = [...nine, ...ownRows].map((name) => new Bar(name));
     this.top = Array.from({ length: 5 }, () => new Bar(""));
     this.share = make("div", { class: "bglab-share" });
-    this.nineElement = make("div", { class: "bglab-bars" }, make("h4", {}, "ImageNet-9 classes, %"), ...this.nine.map((bar) => bar.element));
+    const isPart = ownRows[0] === "";
+    const title = nine.length ? "ImageNet-9 classes, %" : isPart ? "Most probable as photographed, %" : "Classes, %";
+    this.shown = make("div", { class: `bglab-bars${own.length ? " bglab-own" : ""}` },
+      make("h4", { title: isPart && OWN_ROWS }, title), ...this.bars.map((bar) => bar.element));
+    this.native = make("div", { class: "bglab-bars bglab-native" },
+      this.nativeTitle = make("h4", {}, "Native classes (top 5), %"), ...this.top.map((bar) => bar.element));
+    this.isPart = isPart;
     this.element = make(
       "section", { class: "bglab-result", "aria-label": `Prediction of ${model}` },
       make("div", { class: "bglab-head" }, make("h3", { title: model }, this.model), this.share), this.outcome,
-      make("div", { class: "bglab-both" }, this.nineElement,
-        make("div", { class: "bglab-bars bglab-native" }, make("h4", {}, "Native classes (top 5), %"), ...this.top.map((bar) => bar.element))),
+      make("div", { class: "bglab-both" }, this.shown, this.native),
     );
   }
 
@@ -76,29 +102,29 @@ export class ResultPanel {
     this.mark.className = `bglab-${tone}`;
     write(this.mark, words);
     write(this.predicted, ` · ${predicted}`);
-    this.nineElement.hidden = !result.nine;
-    if (result.nine) {
-      this.nine.forEach((bar, i) => {
-        bar.show(result.nine[i], original.nine[i]);
-        const role = i === truth ? "true" : i === donor ? "background" : "";
-        if (bar.element.dataset.role !== role) {
-          bar.element.dataset.role = role;
-          bar.element.title = role && { true: "True class", background: "Class of the background" }[role];
-        }
-      });
-    }
-    this.top.forEach((bar, i) => {
-      const [, name, now, before] = result.top[i] ?? [0, "", 0, 0];
-      bar.element.hidden = !result.top[i];
-      if (bar.label.title !== name) {
-        bar.label.textContent = name;
-        bar.label.title = name;
-      }
+    const rows = result.own ?? result.nine?.map((now, i) => [i, null, now, original.nine[i]]);
+    this.shown.hidden = !rows;
+    // a classifier of the scenes' own classes has them all in the bars, or the likeliest of them in both lists
+    this.native.hidden = Boolean(result.own) && !this.isPart;
+    if (result.own) write(this.nativeTitle, "Most probable now (top 5), %");
+    const roleOf = (label) => label < 0 ? "" : label === truth ? "true" : label === donor ? "background" : "";
+    rows?.forEach(([label, name, now, before], i) => {
+      const bar = this.bars[i];
+      if (name !== null) bar.name(name);
       bar.show(now, before);
+      bar.mean(roleOf(label));
+    });
+    this.top.forEach((bar, i) => {
+      const [label, name, now, before] = result.top[i] ?? [-1, "", 0, 0];
+      bar.element.hidden = !result.top[i];
+      bar.name(name);
+      bar.show(now, before);
+      if (result.own) bar.mean(roleOf(label));
     });
     const change = result.share === null || original.share === null ? "" : ` (${signed(result.share - original.share) || "±0"})`;
     this.share.title = result.no_map ?? "";
-    write(this.share, result.no_map ? "No saliency map"
+    const reason = result.no_map?.length <= SHORT ? `: ${result.no_map}` : "";
+    write(this.share, result.no_map ? `No saliency map${reason}`
       : result.share === null ? "Saliency on object: –" : `Saliency on object: ${percent(result.share)} %${change}`);
     this.spoken = `${words.replace(/[✓✗] /, "")}, predicted ${predicted}`;
   }

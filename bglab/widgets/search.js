@@ -172,7 +172,7 @@ class SearchView extends View {
       const values = new Float32Array(map.slice().buffer);
       heat.getContext("2d").putImageData(new ImageData(colourMap(values, ...result.map, this.config.size, this.table), this.config.size, this.config.size), 0, 0);
     }
-    const { tone, words, predicted } = describe(result, this.config.nine);
+    const { tone, words, predicted } = describe(result, namesOf(this.config));
     outcome.replaceChildren(make("b", { class: `bglab-${tone}` }, words), ` · ${predicted}`);
     image.setAttribute("aria-label", outcome.textContent);
   }

@@ -13,26 +13,16 @@ import pandas as pd
 import traitlets
 from IPython.display import publish_display_data
 
-from bglab.analysis import share_interval
 from bglab.catalogue import unknown_name
 from bglab.errors import BadInput, UnknownName
 from bglab.figures import ShownFigure
-from bglab.labels import OUTSIDE
 from bglab.models import ClassifierLike, as_classifier
-from bglab.results import Criterion, Protocol
+from bglab.results import Protocol
 from bglab.scenes import ScenesLike, as_prepared
-from bglab.search import (
-    LiveState,
-    LiveStep,
-    Refinement,
-    open_evaluator,
-    refine_attack_steps,
-    search_live_steps,
-    start_live,
-)
+from bglab.search import Refinement, open_evaluator, refine_attack_steps
 from bglab.widgets.explorer import Explorer
 from bglab.widgets.export import draw
-from bglab.widgets.inspection import NINE_NAMES
+from bglab.widgets.live_results import TARGETS, LiveResults, criterion_of
 from bglab.widgets.live_widget import VIEW_PARTS, LiveWidget, Message, made_by_cell, module_of
 from bglab.widgets.messages import PER_SHEET, Sheets, greeting, map_bytes, png_of, result_message, sheet_of
 from bglab.widgets.session import Session
@@ -40,8 +30,6 @@ from bglab.widgets.state import State
 
 #: Candidates per step: about a tenth of a second on a laptop, so that a stop takes effect immediately.
 _STEP = 16
-#: Targets other than one of the nine classes.
-_TARGETS = ("any error", "the background's class")
 #: Number of the worst backgrounds from which the refined attack starts.
 _REFINED = 5
 #: Shortest time in seconds between two reports of a refinement.
@@ -65,16 +53,16 @@ class LiveSearch(LiveWidget):
     immediate = frozenset({"cancel", "cancel_refine"})
 
     scene = traitlets.Unicode().tag(sync=True)
-    target = traitlets.Unicode(_TARGETS[0]).tag(sync=True)
+    target = traitlets.Unicode(TARGETS[0]).tag(sync=True)
 
-    def __init__(self, session: Session, scene: str, target: str, protocol: Protocol) -> None:
+    def __init__(self, session: Session, tried: LiveResults, target: str) -> None:
+        scene = tried.scene
         self._session = session
-        self._scenes, self._classifier = session.images.scenes, session.inspector.classifiers[0]
-        self._evaluator = open_evaluator(self._classifier, session.images.prepared, protocol, progress=False)
+        self._scenes, self._evaluator = session.images.scenes, tried.evaluator
         self._running, self._refining = threading.Event(), threading.Event()
         self._sheets = Sheets(session.images)
         self._placeholder = ""
-        self._begin(scene)
+        self._start_with(tried)
         session.inspector.inspect_original(scene)  # prepares Grad-CAM now, when it does not slow down the search
         super().__init__(scene=scene, target=target)
         self.explorer = Explorer(session, State(scene))
@@ -90,19 +78,17 @@ class LiveSearch(LiveWidget):
 
     @traitlets.observe("scene")
     def _other_scene(self, change: Any) -> None:
-        if change["new"] != self._state_of:
+        if change["new"] != self._tried.scene:
             self.cancel()
-            self._begin(change["new"])
+            self._start_with(LiveResults(self._evaluator, change["new"]))
 
     @property
     def _targets(self) -> list[str]:
-        return [*_TARGETS, *self._scenes.classes]
+        return [*TARGETS, *self._scenes.classes]
 
-    def _begin(self, scene: str) -> None:
-        """List the candidates for a scene, and drop what was tried before."""
-        self._state: LiveState = start_live(self._evaluator, scene)
-        self._state_of = scene
-        self._steps: list[LiveStep] = []
+    def _start_with(self, tried: LiveResults) -> None:
+        """Take another foreground, and drop what was tried before."""
+        self._tried = tried
         self._refined: Refinement | None = None
 
     # ---- for code in other cells
@@ -116,37 +102,12 @@ class LiveSearch(LiveWidget):
             class), ``prediction`` (among the scenes' classes), ``fooled`` (whether the target is reached), ``score``
             (probability in [0, 1] of the target; larger is closer), and ``column`` of the evaluator.
         """
-        tables = [self._table(step) for step in self._steps] or [self._table(None)]
-        table = pd.concat(tables, ignore_index=True)
-        return table.sort_values(["fooled", "score"], ascending=False, kind="stable").reset_index(drop=True)
-
-    def _table(self, step: LiveStep | None) -> pd.DataFrame:
-        """Tabulate the backgrounds of one step, in the order in which they were tried."""
-        columns = ["background", "label", "native", "prediction", "fooled", "score", "column"]
-        if step is None:
-            return pd.DataFrame(columns=columns).astype({"fooled": bool, "score": float})
-        side, classes = self._evaluator.backgrounds, self._classifier.classes
-        fooled, score = self._evaluate(step)
-        values = (
-            [side.ids[column] for column in step.columns],
-            side.labels[step.columns],
-            [classes[native] for native in step.answers.native],
-            step.answers.predictions,
-            fooled,
-            score,
-            step.columns,
-        )
-        return pd.DataFrame(dict(zip(columns, values, strict=True)))
+        return self._tried.table(self.target)
 
     @property
     def share(self) -> tuple[float, float, float]:
         """Share in [0, 1] of the backgrounds tried so far that fool, and its 95 % interval; NaN before the first."""
-        if not self._steps:
-            return float("nan"), float("nan"), float("nan")
-        fooled = np.array([sum(int(self._evaluate(step)[0].sum()) for step in self._steps)])
-        tried = np.array([self._state.tried])
-        low, high = share_interval(fooled, tried)
-        return float(fooled[0] / tried[0]), float(low[0]), float(high[0])
+        return self._tried.share(self.target)
 
     def run(self, count: int | None = None) -> LiveSearch:
         """Try backgrounds in the calling thread, as in a script.
@@ -157,9 +118,10 @@ class LiveSearch(LiveWidget):
         Returns:
             The widget itself.
         """
-        end = self._state.tried + (count if count is not None else len(self._state.left))
-        while self._state.left.size and self._state.tried < end:
-            self._advance(min(_STEP, end - self._state.tried))
+        tried = self._tried
+        end = tried.state.tried + (count if count is not None else len(tried.state.left))
+        while tried.state.left.size and tried.state.tried < end:
+            tried.advance(min(_STEP, end - tried.state.tried))
         return self
 
     def cancel(self) -> None:
@@ -186,16 +148,12 @@ class LiveSearch(LiveWidget):
         table = self.results
         if table.empty:
             raise BadInput("expected at least one tried background to refine, got none; start the search first")
-        if self.target not in _TARGETS:
+        if self.target not in TARGETS:
             table = table.loc[table["label"] == self._scenes.classes.index(self.target)]
         columns = table["column"].to_list()[:_REFINED]
         return refine_attack_steps(
-            self._evaluator, self.scene, columns, criterion=self._criterion, budget=budget, stop="budget"
+            self._evaluator, self.scene, columns, criterion=criterion_of(self.target), budget=budget, stop="budget"
         )
-
-    @property
-    def _criterion(self) -> Criterion:
-        return "any" if self.target == _TARGETS[0] else "targeted"
 
     def figure(self) -> ShownFigure:
         """Draw the original and the worst background so far, with the predictions for both."""
@@ -213,26 +171,10 @@ class LiveSearch(LiveWidget):
         """Close, and release the classifier and the results."""
         self.close()
         self._session.inspector.release()
-        del self._evaluator, self._state, self._classifier
-        self._steps.clear()
+        self._tried.clear()
+        del self._evaluator, self._tried
 
     # ---- the search
-
-    def _evaluate(self, step: LiveStep) -> tuple[np.ndarray, np.ndarray]:
-        """Check for each candidate whether it reaches the target, and how probable the target is."""
-        if self.target == _TARGETS[0]:
-            return step.incorrect, 1 - step.own_probability
-        if self.target == _TARGETS[1]:
-            return step.captured, step.target_probability
-        wanted = self._scenes.classes.index(self.target)
-        label = int(self._evaluator.foregrounds.labels[self._state.foreground])
-        return (step.answers.predictions == wanted) & (wanted != label), step.answers.probabilities[:, wanted]
-
-    def _advance(self, count: int) -> LiveStep:
-        step = next(search_live_steps(self._evaluator, self._state, batch_size=count))
-        self._steps.append(step)
-        self._state = step.state
-        return step
 
     def _on_hello(self, message: Message, _buffers: list[bytes]) -> None:
         content = greeting(self._session, {"scene": self.scene, "target": self.target})
@@ -252,12 +194,12 @@ class LiveSearch(LiveWidget):
 
     def _on_step(self, message: Message, _buffers: list[bytes]) -> None:
         """Try a few more backgrounds, then queue the next step behind more urgent messages."""
-        if not self._running.is_set() or not self._state.left.size:
+        tried = self._tried
+        if not self._running.is_set() or not tried.state.left.size:
             self._running.clear()
             self._send_progress(message)
             return
-        step = self._advance(_STEP)
-        self._send_items(message, self._table(step))
+        self._send_items(message, tried.tabulate(tried.advance(_STEP), self.target))
         self._send_progress(message)
         self._receive(self, message, [])
 
@@ -280,7 +222,7 @@ class LiveSearch(LiveWidget):
 
     def _on_refine(self, message: Message, _buffers: list[bytes]) -> None:
         """Refine the worst backgrounds, report from time to time, and show the best attempt."""
-        budget, of, reported, found = int(message.get("budget", 200)), self._state_of, 0.0, None
+        budget, of, reported, found = int(message.get("budget", 200)), self._tried, 0.0, None
         self._refining.set()
         try:
             for found in self._refinements(budget):
@@ -291,7 +233,7 @@ class LiveSearch(LiveWidget):
                     self._reply(message, self._refinement_message(found, budget, running=True))
         finally:
             self._refining.clear()
-        if found is None or self._state_of != of:
+        if found is None or self._tried is not of:
             return
         self._refined = found
         self._reply(message, self._refinement_message(found, budget, running=False))
@@ -302,7 +244,7 @@ class LiveSearch(LiveWidget):
 
     def _refinement_message(self, found: Refinement, budget: int, *, running: bool) -> dict[str, Any]:
         """Describe how far a refinement is: the probability that it changes, at the start and now."""
-        sign = 1 if self._criterion == "targeted" else -1
+        sign = 1 if criterion_of(self.target) == "targeted" else -1
         return {
             "type": "refined",
             "running": running,
@@ -338,7 +280,7 @@ class LiveSearch(LiveWidget):
         """Send a state and its original, both with prediction and saliency, to one of the view's panels."""
         inspector = self._session.inspector
         now, original = inspector.inspect(state)[:1], inspector.inspect_original(state.scene)[:1]
-        content, maps = result_message(now, original)
+        content, maps = result_message(self._session.display, now, original)
         content |= {"place": place, "state": asdict(state), "truth": self._session.images.label(state.scene)}
         images = [png_of(self._session.renderer.image(shown).numpy()) for shown in (State(state.scene), state)]
         buffers = [*images, map_bytes(original[0]), *maps]
@@ -346,13 +288,13 @@ class LiveSearch(LiveWidget):
 
     def _send_progress(self, message: Message) -> None:
         share, low, high = self.share
-        total = self._state.tried + len(self._state.left)
+        state = self._tried.state
         self._reply(
             message,
             {
                 "type": "progress",
-                "tried": self._state.tried,
-                "total": total,
+                "tried": state.tried,
+                "total": state.tried + len(state.left),
                 "running": self._running.is_set(),
                 "share": None if np.isnan(share) else [share, low, high],
             },
@@ -369,8 +311,8 @@ class LiveSearch(LiveWidget):
                     "id": row.background,
                     "score": round(float(cast(float, row.score)), 5),
                     "fooled": bool(row.fooled),
-                    "predicted": f"{_class_name(int(cast(int, row.prediction)))} ({row.native})",
-                    "class": _class_name(int(cast(int, row.label))),
+                    "predicted": self._tried.predicted(int(cast(int, row.prediction)), str(row.native)),
+                    "class": self._tried.class_name(int(cast(int, row.label))),
                 }
                 for row in part.itertuples()
             ]
@@ -380,7 +322,7 @@ class LiveSearch(LiveWidget):
         share, low, high = self.share
         if np.isnan(share):
             return f"{self.scene}: no background tried yet"
-        tried = self._state.tried
+        tried = self._tried.state.tried
         interval = f"[{100 * low:.0f}, {100 * high:.0f}]"
         return f"{self.scene}: {100 * share:.0f} % {interval} of {tried} backgrounds fool the classifier"
 
@@ -396,7 +338,7 @@ def search_live(
     classifier: ClassifierLike,
     scenes: ScenesLike,
     *,
-    target: str = _TARGETS[0],
+    target: str = TARGETS[0],
     protocol: Protocol | None = None,
     size: int = 224,
     seed: int = 0,
@@ -414,17 +356,10 @@ def search_live(
 
     Raises:
         UnknownName: If there is no such scene or target.
-        BadInput: If the scenes are not labelled in the nine classes, or the classifier's classes do not map to them.
+        BadInput: If the classifier does not predict the scenes' classes, or ones that map to them.
     """
+    loaded = as_classifier(classifier)
     prepared = as_prepared(scenes, size)
-    if prepared.scenes.space != "in9":
-        raise BadInput(
-            f"expected scenes labelled in the nine classes, got {prepared.scenes.name} ({prepared.scenes.space}); "
-            "open the sample, cutouts, synthetic9 or in9: scenes"
-        )
-    session = Session(prepared, [as_classifier(classifier)], seed)
-    return made_by_cell(LiveSearch(session, scene, target, protocol or Protocol()))
-
-
-def _class_name(label: int) -> str:
-    return NINE_NAMES[label] if label != OUTSIDE else NINE_NAMES[-1]
+    session = Session(prepared, [loaded], seed, mapped=False)
+    evaluator = open_evaluator(session.inspector.classifiers[0], prepared, protocol, progress=False)
+    return made_by_cell(LiveSearch(session, LiveResults(evaluator, scene), target))

@@ -8,6 +8,7 @@ from bglab.errors import BadInput
 from bglab.models import Classifier
 from bglab.scenes import PreparedScenes, ScenesOnDemand
 from bglab.widgets.collection import ImageCollection
+from bglab.widgets.display_space import choose_display
 from bglab.widgets.inspection import Inspector
 from bglab.widgets.rendering import StateRenderer
 from bglab.widgets.state import State, base_variant
@@ -20,20 +21,28 @@ class Session:
         source: Scenes to explore, prepared or prepared on demand.
         classifiers: Classifiers to inspect.
         seed: Seed for donors, textures, noise and GrabCut.
+        mapped: Whether labels of ImageNet's classes are mapped to the nine.
 
     Attributes:
+        display: Classes in which predictions are shown.
         images: Scenes and uploads by name.
         renderer: Composes states.
         inspector: Classifies and explains them.
     """
 
     def __init__(
-        self, source: PreparedScenes | ScenesOnDemand, classifiers: Sequence[Classifier], seed: int = 0
+        self,
+        source: PreparedScenes | ScenesOnDemand,
+        classifiers: Sequence[Classifier],
+        seed: int = 0,
+        *,
+        mapped: bool = True,
     ) -> None:
         self.seed = seed
-        self.images = ImageCollection(source, seed)
+        self.display, matched = choose_display(source.scenes, classifiers, mapped=mapped)
+        self.images = ImageCollection(source, seed, self.display)
         self.renderer = StateRenderer(self.images, seed)
-        self.inspector = Inspector(self.images, self.renderer, classifiers)
+        self.inspector = Inspector(self.images, self.renderer, matched)
 
     def check(self, state: State) -> None:
         """Refuse a state that names something unknown.

@@ -27,7 +27,7 @@ class UploadedImage:
     Attributes:
         large: Square image for GrabCut, at most 640 pixels per side.
         batch: The image at the size of the scenes, with its mask, as a batch of one.
-        label: Class among the nine (0–8), or OUTSIDE if unknown.
+        label: Its label among the classes that are shown, or OUTSIDE if unknown.
         box: Box that it was last segmented with, ``x0, y0, x1, y1`` as shares of the side; empty if there was none.
         edited: Whether the mask was edited by hand since then.
         source: Name of the file; "" for a copy of a scene.
@@ -83,7 +83,7 @@ class UploadedImages:
             source: File, its bytes, or an image of Pillow; transparency becomes the mask.
             name: Name of the image; a number is added to one that is taken.
             box: Box around the object, half-open, in pixels of the file.
-            label: Class among the nine (0–8), or OUTSIDE.
+            label: Its label among the classes that are shown, or OUTSIDE.
             taken: Names in use elsewhere.
 
         Returns:
@@ -148,7 +148,7 @@ class UploadedImages:
         self._store(name, mask, replace(self._images[name], edited=True))
 
     def set_label(self, name: str, label: int) -> None:
-        """Set the class of an image: 0–8, or OUTSIDE."""
+        """Set the label of an image, or OUTSIDE."""
         self._images[name] = replace(self._images[name], label=label)
 
     def _store(self, name: str, mask: Bool[np.ndarray, "h w"], image: UploadedImage) -> None:

@@ -243,6 +243,17 @@ def test_classes_of_the_same_names_in_another_order_are_put_in_order():
         match_classes(own, "folder:zoo", ("cat", "sea lion", "owl"), "zoo")
 
 
+def test_label_spaces_of_the_same_name_are_compared_by_their_classes():
+    own = bglab.classifier(head(3).eval(), name="n", classes=["cat", "dog", "owl"], size=16, **TORCH)
+    zoo = match_classes(own, "folder:zoo", ("cat", "dog", "owl"), "zoo")
+    assert match_classes(zoo, "folder:zoo", ("cat", "dog", "owl"), "zoo") is zoo
+    torch.testing.assert_close(
+        match_classes(zoo, "folder:zoo", ("owl", "cat", "dog"), "zoo")(levels()), own(levels())[:, [2, 0, 1]]
+    )
+    with pytest.raises(BadInput, match="only the scenes have emu; only the classifier has owl"):
+        match_classes(zoo, "folder:zoo", ("cat", "dog", "emu"), "another folder of that name")
+
+
 def test_predictions_follow_the_names_of_the_classes(tmp_path):
     scenes = bglab.open_scenes("synthetic9?n=18&size=32")
     network, order = head(9).eval(), [3, 1, 4, 0, 5, 8, 2, 6, 7]

@@ -181,7 +181,8 @@ def test_an_upload_needs_its_class(open_explorer):
 
 def test_sets_and_classifiers_of_other_classes_say_why_they_cannot(data_folder):
     prepared = scenes()
-    foreign = dataclasses.replace(prepared, scenes=dataclasses.replace(prepared.scenes, space="voc"))
+    names = tuple(f"class {label}" for label in range(9))
+    foreign = dataclasses.replace(prepared, scenes=dataclasses.replace(prepared.scenes, space="voc", classes=names))
     widget = bglab.explore(foreign, classifier(), size=SIZE)
     with pytest.raises(BadInput, match="expected an image of one of the nine classes, got s0; choose an image of"):
         widget.find_capture()

@@ -196,9 +196,10 @@ def test_closing_ends_search_and_explorer(prepared):
     assert widget.explorer.comm is None
 
 
-def test_other_label_spaces_are_refused(prepared):
+def test_classifiers_of_other_classes_are_refused(prepared):
     import dataclasses
 
-    foreign = dataclasses.replace(prepared, scenes=dataclasses.replace(prepared.scenes, space="voc"))
-    with pytest.raises(BadInput, match=r"expected scenes labelled in the nine classes, got random \(voc\)"):
+    names = tuple(f"class {label}" for label in range(9))
+    foreign = dataclasses.replace(prepared, scenes=dataclasses.replace(prepared.scenes, space="voc", classes=names))
+    with pytest.raises(BadInput, match=r"expected a classifier that predicts the classes of random \(voc, 9 classes\)"):
         bglab.search_live("scene-3-1", make_classifier(brightness), foreign)

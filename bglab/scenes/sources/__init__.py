@@ -17,6 +17,10 @@ from bglab.scenes.scene import SceneSet
 
 _LOG = logging.getLogger(__name__)
 
+#: Photographs that need no dataset of one's own, used where no scenes are named: 82 objects, each on three photographs
+#: of the scenery of its class.
+DEFAULT_SCENES = "cutouts?copies=3"
+
 
 def schemes() -> list[str]:
     """List the URI schemes that `open_scenes` supports.
