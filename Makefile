@@ -3,6 +3,7 @@
 # make test-all   the slow tests, too, and those that measure time or memory
 # make browser    the tests that drive Chromium
 # make notebooks  run every notebook headless, results kept in the notebooks
+# make fuzz     damaged files of every kind for MINUTES=5, SEED=0; those read wrongly are kept in fuzz-failures/
 # make wheel      a wheel in dist/, to be installed where there is no checkout
 # make check      what make test runs before the tests, and the type checker
 
@@ -12,10 +13,12 @@ BIN := $(VENV)/bin
 EXTRAS := lab,cpu,demo,hf,clip,test
 # two at a time: each may take some gigabytes
 JOBS := 2
+MINUTES := 5
+SEED := 0
 # pytest ends with 5 where ARGS leave no test
 NONE_IS_FINE := || [ $$? -eq 5 ]
 
-.PHONY: lab test test-all notebooks wheel style check browser clean
+.PHONY: lab test test-all fuzz notebooks wheel style check browser clean
 .DEFAULT_GOAL := lab
 
 # containers often set it; without compiled files, every process that imports torch compiles 1,500 modules first: 6 s
@@ -40,6 +43,9 @@ test-all: style
 browser: $(VENV)/.installed
 	@$(call tests,browser and not alone,-n $(JOBS) --dist loadfile tests/lab tests/widgets)
 	@$(call tests,browser and alone,tests/lab)
+
+fuzz: $(VENV)/.installed
+	@$(BIN)/python tests/fuzz.py --minutes $(MINUTES) --seed $(SEED) $(ARGS)
 
 style: $(VENV)/.installed
 	@$(BIN)/ruff check .

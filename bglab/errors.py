@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import unicodedata
 
 # errors of the operating system that are about a file itself
 _OF_THE_FILE = {
@@ -15,12 +16,41 @@ _OF_THE_FILE = {
     errno.EPERM,
 }
 
+#: Directions of Unicode's marks that turn the text behind them.
+_TURNING = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 
-class UnknownName(LookupError):
+
+def printable(text: str) -> str:
+    r"""Escape the characters of a file's content or name that would control a terminal or change the order of its text.
+
+    Args:
+        text: Any text; lines and tabs stay.
+
+    Example:
+        >>> printable("a\x1b[31mb, crème")
+        'a\\x1b[31mb, crème'
+    """
+    return text if text.isprintable() else "".join(_printable(character) for character in text)
+
+
+def _printable(character: str) -> str:
+    is_shown = character in "\n\t" or unicodedata.category(character) not in {"Cc", "Cs", "Zl", "Zp"}
+    is_plain = is_shown and unicodedata.bidirectional(character) not in _TURNING
+    return character if is_plain else character.encode("unicode_escape").decode()
+
+
+class _Printable(Exception):
+    """An error whose message can be printed, whatever it quotes."""
+
+    def __init__(self, *arguments: object) -> None:
+        super().__init__(*(printable(part) if isinstance(part, str) else part for part in arguments))
+
+
+class UnknownName(_Printable, LookupError):
     """A name that is not known; not a ``KeyError``, whose message would be printed in quotes."""
 
 
-class MissingData(FileNotFoundError):
+class MissingData(_Printable, FileNotFoundError):
     """Files, weights or packages that are not on this machine; the message states how to get them."""
 
     def __str__(self) -> str:
@@ -28,7 +58,7 @@ class MissingData(FileNotFoundError):
         return str(self.args[0]) if self.args else ""
 
 
-class BadInput(ValueError):
+class BadInput(_Printable, ValueError):
     """An image, mask, table or option that cannot be used; the message names it and the remedy."""
 
 

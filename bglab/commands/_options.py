@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from bglab.errors import printable
+
 if TYPE_CHECKING:
     from bglab.models import Classifier, EngineChoice
     from bglab.scenes import Rejection, SceneSet
@@ -146,6 +148,6 @@ def report_rejections(rejected: Sequence[Rejection], at_most: int | None = _LIST
     for rejection in rejected[:at_most]:
         named = rejection.file or rejection.scene
         reason = rejection.reason if named in rejection.reason else f"{named}: {rejection.reason}"
-        print(f"  {reason}", file=sys.stderr)
+        print(f"  {printable(reason)}", file=sys.stderr)
     if at_most is not None and len(rejected) > at_most:
         print(f"  … and {len(rejected) - at_most} more; list all with bglab data check", file=sys.stderr)

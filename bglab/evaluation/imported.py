@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from bglab.catalogue import unknown_name
-from bglab.errors import BadInput, UnknownName
+from bglab.errors import BadInput, UnknownName, printable
 from bglab.evaluation.class_vocabulary import Classes, Vocabulary, choose_vocabulary, vocabulary_of
 from bglab.evaluation.import_notices import broken_lines, differing_labels, import_notices, row_notices
 from bglab.evaluation.prediction_cells import (
@@ -206,7 +206,8 @@ def _runs(text: TextTable, options: _Options) -> dict[_Run, list[int]]:
     for i, row in enumerate(text.rows):
         model, variant = (chosen[name][i] for name in ("model", "variant"))
         if model is not None and variant is not None:
-            runs.setdefault(_Run(model.removeprefix(_PREFIX), variant, row.get("dataset", "")), []).append(i)
+            run = _Run(printable(model.removeprefix(_PREFIX)), variant, row.get("dataset", ""))
+            runs.setdefault(run, []).append(i)
     if not runs:
         raise BadInput(
             f"expected rows of the model {options.model} on {options.variant} in {text.source}, got none; check the "

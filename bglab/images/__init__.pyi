@@ -61,6 +61,7 @@ from .panoramas import read_panorama as read_panorama
 from .panoramas import tone_map as tone_map
 from .placement import Placement as Placement
 from .placement import place as place
+from .png_checksums import check_png as check_png
 from .textures import FAMILIES as FAMILIES
 from .textures import Plates as Plates
 from .textures import draw_texture as draw_texture

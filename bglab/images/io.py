@@ -6,7 +6,7 @@ import struct
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from io import BytesIO
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from PIL import Image, UnidentifiedImageError
 
 from bglab.errors import BadInput
 from bglab.images.formats import readable_formats
+from bglab.images.png_checksums import check_png
 
 #: What an image is read from: the path of a file, the contents of one (an upload), or an image of Pillow.
 ImageSource = Path | bytes | bytearray | memoryview | Image.Image
@@ -89,7 +90,7 @@ def upright(source: ImageSource) -> Iterator[Image.Image]:
         if isinstance(source, Path) and source.stat().st_size == 0:
             raise BadInput(f"expected an image in {name}, but the file is empty; restore or remove it")
         with _open_quietly(source) as image:
-            image.load()
+            _load(image, source)
             turn = _turn(image)
             turned = image.copy() if turn is None else image.transpose(turn)
             turned.format = image.format  # lost by both
@@ -163,7 +164,7 @@ def read_cutout(path: Path) -> tuple[UInt8[np.ndarray, "3 h w"], Float[np.ndarra
     """
     try:
         with _open_quietly(path) as image:
-            image.load()
+            _load(image, path)
             if "A" not in image.getbands() and "transparency" not in image.info:
                 raise BadInput(
                     f"expected a cut-out with transparency in {path}, got mode {image.mode}; save it as RGBA"
@@ -280,6 +281,15 @@ def _open_quietly(source: ImageSource) -> Image.Image:
     formats = readable_formats()
     with _quietly():
         return Image.open(source if isinstance(source, Path) else BytesIO(source), formats=formats)
+
+
+def _load(image: Image.Image, source: ImageSource) -> None:
+    """Decode an image after comparing the checksums of its file, if it has any."""
+    if image.format == "PNG" and not isinstance(source, Image.Image):
+        check_png(source)
+    # TIFF's directory is read again while decoding, with warnings about it
+    with _quietly() if image.format == "TIFF" else nullcontext():
+        image.load()
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:

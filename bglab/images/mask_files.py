@@ -6,6 +6,7 @@ is refused by name, since a wrong mask looks like a right one in every table.
 
 from __future__ import annotations
 
+import tokenize
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,9 @@ _MIDDLE = (32, 224)
 
 #: Formats that are usually compressed with losses.
 _LOSSY = frozenset({"AVIF", "HEIF", "JPEG", "MPO", "WEBP"})
+
+#: What NumPy raises for a damaged header, whose text it evaluates.
+_UNREADABLE = (OSError, ValueError, EOFError, TypeError, SyntaxError, tokenize.TokenError, RecursionError, MemoryError)
 
 _REMEDY = "save the object in white (255) on black (0), or as a boolean .npy array"
 
@@ -80,7 +84,7 @@ def read_mask(path: Path, size: tuple[int, int] | None = None) -> Bool[np.ndarra
 def _load(path: Path) -> Shaped[np.ndarray, "h w"]:
     try:
         array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as problem:
+    except _UNREADABLE as problem:
         raise BadInput(f"expected a mask in {path}, but reading it failed ({problem}); rebuild it") from None
     array = np.squeeze(array)
     if array.ndim != 2:
@@ -90,6 +94,8 @@ def _load(path: Path) -> Shaped[np.ndarray, "h w"]:
 
 def _from_array(array: Shaped[np.ndarray, "h w"], path: Path) -> Bool[np.ndarray, "h w"]:
     if array.dtype == bool or array.size == 0:
+        if array.dtype == bool and array.view(np.uint8).max(initial=0) > 1:
+            raise BadInput(f"expected booleans in {path}, but some are neither true nor false; restore or rebuild it")
         return array.astype(bool)
     kind = array.dtype.kind
     if kind not in "iuf":

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pyarrow.lib import ArrowException
 
 from bglab.errors import BadInput, MissingData
 
@@ -109,10 +110,10 @@ def _from_file(path: Path, known: Collection[str]) -> TextTable:
 
 def _from_parquet(content: bytes, source: str, digest: str) -> TextTable:
     try:
-        frame = pd.read_parquet(io.BytesIO(content))
-    except (OSError, ValueError, TypeError, KeyError, NotImplementedError) as problem:  # pyarrow's errors among them
+        # text is decoded only when its cells are used
+        return _from_frame(pd.read_parquet(io.BytesIO(content)), source, digest)
+    except (OSError, ValueError, TypeError, KeyError, NotImplementedError, ArrowException) as problem:
         raise BadInput(f"expected a table in {source}, but reading failed ({problem}); write it again") from None
-    return _from_frame(frame, source, digest)
 
 
 def _from_frame(frame: pd.DataFrame, source: str, digest: str) -> TextTable:

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Int, UInt8
 from PIL import Image
 
-from bglab.errors import BadInput
+from bglab.errors import BadInput, printable
 from bglab.images import Box, crop_box, open_image, resize_crop
 from bglab.scenes.array_store import ArrayStore, Entry, cache_folder, files_stamp
 from bglab.scenes.scene import PublishedImage, Rejection, Scene, SceneSet, log_notices
@@ -238,7 +238,7 @@ def prepare_photographs(scenes: SceneSet, size: int = 224, *, progress: bool = T
     store = ArrayStore(f"{name}-{size}", stamp, {"images": ((3, size, size), np.uint8)})
     items = [(i, record.id, record.file) for i, record in enumerate(records)]
     arrays, index = store.load_or_build(items, build, f"reading {scenes.name}" if progress else None)
-    shown = {record.file for record in scenes.unmasked}
+    shown = {printable(record.file) for record in scenes.unmasked}
     rejected = (*(r for r in scenes.rejected if r.file not in shown), *(Rejection(*r) for r in index["rejected"]))
     if not index["rows"]:
         raise BadInput(f"expected readable images in {scenes.name}, got none; the first: {_first(rejected)}")

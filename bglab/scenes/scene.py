@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Int, UInt8
 
 from bglab.catalogue import unknown_name
-from bglab.errors import BadInput, UnknownName
+from bglab.errors import BadInput, UnknownName, printable
 from bglab.images import Box
 from bglab.labels import OUTSIDE
 from bglab.seeding import digest
@@ -161,6 +161,11 @@ class SceneSet:
     unmasked: tuple[SceneRecord, ...] = ()
     read_image: Callable[[SceneRecord], UInt8[np.ndarray, "3 h w"]] | None = field(default=None, repr=False)
 
+    def __post_init__(self) -> None:
+        """Make printable what quotes the content of files."""
+        object.__setattr__(self, "notices", tuple(printable(notice) for notice in self.notices))
+        object.__setattr__(self, "rejected", tuple(Rejection(*map(printable, r)) for r in self.rejected))
+
     def __len__(self) -> int:
         return len(self.records)
 
@@ -262,7 +267,7 @@ class SceneSet:
             records: Records of the scenes.
             unmasked: Records of images without a mask.
         """
-        files = {record.file for record in unmasked}
+        files = {printable(record.file) for record in unmasked}
         rejected = tuple(rejection for rejection in self.rejected if rejection.file in files)
         return replace(self, records=tuple(records), unmasked=tuple(unmasked), rejected=rejected)
 

@@ -203,6 +203,16 @@ def test_arrays_out_of_range_are_refused(tmp_path, array, came):
 
 
 # strings and sizes as pycocotools 2 encodes them
+def test_damaged_arrays_are_refused(tmp_path):
+    file = tmp_path / "m.npy"
+    np.save(file, OBJECT)
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1] + b"\x40")  # NumPy takes it for true
+    assert "some are neither true nor false" in refusal(file)
+    file.write_bytes(whole.replace(b"(30, 40), }", b"(30, 40), \xa1"))
+    assert "reading it failed" in refusal(file)
+
+
 def test_compressed_runs_are_those_of_coco():
     expected = np.zeros((9, 7), dtype=bool)
     expected[2:5, 1:6] = True

@@ -102,7 +102,16 @@ def read_annotation(file: Path, image: Path) -> Annotation:
         except ValueError as problem:
             what = f"object {number} ({name})" if name else f"object {number}"
             unusable.append((name, f"{what} in {file} is left out: {problem}; correct its box"))
+    strays = _strays(root)
+    if strays:
+        remarks += (f"<{strays[0][:40]}> in {file} holds a box, but is no <object> of its own, and is left out",)
     return Annotation(file, width, height, tuple(objects), tuple(unusable), remarks)
+
+
+def _strays(root: ElementTree.Element) -> list[str]:
+    """List the tags of elements with a box that are neither objects nor parts of them, as after a misspelt tag."""
+    holders = ((parent, child) for parent in root.iter() for child in parent if child.find("bndbox") is not None)
+    return [c.tag for parent, c in holders if c.tag != "part" and not (parent is root and c.tag == "object")]
 
 
 def _parse(content: bytes) -> ElementTree.Element:

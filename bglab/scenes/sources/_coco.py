@@ -72,22 +72,20 @@ def read_annotations(root: Path, files: ImageFiles) -> Annotations:
 
 
 def _add(found: Annotations, path: Path, content: Mapping[str, Any], files: ImageFiles) -> None:
-    places, absent = _find_images(path, content["images"], files)
+    places, absent = _find_images(found, path, content["images"], files)
     if absent:
         number = counted(len(absent), "image")
         found.notices.append(f"{path} names {number} not in {files.folder}: {listed(absent)}")
-    names: dict[Any, str] = {}
-    for category in content.get("categories") or []:
-        with suppress(*_UNREADABLE):
-            names[category["id"]] = normal(str(category["name"]))
+    names = _read_categories(content.get("categories"))
     homeless = 0
     for annotation in content["annotations"]:
         image = None
         try:
-            image, entry = places.get(annotation["image_id"], (None, {}))
-            if image is None:
+            place = places[annotation["image_id"]]
+            if place is None:
                 continue
-            category = names.get(annotation.get("category_id"), "")
+            image, entry = place
+            category = _category(annotation, names)
             box = _box(annotation.get("bbox"), entry)
             found.objects.setdefault(image, []).append(
                 AnnotatedObject(category, annotation.get("segmentation") or None, box)
@@ -99,17 +97,42 @@ def _add(found: Annotations, path: Path, content: Mapping[str, Any], files: Imag
             else:
                 found.problems[image] = f"expected annotations of {image} in {path}, but {problem}; correct them"
     if homeless:
-        found.notices.append(f"{path} holds {counted(homeless, 'annotation')} of no image, without image_id")
+        number = counted(homeless, "annotation")
+        found.notices.append(f"{path} holds {number} of no image, without image_id or with one that it does not list")
+
+
+def _read_categories(entries: Any) -> dict[Any, str] | None:
+    """Read the names of categories by id, without those that cannot be read; None if the file has no categories."""
+    names: dict[Any, str] = {}
+    for category in entries or []:
+        with suppress(*_UNREADABLE):
+            if isinstance(category["name"], str) and category["id"] not in names:
+                names[category["id"]] = normal(category["name"])
+    return names if entries else None
+
+
+def _category(annotation: Mapping[str, Any], names: Mapping[Any, str] | None) -> str:
+    """Return the name of an annotation's category; "" if the file has no categories at all.
+
+    Raises:
+        ValueError: If it has others.
+    """
+    if names is None:
+        return ""
+    key = annotation.get("category_id")
+    if key not in names:
+        raise ValueError(f"the category_id {str(key)[:20]} of one is none of its categories")
+    return names[key]
 
 
 def _find_images(
-    path: Path, entries: Iterable[Any], files: ImageFiles
-) -> tuple[dict[Any, tuple[Path, Mapping[str, Any]]], list[str]]:
-    """Find the images that COCO names, by their ids; and list the names of the others."""
+    found: Annotations, path: Path, entries: Iterable[Any], files: ImageFiles
+) -> tuple[dict[Any, tuple[Path, Mapping[str, Any]] | None], list[str]]:
+    """Find the images that COCO names, by their ids, None if they are not there; and list the names of those."""
     by_name: defaultdict[str, list[Path]] = defaultdict(list)
     for image in files.images:
         by_name[normal(image.name)].append(image)
-    places: dict[Any, tuple[Path, Mapping[str, Any]]] = {}
+    places: dict[Any, tuple[Path, Mapping[str, Any]] | None] = {}
     absent: list[str] = []
     for entry in entries:
         try:
@@ -117,10 +140,17 @@ def _find_images(
             image = files.find(name, f"{path}")
             if image not in files and len(same := by_name[normal(image.name)]) == 1:
                 image = same[0]  # COCO names images without their folders
-            if image in files:
-                places[entry["id"]] = (image, entry)
-            else:
+            before = places.get(entry["id"])
+            if image not in files:
                 absent.append(name)
+                places.setdefault(entry["id"], None)
+            elif before and before[0] != image:
+                for one, other in ((image, before[0]), (before[0], image)):
+                    found.problems[one] = (
+                        f"expected an id of its own for {one} in {path}, got that of {other}; correct it"
+                    )
+            else:
+                places[entry["id"]] = (image, entry)
         except _UNREADABLE:
             absent.append(json.dumps(entry)[:40])
     return places, absent

@@ -15,6 +15,9 @@ from bglab.scenes.sources._folders import imagenet_index
 from bglab.scenes.sources._image_files import ImageFiles, counted, listed, normal, scene_name
 from bglab.scenes.sources._tables import Row, Table, read_table
 
+#: Largest number of columns, and of characters of their names, that a message lists.
+_SHOWN = 30
+
 
 class Labelled(NamedTuple):
     """An image with its class.
@@ -189,7 +192,7 @@ def _path_of(table: Table, row: Row, files: ImageFiles, rejected: list[Rejection
 def _check_columns(table: Table, needed: Sequence[str]) -> None:
     absent = [name for name in needed if name not in table.columns]
     if absent:
+        came = listed([name[:_SHOWN] for name in table.columns], at_most=_SHOWN)
         raise BadInput(
-            f"expected the columns {', '.join(needed)} in {table.file}, got {', '.join(table.columns) or 'none'}; "
-            f"add {', '.join(absent)}"
+            f"expected the columns {', '.join(needed)} in {table.file}, got {came or 'none'}; add {', '.join(absent)}"
         )

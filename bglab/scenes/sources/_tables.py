@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path, PureWindowsPath
 from typing import NamedTuple
+from unicodedata import category
 
 from bglab.catalogue import unknown_name
 from bglab.errors import BadInput, UnknownName
@@ -112,7 +113,8 @@ def read_table(file: Path) -> Table:
             columns = tuple(cell.lower() for cell in cells)
     repeated = sorted({name for name in columns if name and columns.count(name) > 1})
     if repeated:
-        raise BadInput(f"expected each column once in {file}, got {', '.join(repeated)} again; rename or remove one")
+        again = ", ".join(name[:30] for name in repeated[:5])
+        raise BadInput(f"expected each column once in {file}, got {again} again; rename or remove one")
     return Table(file, delimiter, columns, tuple(rows), notice)
 
 
@@ -122,8 +124,8 @@ def _row(line: int, cells: Sequence[str], columns: Sequence[str]) -> Row:
         problem = f"it has {len(cells)} cells for {len(columns)} columns"
     elif any("\n" in cell for cell in cells):
         problem = "a cell spans several lines, as after an unclosed quotation mark"
-    elif any("\0" in cell for cell in cells):
-        problem = "a cell holds a NUL character, as in no text"
+    elif any(category(character) == "Cc" and character != "\t" for cell in cells for character in cell):
+        problem = "a cell holds a control character, as in no text"
     filled = [*cells[: len(columns)], *[""] * (len(columns) - len(cells))]
     return Row(line, dict(zip(columns, filled, strict=True)), problem)
 
@@ -164,7 +166,7 @@ def read_rows(table: Path, label_column: str, what: str) -> list[tuple[str, dict
     if unread:
         raise BadInput(f"expected a table in {table}, but reading it failed ({unread}); save it as UTF-8 csv")
     if not found.rows or not {"file", label_column} <= set(found.columns):
-        came = ", ".join(found.columns) if found.rows else "no row"
+        came = ", ".join(name[:30] for name in found.columns[:30]) if found.rows else "no row"
         raise BadInput(
             f"expected the columns file,{label_column} in {table}, got {came}; add a header and a row per {what}"
         )

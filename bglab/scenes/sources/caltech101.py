@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Collection, Mapping
-from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,10 +21,10 @@ from bglab.scenes.sources._folders import (
     find_folder,
     list_files,
     match_classes,
-    read_content,
     read_photograph,
     reject_unknown,
 )
+from bglab.scenes.sources._matlab import read_variables
 
 _NAMES = (
     "Faces Faces_easy Leopards Motorbikes accordion airplanes anchor ant barrel bass beaver binocular bonsai "
@@ -163,7 +162,7 @@ def _read_outline(file: Path, width: int, height: int, *, with_contour: bool) ->
     Raises:
         BadInput: If they are missing or cannot be used; the message names the file.
     """
-    content = _load(file)
+    content = read_variables(file, ("box_coord", "obj_contour"))
     corners = _numbers(content, "box_coord", file).ravel()
     if corners.size != 4:
         raise BadInput(f"expected four numbers in box_coord of {file}, got {corners.size}; restore it")
@@ -190,27 +189,6 @@ def _read_outline(file: Path, width: int, height: int, *, with_contour: bool) ->
         raise BadInput(f"expected an outline of at least 3 corners, 2 × n, in {file}, got {shape}; draw it again")
     # coordinate 1 is the centre of the first pixel, half a pixel from the image border
     return _Outline(box, contour + np.array([[x0], [y0]]) - 0.5, notices)
-
-
-def _load(file: Path) -> dict[str, Any]:
-    """Read the two variables of an annotation.
-
-    Raises:
-        BadInput: If it is no MATLAB file that can be read; the message names it.
-    """
-    from scipy.io import loadmat  # imported here because listing scenes does not need SciPy
-
-    raw = read_content(file)
-    try:
-        return loadmat(BytesIO(raw), variable_names=["box_coord", "obj_contour"])
-    except NotImplementedError:
-        raise BadInput(
-            f"expected a MATLAB file of version 7 or older in {file}, got one of version 7.3; save it with -v7"
-        ) from None
-    except Exception as problem:  # noqa: BLE001 - SciPy raises whatever damaged bytes lead it to
-        raise BadInput(
-            f"expected box_coord and obj_contour in {file}, but reading it failed ({problem}); restore it"
-        ) from None
 
 
 def _numbers(content: Mapping[str, Any], name: str, file: Path) -> Float[np.ndarray, "..."]:

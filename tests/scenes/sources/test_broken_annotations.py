@@ -98,6 +98,23 @@ def test_an_incomplete_object_is_left_out_by_name(imagenet, element, reason):
     assert scene.notices == (f"{reason.format(xml_of(imagenet))}; correct its box",)
 
 
+@pytest.mark.parametrize("change", [("object>", "objects>"), ("</object><object>", "<object>")])
+def test_a_box_outside_of_an_object_is_told(imagenet, change):
+    text = described(GOOD, (SYNSET, (30, 10, 49, 24)))
+    first, rest = text.split("</object>", 1)
+    if change[1] == "objects>":
+        text = first + "</object>" + rest.replace(*change)  # the second object is none
+    else:
+        text = first + rest.replace("</object>", "</object></object>")  # the second object is inside the first
+    xml_of(imagenet).write_text(text)
+    scene = opened(imagenet)[SECOND]
+    assert scene.box == (5, 4, 20, 30)
+    tag = change[1].strip("<>")
+    assert scene.notices == (
+        f"<{tag}> in {xml_of(imagenet)} holds a box, but is no <object> of its own, and is left out",
+    )
+
+
 def test_an_image_whose_only_box_is_unusable_is_rejected_with_the_reason(imagenet):
     xml_of(imagenet).write_text(described((SYNSET, (40, 10, 20, 24))))
     prepared = prepare(opened(imagenet), 32, progress=False)
@@ -403,6 +420,32 @@ def test_an_outline_that_cannot_be_used_is_named_and_the_others_are_used(tmp_pat
     assert [(r.scene, str(tmp_path / MAT) in r.reason) for r in prepared.rejected] == [("ant/image_0001", True)]
     with pytest.raises(BadInput, match=words):
         scenes["ant/image_0001"]
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_damage_to_an_outline_never_ends_the_process(tmp_path, compressed):
+    whole = mat(do_compression=compressed)
+    file = write_caltech101(tmp_path) / MAT
+    scenes = open_scenes(f"caltech101:{tmp_path}")
+    expected = scenes["ant/image_0001"].mask
+    refused = 0
+    for place in range(124, len(whole)):
+        file.write_bytes(whole[:place] + bytes([whole[place] ^ 0x62]) + whole[place + 1 :])
+        try:
+            found = scenes["ant/image_0001"].mask
+        except BadInput:
+            refused += 1
+        else:
+            assert not compressed or np.array_equal(found, expected), place
+    assert refused > (len(whole) - 124) // (1 if compressed else 3) - 60
+
+
+def test_bytes_that_follow_an_outline_are_told(tmp_path):
+    file = write_caltech101(tmp_path) / MAT
+    for content in (mat() + b"more", mat(format="4") + bytes(7)):
+        file.write_bytes(content)
+        with pytest.raises(BadInput, match="reading it failed"):
+            open_scenes(f"caltech101:{tmp_path}")["ant/image_0001"]
 
 
 def test_caltech101_clips_a_box_beyond_the_image_and_says_so(tmp_path):

@@ -404,6 +404,34 @@ def test_a_broken_annotation_leaves_out_its_image(tmp_path, change, reason):
     assert "a.png" in said
 
 
+@pytest.mark.parametrize(
+    ("part", "change", "said"),
+    [
+        (
+            "annotations",
+            {"image_id": 9},
+            "1 annotation of no image, without image_id or with one that it does not list",
+        ),
+        ("annotations", {"category_id": 9}, "the category_id 9 of one is none of its categories"),
+        ("annotations", {"category_id": None}, "the category_id None of one is none of its categories"),
+        ("categories", {"name": ["cow"]}, "the category_id 7 of one is none of its categories"),
+        ("images", {"id": 1}, "b.png in {root}/annotations.json, got that of {root}/images/cow/a.png; correct it"),
+    ],
+)
+def test_an_annotation_that_points_nowhere_is_told(tmp_path, part, change, said):
+    root = write(
+        tmp_path / "set", "cow/a.png", "barn/b.png", masks=False, boxes="file,x0,y0,x1,y1\nbarn/b.png,1,1,9,9\n"
+    )
+    write(root, "cow/whole.png")
+    content = annotations()
+    # a second object in the same image, so that the first could be missing unnoticed
+    content["annotations"].append(content["annotations"][0] | {"segmentation": [[1, 1, 9, 1, 9, 9, 1, 9]]})
+    content[part][0] |= change
+    (root / "annotations.json").write_text(json.dumps(content))
+    scenes = opened(root)
+    assert said.format(root=root) in "\n".join([*scenes.notices, *reasons(scenes).values()])
+
+
 @pytest.mark.parametrize("content", ["[]", "{", '{"images": 3, "annotations": []}', "null"])
 def test_json_that_is_not_cocos_is_passed_over_with_a_notice(tmp_path, content):
     root = write(tmp_path / "set", "cow/a.png")

@@ -51,7 +51,8 @@ def test_excels_first_line_names_the_delimiter(tmp_path):
     ("row", "problem"),
     [
         ("a,1,2,3", "it has 4 cells for 3 columns"),
-        ("a,b\0c,2", "a cell holds a NUL character, as in no text"),
+        ("a,b\0c,2", "a cell holds a control character, as in no text"),
+        ("a,b\x1b[31mc,2", "a cell holds a control character, as in no text"),
         ("a," + "x" * 200_000, "reading it failed (field larger than field limit (131072))"),
         ('a,"b,2\nc,3,4', "a cell spans several lines, as after an unclosed quotation mark"),
     ],
