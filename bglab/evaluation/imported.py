@@ -38,7 +38,7 @@ from bglab.results import (
     shorten,
     write_predictions,
 )
-from bglab.scenes import PreparedScenes, SceneSet, open_scenes
+from bglab.scenes import PreparedScenes, SceneSet, ScenesLike, as_scenes
 from bglab.variants import Dataset, FullScenes, Resolution, compose_all, find_variant, open_published
 
 _LOG = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ class _Options:
 def from_table(
     table: pd.DataFrame | Path | str,
     *,
-    scenes: SceneSet | PreparedScenes | FullScenes | str,
+    scenes: ScenesLike | FullScenes,
     model: str = "",
     variant: str = "",
     classes: Classes | None = None,
@@ -146,7 +146,7 @@ def from_table(
 def import_predictions(
     table: pd.DataFrame | Path | str,
     *,
-    scenes: SceneSet | PreparedScenes | FullScenes | str,
+    scenes: ScenesLike | FullScenes,
     model: str = "",
     variant: str = "",
     classes: Classes | None = None,
@@ -166,7 +166,7 @@ def import_predictions(
     text = read_text_table(table, known)
     _check_columns(text)
     runs = _runs(text, options)
-    opened = open_scenes(scenes) if isinstance(scenes, str) else scenes
+    opened = scenes if isinstance(scenes, (PreparedScenes, FullScenes)) else as_scenes(scenes)
     datasets = _datasets(opened, list(dict.fromkeys(run.variant for run in runs)), options)
     tables: list[pd.DataFrame] = []
     matchers: dict[int, SceneMatcher] = {}

@@ -17,7 +17,7 @@ from scipy.stats import rankdata
 from torch import Tensor
 
 from bglab.errors import BadInput
-from bglab.models import Classifier, Normalised
+from bglab.models import Classifier, ClassifierLike, Normalised, as_differentiable
 from bglab.saliency.target_layers import CamLayer, CamOutput, TappedNetwork, find_layer, locate_layer, signed_map
 from bglab.saliency.targets import mark_classes
 from bglab.seeding import keyed_generator, keyed_seed
@@ -70,7 +70,7 @@ class LayerReport:
 
 
 def examine_layer(
-    classifier: Classifier,
+    classifier: ClassifierLike,
     layer: str | CamLayer | None = None,
     images: UInt8[Tensor, "n 3 h w"] | None = None,
     *,
@@ -81,7 +81,7 @@ def examine_layer(
     The maps are computed in torch and compared before their ReLU, so that classes without positive evidence count too.
 
     Args:
-        classifier: Classifier to examine.
+        classifier: Classifier to examine, or what stands for one.
         layer: Target layer, or its name; None stands for `find_layer`.
         images: RGB images in [0, 255] for the checks; None draws `textured_images`.
         seed: Seed of the test images and of the randomised weights.
@@ -92,6 +92,7 @@ def examine_layer(
     Raises:
         UnknownName: If the classifier has no layer of that name.
     """
+    classifier = as_differentiable(classifier)
     network, size = classifier.network.network, classifier.spec.input_size
     try:
         if layer is None:

@@ -208,7 +208,7 @@ def _explained(
 
 def explain_scenes(
     classifier: ClassifierLike,
-    scenes: PreparedScenes | FullScenes,
+    scenes: ScenesLike | FullScenes,
     ids: Sequence[str],
     variant: str | Variant | Dataset = "original",
     *,
@@ -220,7 +220,7 @@ def explain_scenes(
 
     Args:
         classifier: Classifier, or what stands for one: a URI, the path of a checkpoint, a torch module.
-        scenes: Prepared or full-resolution scenes.
+        scenes: Prepared or full-resolution scenes, or a set, its URI or a folder, which are prepared at 224 pixels.
         ids: Ids of the scenes to explain, in order.
         variant: Variant to make of them, or a data set of it.
         method: Name of a method in `bglab.saliency.methods.METHODS`.
@@ -231,6 +231,8 @@ def explain_scenes(
         BadInput: As in `saliency_table`, or if a scene is unusable.
         UnknownName: If the variant has no image of a scene.
     """
+    if not isinstance(scenes, (PreparedScenes, FullScenes)):
+        scenes = as_prepared(scenes)
     made = variant if isinstance(variant, Dataset) else compose(scenes, variant, seed=seed)
     classifier = matched(classifier, made)
     dataset = seen_by(classifier, made)

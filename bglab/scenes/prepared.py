@@ -141,7 +141,7 @@ def as_prepared(scenes: ScenesLike, size: int = 224, *, progress: bool = True) -
     return scenes if isinstance(scenes, PreparedScenes) else prepare(as_scenes(scenes), size, progress=progress)
 
 
-def prepare(scenes: SceneSet, size: int = 224, *, progress: bool = True) -> PreparedScenes:
+def prepare(scenes: ScenesLike, size: int = 224, *, progress: bool = True) -> PreparedScenes:
     """Decode all scenes, or load them from the ``cache`` folder of the data folder.
 
     Images are resized so that the short side is ``size / crop_fraction``, and centre-cropped; masks are resized by
@@ -149,13 +149,14 @@ def prepare(scenes: SceneSet, size: int = 224, *, progress: bool = True) -> Prep
     that cannot be used is listed in ``rejected``, never replaced.
 
     Args:
-        scenes: Scenes to prepare.
+        scenes: Scenes to prepare, their URI, or a folder.
         size: Side of the prepared images in pixels.
         progress: Whether to show a progress bar while decoding.
 
     Raises:
         BadInput: If no scene can be used, or the cache cannot be written.
     """
+    scenes = as_scenes(scenes)
 
     def build(position: int) -> Entry:
         scene = scenes[position]

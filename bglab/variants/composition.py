@@ -245,7 +245,7 @@ def _compose_prepared(prepared: PreparedScenes, chosen: Variant, seed: int) -> D
     return _prepared_dataset(prepared, source, chosen, rows, images, seed=seed, rejected=rejected)
 
 
-def open_published(scenes: SceneSet | str, variant: str, *, size: int = 224, progress: bool = True) -> Dataset:
+def open_published(scenes: ScenesLike, variant: str, *, size: int = 224, progress: bool = True) -> Dataset:
     """Open the images of a variant that were published with a release.
 
     Args:

@@ -69,6 +69,14 @@ def test_a_folder_is_named_by_its_path(tmp_path):
     assert len(bglab.compose(Path(tmp_path), "original", size=32, progress=False)) == 1
 
 
+def test_scenes_are_named_by_their_uri(checkpoint):
+    prepared = bglab.prepare(SCENES, 32, progress=False)
+    scene = prepared.scenes.ids[3]
+    explained = bglab.explain_scenes(checkpoint, prepared, [scene])
+    assert (explained.images[0] == prepared.images[3]).all()
+    assert bglab.explain_scenes(checkpoint, SCENES, [scene]).images.shape == (1, 3, 224, 224)
+
+
 @pytest.mark.parametrize("wrong", [3, None, torch.zeros(1), ["cutouts"]])
 def test_a_wrong_type_gets_a_sentence(unchecked, wrong):
     with pytest.raises(BadInput, match="expected (scenes: a URI|the URI of scenes|one classifier)"):
