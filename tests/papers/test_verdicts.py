@@ -20,7 +20,7 @@ from fixtures.predictions import with_verdicts
 NOS = catalogue(["nos"])
 ON_RELEASE = Conditions(papers_data=True, imagenet=True)
 RELEASE = Recognition("recognised", "the release")
-IMAGES, ROUNDS = 4050, 300
+IMAGES, ROUNDS = 4050, 150
 NAMED = {"VGG16-BN": "tv:vgg16_bn/IMAGENET1K_V1", "ResNet-50": "tv:resnet50/IMAGENET1K_V1",
          "ResNet-152": "tv:resnet152/IMAGENET1K_V1"}  # fmt: skip
 
