@@ -19,7 +19,7 @@ from nbclient.exceptions import CellExecutionError
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 LARGEST_BYTES = 1_000_000
 # take minutes; started first, so that none of them runs at the end alone
-LONG = ("06_saliency", "10_background_check", "04_adversarial_backgrounds", "02_background_signal")
+LONG = ("06_saliency", "10_background_check", "04_adversarial_backgrounds", "13_your_own_model", "02_background_signal")
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 
