@@ -71,15 +71,17 @@ def check(
         notices=(*prepared.every.scenes.notices, *notices),
         versions=versions(),
         commit=commit(),
-        command=_command(classifier, facts.uri),
+        command=_command(classifier, scenes),
     )
 
 
-def _command(classifier: Classifier, uri: str) -> str:
-    """Return what makes the card again: the command, or the call for a network that only Python has."""
-    if classifier.spec.source == "own":
-        return f"bglab.check(classifier, scenes={uri!r})"
-    return shlex.join(["bglab", "check", classifier.spec.id, "--scenes", uri])
+def _command(classifier: Classifier, scenes: ScenesLike) -> str:
+    """Return what makes the card again: the command, or the call for a network or scenes that only Python has."""
+    own = classifier.spec.source == "own"
+    if isinstance(scenes, str | Path) and not own:
+        return shlex.join(["bglab", "check", classifier.spec.id, "--scenes", str(scenes)])
+    model = "classifier" if own else repr(classifier.spec.id)
+    return f"bglab.check({model}, scenes={repr(str(scenes)) if isinstance(scenes, str | Path) else 'scenes'})"
 
 
 def _subject(
