@@ -93,9 +93,13 @@ def _load(path: Path) -> Shaped[np.ndarray, "h w"]:
 
 
 def _from_array(array: Shaped[np.ndarray, "h w"], path: Path) -> Bool[np.ndarray, "h w"]:
-    if array.dtype == bool or array.size == 0:
-        if array.dtype == bool and array.view(np.uint8).max(initial=0) > 1:
+    if array.dtype == bool:
+        levels = array.view(np.uint8)
+        # some programs write 255 for true; a damaged byte makes a third level
+        if len(np.unique(levels[levels > 0])) > 1:
             raise BadInput(f"expected booleans in {path}, but some are neither true nor false; restore or rebuild it")
+        return levels > 0
+    if array.size == 0:
         return array.astype(bool)
     kind = array.dtype.kind
     if kind not in "iuf":

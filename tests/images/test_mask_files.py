@@ -202,6 +202,14 @@ def test_arrays_out_of_range_are_refused(tmp_path, array, came):
     assert refusal(file).startswith(came.format(file))
 
 
+def test_booleans_that_are_written_as_255_are_true(tmp_path):
+    file = tmp_path / "m.npy"
+    np.save(file, (OBJECT.astype(np.uint8) * 255).view(bool))
+    read = read_mask(file)
+    assert (read == OBJECT).all()
+    assert int(read.view(np.uint8).max()) == 1
+
+
 # strings and sizes as pycocotools 2 encodes them
 def test_damaged_arrays_are_refused(tmp_path):
     file = tmp_path / "m.npy"
