@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from bglab.models.engine_check import start_checked
 from bglab.models.engines import Engine, EngineChoice, EngineName, Normalised
 from bglab.models.precision import AmpDtype
 from bglab.models.spec import InputProtocol, ModelSpec
-from bglab.models.weights import Weights, state_digest
+from bglab.models.weights import Weights, state_digest, text_digest
 
 #: Sources of networks of any kind, of which OpenVINO may convert some incorrectly or not at all.
 _UNTRIED = frozenset({"own", "hf", "clip"})
@@ -61,11 +60,6 @@ class Classifier:
                 f"{tuple(images.shape)}; classifiers take levels 0 to 255, not normalised floats"
             )
         return self.engine.logits(images)
-
-    @property
-    def is_cacheable(self) -> bool:
-        """Whether engines may keep its conversion on disk: an object's code is not part of its weights' digest."""
-        return self.spec.source != "own"
 
     def see(self, images: UInt8[Tensor, "n 3 h w"]) -> UInt8[Tensor, "n 3 s s"]:
         """Return prepared images as the protocol shows them to the network: resized and cropped, or unchanged."""
@@ -145,19 +139,14 @@ def build_classifier(
         file_sha256=weights.file_sha256,
         query=weights.query,
         code_sha256=weights.code_sha256,
-        outputs_sha256="" if space in NAMED_SPACES else _digest_of("\n".join(weights.classes)),
+        outputs_sha256="" if space in NAMED_SPACES else text_digest("\n".join(weights.classes)),
     ).under(protocol)
     choice, notes = choice or EngineChoice(), weights.notes
     wrapped = Normalised(network, spec.mean, spec.std, size if spec.fixed_input_size else None)
-    key = "" if source == "own" else f"{spec.id} {spec.sha256} {spec.code_sha256} {spec.mean} {spec.std}"
     if source not in _UNTRIED:
-        return Classifier(spec, classes, wrapped, choice.start(wrapped, key), choice, notes)
-    engine, choice, why = start_checked(wrapped, choice, key, size)
+        return Classifier(spec, classes, wrapped, choice.start(wrapped, spec.conversion_key), choice, notes)
+    engine, choice, why = start_checked(wrapped, choice, spec.conversion_key, size)
     return Classifier(spec, classes, wrapped, engine, choice, (*notes, why) if why else notes)
-
-
-def _digest_of(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _letters(count: int) -> str:

@@ -47,10 +47,7 @@ def match_classes(classifier: Classifier, space: str, classes: Sequence[str], wh
         return replace(classifier, spec=spec, classes=tuple(classes))
     base = classifier.network
     network = Normalised(Reordered(base.network, order), spec.mean, spec.std, base.resize)
-    key = (
-        f"{spec.id} {spec.sha256} {spec.code_sha256} {spec.mean} {spec.std} {order}" if classifier.is_cacheable else ""
-    )
-    engine = classifier.choice.start(network, key)
+    engine = classifier.choice.start(network, spec.conversion_key and f"{spec.conversion_key} {order}")
     return replace(classifier, spec=spec, classes=tuple(classes), network=network, engine=engine)
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 
 from torch import nn
+
+from bglab.models.weights import text_digest
 
 #: Libraries whose modules are identified by the versions that results record.
 _LIBRARIES = ("torch", "torchvision", "timm", "transformers", "open_clip", "bglab", "torchaudio", "lightning")
@@ -19,7 +20,7 @@ def code_digest(network: nn.Module) -> str:
     """
     own = {type(module) for module in network.modules()}
     sources = sorted(_source(each) for each in own if each.__module__.partition(".")[0] not in _LIBRARIES)
-    return hashlib.sha256("\n".join([repr(network), *sources]).encode()).hexdigest()[:16]
+    return text_digest("\n".join([repr(network), *sources]))
 
 
 def _source(kind: type) -> str:

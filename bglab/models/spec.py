@@ -87,6 +87,13 @@ class ModelSpec:
         options = f"?{self.query}" if self.query else ""
         return f"{self.source}:{self.name}{joint}{self.tag if joint else ''}{options}"
 
+    @property
+    def conversion_key(self) -> str:
+        """Identity under which engines keep conversions on disk; "" for objects, whose code no digest settles."""
+        if self.source == "own":
+            return ""
+        return f"{self.id} {self.sha256} {self.code_sha256} {self.mean} {self.std}"
+
     def under(self, protocol: InputProtocol) -> ModelSpec:
         """Return the specification under a protocol; ``reference`` replaces mean and standard deviation.
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from typing import NamedTuple
+import json
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -57,3 +58,13 @@ def state_digest(network: nn.Module) -> str:
         hashed.update(name.encode())
         hashed.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
     return hashed.hexdigest()[:16]
+
+
+def text_digest(text: str) -> str:
+    """Compute the SHA-256 of a text; 16 hexadecimal digits."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def json_digest(content: Any) -> str:
+    """Compute the SHA-256 of values as JSON writes them, in any order of their names; 16 hexadecimal digits."""
+    return text_digest(json.dumps(content, sort_keys=True, default=str))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any, NamedTuple
 from bglab.catalogue import nearest
 from bglab.errors import BadInput, MissingData
 from bglab.labels import IN9, IN9_NAMES, imagenet_names, imagenet_synsets
+from bglab.models.weights import json_digest
 
 #: What the nine classes of ImageNet-9 are called in prompts: the folder names of its release.
 IN9_PROMPT_NAMES = (
@@ -51,7 +51,7 @@ class Prompts(NamedTuple):
     @property
     def digest(self) -> str:
         """SHA-256 of the prompts, 16 hexadecimal digits."""
-        return hashlib.sha256(json.dumps(self.texts).encode()).hexdigest()[:16]
+        return json_digest(self.texts)
 
 
 def make_prompts(file: str = "", classes: str = "") -> Prompts:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import io
-import json
 import logging
 import re
 import warnings
@@ -29,7 +27,7 @@ from bglab.models.architectures import near_names
 from bglab.models.downloads import Download, load_weights, of_address, of_hub
 from bglab.models.engines import restored_logging
 from bglab.models.sources._prompts import Prompts, make_prompts
-from bglab.models.weights import Weights, state_digest
+from bglab.models.weights import Weights, json_digest, state_digest
 
 _LOG = logging.getLogger(__name__)
 
@@ -228,7 +226,9 @@ def _load_file(source: _Source) -> tuple[Any, Any, tuple[str, ...]]:
 
 def _embedded(source: _Source, model: Any, tokenizer: Any, prompts: Prompts) -> Tensor:
     """Embed the prompts of each class, or read the embeddings from the cache."""
-    digest = _digest([state_digest(model), prompts.digest, _configuration(source), metadata.version("open_clip_torch")])
+    digest = json_digest(
+        [state_digest(model), prompts.digest, _configuration(source), metadata.version("open_clip_torch")]
+    )
     path = data_root() / "cache" / "text_embeddings" / f"{digest}.npy"
     try:
         stored = torch.from_numpy(np.load(path, allow_pickle=False))
@@ -258,11 +258,6 @@ def _configuration(source: _Source) -> Any:
     if folder != source.architecture:
         return (Path(folder) / "open_clip_config.json").read_text(encoding="utf-8")
     return open_clip.get_model_config(source.architecture)
-
-
-def _digest(content: Any) -> str:
-    """Compute the SHA-256 of what JSON can hold; 16 hexadecimal digits."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def embed(
@@ -323,5 +318,5 @@ def _weights(source: _Source, model: Any, embeddings: Tensor, prompts: Prompts, 
         crop_mode=_CROP_MODES[mode],
         file_sha256=sha256_of(source.file)[:16] if source.file else "",
         notes=(*prompts.notes, *notes),
-        code_sha256=_digest(_configuration(source)),
+        code_sha256=json_digest(_configuration(source)),
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import json
 import warnings
@@ -21,7 +20,7 @@ from bglab.models.adapters import Flipped, LogitsOf, Reordered
 from bglab.models.downloads import Download, load_weights, of_hub
 from bglab.models.sources._outputs import read_outputs
 from bglab.models.sources._processors import ProcessorSettings, read_processor
-from bglab.models.weights import Weights
+from bglab.models.weights import Weights, json_digest
 
 __all__ = ["ProcessorSettings", "open_weights", "output_names", "read_outputs", "read_processor"]
 
@@ -336,7 +335,7 @@ def _commit(place: _Place) -> str:
 def _digest(config: Any) -> str:
     """Compute the SHA-256 of a configuration, which determines what the weights compute; 16 hexadecimal digits."""
     content = {name: value for name, value in config.to_dict().items() if name not in _NOT_COMPUTED}
-    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
+    return json_digest(content)
 
 
 def _convertible(model: nn.Module) -> nn.Module:
