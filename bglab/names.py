@@ -1,8 +1,9 @@
-"""Names with a number: draws of a random variant (``on_texture~1``) and copies of one object (``dog-rex-copy2``)."""
+"""Names with a number, such as draws of a random variant and copies of one object, and names as they are compared."""
 
 from __future__ import annotations
 
 import re
+import unicodedata
 
 _MARK = "~"
 _COPY = re.compile(r"-copy(?:[2-9]|[1-9]\d+)$")
@@ -58,3 +59,13 @@ def display_name(identifier: str) -> str:
     """
     short = {"bg", "fg", "b", "t"}
     return "-".join(part.upper() if part in short else part.capitalize() for part in identifier.split("_"))
+
+
+def class_key(name: str) -> str:
+    """Reduce the name of a class to what counts when names are compared.
+
+    Example:
+        >>> class_key(" Sea_Lion "), class_key("sea  lion")
+        ('sea lion', 'sea lion')
+    """
+    return " ".join(unicodedata.normalize("NFC", name).casefold().replace("_", " ").split())

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from bglab.errors import BadInput
 from bglab.labels import IN9, IN9_NAMES, imagenet_names, imagenet_synsets
+from bglab.names import class_key
 from bglab.results import shorten
 from bglab.variants import Dataset
 
@@ -57,7 +57,7 @@ class Vocabulary:
 
     def named(self, text: str) -> frozenset[int]:
         """Return the indices of the classes of a name; several names of synonyms are separated by commas."""
-        return self.known.get(_folded(text)) or self.known.get(_folded(text.split(",")[0])) or frozenset()
+        return self.known.get(class_key(text)) or self.known.get(class_key(text.split(",")[0])) or frozenset()
 
 
 def is_integer(text: str) -> bool:
@@ -128,9 +128,5 @@ def _vocabulary(space: str, names: tuple[str, ...], *others: Sequence[str]) -> V
     known: dict[str, frozenset[int]] = {}
     for listed in (names, *others):
         for i, name in enumerate(listed):
-            known[_folded(name)] = known.get(_folded(name), frozenset()) | {i}
+            known[class_key(name)] = known.get(class_key(name), frozenset()) | {i}
     return Vocabulary(space, names, known)
-
-
-def _folded(name: str) -> str:
-    return re.sub(r"[\s_]+", " ", unicodedata.normalize("NFC", name)).strip().casefold()

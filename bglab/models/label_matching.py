@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -11,6 +10,7 @@ from bglab.labels import NAMED_SPACES
 from bglab.models.adapters import Reordered
 from bglab.models.classifier import Classifier
 from bglab.models.engines import Normalised
+from bglab.names import class_key
 
 #: Label spaces in which a classifier's predictions can be counted, by its own.
 _MAPPED = {"imagenet": "in9"}
@@ -37,9 +37,10 @@ def match_classes(classifier: Classifier, space: str, classes: Sequence[str], wh
     is_same = space == own and (space in NAMED_SPACES or classifier.classes == tuple(classes))
     if is_same or _MAPPED.get(own) == space:
         return classifier
-    names = {_plain(name): position for position, name in enumerate(classifier.classes)}
-    wanted = [_plain(name) for name in classes]
-    if set(names) != set(wanted):
+    key = class_key if all(_tells_apart(each) for each in (classifier.classes, classes)) else str
+    names = {key(name): position for position, name in enumerate(classifier.classes)}
+    wanted = [key(name) for name in classes]
+    if set(names) != set(wanted) or not len(names) == len(wanted) == len(classifier.classes):
         raise BadInput(_difference(classifier, names, space, wanted, classes, where))
     order = [names[name] for name in wanted]
     spec = replace(classifier.spec, space=space)
@@ -51,9 +52,9 @@ def match_classes(classifier: Classifier, space: str, classes: Sequence[str], wh
     return replace(classifier, spec=spec, classes=tuple(classes), network=network, engine=engine)
 
 
-def _plain(name: str) -> str:
-    """Reduce a class name to what counts: ``Sea_Lion`` and ``sea lion`` name the same class."""
-    return " ".join(unicodedata.normalize("NFC", name).casefold().replace("_", " ").split())
+def _tells_apart(classes: Sequence[str]) -> bool:
+    """Return whether names stay different when they are reduced to what counts; ``Cat`` and ``cat`` do not."""
+    return len({class_key(name) for name in classes}) == len(classes)
 
 
 def _difference(
@@ -71,7 +72,7 @@ def _difference(
         f"{what} {', '.join(some[:5])}{' …' if len(some) > 5 else ''}"
         for what, some in (("only the scenes have", absent), ("only the classifier has", extra))
         if some
-    ]
+    ] or ["some have the same name"]
     return (
         f"expected a classifier that predicts the classes of {where} ({space}, {len(classes)} classes), but "
         f"{classifier.spec.id} predicts those of {classifier.spec.space} ({len(classifier.classes)}): "

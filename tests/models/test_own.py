@@ -332,3 +332,12 @@ def test_what_transformers_says_is_read():
         expected = network((images / 255 - 0.5) / 0.5).logits
     torch.testing.assert_close(own(images), expected[:, [1, 2, 3, 4, 5, 6, 7, 8, 0]], rtol=1e-4, atol=1e-5)
     assert bglab.saliency_maps(own, images).shape[0] == 2
+
+
+def test_names_that_differ_in_case_only_are_told_apart():
+    network = head(2).eval()
+    own = bglab.classifier(network, name="n", classes=["Cat", "cat"], size=16, **TORCH)
+    matched = match_classes(own, "folder:zoo", ("cat", "Cat"), "zoo")
+    torch.testing.assert_close(matched(levels()), own(levels())[:, [1, 0]])
+    with pytest.raises(BadInput, match="only the scenes have CAT"):
+        match_classes(own, "folder:zoo", ("CAT", "cat"), "zoo")
