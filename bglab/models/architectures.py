@@ -198,12 +198,25 @@ def usual_preprocessing(architecture: str, file_sha256: str = "") -> Usual:
         return Usual(of_transforms(entry), f"torchvision's weights {entry.name}", bool(same))
     config: Any = timm.get_pretrained_cfg(found.name)
     resolved = resolve_data_config(pretrained_cfg=config.to_dict())
-    fields = {name: resolved[name] for name in ("crop_pct", "interpolation", "crop_mode")}
-    if fields["interpolation"] not in get_args(Interpolation):
-        fields["interpolation"] = "bicubic"
-    fields |= {"mean": tuple(resolved["mean"]), "std": tuple(resolved["std"])}
-    fields |= {"input_size": int(resolved["input_size"][-1])}
-    return Usual(fields, f"timm's configuration of {found.name}")
+    return Usual(of_timm_config(resolved), f"timm's configuration of {found.name}")
+
+
+def of_timm_config(resolved: Mapping[str, Any]) -> dict[str, Any]:
+    """Read the preprocessing of a network of timm, as fields of `bglab.models.Weights`.
+
+    Args:
+        resolved: From `timm.data.resolve_data_config` or `resolve_model_data_config`. Bicubic stands in for filters
+            that `bglab.images.EvaluationTransform` does not have.
+    """
+    interpolation = resolved["interpolation"]
+    return {
+        "mean": tuple(resolved["mean"]),
+        "std": tuple(resolved["std"]),
+        "input_size": int(resolved["input_size"][-1]),
+        "crop_pct": resolved["crop_pct"],
+        "interpolation": interpolation if interpolation in get_args(Interpolation) else "bicubic",
+        "crop_mode": resolved["crop_mode"],
+    }
 
 
 def of_transforms(entry: Any) -> dict[str, Any]:

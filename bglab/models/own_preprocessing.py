@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, get_args
+from typing import Any
 
 from torch import nn
 
 from bglab.images import CropMode, Interpolation
+from bglab.models.architectures import of_timm_config
 from bglab.models.spec import IMAGENET_MEAN, IMAGENET_STD
 
 
@@ -92,20 +93,10 @@ def _of_timm(network: nn.Module, configuration: Mapping[str, Any]) -> Preprocess
 
     found = resolve_model_data_config(network, use_test_size=True)
     architecture = configuration.get("architecture") or type(network).__name__
-    interpolation, notes = found["interpolation"], ["mean, standard deviation, size and crop are those of timm"]
-    if interpolation not in get_args(Interpolation):
-        notes.append(f"timm's interpolation {interpolation} is replaced by bicubic")
-        interpolation = "bicubic"
-    return Preprocessing(
-        mean=tuple(found["mean"]),
-        std=tuple(found["std"]),
-        input_size=found["input_size"][-1],
-        crop_pct=found["crop_pct"],
-        interpolation=interpolation,
-        crop_mode=found["crop_mode"],
-        name=str(architecture),
-        notes=tuple(notes),
-    )
+    fields, notes = of_timm_config(found), ["mean, standard deviation, size and crop are those of timm"]
+    if fields["interpolation"] != found["interpolation"]:
+        notes.append(f"timm's interpolation {found['interpolation']} is replaced by bicubic")
+    return Preprocessing(**fields, name=str(architecture), notes=tuple(notes))
 
 
 def _of_transformers(network: nn.Module, processor: Any) -> Preprocessing:
@@ -124,17 +115,7 @@ def _of_transformers(network: nn.Module, processor: Any) -> Preprocessing:
         assumed = "it has no image processor, so ImageNet's mean, standard deviation and crop are assumed (processor=…)"
         return replace(read, assumed=(assumed,))
     settings = read_processor(found, config)
-    return replace(
-        read,
-        mean=settings.mean,
-        std=settings.std,
-        input_size=settings.input_size,
-        crop_pct=settings.crop_pct,
-        interpolation=settings.interpolation,
-        crop_mode=settings.crop_mode,
-        flips_channels=settings.flips_channels,
-        notes=(*read.notes, *settings.notes),
-    )
+    return replace(read, **(settings._asdict() | {"notes": (*read.notes, *settings.notes)}))
 
 
 def _own_processor(config: Any) -> Any:

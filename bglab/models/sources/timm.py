@@ -10,7 +10,7 @@ from torch import nn
 
 from bglab.catalogue import unknown_name
 from bglab.errors import UnknownName
-from bglab.models.architectures import name_on_hub, near_names, renamed_by_timm
+from bglab.models.architectures import name_on_hub, near_names, of_timm_config, renamed_by_timm
 from bglab.models.downloads import load_weights, of_address, of_hub
 from bglab.models.weights import Weights
 
@@ -38,11 +38,7 @@ def open_weights(path: str) -> Weights:
     if tag not in tags:
         raise UnknownName(unknown_name(f"tag of timm:{name}", tag, tags))
     network = _pretrained(path)
-    config = resolve_model_data_config(network, use_test_size=True)
-    weights = Weights(network, name, tag, config["mean"], config["std"], config["input_size"][-1])
-    return weights._replace(
-        crop_pct=config["crop_pct"], interpolation=config["interpolation"], crop_mode=config["crop_mode"]
-    )
+    return Weights(network, name, tag, **of_timm_config(resolve_model_data_config(network, use_test_size=True)))
 
 
 def _pretrained(path: str) -> nn.Module:

@@ -29,6 +29,4 @@ def open_weights(path: str) -> Weights:
         )
     download = of_address(f"tv:{path}", offered[tag].url)
     network = load_weights(download, lambda: models.get_model(name, weights=offered[tag]))
-    fields = of_transforms(offered[tag])
-    weights = Weights(network, name, tag, fields["mean"], fields["std"], fields["input_size"])
-    return weights._replace(crop_pct=fields["crop_pct"], interpolation=fields["interpolation"])
+    return Weights(network, name, tag, **of_transforms(offered[tag]))
