@@ -116,8 +116,8 @@ def classifier(
         )
     settings = _override(read, given)
     name = _checked_name(name or read.name or type(network).__name__)
-    network, notes = _adapt(network, settings, name, ordered=classes is None)
-    space, names, assumed = _name_classes(classes, settings, _probe(network, settings).shape[1], name)
+    network, count, notes = _adapt(network, settings, name, ordered=classes is None)
+    space, names, assumed = _name_classes(classes, settings, count, name)
     assumed = (*settings.assumed, *assumed)
     weights = Weights(
         network=network,
@@ -252,8 +252,8 @@ def _checked_name(name: str) -> str:
     return plain
 
 
-def _probe(network: nn.Module, settings: Preprocessing) -> Tensor:
-    """Run two noise images and return their outputs.
+def _probe(network: nn.Module, settings: Preprocessing) -> tuple[Any, Tensor]:
+    """Run two noise images, and return what the network returned and the logits in it.
 
     Raises:
         BadInput: If the network fails on them, or returns something other than finite logits.
@@ -274,25 +274,26 @@ def _probe(network: nn.Module, settings: Preprocessing) -> Tensor:
     if len(logits) != 2 or not bool(logits.isfinite().all()):
         what = f"shape {tuple(logits.shape)}" if len(logits) != 2 else "numbers that are not finite"
         raise BadInput(f"expected a row of finite logits for each of two images, got {what}; check the model's weights")
-    return logits
+    return returned, logits
 
 
-def _adapt(network: nn.Module, settings: Preprocessing, name: str, *, ordered: bool) -> tuple[nn.Module, list[str]]:
-    """Wrap a network that takes or returns something else, and say so."""
+def _adapt(
+    network: nn.Module, settings: Preprocessing, name: str, *, ordered: bool
+) -> tuple[nn.Module, int, list[str]]:
+    """Wrap a network that takes or returns something else, count its outputs, and say what was done."""
     notes: list[str] = []
     if settings.flips_channels:
         network = Flipped(network)
-    first = _probe(network, settings)
-    with torch.inference_mode():
-        size = settings.input_size
-        if not isinstance(network(torch.zeros(1, 3, size, size)), Tensor):
-            network = LogitsOf(network)
-    if first.shape[1] > 1 and bool((first >= 0).all()) and torch.allclose(first.sum(1), torch.ones(2), atol=1e-4):
+    returned, logits = _probe(network, settings)
+    if not isinstance(returned, Tensor):
+        network = LogitsOf(network)
+    if logits.shape[1] > 1 and bool((logits >= 0).all()) and torch.allclose(logits.sum(1), torch.ones(2), atol=1e-4):
         network = LogOf(network)
         notes.append(f"the outputs of {name} are probabilities; their logarithms are used as logits")
     if ordered and settings.order is not None:
         network = Reordered(network, settings.order)
-    return network, notes
+        return network, len(settings.order), notes
+    return network, logits.shape[1], notes
 
 
 def _name_classes(
