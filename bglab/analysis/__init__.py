@@ -73,6 +73,7 @@ from bglab.analysis.sensitivity import SENSITIVITY_MINIMUM, ablation_drop, foreg
 from bglab.analysis.tables import (
     Estimate,
     as_percent,
+    json_value,
     significant_best,
     spread,
     styled,
@@ -80,6 +81,7 @@ from bglab.analysis.tables import (
     to_html,
     to_latex,
     to_markdown,
+    to_records,
     with_intervals,
     with_published,
 )
@@ -134,6 +136,7 @@ __all__ = [
     "gap_by_mask",
     "hardest_foregrounds",
     "intersection_over_union",
+    "json_value",
     "localisation_summary",
     "localise",
     "map_drift",
@@ -166,6 +169,7 @@ __all__ = [
     "to_html",
     "to_latex",
     "to_markdown",
+    "to_records",
     "top_backgrounds",
     "transfer",
     "trend_bands",

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from numbers import Integral
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 from pandas.io.formats.style import Styler
 
@@ -279,6 +280,18 @@ def to_csv(table: pd.DataFrame) -> str:
         else:
             flat[name] = table[name]
     return pd.DataFrame(flat, index=table.index).to_csv(index=table.index.name is not None, lineterminator="\n")
+
+
+def to_records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Write a table as a list of rows that JSON can hold; see `json_value`."""
+    return [{str(name): json_value(cell) for name, cell in row.items()} for row in table.to_dict("records")]
+
+
+def json_value(cell: Any) -> Any:
+    """Convert a number of NumPy to Python's, and what is missing or not finite to None; return others as they are."""
+    if isinstance(cell, np.generic):
+        cell = cell.item()
+    return None if cell is pd.NA or (isinstance(cell, float) and not math.isfinite(cell)) else cell
 
 
 def _written(

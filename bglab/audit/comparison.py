@@ -10,12 +10,11 @@ from typing import Any
 
 import pandas as pd
 
-from bglab.analysis import as_percent, to_csv
+from bglab.analysis import as_percent, to_csv, to_records
 from bglab.audit.card import check_format, write_text
 from bglab.audit.evidence import Evidence
 from bglab.audit.measures import MEASURES, written, written_interval
 from bglab.audit.pages import fragment, page
-from bglab.audit.plain import rows_of
 from bglab.audit.text import headings, lines_of_text, table_text
 from bglab.names import display_name
 
@@ -155,9 +154,9 @@ class Comparison:
         content = {
             "before": {"model": self.before.model, "digest": self.before.digest},
             "after": {"model": self.after.model, "digest": self.after.digest},
-            "differences": rows_of(self.table),
-            "counts": rows_of(self.counts),
-            "changes": rows_of(self.changes),
+            "differences": to_records(self.table),
+            "counts": to_records(self.counts),
+            "changes": to_records(self.changes),
             "left_out": self.left_out,
         }
         return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"

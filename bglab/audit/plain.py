@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import base64
-import math
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
+from bglab.analysis import json_value
 from bglab.audit.captures import Capture
 from bglab.audit.evidence import Evidence
 from bglab.audit.measures import COLUMNS
@@ -22,7 +21,7 @@ def evidence_columns(one: Evidence, *, whole: bool) -> dict[str, Any]:
     """Write evidence as columns of its tables; only the measures unless it is ``whole``."""
     tables = {"table": one.table} | ({"images": one.images, "objects": one.objects} if whole else {})
     columns = {
-        table: {str(name): [_plain(cell) for cell in rows[name].tolist()] for name in rows.columns}
+        table: {str(name): [json_value(cell) for cell in rows[name].tolist()] for name in rows.columns}
         for table, rows in tables.items()
     }
     return {"model": one.model, "digest": one.digest} | columns
@@ -44,16 +43,3 @@ def capture_columns(capture: Capture) -> dict[str, Any]:
 def read_capture(content: Mapping[str, Any]) -> Capture:
     """Read what `capture_columns` wrote."""
     return Capture(**{**content, **{name: base64.b64decode(content[name]) for name in _BYTES}})
-
-
-def _plain(cell: Any) -> Any:
-    if isinstance(cell, np.generic):
-        cell = cell.item()
-    if cell is pd.NA or (isinstance(cell, float) and not math.isfinite(cell)):
-        return None
-    return cell
-
-
-def rows_of(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Write a table as a list of rows."""
-    return [{str(name): _plain(cell) for name, cell in row.items()} for row in table.to_dict("records")]

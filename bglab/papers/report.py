@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jinja2
-import numpy as np
 import pandas as pd
 from PIL import Image
 
-from bglab.analysis import detectable_difference, to_html
+from bglab.analysis import detectable_difference, to_html, to_records
 from bglab.files import whole_file
 from bglab.papers.artefact import STATUSES, Artefact, Outcome, Product
 from bglab.papers.recognition import PAPERS_DATA
@@ -243,15 +242,11 @@ def _embedded(path: Path) -> str:
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Convert rows to JSON-serialisable values; NaN becomes null."""
-    return [{str(name): _plain(cell) for name, cell in row.items()} for row in table.to_dict("records")]
+    """Convert rows to JSON-serialisable values; what JSON does not have becomes text."""
+    return [{name: _plain(cell) for name, cell in row.items()} for row in to_records(table)]
 
 
 def _plain(cell: Any) -> Any:
-    if isinstance(cell, np.generic):
-        cell = cell.item()
-    if cell is pd.NA or (isinstance(cell, float) and not math.isfinite(cell)):
-        return None
     return cell if isinstance(cell, bool | int | float | str | None) else str(cell)
 
 
