@@ -28,7 +28,7 @@ from bglab.commands import (
     search,
     train,
 )
-from bglab.errors import BadInput, MissingData, UnknownName
+from bglab.errors import EXPECTED_ERRORS
 
 #: Exit status of a program that writes to a closed pipe: 128 and the number of the signal SIGPIPE.
 _CLOSED_OUTPUT = 141
@@ -84,14 +84,30 @@ def _run(arguments: Sequence[str] | None) -> int:
     logging.basicConfig(level=logging.WARNING, format="bglab: %(message)s")
     try:
         return options.run(options)
-    except (BadInput, MissingData, UnknownName) as problem:
+    except EXPECTED_ERRORS as problem:
         if options.debug:
             raise
         print_error(str(problem))
         return 2
+    except BrokenPipeError:
+        raise
+    except OSError as problem:
+        if options.debug:
+            raise
+        print_error(_disk_failed(problem))
+        return 2
     except KeyboardInterrupt:
         print_error("stopped; finished results are saved, and the same command continues from there")
         return 130
+
+
+def _disk_failed(problem: OSError) -> str:
+    """Describe an error of the operating system that nothing nearer to it has put into words."""
+    where = f" at {problem.filename}" if problem.filename else ""
+    return (
+        f"expected to read and write files, but {problem.strerror or problem}{where}; finished results are "
+        "saved: check the disk, and run the same command again (--debug shows where this came from)"
+    )
 
 
 def _output_is_closed() -> bool:

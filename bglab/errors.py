@@ -62,6 +62,33 @@ class BadInput(_Printable, ValueError):
     """An image, mask, table or option that cannot be used; the message names it and the remedy."""
 
 
+class Unreadable(_Printable, OSError):
+    """A file that cannot be read at present, since its disk fails or is away; the message names it and the reason.
+
+    It says nothing about the file's content. It is no `BadInput`, so that what rejects broken files does not reject
+    this one: the run stops, keeps what it has finished, and can be repeated.
+    """
+
+    def __str__(self) -> str:
+        """Return the message without the error number that ``OSError`` adds."""
+        return str(self.args[0]) if self.args else ""
+
+
+#: Every error of ours: its message is a sentence for the user, and needs no traceback.
+EXPECTED_ERRORS = (UnknownName, MissingData, BadInput, Unreadable)
+
+
+def unreadable(path: object, problem: OSError) -> Unreadable:
+    """Return the error for a file whose disk failed, as `is_environment_error` decides.
+
+    Args:
+        path: The file.
+        problem: Error of the operating system.
+    """
+    reason = problem.strerror or str(problem)
+    return Unreadable(f"expected to read {path}, but {reason}; nothing of this is kept: check the disk, and run again")
+
+
 def failure_reason(problem: Exception) -> str:
     """Describe in one sentence why one of several runs failed: the message of our own errors, else type and first line.
 
@@ -69,7 +96,7 @@ def failure_reason(problem: Exception) -> str:
         >>> failure_reason(BadInput("expected scenes, got none")), failure_reason(RuntimeError("shapes differ"))
         ('expected scenes, got none', 'RuntimeError: shapes differ')
     """
-    if isinstance(problem, UnknownName | MissingData | BadInput):
+    if isinstance(problem, EXPECTED_ERRORS):
         return str(problem)
     first = (str(problem).splitlines() or [""])[0]
     return f"{type(problem).__name__}: {first}" if first else type(problem).__name__

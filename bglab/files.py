@@ -15,7 +15,8 @@ from typing import BinaryIO
 
 import platformdirs
 
-from bglab.errors import BadInput
+from bglab.errors import BadInput, MissingData, Unreadable
+from bglab.scratch import scratch_file
 
 
 @contextmanager
@@ -50,20 +51,19 @@ def whole_file(
         b'whole'
     """
     folder = scratch_folder or path.parent
-    scratch = folder / f".{path.name}-{os.getpid()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with scratch.open("wb") as file:
+        with scratch_file(folder, path.name) as (file, scratch):
             yield file
+            file.flush()
             if durable:
-                file.flush()
                 os.fsync(file.fileno())
-        scratch.replace(path)
+            file.close()
+            scratch.replace(path)
+    except (MissingData, Unreadable):  # what is written comes from files that cannot be read
+        raise
     except OSError as problem:
         raise BadInput(f"expected to write {what} to {path}, but {problem.strerror or problem}; {remedy}") from None
-    finally:
-        if folder.is_dir():
-            scratch.unlink(missing_ok=True)
 
 
 @functools.cache

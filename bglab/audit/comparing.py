@@ -14,7 +14,7 @@ from bglab.audit.changes import changed_images, difference_table, pair_images, v
 from bglab.audit.comparison import Comparison
 from bglab.audit.evidence import AuditScenes, Evidence, audit_scenes, measure_model
 from bglab.audit.measures import measure_table
-from bglab.errors import BadInput, MissingData, UnknownName
+from bglab.errors import EXPECTED_ERRORS, BadInput
 from bglab.files import writable_folder
 from bglab.models import Classifier, ClassifierLike, as_classifier
 from bglab.results import read_predictions, read_predictions_file
@@ -140,7 +140,7 @@ def _at_hand(scenes: ScenesLike | None, cards: list[Card], *, progress: bool) ->
     for card in cards:
         try:
             opened = open_scenes(card.scenes.uri)
-        except (BadInput, MissingData, UnknownName):  # no images then, of scenes that are not here
+        except EXPECTED_ERRORS:  # no images then, of scenes that are not here
             continue
         if opened.fingerprint == card.scenes.fingerprint:
             return audit_scenes(opened, progress=progress)

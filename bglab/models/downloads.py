@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 from torch import hub
 
-from bglab.errors import BadInput, MissingData, UnknownName
+from bglab.errors import EXPECTED_ERRORS, MissingData
 
 Loaded = TypeVar("Loaded")
 
@@ -100,7 +100,7 @@ def load_weights(download: Download, load: Callable[[], Loaded]) -> Loaded:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return load()
-    except (BadInput, MissingData, UnknownName):
+    except EXPECTED_ERRORS:
         raise  # sentences of our own about what was loaded
     except Exception as problem:  # noqa: BLE001 - hub clients raise many types when there is no network
         reason = str(problem).splitlines()[0][:160] if str(problem) else type(problem).__name__

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from bglab.analysis import to_csv, to_latex
-from bglab.errors import BadInput, MissingData, UnknownName
+from bglab.errors import EXPECTED_ERRORS
 from bglab.figures import save, theme
 from bglab.papers.artefact import Artefact, Outcome, Product, assess, first_missing
 from bglab.papers.missing import TimeLimitReached
@@ -64,7 +64,7 @@ def run_one(artefact: Artefact, reproduction: Reproduction) -> Outcome:
         assessed = assess(artefact, product, recognised, reproduction.conditions(recognised))
     except TimeLimitReached as problem:
         return Outcome(artefact, "not run", str(problem), _AGAIN)
-    except (BadInput, MissingData, UnknownName) as problem:
+    except EXPECTED_ERRORS as problem:
         return Outcome(artefact, "failed", str(problem))
     except Exception as problem:  # noqa: BLE001 - the other artefacts are still made, and the report shows the error
         _LOG.debug("%s failed:\n%s", artefact.id, traceback.format_exc())

@@ -16,7 +16,7 @@ import anywidget
 from IPython.core.getipython import get_ipython
 from IPython.display import publish_display_data
 
-from bglab.errors import BadInput, MissingData, UnknownName
+from bglab.errors import EXPECTED_ERRORS, BadInput
 from bglab.figures import ShownFigure
 from bglab.widgets.worker import Worker
 
@@ -96,7 +96,7 @@ class LiveWidget(anywidget.AnyWidget):
         def job() -> None:
             try:
                 handle(message, copies)
-            except (BadInput, MissingData, UnknownName) as problem:
+            except EXPECTED_ERRORS as problem:
                 self._reply(message, {"type": "error", "text": str(problem)})
             except Exception as problem:
                 self._reply(message, {"type": "error", "text": f"{type(problem).__name__}: {problem}"})

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from bglab.errors import BadInput, MissingData, UnknownName
+from bglab.errors import EXPECTED_ERRORS, BadInput, MissingData
 from bglab.files import sha256_of
 from bglab.models.adapters import Flipped, LogitsOf, Reordered
 from bglab.models.downloads import Download, load_weights, of_hub
@@ -138,7 +138,7 @@ def _in_words(place: _Place) -> _Loaded:
     """Load from a folder; what transformers raises becomes a sentence."""
     try:
         return _load(place)
-    except (BadInput, MissingData, UnknownName):
+    except EXPECTED_ERRORS:
         raise
     except Exception as problem:  # noqa: BLE001 - transformers and safetensors raise many types
         reason = _first_line(problem)

@@ -1,0 +1,173 @@
+"""Unfinished files and folders: names that no other process takes, removal after a run that was killed, and locks.
+
+Two processes may write to one folder at the same time, on one machine or on several that share a disk, where process
+ids repeat. So a name is random, and whether its process lives is told by a lock on the file, which ends with the
+process however it ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+#: Names of unfinished files and folders, hidden, with a random part.
+_SCRATCH = re.compile(r"\..*\.[0-9a-f]{12}\.part")
+#: Longest part of a name that is kept, in bytes; file systems allow 255.
+_LONGEST_NAME = 120
+_ALIVE, _CONTENT, _LOCK = "alive", "content", ".lock"
+# where nothing can be locked, and for a folder whose process has only just begun with it
+_DEAD_AFTER_S = 24 * 3600.0
+_BEGUN_AFTER_S = 60.0
+
+
+@contextmanager
+def scratch_file(folder: Path, name: str) -> Iterator[tuple[BinaryIO, Path]]:
+    """Open an unfinished file for writing; what is not renamed in the end is removed.
+
+    Args:
+        folder: Existing folder; unfinished files of dead processes in it are removed first.
+        name: Name that the file will have, which the name of the unfinished one begins with.
+
+    Yields:
+        The file, and its path for now.
+
+    Raises:
+        OSError: If it cannot be created.
+    """
+    remove_dead(folder)
+    file, path = _create(folder, name)
+    try:
+        with file:
+            yield file, path
+    finally:
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def scratch_folder(folder: Path, name: str) -> Iterator[Path]:
+    """Create an unfinished folder, which is to be renamed when it is complete; it is removed otherwise.
+
+    Args:
+        folder: Existing folder; unfinished folders of dead processes in it are removed first.
+        name: Name that the folder will have, which the name of the unfinished one begins with.
+
+    Yields:
+        An empty folder on the same disk as ``folder``.
+
+    Raises:
+        OSError: If it cannot be created.
+
+    Example:
+        >>> import tempfile
+        >>> place = Path(tempfile.mkdtemp())
+        >>> with scratch_folder(place, "set") as scratch:
+        ...     _ = (scratch / "a.txt").write_text("whole")
+        ...     _ = scratch.rename(place / "set")
+        >>> [path.name for path in place.iterdir()]
+        ['set']
+    """
+    remove_dead(folder)
+    outer = folder / _scratch_name(name)
+    outer.mkdir()
+    try:
+        with (outer / _ALIVE).open("wb") as alive:
+            _lock_now(alive.fileno())
+            (outer / _CONTENT).mkdir()
+            yield outer / _CONTENT
+    finally:
+        shutil.rmtree(outer, ignore_errors=True)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the lock of a folder, so that no other process moves or replaces what is in it at the same time.
+
+    Without effect where the file system knows no locks.
+
+    Args:
+        folder: Existing folder; its file ``.lock`` stays.
+    """
+    if fcntl is None:
+        yield
+        return
+    with (folder / _LOCK).open("ab") as file:
+        with contextlib.suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def remove_dead(folder: Path) -> None:
+    """Remove unfinished files and folders that processes which have ended left in a folder.
+
+    Args:
+        folder: Folder to search, not those below it.
+    """
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(folder):
+            if _SCRATCH.fullmatch(entry.name):
+                with contextlib.suppress(OSError):
+                    _remove_if_dead(Path(entry.path))
+
+
+def is_scratch(path: Path) -> bool:
+    """Decide whether a file or folder is an unfinished one by its name."""
+    return bool(_SCRATCH.fullmatch(path.name))
+
+
+def _scratch_name(name: str) -> str:
+    short = os.fsencode(name)[:_LONGEST_NAME].decode(errors="ignore")
+    return f".{short}.{secrets.token_hex(6)}.part"
+
+
+def _create(folder: Path, name: str) -> tuple[BinaryIO, Path]:
+    """Create and lock an unfinished file; again if another process took it for a dead one in between."""
+    while True:
+        path = folder / _scratch_name(name)
+        file = path.open("x+b")
+        if _lock_now(file.fileno()) is not False and path.exists():
+            return file, path
+        file.close()
+
+
+def _lock_now(descriptor: int) -> bool | None:
+    """Lock a file without waiting; None where that is not possible for any file."""
+    if fcntl is None:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
+
+
+def _remove_if_dead(path: Path) -> None:
+    age = time.time() - path.stat().st_mtime
+    held = path / _ALIVE if path.is_dir() else path
+    if not held.exists():
+        if age > _BEGUN_AFTER_S:
+            shutil.rmtree(path, ignore_errors=True)
+        return
+    with held.open("r+b") as file:
+        free = _lock_now(file.fileno())
+        if free is False or (free is None and age < _DEAD_AFTER_S):
+            return
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
