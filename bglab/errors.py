@@ -89,6 +89,20 @@ def unreadable(path: object, problem: OSError) -> Unreadable:
     return Unreadable(f"expected to read {path}, but {reason}; nothing of this is kept: check the disk, and run again")
 
 
+def check_environment(path: object, problem: BaseException) -> None:
+    """Raise `Unreadable` if a file could not be read because of the machine, before its content is found wanting.
+
+    Args:
+        path: The file.
+        problem: Error that reading it raised.
+
+    Raises:
+        Unreadable: If `is_environment_error`.
+    """
+    if isinstance(problem, OSError) and is_environment_error(problem):
+        raise unreadable(path, problem) from None
+
+
 def failure_reason(problem: Exception) -> str:
     """Describe in one sentence why one of several runs failed: the message of our own errors, else type and first line.
 

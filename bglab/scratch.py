@@ -96,17 +96,16 @@ def scratch_folder(folder: Path, name: str) -> Iterator[Path]:
 def locked(folder: Path) -> Iterator[None]:
     """Hold the lock of a folder, so that no other process moves or replaces what is in it at the same time.
 
-    Without effect where the file system knows no locks.
+    Without effect where the file system knows no locks, or the folder cannot be written to.
 
     Args:
         folder: Existing folder; its file ``.lock`` stays.
     """
-    if fcntl is None:
-        yield
-        return
-    with (folder / _LOCK).open("ab") as file:
+    with contextlib.ExitStack() as stack:
         with contextlib.suppress(OSError):
-            fcntl.flock(file, fcntl.LOCK_EX)
+            file = stack.enter_context((folder / _LOCK).open("ab"))
+            if fcntl is not None:
+                fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 

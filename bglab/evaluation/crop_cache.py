@@ -6,24 +6,25 @@ The crops of one variant are a raw uint8 file ``n 3 s s`` with an index of scene
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 import numpy as np
 
-from bglab.errors import BadInput
-from bglab.files import data_root, writable_folder
+from bglab.cache_entries import CacheEntry
 from bglab.images import EvaluationTransform
 from bglab.scenes import Rejection, SceneRecord
 from bglab.variants import Block, FullScenes, Variant
 
+_CROPS, _INDEX = "crops.raw", "index.json"
 
-def crop_file(full: FullScenes, variant: Variant, transform: EvaluationTransform) -> Path:
-    """Return the path of a variant's cached crops; they are complete once the index with suffix ``.json`` exists."""
-    name = f"{full.by_box.fingerprint}-{full.definition(variant, transform)}.raw"
-    return data_root() / "cache" / "crops" / name
+
+def crop_entry(full: FullScenes, variant: Variant, transform: EvaluationTransform) -> CacheEntry:
+    """Return the cache entry of a variant's crops, whether it exists or not."""
+    definition = full.definition(variant, transform)
+    return CacheEntry(f"crops/{full.by_box.fingerprint}-{definition}", definition, "crops")
 
 
 def cached_blocks(
@@ -40,12 +41,14 @@ def cached_blocks(
     Returns:
         The blocks, memory-mapped, in the order of the scenes; None if the variant has no complete cache.
     """
-    file = crop_file(full, variant, transform)
+    folder = crop_entry(full, variant, transform).find()
+    if folder is None:
+        return None
     try:
-        index = json.loads(file.with_suffix(".json").read_text())
+        index = json.loads((folder / _INDEX).read_text())
         shape = (len(index["scenes"]), 3, transform.size, transform.size)
-        crops = np.memmap(file, dtype=np.uint8, mode="c", shape=shape)
-    except (OSError, ValueError, KeyError):
+        crops = np.memmap(folder / _CROPS, dtype=np.uint8, mode="c", shape=shape)
+    except (OSError, ValueError):  # replaced by another process since it was found, or without a single scene
         return None
     return _from_index(full, variant, index, crops, block_size)
 
@@ -72,34 +75,33 @@ def cache_crops(
         blocks: From `bglab.variants.stream`, with the same arguments.
 
     Raises:
-        BadInput: If the cache cannot be written.
+        BadInput: If the cache cannot be written; without ``keep_crops`` in the settings, none is.
     """
-    writers = [_CropWriter(crop_file(full, variant, transform)) for variant in variants]
-    try:
+    with ExitStack() as stack:
+        entries = [crop_entry(full, variant, transform) for variant in variants]
+        writers = [stack.enter_context(_CropWriter(stack.enter_context(entry.make()))) for entry in entries]
         for block in blocks:
             for writer, donors, crops in zip(writers, block.donors, block.crops, strict=True):
                 writer.add(block, donors, crops)
             yield block
-        for writer in writers:
-            writer.finish()
-    except OSError as problem:
-        raise BadInput(
-            f"expected to cache crops under {data_root() / 'cache' / 'crops'}, but {problem.strerror or problem}; free "
-            "some space, or set keep_crops=False in StreamSettings"
-        ) from None
-    finally:
-        for writer in writers:
-            writer.close()
 
 
 class _CropWriter:
-    """Writes the crops of one variant to a temporary file that is renamed once it is complete."""
+    """Writes the crops of one variant to the folder of a cache entry."""
 
-    def __init__(self, file: Path) -> None:
-        self.file = file
-        self.scratch = writable_folder(file.parent) / f".{os.getpid()}-{file.name}"
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.index: dict[str, list] = {"scenes": [], "donors": [], "rejected": []}
-        self.stream: BinaryIO = self.scratch.open("wb")
+        self.stream: BinaryIO = (folder / _CROPS).open("wb")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, problem: object, trace: object) -> None:
+        """Close the file, and write the index if all blocks were added."""
+        self.stream.close()
+        if problem is None:
+            (self.folder / _INDEX).write_text(json.dumps(self.index))
 
     def add(self, block: Block, donors: Sequence[str], crops: np.ndarray) -> None:
         """Append the crops of one block."""
@@ -107,16 +109,3 @@ class _CropWriter:
         self.index["scenes"] += [record.id for record in block.records]
         self.index["donors"] += donors
         self.index["rejected"] += [list(rejection) for rejection in block.rejected]
-
-    def finish(self) -> None:
-        """Rename both files to their final names, the index last."""
-        self.stream.close()
-        self.scratch.replace(self.file)
-        index = self.scratch.with_suffix(".json")
-        index.write_text(json.dumps(self.index))
-        index.replace(self.file.with_suffix(".json"))
-
-    def close(self) -> None:
-        """Close the file, and remove it unless it was finished."""
-        self.stream.close()
-        self.scratch.unlink(missing_ok=True)

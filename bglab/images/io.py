@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from PIL import Image, UnidentifiedImageError
 
-from bglab.errors import BadInput
+from bglab.errors import BadInput, MissingData, Unreadable, check_environment
 from bglab.images.formats import readable_formats
 from bglab.images.png_checksums import check_png
 
@@ -66,13 +66,27 @@ def open_image(source: ImageSource) -> Image.Image:
     Raises:
         BadInput: If the file is missing, empty, truncated or not an image, or its levels are not within the range of
             its mode; the message names the file.
+        Unreadable: If its disk fails.
     """
     name = _name_of(source)
     with upright(source) as image:
         try:
             return _to_rgb(image)
         except DECODING_ERRORS as problem:
+            raise_if_not_content(problem, name)
             raise BadInput(f"expected an image that converts to RGB in {name}, but {problem}; save it again") from None
+
+
+def raise_if_not_content(problem: Exception, name: str) -> None:
+    """Raise an error of ours again, and that of a failing disk as `Unreadable`; others are about the file's content.
+
+    Args:
+        problem: One of the `DECODING_ERRORS`.
+        name: The file, for the message.
+    """
+    if isinstance(problem, BadInput | MissingData | Unreadable):
+        raise problem
+    check_environment(name, problem)
 
 
 @contextmanager
@@ -97,8 +111,7 @@ def upright(source: ImageSource) -> Iterator[Image.Image]:
     except UnidentifiedImageError:
         raise BadInput(f"expected an image in {name}, but its content is no known format; remove it") from None
     except DECODING_ERRORS as problem:
-        if isinstance(problem, BadInput):
-            raise
+        raise_if_not_content(problem, name)
         raise BadInput(
             f"expected a complete image in {name}, but reading it failed ({problem}); replace the file"
         ) from None
@@ -171,8 +184,7 @@ def read_cutout(path: Path) -> tuple[UInt8[np.ndarray, "3 h w"], Float[np.ndarra
                 )
             rgba = np.asarray(image.convert("RGBA"))
     except DECODING_ERRORS as problem:
-        if isinstance(problem, BadInput):
-            raise
+        raise_if_not_content(problem, f"{path}")
         raise BadInput(f"expected a cut-out in {path}, but reading it failed ({problem}); replace the file") from None
     return np.ascontiguousarray(rgba[..., :3].transpose(2, 0, 1)), rgba[..., 3].astype(np.float32) / 255
 

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Integer, Shaped, UInt8
 from PIL import Image
 
-from bglab.errors import BadInput
+from bglab.errors import BadInput, check_environment
 from bglab.images.coco import read_coco_mask
 from bglab.images.io import upright
 
@@ -85,6 +85,7 @@ def _load(path: Path) -> Shaped[np.ndarray, "h w"]:
     try:
         array = np.load(path, allow_pickle=False)
     except _UNREADABLE as problem:
+        check_environment(path, problem)
         raise BadInput(f"expected a mask in {path}, but reading it failed ({problem}); rebuild it") from None
     array = np.squeeze(array)
     if array.ndim != 2:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
+import tempfile
 import threading
 import warnings
 from abc import ABC, abstractmethod
@@ -25,13 +25,16 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
+from bglab.cache_entries import CacheEntry, remove_entry
 from bglab.errors import BadInput, MissingData
-from bglab.files import data_root
 from bglab.models.precision import AmpDtype, arithmetic, check_precision, precision_of
 
 EngineName = Literal["auto", "torch", "openvino"]
 
 _LOG = logging.getLogger(__name__)
+
+#: File of a cached conversion; its weights are beside it, with the suffix ``.bin``.
+_CONVERSION = "network.xml"
 
 
 class Normalised(nn.Module):
@@ -232,29 +235,65 @@ def _core() -> Any:
 
 
 def _converted(core: Any, make: Callable[[], nn.Module], key: str, examples: Sequence[Tensor]) -> Any:
-    """Read the cached conversion of a module (milliseconds), or convert it (seconds) and cache the result."""
+    """Read the cached conversion of a module (milliseconds), or convert it (seconds) and cache the result.
+
+    What was converted is read back before it is used: the file's constants are folded in another order than those in
+    memory, so the first run would otherwise differ from all later ones in the last bits.
+    """
+    name = hashlib.blake2b(key.encode(), digest_size=8).hexdigest()
+    entry = CacheEntry(f"engines/openvino-{metadata.version('openvino')}-{name}", key, "a converted network")
+    found = entry.find() if key else None
+    if found is not None:
+        try:
+            return core.read_model(found / _CONVERSION)
+        except RuntimeError as problem:  # such as one that a newer build of OpenVINO refuses
+            _LOG.warning("converting again, since %s cannot be read: %s", found, problem)
+            remove_entry(entry.name)
+    model = _convert(make, examples)
+    return _kept(core, model, entry if key else None)
+
+
+def _convert(make: Callable[[], nn.Module], examples: Sequence[Tensor]) -> Any:
     import openvino
 
-    name = hashlib.blake2b(key.encode(), digest_size=8).hexdigest()
-    cached = data_root() / "cache" / "engines" / f"openvino-{metadata.version('openvino')}-{name}.xml"
-    if key and cached.is_file():
-        try:
-            return core.read_model(cached)
-        except RuntimeError as problem:
-            _LOG.warning("converting again, since %s cannot be read: %s", cached, problem)
     shapes = [[-1, *example.shape[1:]] for example in examples]
     with torch.no_grad(), warnings.catch_warnings(), restored_logging():
         warnings.simplefilter("ignore")  # the converter uses tracing, which torch declares deprecated
         network = make()
         try:
-            model = openvino.convert_model(network, example_input=tuple(examples), input=shapes)
+            return openvino.convert_model(network, example_input=tuple(examples), input=shapes)
         except Exception as problem:
             raise BadInput(
                 f"expected a network that OpenVINO converts, but it refuses it ({_reason(problem)}); use --engine torch"
             ) from problem
-    if key:
-        _save(openvino, model, cached)
-    return model
+
+
+def _kept(core: Any, model: Any, entry: CacheEntry | None) -> Any:
+    """Cache a conversion and read it back; where it cannot be cached, warn, and read it back from a temporary file."""
+    if entry is not None:
+        try:
+            with entry.make() as folder:
+                _save(model, folder)
+            found = entry.find()
+            if found is not None:
+                return core.read_model(found / _CONVERSION)
+        except (BadInput, RuntimeError) as problem:
+            _LOG.warning("the converted network could not be cached: %s", problem)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            _save(model, Path(folder))
+            # given as bytes, since a file that is mapped to memory must not be removed
+            weights = (Path(folder) / _CONVERSION).with_suffix(".bin").read_bytes()
+            return core.read_model((Path(folder) / _CONVERSION).read_bytes(), weights)
+    except (OSError, RuntimeError) as problem:
+        _LOG.warning("confidences of this run may differ from others in their last digits: %s", problem)
+        return model
+
+
+def _save(model: Any, folder: Path) -> None:
+    import openvino
+
+    openvino.save_model(model, folder / _CONVERSION, compress_to_fp16=False)
 
 
 def _reason(problem: Exception) -> str:
@@ -275,18 +314,6 @@ def restored_logging() -> Iterator[None]:
     finally:
         root.setLevel(level)
         root.handlers[:], root.filters[:] = handlers, filters
-
-
-def _save(openvino: Any, model: Any, path: Path) -> None:
-    """Cache a conversion on disk; if that fails, warn and go on."""
-    scratch = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        openvino.save_model(model, scratch, compress_to_fp16=False)
-        scratch.with_suffix(".bin").replace(path.with_suffix(".bin"))
-        scratch.replace(path)
-    except (OSError, RuntimeError) as problem:
-        _LOG.warning("the converted network could not be cached in %s: %s", path.parent, problem)
 
 
 @dataclass(frozen=True)

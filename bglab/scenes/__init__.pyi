@@ -26,6 +26,7 @@ from .proposed_masks import ProposedMasks as ProposedMasks
 from .proposed_masks import mask_file as mask_file
 from .proposed_masks import propose_masks as propose_masks
 from .proposed_masks import write_mask as write_mask
+from .reading import read_or_reject as read_or_reject
 from .release import Recognition as Recognition
 from .release import recognise_release as recognise_release
 from .release import release_root as release_root

@@ -16,6 +16,7 @@ from tqdm.auto import tqdm
 
 from bglab.errors import BadInput, UnknownName
 from bglab.labels import imagenet_synsets
+from bglab.scenes.reading import read_or_reject
 from bglab.scenes.scene import Rejection, Scene, SceneRecord, SceneSet, log_notices
 from bglab.scenes.sources import open_scenes
 from bglab.scenes.sources._annotations import half_open, read_annotation
@@ -103,11 +104,11 @@ def area_census(
     rejected: list[Rejection] = list(source.rejected)
     notices: list[str] = []
     for record in tqdm(source.records, desc="measuring foregrounds", unit="scene", disable=not progress):
-        try:
-            share, remarks = _measure(source, record)
-        except BadInput as problem:
-            rejected.append(Rejection(record.id, record.file, str(problem)))
+        found = read_or_reject(functools.partial(_measure, source, record), record.files)
+        if isinstance(found, BadInput):
+            rejected.append(Rejection(record.id, record.file, str(found)))
             continue
+        share, remarks = found
         notices += remarks
         (smaller if share < smallest else larger if share > largest else kept).append(record.id)
     log_notices(source.name, tuple(notices))

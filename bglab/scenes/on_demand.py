@@ -20,7 +20,8 @@ from bglab.scenes.prepared import (
     prepare_one,
     squared,
 )
-from bglab.scenes.scene import SceneSet, log_notices
+from bglab.scenes.reading import read_or_reject
+from bglab.scenes.scene import SceneRecord, SceneSet, log_notices
 
 #: Sets of at most so many scenes are prepared as a whole, which takes seconds.
 _FEW = 32
@@ -66,32 +67,36 @@ class ScenesOnDemand:
 
         Raises:
             BadInput: If the scene cannot be used.
+            Unreadable: If its files are gone, or their disk fails.
         """
         record = self.scenes.records[position]
         with self._preparing:
             if record.id in self.rejected:
                 raise BadInput(self.rejected[record.id])
             if position not in self._kept:
-                try:
-                    scene = self.scenes.read(record)
-                    log_notices(self.scenes.name, scene.notices)
-                    self._kept[position] = prepare_one(scene, self.size, self.scenes.crop_fraction)
-                except BadInput as problem:
-                    self.rejected[record.id] = str(problem)
-                    raise
+                found = read_or_reject(lambda: self._prepare(record), record.files)
+                if isinstance(found, BadInput):
+                    self.rejected[record.id] = str(found)
+                    raise found
+                self._kept[position] = found
                 if len(self._kept) > _KEPT:
                     self._kept.popitem(last=False)
             self._kept.move_to_end(position)
             return self._kept[position]
 
+    def _prepare(self, record: SceneRecord) -> dict[str, np.ndarray]:
+        scene = self.scenes.read(record)
+        log_notices(self.scenes.name, scene.notices)
+        return prepare_one(scene, self.size, self.scenes.crop_fraction)
+
     def photograph(self, position: int) -> UInt8[np.ndarray, "3 s s"]:
         """Return the image of one scene without cutting anything out; black if it cannot be read, which rejects it."""
         record = self.scenes.records[position]
-        try:
-            return squared(as_image(self.scenes.photograph(record)), self.size, self.scenes.crop_fraction)
-        except BadInput as problem:
-            self.rejected[record.id] = str(problem)
+        found = read_or_reject(lambda: self.scenes.photograph(record), record.files)
+        if isinstance(found, BadInput):
+            self.rejected[record.id] = str(found)
             return np.zeros((3, self.size, self.size), dtype=np.uint8)
+        return squared(as_image(found), self.size, self.scenes.crop_fraction)
 
     def thumbnail(self, position: int, side: int) -> UInt8[np.ndarray, "3 t t"]:
         """Return the photograph of one scene, decoded at a fraction of its size; grey if it cannot be read."""

@@ -16,7 +16,7 @@ from PIL import Image
 
 from bglab.errors import BadInput, printable
 from bglab.images import Box, crop_box, open_image, resize_crop
-from bglab.scenes.array_store import ArrayStore, Entry, cache_folder, files_stamp
+from bglab.scenes.array_store import ArrayStore, Entry, Item
 from bglab.scenes.scene import PublishedImage, Rejection, Scene, SceneSet, log_notices
 from bglab.scenes.sources import open_scenes
 from bglab.seeding import digest
@@ -162,8 +162,7 @@ def prepare(scenes: ScenesLike, size: int = 224, *, progress: bool = True) -> Pr
         scene = scenes[position]
         return Entry(prepare_one(scene, size, scenes.crop_fraction), {"id": scene.id, "notices": scene.notices})
 
-    items = [(i, record.id, record.file) for i, record in enumerate(scenes.records)]
-    found = _store(scenes, size).load_or_build(items, build, f"preparing {scenes.name}" if progress else None)
+    found = _store(scenes, size).load_or_build(build, f"preparing {scenes.name}" if progress else None)
     prepared = _loaded(scenes, size, *found)
     log_notices(scenes.name, prepared.scenes.notices[len(scenes.notices) :])
     return prepared
@@ -179,14 +178,10 @@ def find_prepared(scenes: SceneSet, size: int = 224) -> PreparedScenes | None:
     Raises:
         BadInput: If no scene could be used when they were prepared.
     """
-    if not cache_folder(_store_name(scenes, size)).is_dir():
-        return None  # without looking at thousands of files
-    found = _store(scenes, size).load()
+    store = _store(scenes, size)
+    # without looking at thousands of files if there is nothing
+    found = store.load() if store.is_there else None
     return None if found is None else _loaded(scenes, size, *found)
-
-
-def _store_name(scenes: SceneSet, size: int) -> str:
-    return f"{scenes.fingerprint}-{size}"
 
 
 def _store(scenes: SceneSet, size: int) -> ArrayStore:
@@ -197,8 +192,8 @@ def _store(scenes: SceneSet, size: int) -> ArrayStore:
         "boxes": ((4,), np.int32),
         "has_plate": ((), np.bool_),
     }
-    files = [file for record in scenes.records for file in record.files]
-    return ArrayStore(_store_name(scenes, size), files_stamp(files), shapes)
+    items = [Item(record.id, record.file, record.files) for record in scenes.records]
+    return ArrayStore(f"{scenes.fingerprint}-{size}", items, shapes)
 
 
 def _loaded(scenes: SceneSet, size: int, arrays: dict[str, np.ndarray], index: dict) -> PreparedScenes:
@@ -235,10 +230,9 @@ def prepare_photographs(scenes: SceneSet, size: int = 224, *, progress: bool = T
         return Entry({"images": squared(image, size, scenes.crop_fraction)}, {"position": position})
 
     name = digest([scenes.fingerprint, "photographs", str(scenes.crop_fraction), *(record.id for record in records)])
-    stamp = files_stamp(file for record in records for file in record.files[:1])
-    store = ArrayStore(f"{name}-{size}", stamp, {"images": ((3, size, size), np.uint8)})
-    items = [(i, record.id, record.file) for i, record in enumerate(records)]
-    arrays, index = store.load_or_build(items, build, f"reading {scenes.name}" if progress else None)
+    items = [Item(record.id, record.file, record.files[:1]) for record in records]
+    store = ArrayStore(f"{name}-{size}", items, {"images": ((3, size, size), np.uint8)})
+    arrays, index = store.load_or_build(build, f"reading {scenes.name}" if progress else None)
     shown = {printable(record.file) for record in scenes.unmasked}
     rejected = (*(r for r in scenes.rejected if r.file not in shown), *(Rejection(*r) for r in index["rejected"]))
     if not index["rows"]:
@@ -274,11 +268,9 @@ def prepare_published(scenes: SceneSet, variant: str, size: int = 224, *, progre
         return Entry({"images": squared(image, size, scenes.crop_fraction)}, {"position": position})
 
     name = digest([scenes.fingerprint, variant, *(p.file.name for p in published)])
-    store = ArrayStore(
-        f"{name}-{size}", files_stamp([p.file for p in published]), {"images": ((3, size, size), np.uint8)}
-    )
-    items = [(i, p.scene, str(p.file)) for i, p in enumerate(published)]
-    arrays, index = store.load_or_build(items, build, f"reading {variant}" if progress else None)
+    items = [Item(p.scene, str(p.file), (p.file,)) for p in published]
+    store = ArrayStore(f"{name}-{size}", items, {"images": ((3, size, size), np.uint8)})
+    arrays, index = store.load_or_build(build, f"reading {variant}" if progress else None)
     rejected = tuple(Rejection(*r) for r in index["rejected"])
     if not index["rows"]:
         raise BadInput(f"expected readable images of {variant} in {scenes.name}, got none; {_first(rejected)}")

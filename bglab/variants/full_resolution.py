@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import final
 
 import numpy as np
@@ -236,8 +237,15 @@ def _open_once(uri: str, stamp: str, settings: StreamSettings, *, progress: bool
 
 def _stamp(scenes: SceneSet) -> str:
     """Hash a set and the sizes and modification times of its files, since an edited file may have the same size."""
-    files = [file.stat() for record in scenes.records for file in record.files]
-    return digest([scenes.fingerprint, *(f"{status.st_size} {status.st_mtime_ns}" for status in files)])
+    return digest([scenes.fingerprint, *(_state(file) for record in scenes.records for file in record.files)])
+
+
+def _state(file: Path) -> str:
+    try:
+        status = file.stat()
+    except OSError as problem:
+        return f"error {problem.errno}"
+    return f"{status.st_size} {status.st_mtime_ns}"
 
 
 def find_streamed(variant: str | Variant) -> Variant:

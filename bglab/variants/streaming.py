@@ -20,7 +20,7 @@ from PIL import Image
 from bglab.errors import BadInput
 from bglab.images import EvaluationTransform
 from bglab.parallel import thread_map
-from bglab.scenes import Rejection, Scene, SceneRecord, SceneSet
+from bglab.scenes import Rejection, Scene, SceneRecord, SceneSet, read_or_reject
 from bglab.seeding import keyed_generator
 from bglab.variants.full_resolution import FullScenes, region_of
 from bglab.variants.rules import GivenImage, Keep, Patch, Region, SceneBatch
@@ -121,11 +121,15 @@ def _make(
     with_masks: bool,
 ) -> _Made | Rejection:
     """Make the images of one scene; runs in a thread of the pool."""
-    try:
+
+    def read() -> tuple[Scene, list[tuple[str, Image.Image]]]:
         scene = scenes.read(record)
-        images = [_image(full, variant, scene) for variant in variants]
-    except BadInput as problem:
-        return Rejection(record.id, record.file, str(problem))
+        return scene, [_image(full, variant, scene) for variant in variants]
+
+    found = read_or_reject(read, record.files)
+    if isinstance(found, BadInput):
+        return Rejection(record.id, record.file, str(found))
+    scene, images = found
     crops = np.stack([transform(image) for _, image in images])
     mask = transform.mask(scene.mask) if with_masks else None
     return _Made(record, tuple(donor for donor, _ in images), crops, mask)

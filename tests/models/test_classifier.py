@@ -11,6 +11,7 @@ import timm
 import torch
 
 from bglab import labels
+from bglab.cache_entries import CacheEntry
 from bglab.errors import BadInput, MissingData, UnknownName
 from bglab.models import Normalised, OpenVINOEngine, load_classifier, pick_device
 from bglab.models.classifier import build_classifier
@@ -72,9 +73,36 @@ def test_a_cached_conversion_gives_the_same_logits(data_folder):
     weights = tiny()
     first = EngineChoice("openvino").start(Normalised(weights.network, weights.mean, weights.std), key="a test")
     before = first.logits(images())
-    assert list((data_folder / "cache" / "engines").glob("*.xml"))
+    assert list((data_folder / "cache" / "engines").glob("*/*.xml"))
     again = EngineChoice("openvino").start(Normalised(weights.network, weights.mean, weights.std), key="a test")
-    assert torch.allclose(again.logits(images()), before, atol=1e-4)
+    assert torch.equal(again.logits(images()), before)
+
+
+def test_without_a_cache_the_logits_are_the_same(data_folder, monkeypatch, caplog):
+    weights = tiny()
+    network = Normalised(weights.network, weights.mean, weights.std)
+    cached = EngineChoice("openvino").start(network, key="no cache").logits(images())
+    assert torch.equal(EngineChoice("openvino").start(network).logits(images()), cached)
+
+    def full(self):
+        raise BadInput("the disk is full")
+
+    monkeypatch.setattr(CacheEntry, "make", full)
+    assert torch.equal(EngineChoice("openvino").start(network, key="full disk").logits(images()), cached)
+    assert "the disk is full" in caplog.text
+
+
+def test_a_damaged_conversion_is_made_again(data_folder, caplog):
+    weights = tiny()
+    network = Normalised(weights.network, weights.mean, weights.std)
+    before = EngineChoice("openvino").start(network, key="damaged").logits(images())
+    for file in (data_folder / "cache" / "engines").glob("*/*.bin"):
+        content = bytearray(file.read_bytes())
+        content[len(content) // 2 :][:64] = bytes(64)
+        content[: len(content) // 2] = bytes(len(content) // 2)
+        file.write_bytes(bytes(content))
+    assert torch.equal(EngineChoice("openvino").start(network, key="damaged").logits(images()), before)
+    assert "damaged" in caplog.text
 
 
 def test_a_network_too_large_for_its_device_says_so(monkeypatch):

@@ -18,7 +18,7 @@ from PIL import Image
 from bglab.analysis import variant_accuracies
 from bglab.errors import BadInput, MissingData, UnknownName
 from bglab.evaluation import finished, measure_speed, predict_all
-from bglab.evaluation.crop_cache import cached_blocks, crop_file
+from bglab.evaluation.crop_cache import cached_blocks, crop_entry
 from bglab.evaluation.full_resolution import blocks
 from bglab.images import EvaluationTransform, open_plates, tile_box
 from bglab.labels import imagenet_synsets
@@ -362,10 +362,10 @@ def test_an_interrupted_run_caches_no_crops(nine, data_folder):
     running = blocks(full, [variant], SMALL, 4)
     next(running)
     running.close()
-    file = crop_file(full, variant, SMALL)
+    folder = crop_entry(full, variant, SMALL).folder
     assert cached_blocks(full, variant, SMALL, 4) is None
-    assert not file.exists()
-    assert not list(file.parent.glob(".*"))
+    assert not folder.exists()
+    assert not list(folder.parent.glob(".*.part"))
 
 
 def test_textures_from_a_folder(tmp_path):

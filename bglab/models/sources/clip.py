@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import io
 import logging
 import re
 import warnings
@@ -19,9 +18,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from bglab.cache_entries import CacheEntry
 from bglab.catalogue import unknown_name
 from bglab.errors import BadInput, MissingData, UnknownName
-from bglab.files import data_root, sha256_of, whole_file
+from bglab.files import sha256_of
 from bglab.images import CropMode
 from bglab.models.architectures import near_names
 from bglab.models.downloads import Download, load_weights, of_address, of_hub
@@ -30,6 +30,8 @@ from bglab.models.sources._prompts import Prompts, make_prompts
 from bglab.models.weights import Weights, json_digest, state_digest
 
 _LOG = logging.getLogger(__name__)
+
+_EMBEDDINGS = "embeddings.npy"
 
 #: Prompts that the text tower encodes at once.
 _BATCH = 256
@@ -229,22 +231,14 @@ def _embedded(source: _Source, model: Any, tokenizer: Any, prompts: Prompts) -> 
     digest = json_digest(
         [state_digest(model), prompts.digest, _configuration(source), metadata.version("open_clip_torch")]
     )
-    path = data_root() / "cache" / "text_embeddings" / f"{digest}.npy"
-    try:
-        stored = torch.from_numpy(np.load(path, allow_pickle=False))
-        if stored.ndim == 2 and len(stored) == len(prompts.texts):
-            return stored
-        _LOG.warning("embedding the prompts again, since %s holds others", path)
-    except FileNotFoundError:
-        pass
-    except (OSError, ValueError, EOFError) as problem:
-        _LOG.warning("embedding the prompts again, since %s cannot be read: %s", path, problem)
+    entry = CacheEntry(f"text_embeddings/{digest}", digest, "embeddings of prompts")
+    found = entry.find()
+    if found is not None:
+        return torch.from_numpy(np.load(found / _EMBEDDINGS, allow_pickle=False))
     embeddings = embed(model.encode_text, tokenizer, prompts.texts)
-    content = io.BytesIO()
-    np.save(content, embeddings.numpy())
     try:
-        with whole_file(path, what="embeddings of prompts", remedy="set BGLAB_DATA") as file:
-            file.write(content.getvalue())
+        with entry.make() as folder:
+            np.save(folder / _EMBEDDINGS, embeddings.numpy())
     except BadInput as problem:
         _LOG.warning("%s", problem)
     return embeddings

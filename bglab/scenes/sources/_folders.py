@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 
 from bglab.catalogue import unknown_name
-from bglab.errors import BadInput, MissingData, UnknownName, is_environment_error
+from bglab.errors import BadInput, MissingData, UnknownName, check_environment
 from bglab.images import IMAGE_SUFFIXES, read_image, read_mask
 from bglab.labels import OUTSIDE, synset_index
 from bglab.scenes.scene import Rejection, SceneRecord
@@ -85,8 +85,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
     except OSError as problem:
-        if is_environment_error(problem):
-            raise
+        check_environment(entry.path, problem)
         return False  # a link to itself
 
 
@@ -179,14 +178,13 @@ def empty_file(*files: Path) -> str:
     """Explain which of the files is missing, empty or no file; "" if none is.
 
     Raises:
-        OSError: If the disk fails, which says nothing about the file.
+        Unreadable: If the disk fails, which says nothing about the file.
     """
     for file in files:
         try:
             status = file.stat()
         except OSError as problem:
-            if is_environment_error(problem):
-                raise
+            check_environment(file, problem)
             return f"expected {file}, but there is no such file; restore it"
         if stat.S_ISDIR(status.st_mode):
             return f"expected a file at {file}, but it is a folder; replace it by the file"
@@ -200,7 +198,7 @@ def read_content(file: Path) -> bytes:
 
     Raises:
         BadInput: If it is missing, empty, or plainly something else: zero bytes, a pointer of git-lfs, a web page.
-        OSError: If the disk fails, which says nothing about the file.
+        Unreadable: If the disk fails, which says nothing about the file.
     """
     problem = empty_file(file)
     if problem:
@@ -208,8 +206,7 @@ def read_content(file: Path) -> bytes:
     try:
         content = file.read_bytes()
     except OSError as failure:
-        if is_environment_error(failure):
-            raise
+        check_environment(file, failure)
         raise BadInput(f"expected to read {file}, but {failure.strerror or failure}; restore it") from None
     start = content[:256].lstrip().lower()
     if start.startswith(b"version https://git-lfs"):

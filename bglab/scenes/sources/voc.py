@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 from PIL import Image
 
-from bglab.errors import BadInput, MissingData, is_environment_error
+from bglab.errors import BadInput, MissingData, check_environment
 from bglab.images import box_of, check_png, joined_box
 from bglab.scenes.scene import Rejection, Scene, SceneRecord, SceneSet, file_fingerprint
 from bglab.scenes.sources._annotations import read_annotated, read_annotation
@@ -169,8 +169,7 @@ def _read_segmentation(file: Path, label: int, image: UInt8[np.ndarray, "3 h w"]
         with Image.open(file) as segmentation:
             indices, mode = np.asarray(segmentation), segmentation.mode
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as problem:
-        if isinstance(problem, OSError) and is_environment_error(problem):
-            raise
+        check_environment(file, problem)
         raise BadInput(f"expected a segmentation in {file}, but reading it failed ({problem}); restore it") from None
     if mode not in {"P", "L"}:
         raise BadInput(f"expected palette indices in {file}, got an image of mode {mode}; restore the original")
