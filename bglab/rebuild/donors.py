@@ -24,7 +24,7 @@ from bglab.errors import BadInput, MissingData
 from bglab.files import whole_file
 from bglab.images import read_mask
 from bglab.labels import IN9_NAMES
-from bglab.scenes import PreparedImages, PublishedImage, Rejection, SceneSet, prepare_published
+from bglab.scenes import PreparedImages, PublishedImage, Rejection, SceneSet, prepare_published, read_or_reject
 
 #: Variants whose images have the background of another image.
 MIXED = ("mixed_same", "mixed_rand", "mixed_next")
@@ -193,10 +193,10 @@ def _read_foreground(scenes: SceneSet, scene: str) -> Bool[np.ndarray, "s s"] | 
     if scene not in scenes.positions:
         return f"expected scene {scene} among those of {scenes.name}, but it has no usable original and mask"
     record = scenes.records[scenes.positions[scene]]
-    try:
-        mask = read_mask(next(file for file in record.files if file.parents[2].name == "fg_mask"))
-    except BadInput as problem:
-        return str(problem)
+    file = next(file for file in record.files if file.parents[2].name == "fg_mask")
+    mask = read_or_reject(lambda: read_mask(file), [file])
+    if isinstance(mask, BadInput):
+        return str(mask)
     levels = np.asarray(Image.fromarray(mask).resize((_SIZE, _SIZE), Image.Resampling.NEAREST)).astype(np.uint8)
     return cv2.dilate(levels, np.ones((2 * _MARGIN_PX + 1,) * 2, np.uint8)) > 0
 

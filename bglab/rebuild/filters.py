@@ -36,7 +36,7 @@ from bglab.images import (
     read_image,
     resize_crop,
 )
-from bglab.scenes import Annotation, half_open, read_annotated, read_annotation
+from bglab.scenes import Annotation, half_open, read_annotated, read_annotation, read_or_reject
 from bglab.seeding import digest
 
 Fidelity = Literal["paper", "clean"]
@@ -219,10 +219,10 @@ def _read_boxed(candidate: Candidate, settings: FilterSettings) -> tuple[UInt8[n
 
 def _read_annotation(candidate: Candidate, settings: FilterSettings) -> Annotation:
     """Read an annotation and check that it has exactly one box, of the image's class and within the image."""
-    try:
-        annotation = read_annotation(Path(settings.root, candidate.annotation), Path(settings.root, candidate.file))
-    except BadInput as problem:
-        raise _Rejected("annotation_unreadable", str(problem)) from None
+    file, image = Path(settings.root, candidate.annotation), Path(settings.root, candidate.file)
+    annotation = read_or_reject(lambda: read_annotation(file, image), [file])
+    if isinstance(annotation, BadInput):
+        raise _Rejected("annotation_unreadable", str(annotation))
     count = len(annotation.objects) + len(annotation.unusable)
     if count != 1:
         raise _Rejected("not_one_box", f"expected exactly one box in {annotation.file}, got {count}")
@@ -238,10 +238,10 @@ def _read_annotation(candidate: Candidate, settings: FilterSettings) -> Annotati
 
 
 def _read(file: Path) -> UInt8[np.ndarray, "3 h w"]:
-    try:
-        return read_image(file)
-    except BadInput as problem:
-        raise _Rejected("picture_unreadable", str(problem)) from None
+    image = read_or_reject(lambda: read_image(file), [file])
+    if isinstance(image, BadInput):
+        raise _Rejected("picture_unreadable", str(image))
+    return image
 
 
 def _cut(image: UInt8[np.ndarray, "3 h w"], box: Box, seed: int) -> tuple[int, Bool[np.ndarray, "h w"] | None]:
@@ -291,7 +291,7 @@ def filter_cached(candidate: Candidate, settings: FilterSettings, folder: Path) 
         "box": filtered.box,
         "mask": None if filtered.mask is None else base64.b64encode(mask_png(filtered.mask)).decode(),
     }
-    write_atomically(record, json.dumps(content).encode())
+    write_atomically(record, json.dumps(content | {"seal": _seal(content)}).encode())
     return filtered.result
 
 
@@ -329,10 +329,17 @@ def _record_file(candidate: Candidate, folder: Path) -> Path:
 
 
 def _read_record(record: Path) -> dict | None:
+    """Read a cached result; None if there is none, or it is not as it was written."""
     try:
-        return json.loads(record.read_bytes())
-    except (OSError, ValueError):
+        content = json.loads(record.read_bytes())
+        seal = content.pop("seal", None)
+    except (OSError, ValueError, AttributeError, TypeError):
         return None
+    return content if seal == _seal(content) else None
+
+
+def _seal(content: dict) -> str:
+    return digest([json.dumps(content)])
 
 
 def _stamp(candidate: Candidate, settings: FilterSettings) -> list[int]:
