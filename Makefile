@@ -1,6 +1,6 @@
 # make lab        everything from a fresh clone to JupyterLab; PORT=9000 chooses the port
 # make test       style, import rows, the fast tests; ARGS="-k name" chooses, JOBS=4 runs more at a time
-# make test-all   the slow tests, too, and those that measure time or memory
+# make test-all   the slow tests, too, and those that measure time or memory; COVERAGE=1 counts the lines that they run
 # make browser    the tests that drive Chromium
 # make notebooks  run every notebook headless, results kept in the notebooks
 # make fuzz     damaged files of every kind for MINUTES=5, SEED=0; those read wrongly are kept in fuzz-failures/
@@ -36,8 +36,9 @@ test: style
 	@$(call tests,not slow and not alone and not browser,$(AT_ONCE))
 
 test-all: style
-	@$(call tests,not alone and not browser,$(AT_ONCE))
+	@$(call tests,not alone and not browser,$(AT_ONCE) $(if $(COVERAGE),--cov --cov-report=term:skip-covered))
 	@$(call tests,alone and not browser)
+	@$(if $(COVERAGE),$(BIN)/python tests/coverage_of_readme.py)
 
 # the tests of a file share a server, and stay in one process
 browser: $(VENV)/.installed

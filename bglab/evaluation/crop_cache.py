@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import BinaryIO
 
 import numpy as np
 
@@ -94,7 +94,7 @@ class _CropWriter:
         self.index: dict[str, list] = {"scenes": [], "donors": [], "rejected": []}
         self.stream: BinaryIO = (folder / _CROPS).open("wb")
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> _CropWriter:
         return self
 
     def __exit__(self, kind: object, problem: object, trace: object) -> None:

@@ -430,20 +430,27 @@ from bglab.models import load_classifier
 from bglab.evaluation import measure_speed
 from bglab.variants import StreamSettings, open_full
 full = open_full(sys.argv[1], StreamSettings(), progress=False)
-speed = measure_speed(load_classifier("lite:efficientnet_lite0", device="cpu"), full, json.loads(sys.argv[2]))
-print(json.dumps(speed._asdict() | {"peak": peak_bytes()}))
+classifier = load_classifier("lite:efficientnet_lite0", device="cpu")
+measure_speed(classifier, full.select(full.by_box.ids[:200]), json.loads(sys.argv[2]))
+before = peak_bytes()
+speed = measure_speed(classifier, full, json.loads(sys.argv[2]))
+print(json.dumps(speed._asdict() | {"peak": peak_bytes(), "growth": peak_bytes() - before}))
 """
 
 
 @pytest.mark.alone
 @pytest.mark.slow
 def test_streaming_keeps_the_engine_busy_in_bounded_memory(tmp_path):
-    """Stream 2,000 images of 500 × 375 in less than 1.5 GB, close to the attainable speed."""
+    """Stream 2,000 images of 500 × 375 in hardly more memory than 200 of them, close to the attainable speed.
+
+    The libraries alone take more than 1 GB, which grows with their versions.
+    """
     root = write_many(tmp_path, 2000)
     script = [sys.executable, "-c", PEAK + SPEED, f"imagenet:{root}", json.dumps(["original"])]
     done = subprocess.run(script, capture_output=True, text=True, check=True, env=os.environ)
     speed = json.loads(done.stdout.splitlines()[-1])
-    assert speed["peak"] < 1.5e9, speed
+    assert speed["growth"] < 0.15e9, speed
+    assert speed["peak"] < 2e9, speed
     assert speed["streamed"] > 0.8 * 0.75 * speed["attainable"], speed  # a quarter of slack for a busy machine
 
 
