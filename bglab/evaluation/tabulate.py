@@ -89,12 +89,7 @@ class PredictionWriter:
 
     def stored(self) -> pd.DataFrame | None:
         """Return the stored table of an earlier run with the same weights and pixels, or None."""
-        found = reusable(self._path, self.provenance) if self._path else {}
-        if not found or self._path is None:
-            return None
-        table = read_predictions_file(self._path)
-        table.attrs.update(found)
-        return table
+        return None if self._path is None else reusable(self._path, self.provenance, read_predictions_file)
 
     def add(
         self,

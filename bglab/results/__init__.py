@@ -3,10 +3,11 @@
 Torch is never imported, so results can be read on any machine.
 """
 
+from bglab.results.names import file_name, model_file_name
+from bglab.results.pair_store import PairStore
 from bglab.results.pairs import (
     NOT_EVALUATED,
     PairPredictions,
-    PairStore,
     Protocol,
     open_pairs,
     pairs_folder,
@@ -20,8 +21,9 @@ from bglab.results.predictions import (
     write_predictions,
 )
 from bglab.results.protocol import CRITERIA, Criterion, Side, allowed_pairs, protocol_provenance, succeeds
-from bglab.results.provenance import commit, differing_fields, file_name, identity, read_provenance, reusable, versions
+from bglab.results.provenance import commit, differing_fields, identity, reusable, versions
 from bglab.results.saliency import SALIENCY_SCHEMA, read_saliency, read_saliency_file, saliency_file, write_saliency
+from bglab.results.stored import read_provenance, set_aside
 from bglab.results.table import IMAGENET_X, export_predictions, to_table, write_table
 from bglab.results.text_table import TextTable, read_text_table, shorten
 
@@ -43,6 +45,7 @@ __all__ = [
     "export_predictions",
     "file_name",
     "identity",
+    "model_file_name",
     "open_pairs",
     "pairs_folder",
     "prediction_file",
@@ -56,6 +59,7 @@ __all__ = [
     "read_text_table",
     "row_blocks",
     "saliency_file",
+    "set_aside",
     "shorten",
     "succeeds",
     "to_table",

@@ -12,7 +12,7 @@ import pandas as pd
 from bglab.errors import BadInput
 from bglab.files import whole_file
 from bglab.labels import to_in9
-from bglab.results.provenance import file_name
+from bglab.results.names import file_name, model_file_name
 
 #: Columns of the form of imagenet-x.
 IMAGENET_X = ("file_name", "predicted_class", "predicted_probability")
@@ -87,7 +87,7 @@ def export_predictions(
     paths = []
     for run, rows in predictions.groupby(_RUN, sort=False):
         dataset, model, variant = (str(part) for part in cast("tuple[Any, ...]", run))
-        path = Path(folder) / dataset / file_name(model) / f"{variant}.csv"
+        path = Path(folder) / file_name(dataset) / model_file_name(model) / f"{file_name(variant)}.csv"
         write_table(to_table(rows, file_names=file_names, top5=top5), path)
         paths.append(path)
     return tuple(paths)
