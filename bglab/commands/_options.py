@@ -111,6 +111,35 @@ def load(model: str, options: argparse.Namespace) -> Classifier:
     return classifier
 
 
+def check_outputs(*files: str | None) -> None:
+    """Check before the work begins that the files of its result can be written; their folders are created.
+
+    Args:
+        *files: Files named by options; None for an option that was not given.
+
+    Raises:
+        BadInput: If one cannot be written.
+    """
+    from bglab.files import writable_file
+
+    for file in files:
+        if file is not None:
+            writable_file(file)
+
+
+def report_damaged(damaged: Sequence[str]) -> int:
+    """Name the files of results that were passed over at the end of a command, and return its exit status.
+
+    Args:
+        damaged: What is wrong with each.
+    """
+    for reason in damaged:
+        print_error(f"left out: {reason}")
+    if damaged:
+        print_error(f"{len(damaged)} files of results could not be read; the numbers above are without them")
+    return 1 if damaged else 0
+
+
 def positive(text: str) -> int:
     """Parse an integer of at least 1."""
     number = int(text)

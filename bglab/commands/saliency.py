@@ -9,6 +9,7 @@ from bglab.commands._options import (
     add_engine_options,
     add_protocol_option,
     add_variant_options,
+    check_outputs,
     command,
     composed,
     load,
@@ -60,11 +61,13 @@ def run_saliency(options: argparse.Namespace) -> int:
 
     from bglab.analysis import localisation_summary, to_markdown
     from bglab.files import writable_folder
+    from bglab.results import write_table
     from bglab.saliency import saliency_table
     from bglab.scenes import Rejection, open_scenes, prepare
 
     target = read_target(options.target)
     writable_folder(Path(options.results))
+    check_outputs(options.csv)
     scenes = open_scenes(options.scenes)
     report_notices(scenes)
     classifier = load(options.model, options)
@@ -93,7 +96,7 @@ def run_saliency(options: argparse.Namespace) -> int:
     left_out = [name for name in summary.columns if name.startswith("iou")]  # the csv has it
     print(to_markdown(summary.drop(columns=[*left_out, "auc_chance"])))
     if options.csv:
-        rows.to_csv(options.csv, index=False)
+        write_table(rows, options.csv)
         print(options.csv)
     return 0
 

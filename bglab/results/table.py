@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bglab.errors import BadInput
-from bglab.files import whole_file
+from bglab.files import write_text
 from bglab.labels import to_in9
 from bglab.results.names import file_name, model_file_name
 
@@ -93,14 +93,13 @@ def export_predictions(
     return tuple(paths)
 
 
-def write_table(table: pd.DataFrame, path: Path) -> None:
+def write_table(table: pd.DataFrame, path: Path | str) -> None:
     """Write a table as CSV, whole or not at all.
 
     Raises:
         BadInput: If the file cannot be written.
     """
-    with whole_file(path, what="a table", remedy="choose a place you can write to") as file:
-        file.write(table.to_csv(index=False, lineterminator="\n").encode("utf-8", "surrogateescape"))
+    write_text(path, table.to_csv(index=False, lineterminator="\n"), what="a table")
 
 
 def _is_implied(predictions: pd.DataFrame) -> bool:

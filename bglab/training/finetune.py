@@ -163,7 +163,6 @@ def _write_initial_checkpoint(recipe: Recipe, scenes: SceneSet, weights: str, ou
         "space": data.space,
         "about": {"weights": weights},
     }
-    out.parent.mkdir(parents=True, exist_ok=True)
     write_checkpoint(out, data.recipe, 0, [], parts)
 
 
