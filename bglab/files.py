@@ -126,7 +126,7 @@ def _is_special(path: Path) -> bool:
     These are pipes and devices, and the links of ``/dev`` and ``/proc`` to files that are open already, such as
     ``/dev/stdout``, which may be a regular file in the end.
     """
-    place = os.path.abspath(path.parent)
+    place = str(path.parent.resolve())
     is_of_system = place in {"/dev", "/dev/fd"} or place.startswith("/proc/")
     return path.exists() and not path.is_dir() and (is_of_system or not path.is_file())
 

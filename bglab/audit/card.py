@@ -21,6 +21,7 @@ from bglab.audit.text import headings, lines_of_text, table_text
 from bglab.errors import BadInput
 from bglab.figures import CardTexts, draw_card, theme
 from bglab.figures import save as save_figure
+from bglab.results import seal
 
 #: Formats that a card is saved in.
 CARD_FORMATS = (".html", ".pdf", ".png", ".json", ".csv")
@@ -162,7 +163,7 @@ class Card:
             "commit": self.commit,
             "command": self.command,
         }
-        return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        return json.dumps(seal(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
     def save(self, *paths: Path | str) -> list[Path]:
         """Write the card to files, whose endings select the formats.

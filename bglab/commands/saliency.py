@@ -14,6 +14,7 @@ from bglab.commands._options import (
     composed,
     load,
     positive,
+    report_failures,
     report_notices,
     report_rejections,
     watched,
@@ -71,7 +72,8 @@ def run_saliency(options: argparse.Namespace) -> int:
     scenes = open_scenes(options.scenes)
     report_notices(scenes)
     classifier = load(options.model, options)
-    datasets = composed(scenes, options.variants, options, masked_only=True)
+    skipped: list[str] = []
+    datasets = composed(scenes, options.variants, options, skipped, masked_only=True)
     prepared = None
     if any(dataset.full is None for dataset in datasets):
         prepared = prepare(scenes, options.size, progress=watched())
@@ -98,7 +100,7 @@ def run_saliency(options: argparse.Namespace) -> int:
     if options.csv:
         write_table(rows, options.csv)
         print(options.csv)
-    return 0
+    return report_failures(skipped, len(options.variants), "variants")
 
 
 def read_target(text: str) -> TargetRule:

@@ -55,6 +55,20 @@ def earlier_file_name(model: str) -> str:
     return re.sub(r"[^A-Za-z0-9._+-]+", "-", model).strip("-.") or "unnamed"
 
 
+def data_file_name(name: str, fingerprint: str) -> str:
+    """Name files about a set of scenes: a readable part, and the beginning of its fingerprint, which tells sets apart.
+
+    Args:
+        name: Short name of the set.
+        fingerprint: Digest of what defines it.
+
+    Example:
+        >>> data_file_name("synthetic9:n=45", "f7e65b0123456789")
+        'synthetic9-n-45-f7e65b'
+    """
+    return earlier_file_name(f"{name[: _LONGEST - 10]}-{fingerprint[:6]}")
+
+
 def may_begin(folder: str, prefix: str) -> bool:
     """Decide by the name of a folder whether the name it stands for can begin with a prefix.
 
