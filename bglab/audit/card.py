@@ -163,7 +163,9 @@ class Card:
             "commit": self.commit,
             "command": self.command,
         }
-        return json.dumps(seal(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        # the digest is of what is written, and UTF-8 cannot encode every name of a file
+        text = json.dumps(content, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace").decode()
+        return json.dumps(seal(json.loads(text)), indent=1, ensure_ascii=False) + "\n"
 
     def save(self, *paths: Path | str) -> list[Path]:
         """Write the card to files, whose endings select the formats.
