@@ -116,6 +116,17 @@ def failure_reason(problem: Exception) -> str:
     return f"{type(problem).__name__}: {first}" if first else type(problem).__name__
 
 
+def is_machine_failure(problem: Exception) -> bool:
+    """Decide whether a failure comes from the machine, so that what comes next would fail, too: it ends the run.
+
+    Args:
+        problem: What one of several parts of a run raised.
+    """
+    return isinstance(problem, Unreadable) or (
+        isinstance(problem, OSError) and not isinstance(problem, MissingData) and is_environment_error(problem)
+    )
+
+
 def is_environment_error(problem: OSError) -> bool:
     """Decide whether an error comes from the machine, such as a failing disk, rather than from the file it names.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import json
@@ -51,7 +52,13 @@ def whole_file(
         b'whole'
     """
     folder = scratch_folder or path.parent
+    if "\0" in str(path):
+        raise BadInput(f"expected the name of a file to write {what} to, got {str(path)!r}; {remedy}")
     try:
+        if _is_special(path):
+            with path.open("ab") as stream:  # a shell may have written to it before
+                yield stream
+            return
         folder.mkdir(parents=True, exist_ok=True)
         with scratch_file(folder, path.name) as (file, scratch):
             yield file
@@ -64,6 +71,64 @@ def whole_file(
         raise
     except OSError as problem:
         raise BadInput(f"expected to write {what} to {path}, but {problem.strerror or problem}; {remedy}") from None
+
+
+def write_text(path: Path | str, text: str, *, what: str, remedy: str = "choose a place you can write to") -> Path:
+    """Write a text as UTF-8, whole or not at all; an earlier file stays until then.
+
+    Args:
+        path: File to write; its folder is created. A pipe or device is written to as it is.
+        text: Content; what UTF-8 cannot encode is written as it was read.
+        what: Content of the file, for the error message: ``a table``.
+        remedy: What to do if it cannot be written, for the error message.
+
+    Returns:
+        The path.
+
+    Raises:
+        BadInput: If the file cannot be written.
+    """
+    path, content = Path(path), text.encode("utf-8", "surrogateescape")
+    with whole_file(path, what=what, remedy=remedy) as file:
+        file.write(content)
+    return path
+
+
+def writable_file(path: Path | str) -> Path:
+    """Check that a file can be written before the work begins whose result it is to hold; its folder is created.
+
+    Args:
+        path: File to write later. An earlier one stays as it is.
+
+    Raises:
+        BadInput: If it cannot be written, or is a folder.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            path.stat()  # raises if the name is too long
+        is_folder = path.is_dir()
+        if not is_folder and not _is_special(path):
+            with scratch_file(path.parent, path.name):
+                pass
+    except (OSError, ValueError) as problem:  # ValueError: a null byte in the name
+        reason = getattr(problem, "strerror", None) or problem
+        raise BadInput(f"expected a file to write to at {path}, but {reason}; choose another file") from None
+    if is_folder:
+        raise BadInput(f"expected a file to write to, but {path} is a folder; name a file in it")
+    return path
+
+
+def _is_special(path: Path) -> bool:
+    """Decide whether a path must be written to as it is, since a file in its place would break the system.
+
+    These are pipes and devices, and the links of ``/dev`` and ``/proc`` to files that are open already, such as
+    ``/dev/stdout``, which may be a regular file in the end.
+    """
+    place = str(path.parent.resolve())
+    is_of_system = place in {"/dev", "/dev/fd"} or place.startswith("/proc/")
+    return path.exists() and not path.is_dir() and (is_of_system or not path.is_file())
 
 
 @functools.cache

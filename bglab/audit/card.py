@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from bglab import files
 from bglab.analysis import to_csv
 from bglab.audit.captures import Capture, decode
 from bglab.audit.evidence import Evidence, ScenesFacts
@@ -20,7 +21,7 @@ from bglab.audit.text import headings, lines_of_text, table_text
 from bglab.errors import BadInput
 from bglab.figures import CardTexts, draw_card, theme
 from bglab.figures import save as save_figure
-from bglab.files import whole_file
+from bglab.results import seal
 
 #: Formats that a card is saved in.
 CARD_FORMATS = (".html", ".pdf", ".png", ".json", ".csv")
@@ -162,7 +163,9 @@ class Card:
             "commit": self.commit,
             "command": self.command,
         }
-        return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        # the digest is of what is written, and UTF-8 cannot encode every name of a file
+        text = json.dumps(content, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace").decode()
+        return json.dumps(seal(json.loads(text)), indent=1, ensure_ascii=False) + "\n"
 
     def save(self, *paths: Path | str) -> list[Path]:
         """Write the card to files, whose endings select the formats.
@@ -217,12 +220,7 @@ class Card:
         images = [(decode(c.own_image), decode(c.image), c.caption, own_caption(c)) for c in self.captures]
         with theme():
             figure = draw_card(self.table, names, titles, images, texts)
-            try:
-                save_figure(figure, path)
-            except OSError as problem:
-                raise BadInput(
-                    f"expected to write the card to {path}, but {problem.strerror or problem}; choose another --out"
-                ) from None
+            save_figure(figure, path)
 
     @property
     def headlines(self) -> list[tuple[str, str, str]]:
@@ -269,5 +267,5 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         BadInput: If it cannot be written.
     """
-    with whole_file(path, what="the card", remedy="choose another file") as file:
-        file.write(text.encode("utf-8", errors="replace"))
+    # an id of a scene may hold what UTF-8 cannot encode
+    files.write_text(path, text.encode("utf-8", "replace").decode(), what="the card", remedy="choose another file")

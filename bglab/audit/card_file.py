@@ -9,6 +9,7 @@ from bglab.audit.card import CARD_FORMAT, Card
 from bglab.audit.evidence import ScenesFacts
 from bglab.audit.plain import read_capture, read_evidence
 from bglab.errors import BadInput, MissingData
+from bglab.results import read_content, unseal
 
 
 def read_card(path: Path | str) -> Card:
@@ -21,7 +22,8 @@ def read_card(path: Path | str) -> Card:
 
     Raises:
         MissingData: If there is no such file.
-        BadInput: If it is no card, or of another version of the format.
+        Unreadable: If the disk fails.
+        BadInput: If it is no card, is damaged, or of another version of the format.
     """
     path = Path(path)
     if not path.is_file():
@@ -29,7 +31,7 @@ def read_card(path: Path | str) -> Card:
             f"expected a card at {path}, but there is no such file; make it with bglab check --out {path}"
         )
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = unseal(json.loads(read_content(path)))
         if content["format"] != CARD_FORMAT:
             raise ValueError(f"format {content['format']}, not {CARD_FORMAT}")
         return Card(
@@ -42,7 +44,7 @@ def read_card(path: Path | str) -> Card:
             commit=content["commit"],
             command=content["command"],
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as problem:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
         raise BadInput(
             f"expected a card in {path}, but it cannot be read ({type(problem).__name__}: {problem}); "
             "make it again with bglab check --out"

@@ -44,9 +44,53 @@ def add_variant_options(parser: argparse.ArgumentParser) -> None:
 
 
 def composed(
-    scenes: SceneSet, variants: Sequence[str], options: argparse.Namespace, *, masked_only: bool = False
+    scenes: SceneSet,
+    variants: Sequence[str],
+    options: argparse.Namespace,
+    failures: list[str],
+    *,
+    masked_only: bool = False,
 ) -> tuple[Dataset, ...]:
-    """Compose variants, or open a release's own images of them, as the variant options say."""
+    """Compose variants, or open a release's own images of them, as the variant options say.
+
+    Args:
+        scenes: The scenes.
+        variants: Names of the variants.
+        options: Options of `add_variant_options`.
+        failures: Takes the names of variants that these scenes do not have, which are skipped.
+        masked_only: Whether only scenes with a mask are used.
+
+    Raises:
+        UnknownName: If there is no such variant.
+        BadInput: If none of the variants can be made.
+        MissingData: If none of them is on this machine.
+    """
+    from bglab.errors import BadInput, MissingData
+
+    try:
+        # all at once, since variants at full resolution share one pass
+        return _composed(scenes, variants, options, masked_only=masked_only)
+    except (BadInput, MissingData):
+        if len(variants) == 1:
+            raise
+        datasets: list[Dataset] = []
+        reasons: dict[str, str] = {}
+        for name in variants:
+            try:
+                datasets += _composed(scenes, [name], options, masked_only=masked_only)
+            except (BadInput, MissingData) as problem:
+                reasons[name] = str(problem)
+        if not datasets:
+            raise
+    for name, reason in reasons.items():
+        print_error(f"skipping {name}: {reason}")
+    failures += reasons
+    return tuple(datasets)
+
+
+def _composed(
+    scenes: SceneSet, variants: Sequence[str], options: argparse.Namespace, *, masked_only: bool
+) -> tuple[Dataset, ...]:
     from bglab.errors import BadInput
     from bglab.variants import compose_all, find_variant, open_published
 
@@ -109,6 +153,52 @@ def load(model: str, options: argparse.Namespace) -> Classifier:
     for note in classifier.notes:
         print_error(f"notice: {classifier.spec.id}: {note}")
     return classifier
+
+
+def check_outputs(*files: str | None) -> None:
+    """Check before the work begins that the files of its result can be written; their folders are created.
+
+    Args:
+        *files: Files named by options; None for an option that was not given.
+
+    Raises:
+        BadInput: If one cannot be written.
+    """
+    from bglab.files import writable_file
+
+    for file in files:
+        if file is not None:
+            writable_file(file)
+
+
+def report_failures(failures: Sequence[str], count: int, what: str) -> int:
+    """Name what failed at the end of a command that did the rest, and return its exit status.
+
+    Args:
+        failures: Names of what failed.
+        count: How many were asked for.
+        what: What they are, such as ``models``.
+
+    Returns:
+        0 if none failed, 1 if some did, 2 if all did.
+    """
+    if not failures:
+        return 0
+    print_error(f"{len(failures)} of {count} {what} failed: {', '.join(failures)}; the reasons are above")
+    return 2 if len(failures) == count else 1
+
+
+def report_damaged(damaged: Sequence[str]) -> int:
+    """Name the files of results that were passed over at the end of a command, and return its exit status.
+
+    Args:
+        damaged: What is wrong with each.
+    """
+    for reason in damaged:
+        print_error(f"left out: {reason}")
+    if damaged:
+        print_error(f"{len(damaged)} files of results could not be read; the numbers above are without them")
+    return 1 if damaged else 0
 
 
 def positive(text: str) -> int:

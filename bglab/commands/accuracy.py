@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from bglab.commands._options import command
+from bglab.commands._options import check_outputs, command, report_damaged
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,16 +30,18 @@ def add(verbs: argparse._SubParsersAction) -> None:
 def run_accuracy(options: argparse.Namespace) -> int:
     """Print the accuracies of the predictions in a results folder, or write them as CSV."""
     from bglab.analysis import accuracy, to_markdown
-    from bglab.results import read_predictions
+    from bglab.results import read_predictions, write_table
 
+    check_outputs(options.csv)
     by = [name.strip() for name in options.by.split(",") if name.strip()]
-    table = accuracy(read_predictions(options.results), by=by, space=options.space)
+    predictions = read_predictions(options.results, damaged="skip")
+    table = accuracy(predictions, by=by, space=options.space)
     if options.csv:
-        _contract_columns(table, by).to_csv(options.csv, index=False)
+        write_table(_contract_columns(table, by), options.csv)
         print(options.csv)
     else:
         print(to_markdown(table))
-    return 0
+    return report_damaged(predictions.attrs["damaged"])
 
 
 def _contract_columns(table: pd.DataFrame, by: list[str]) -> pd.DataFrame:

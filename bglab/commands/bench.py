@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bglab.commands._options import add_engine_options, command, load, positive, report_notices, watched
+from bglab.commands._options import add_engine_options, check_outputs, command, load, positive, report_notices, watched
 
 if TYPE_CHECKING:
     from bglab.bench import Measurement, Ratio, Report
@@ -31,15 +30,17 @@ def add(verbs: argparse._SubParsersAction) -> None:
 def run_bench(options: argparse.Namespace) -> int:
     """Time search and saliency against the reference loop, captum and the bare forward pass."""
     from bglab.bench import measure, plan_for
+    from bglab.files import write_text
     from bglab.scenes import available, open_scenes
 
+    check_outputs(options.json)
     scenes = open_scenes(options.scenes or available(*_SCENES)[0])
     report_notices(scenes)
     classifier = load(options.model, options)
     report = measure(classifier, scenes, plan_for(classifier, options.rounds), progress=watched())
     print("\n".join(_lines(report)))
     if options.json:
-        Path(options.json).write_text(json.dumps(report.as_json(), indent=2) + "\n")
+        write_text(options.json, json.dumps(report.as_json(), indent=2) + "\n", what="the measurements")
         print(options.json)
     return 0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from bglab.commands._options import add_engine_options, add_protocol_option, command, load, watched
+from bglab.commands._options import add_engine_options, add_protocol_option, check_outputs, command, load, watched
 
 
 def add(verbs: argparse._SubParsersAction) -> None:
@@ -32,6 +32,7 @@ def run_check(options: argparse.Namespace) -> int:
 
     for file in options.out:  # before anything is computed
         check_format(file, CARD_FORMATS)
+    check_outputs(*options.out)
     card = check(
         load(options.model, options),
         scenes=options.scenes or DEFAULT_SCENES,

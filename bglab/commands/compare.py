@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bglab.commands._options import add_engine_options, add_protocol_option, command, load, watched
+from bglab.commands._options import add_engine_options, add_protocol_option, check_outputs, command, load, watched
 
 
 def add(verbs: argparse._SubParsersAction) -> None:
@@ -33,6 +33,7 @@ def run_compare(options: argparse.Namespace) -> int:
 
     for file in options.out:  # before anything is computed
         check_format(file, COMPARISON_FORMATS)
+    check_outputs(*options.out)
     sides = [side if _is_file(side) else load(side, options) for side in (options.before, options.after)]
     compared = compare(*sides, scenes=options.scenes, results=options.results, progress=watched())
     print(compared.text(), end="")

@@ -8,7 +8,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bglab.commands._options import command, positive, print_error, watched
+from bglab.commands._options import check_outputs, command, positive, print_error, watched
 from bglab.errors import MissingData
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
 def run_explain(options: argparse.Namespace) -> int:
     """Explain why two prediction files differ: settings, images that changed, and what each setting changes."""
     from bglab.analysis import compare_files
+    from bglab.files import write_text
 
     for path in (options.a, options.b):
         if not Path(path).is_file():
@@ -48,6 +49,7 @@ def run_explain(options: argparse.Namespace) -> int:
                 f"expected a prediction file at {path}, but there is none; bglab predict --results R writes them to "
                 "R/predictions/DATASET/MODEL/VARIANT.parquet"
             )
+    check_outputs(options.json)
     ladder = None
     if options.ladder:
         from bglab.evaluation import explain
@@ -60,7 +62,7 @@ def run_explain(options: argparse.Namespace) -> int:
         for note in ladder.notes:
             print_error(f"notice: {note}")
     if options.json:
-        Path(options.json).write_text(json.dumps(_as_json(comparison, ladder), indent=2) + "\n", encoding="utf-8")
+        write_text(options.json, json.dumps(_as_json(comparison, ladder), indent=2) + "\n", what="the comparison")
         print(options.json)
     return 0
 

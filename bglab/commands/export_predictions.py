@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bglab.commands._options import command, print_error
+from bglab.commands._options import check_outputs, command, print_error, report_damaged
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,9 +30,14 @@ def add(verbs: argparse._SubParsersAction) -> None:
 
 def run_export(options: argparse.Namespace) -> int:
     """Write predictions as CSV in the form of imagenet-x: file_name, predicted_class, predicted_probability."""
+    from bglab.files import writable_folder
     from bglab.results import export_predictions, read_predictions, to_table, write_table
 
-    predictions = read_predictions(options.results, dataset=options.dataset)
+    check_outputs(options.csv)
+    if options.out:
+        writable_folder(Path(options.out))
+    predictions = read_predictions(options.results, dataset=options.dataset, damaged="skip")
+    damaged = predictions.attrs["damaged"]
     for column in ("model", "variant"):
         predictions = _chosen(predictions, column, getattr(options, column))
     names = None
@@ -50,10 +55,10 @@ def run_export(options: argparse.Namespace) -> int:
     if options.out:
         for path in export_predictions(predictions, options.out, file_names=names, top5=options.top5):
             print(path)
-        return 0
+        return report_damaged(damaged)
     write_table(to_table(predictions, file_names=names, top5=options.top5), Path(options.csv))
     print(options.csv)
-    return 0
+    return report_damaged(damaged)
 
 
 def _chosen(predictions: pd.DataFrame, column: str, name: str | None) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from bglab.commands._options import command, print_error
+from bglab.commands._options import check_outputs, command, print_error, report_damaged
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,20 +34,21 @@ def run_gap(options: argparse.Namespace) -> int:
     """Print accuracy on Mixed-Same minus Mixed-Rand, paired by scene, with 95 % intervals, or write it as CSV."""
     from bglab.analysis import collect_gaps, to_markdown
     from bglab.errors import BadInput
-    from bglab.results import read_predictions
+    from bglab.results import read_predictions, write_table
 
+    check_outputs(options.csv)
     by = [name.strip() for name in options.by.split(",") if name.strip()]
-    predictions = read_predictions(options.results)
+    predictions = read_predictions(options.results, damaged="skip")
     gaps = collect_gaps(predictions, minus=options.minus, by=by)
     if gaps.table.empty:
         raise BadInput(_nothing_paired(predictions, gaps, options.results, options.minus))
     _report_left_out(gaps)
     if options.csv:
-        _contract_columns(gaps.table, by, options.minus).to_csv(options.csv, index=False)
+        write_table(_contract_columns(gaps.table, by, options.minus), options.csv)
         print(options.csv)
     else:
         print(to_markdown(gaps.table))
-    return 0
+    return report_damaged(predictions.attrs["damaged"])
 
 
 def _nothing_paired(predictions: pd.DataFrame, gaps: Gaps, results: str, minus: str) -> str:

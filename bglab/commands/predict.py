@@ -16,11 +16,12 @@ from bglab.commands._options import (
     load,
     positive,
     print_error,
+    report_failures,
     report_notices,
     report_rejections,
     watched,
 )
-from bglab.errors import failure_reason
+from bglab.errors import failure_reason, is_machine_failure
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,8 +62,10 @@ def run_predict(options: argparse.Namespace) -> int:
     scenes = open_scenes(options.scenes)
     report_notices(scenes)
     # read the scenes once for all models
-    datasets = composed(scenes, options.variants, options)
-    models, failures = expand(options.models), 0
+    skipped: list[str] = []
+    datasets = composed(scenes, options.variants, options, skipped)
+    models = expand(options.models)
+    failures: list[str] = []
     for model in models:
         try:
             classifier = load(model, options)
@@ -75,14 +78,18 @@ def run_predict(options: argparse.Namespace) -> int:
                 progress=watched(),
             )
         except Exception as problem:  # noqa: BLE001 - whatever one model raises, the others must still run
-            if options.debug or len(models) == 1:
+            if options.debug or len(models) == 1 or is_machine_failure(problem):
                 raise
             print_error(f"skipping {model}: {failure_reason(problem)}")
-            failures += 1
+            failures.append(model)
             continue
         for dataset, table in zip(datasets, tables, strict=True):
             _report(classifier, dataset, table)
-    return 2 if failures else 0
+    statuses = (
+        report_failures(skipped, len(options.variants), "variants"),
+        report_failures(failures, len(models), "models"),
+    )
+    return max(statuses)
 
 
 def _report(classifier: Classifier, dataset: Dataset, table: pd.DataFrame) -> None:

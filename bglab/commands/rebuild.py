@@ -7,7 +7,15 @@ import os
 import time
 from pathlib import Path
 
-from bglab.commands._options import command, positive, print_error, report_notices, report_rejections, watched
+from bglab.commands._options import (
+    check_outputs,
+    command,
+    positive,
+    print_error,
+    report_notices,
+    report_rejections,
+    watched,
+)
 
 
 def add(kinds: argparse._SubParsersAction) -> None:
@@ -66,6 +74,7 @@ def run_repair(options: argparse.Namespace) -> int:
     from bglab.rebuild import repair, write_repair
     from bglab.scenes import open_scenes
 
+    check_outputs(options.out)
     start = time.perf_counter()
     scenes = open_scenes(options.scenes)
     report_notices(scenes)

@@ -108,7 +108,7 @@ def _list(chosen: Sequence[Artefact], options: argparse.Namespace) -> int:
 
 
 def _reproduce(chosen: Sequence[Artefact], options: argparse.Namespace) -> int:
-    """Make the artefacts; exit status 2 if any failed."""
+    """Make the artefacts; exit status 1 if some failed, 2 if all did."""
     from bglab.files import writable_folder
     from bglab.papers import run, write_report
 
@@ -129,7 +129,7 @@ def _reproduce(chosen: Sequence[Artefact], options: argparse.Namespace) -> int:
     failed = [outcome.artefact.id for outcome in outcomes if outcome.status == "failed"]
     if failed:
         print_error(f"{len(failed)} of {len(outcomes)} failed: {', '.join(failed)}; see their sections in {page}")
-    return 2 if failed else 0
+    return (2 if len(failed) == len(outcomes) else 1) if failed else 0
 
 
 _EXPLAINED = {"reproduced", "differs", "other models", "unverified data", "not run", "failed"}

@@ -9,10 +9,12 @@ from bglab.commands._options import (
     add_engine_options,
     add_protocol_option,
     add_variant_options,
+    check_outputs,
     command,
     composed,
     load,
     positive,
+    report_failures,
     report_notices,
     report_rejections,
     watched,
@@ -60,15 +62,18 @@ def run_saliency(options: argparse.Namespace) -> int:
 
     from bglab.analysis import localisation_summary, to_markdown
     from bglab.files import writable_folder
+    from bglab.results import write_table
     from bglab.saliency import saliency_table
     from bglab.scenes import Rejection, open_scenes, prepare
 
     target = read_target(options.target)
     writable_folder(Path(options.results))
+    check_outputs(options.csv)
     scenes = open_scenes(options.scenes)
     report_notices(scenes)
     classifier = load(options.model, options)
-    datasets = composed(scenes, options.variants, options, masked_only=True)
+    skipped: list[str] = []
+    datasets = composed(scenes, options.variants, options, skipped, masked_only=True)
     prepared = None
     if any(dataset.full is None for dataset in datasets):
         prepared = prepare(scenes, options.size, progress=watched())
@@ -93,9 +98,9 @@ def run_saliency(options: argparse.Namespace) -> int:
     left_out = [name for name in summary.columns if name.startswith("iou")]  # the csv has it
     print(to_markdown(summary.drop(columns=[*left_out, "auc_chance"])))
     if options.csv:
-        rows.to_csv(options.csv, index=False)
+        write_table(rows, options.csv)
         print(options.csv)
-    return 0
+    return report_failures(skipped, len(options.variants), "variants")
 
 
 def read_target(text: str) -> TargetRule:

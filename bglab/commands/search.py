@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from bglab.commands._options import (
     add_engine_options,
     add_protocol_option,
+    check_outputs,
     command,
     load,
     positive,
@@ -63,12 +64,11 @@ def add(verbs: argparse._SubParsersAction) -> None:
 
 def run_search(options: argparse.Namespace) -> int:
     """Search adversarial backgrounds: classify foregrounds on the tiled backgrounds of all scenes."""
-    from bglab.files import writable_folder
+    from bglab.files import writable_folder, write_text
     from bglab.scenes import open_scenes, prepare
 
     writable_folder(Path(options.results))
-    if options.json:
-        writable_folder(Path(options.json).parent)  # fail now rather than after hours of work
+    check_outputs(options.json)
     scenes = open_scenes(options.scenes)
     report_notices(scenes)
     prepared = prepare(scenes, options.size, progress=watched())
@@ -77,7 +77,7 @@ def run_search(options: argparse.Namespace) -> int:
     numbers = run(load(options.model, options), prepared, options)
     text = json.dumps(numbers, indent=2)
     if options.json:
-        Path(options.json).write_text(text + "\n")
+        write_text(options.json, text + "\n", what="the numbers")
         print(options.json)
     else:
         print(text)

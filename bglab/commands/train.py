@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bglab.commands._options import command, positive, report_notices, watched
+from bglab.commands._options import check_outputs, command, positive, report_notices, watched
 
 if TYPE_CHECKING:
     from bglab.training import Recipe
@@ -68,6 +68,7 @@ def run_train(options: argparse.Namespace) -> int:
 
     is_main = int(os.environ.get("RANK", "0")) == 0
     path = Path(options.out)
+    check_outputs(options.out)  # before the scenes are read
     before = path.stat().st_mtime_ns if path.is_file() else None
     scenes = open_scenes(options.scenes)
     if is_main:

@@ -31,7 +31,6 @@ from bglab.results import (
     IMAGENET_X,
     PREDICTION_SCHEMA,
     TextTable,
-    file_name,
     prediction_file,
     read_provenance,
     read_text_table,
@@ -354,7 +353,7 @@ def _key(run: _Run, dataset: Dataset) -> tuple[str, str]:
     if not run.dataset:
         return dataset.key, ""
     if _fits(run.dataset, dataset):
-        return file_name(run.dataset), ""
+        return printable(run.dataset), ""
     return dataset.key, f"the column dataset says {shorten(run.dataset)}, but these scenes are {dataset.key}"
 
 

@@ -16,7 +16,7 @@ from scipy.special import softmax
 
 from bglab.errors import BadInput
 from bglab.labels import DecisionRule, decide_in9
-from bglab.models import Classifier, ClassifierLike, as_classifier, match_classes
+from bglab.models import Classifier, ClassifierLike, as_classifier, finite_logits, match_classes
 from bglab.results import (
     PREDICTION_SCHEMA,
     commit,
@@ -89,12 +89,7 @@ class PredictionWriter:
 
     def stored(self) -> pd.DataFrame | None:
         """Return the stored table of an earlier run with the same weights and pixels, or None."""
-        found = reusable(self._path, self.provenance) if self._path else {}
-        if not found or self._path is None:
-            return None
-        table = read_predictions_file(self._path)
-        table.attrs.update(found)
-        return table
+        return None if self._path is None else reusable(self._path, self.provenance, read_predictions_file)
 
     def add(
         self,
@@ -194,7 +189,12 @@ def check_space(model: str, space: str, classes: int, dataset: Dataset) -> None:
 def tabulate(
     classifier: Classifier, dataset: Dataset, logits: Float[np.ndarray, "n c"], decision_rule: DecisionRule = "argmax"
 ) -> pd.DataFrame:
-    """Make a prediction table of logits, with the columns of `bglab.results.PREDICTION_SCHEMA`."""
+    """Make a prediction table of logits, with the columns of `bglab.results.PREDICTION_SCHEMA`.
+
+    Raises:
+        BadInput: If the logits are not finite.
+    """
+    finite_logits(classifier, torch.from_numpy(logits))
     native = logits.argmax(axis=1)
     to_nine = classifier.spec.space == "imagenet" and dataset.space == "in9"
     # a stable sort makes the order of equal logits the same on every machine

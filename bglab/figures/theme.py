@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import io
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -19,6 +20,7 @@ from tueplots import bundles
 
 from bglab.catalogue import Catalogue
 from bglab.errors import BadInput
+from bglab.files import whole_file
 from bglab.seeding import keyed_seed
 
 #: One colour per name. Variants use the palette of Okabe and Ito, classes the muted palette of Tol, both of which
@@ -130,7 +132,7 @@ def save(figure: Figure | Axes, path: Path | str) -> Path:
         The path.
 
     Raises:
-        BadInput: If the extension is not one of the three.
+        BadInput: If the extension is not one of the three, or the file cannot be written; an earlier file stays then.
     """
     path = Path(path)
     undated = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}, ".png": {"Software": None}}
@@ -139,10 +141,13 @@ def save(figure: Figure | Axes, path: Path | str) -> Path:
             f"expected a file name ending in .pdf, .svg or .png, got {path.name}; choose one of these formats"
         )
     whole = figure_of(figure) if isinstance(figure, Axes) else figure
-    path.parent.mkdir(parents=True, exist_ok=True)
     take_literally(whole)
     with matplotlib.rc_context({"pdf.fonttype": 42, "svg.fonttype": "none", "svg.hashsalt": "bglab"}):
-        whole.savefig(path, dpi=300, metadata=undated[path.suffix.lower()])
+        content = io.BytesIO()
+        kind = path.suffix.lower()
+        whole.savefig(content, format=kind.removeprefix("."), dpi=300, metadata=undated[kind])
+    with whole_file(path, what="the figure", remedy="choose a place you can write to") as file:
+        file.write(content.getvalue())
     return path
 
 

@@ -11,7 +11,9 @@ from bglab.models.answers import (
     classify,
     classify_batches,
     classify_image,
+    finite_logits,
     from_logits,
+    not_finite,
 )
 from bglab.models.architectures import check_architecture, create_network
 from bglab.models.backward_graph import write_out
@@ -74,10 +76,12 @@ __all__ = [
     "create_network",
     "differentiable",
     "expand",
+    "finite_logits",
     "float32_arithmetic",
     "from_logits",
     "load_classifier",
     "match_classes",
+    "not_finite",
     "pick_device",
     "precision_of",
     "state_digest",

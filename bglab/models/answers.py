@@ -85,12 +85,36 @@ def classify_batches(
         try:
             with closing(prefetch(_rendered(render, position, count, batching.size), name="bglab-render")) as ready:
                 for images in ready:
-                    logits = classifier(images).cpu()
+                    logits = finite_logits(classifier, classifier(images).cpu())
                     position += len(images)
                     batching.forwards += len(images)
                     yield logits
         except torch.cuda.OutOfMemoryError:
             batching.halve(classifier)
+
+
+def finite_logits(classifier: Classifier, logits: Float[Tensor, "n c"]) -> Float[Tensor, "n c"]:
+    """Return logits, all of which stand for probabilities; a class may have none, whose logit is −∞.
+
+    Args:
+        classifier: Classifier that they are of, for the message.
+        logits: One row per image.
+
+    Raises:
+        BadInput: If a row has NaN or +∞, or nothing but −∞.
+    """
+    # the largest of a row is NaN if one of them is
+    if bool(logits.amax(dim=1).isfinite().all()):
+        return logits
+    raise not_finite(classifier)
+
+
+def not_finite(classifier: Classifier) -> BadInput:
+    """Return the error for a classifier whose logits are not finite."""
+    return BadInput(
+        f"expected finite logits of {classifier.spec.id}, got NaN or infinity; its weights, its mean and "
+        "standard deviation, or a precision too low for it are the usual reasons (--amp-dtype none)"
+    )
 
 
 def _rendered(
@@ -123,7 +147,8 @@ def classify(classifier: Classifier, images: UInt8[Tensor, "n 3 h w"], space: st
         images: RGB, 0-255, on any device.
         space: Label space of the scenes: the classifier's own, or ``in9`` for an ImageNet classifier.
     """
-    return from_logits(classifier(images).cpu().numpy().astype(np.float64), classifier.spec.space, space)
+    logits = finite_logits(classifier, classifier(images).cpu())
+    return from_logits(logits.numpy().astype(np.float64), classifier.spec.space, space)
 
 
 def from_logits(logits: Float[np.ndarray, "n c"], native_space: str, space: str) -> Classification:
@@ -166,7 +191,7 @@ def classify_image(classifier: Classifier, image: UInt8[Tensor, "3 h w"]) -> Ima
         classifier: From `load_classifier`; an ImageNet classifier or one with the nine classes.
         image: RGB, 0-255, on any device; resized and cropped if the classifier's protocol says so.
     """
-    logits = classifier(classifier.see(image.unsqueeze(0))).cpu().numpy().astype(np.float64)
+    logits = finite_logits(classifier, classifier(classifier.see(image.unsqueeze(0))).cpu()).numpy().astype(np.float64)
     found = from_logits(logits, classifier.spec.space, "in9")
     best = int(found.native[0])
     confidence = float(softmax(logits[0])[best])

@@ -16,7 +16,7 @@ import pandas as pd
 from PIL import Image
 
 from bglab.analysis import detectable_difference, to_html, to_records
-from bglab.files import whole_file
+from bglab.files import write_text
 from bglab.papers.artefact import STATUSES, Artefact, Outcome, Product
 from bglab.papers.recognition import PAPERS_DATA
 from bglab.papers.verdicts import KINDS
@@ -251,5 +251,4 @@ def _plain(cell: Any) -> Any:
 
 
 def _write(path: Path, text: str) -> None:
-    with whole_file(path, what="the report", remedy="choose another --out") as file:
-        file.write(text.encode())
+    write_text(path, text, what="the report", remedy="choose another --out")

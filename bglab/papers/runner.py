@@ -12,6 +12,7 @@ import pandas as pd
 from bglab.analysis import to_csv, to_latex
 from bglab.errors import EXPECTED_ERRORS
 from bglab.figures import save, theme
+from bglab.files import write_text
 from bglab.papers.artefact import Artefact, Outcome, Product, assess, first_missing
 from bglab.papers.missing import TimeLimitReached
 from bglab.scenes import Recognition
@@ -78,7 +79,6 @@ def run_one(artefact: Artefact, reproduction: Reproduction) -> Outcome:
 
 def _write_files(artefact: Artefact, product: Product, folder: Path) -> tuple[str, ...]:
     """Write the figure as PDF and PNG, and the table as CSV and LaTeX; return the file names."""
-    folder.mkdir(parents=True, exist_ok=True)
     names = []
     if product.figure is not None:
         for ending in (".pdf", ".png"):
@@ -86,8 +86,7 @@ def _write_files(artefact: Artefact, product: Product, folder: Path) -> tuple[st
     texts = {".csv": to_csv(_flat(product.table)), ".tex": _latex(artefact, product)}
     for ending, text in texts.items():
         path = folder / f"{artefact.id}{ending}"
-        path.write_text(text, encoding="utf-8")
-        names.append(path.name)
+        names.append(write_text(path, text, what=f"the table {artefact.id}", remedy="choose another --out").name)
     return tuple(names)
 
 

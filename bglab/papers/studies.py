@@ -17,7 +17,7 @@ from bglab.catalogue import Catalogue
 from bglab.papers.reproduction import Reproduction
 from bglab.papers.settings import Settings
 from bglab.papers.training_runs import TRAINING_RUNS
-from bglab.results import file_name, read_predictions_file, versions, write_predictions
+from bglab.results import data_file_name, read_predictions_file, versions, write_predictions
 from bglab.scenes import SceneSet
 from bglab.variants import IN9_VARIANTS
 
@@ -105,7 +105,7 @@ def predictions_path(reproduction: Reproduction, name: str, folder: Path | str) 
 
 
 def _slug(scenes: SceneSet) -> str:
-    return file_name(f"{scenes.name}-{scenes.fingerprint[:6]}")
+    return data_file_name(scenes.name, scenes.fingerprint)
 
 
 def _load_or_predict(reproduction: Reproduction, name: str, folder: Path, variants: tuple[str, ...]) -> pd.DataFrame:

@@ -17,7 +17,7 @@ from bglab.names import display_name
 from bglab.papers.missing import Missing, TimeLimitReached
 from bglab.papers.settings import Settings
 from bglab.papers.training_runs import TRAINING_RUNS, TrainingRun
-from bglab.results import file_name
+from bglab.results import data_file_name
 from bglab.scenes import SceneSet, open_scenes, prepare
 from bglab.training import PRESETS, Checkpoint, Recipe, differences, fit, read_checkpoint
 
@@ -199,7 +199,7 @@ class TrainedNetworks:
         run = TRAINING_RUNS[name]
         scenes = self.training_scenes(run.data)
         recipe = run.recipe(PRESETS[self.preset], natives=self.knows_natives(run.data))
-        folder = writable_folder(self.results / "trained" / file_name(f"{scenes.name}-{scenes.fingerprint[:6]}"))
+        folder = writable_folder(self.results / "trained" / data_file_name(scenes.name, scenes.fingerprint))
         path = folder / f"{name}-{self.preset}.pt"
         started, left_s = time.perf_counter(), 60 * self.settings.train_minutes - self._training_s
         limit = f"the training time limit of {self.settings.train_minutes:g} minutes was reached"

@@ -3,10 +3,11 @@
 Torch is never imported, so results can be read on any machine.
 """
 
+from bglab.results.names import data_file_name, earlier_file_name, file_name, model_file_name
+from bglab.results.pair_store import PairStore
 from bglab.results.pairs import (
     NOT_EVALUATED,
     PairPredictions,
-    PairStore,
     Protocol,
     open_pairs,
     pairs_folder,
@@ -20,8 +21,10 @@ from bglab.results.predictions import (
     write_predictions,
 )
 from bglab.results.protocol import CRITERIA, Criterion, Side, allowed_pairs, protocol_provenance, succeeds
-from bglab.results.provenance import commit, differing_fields, file_name, identity, read_provenance, reusable, versions
+from bglab.results.provenance import commit, differing_fields, identity, reusable, versions
 from bglab.results.saliency import SALIENCY_SCHEMA, read_saliency, read_saliency_file, saliency_file, write_saliency
+from bglab.results.sealed import seal, unseal
+from bglab.results.stored import read_content, read_provenance, set_aside
 from bglab.results.table import IMAGENET_X, export_predictions, to_table, write_table
 from bglab.results.text_table import TextTable, read_text_table, shorten
 
@@ -39,14 +42,18 @@ __all__ = [
     "TextTable",
     "allowed_pairs",
     "commit",
+    "data_file_name",
     "differing_fields",
+    "earlier_file_name",
     "export_predictions",
     "file_name",
     "identity",
+    "model_file_name",
     "open_pairs",
     "pairs_folder",
     "prediction_file",
     "protocol_provenance",
+    "read_content",
     "read_predictions",
     "read_predictions_file",
     "read_provenance",
@@ -56,9 +63,12 @@ __all__ = [
     "read_text_table",
     "row_blocks",
     "saliency_file",
+    "seal",
+    "set_aside",
     "shorten",
     "succeeds",
     "to_table",
+    "unseal",
     "versions",
     "write_predictions",
     "write_saliency",

@@ -1,44 +1,42 @@
 """Pair matrices: the predictions of one classifier for every foreground on every background, stored without torch.
 
 ``<results>/pairs/<dataset>/<model>/`` holds ``native.npy`` (int16, foreground × background, memory-mapped when
-read), ``foregrounds.parquet`` and ``backgrounds.parquet`` (the scenes of rows and columns; the former carries the
-provenance) and ``run.json`` (duration and speed). During a run, ``rows/`` holds its finished blocks, each written
-whole or not at all. Everything except ``run.json`` depends only on pixels, weights and software, so a resumed run
-writes the same bytes as an uninterrupted one.
+read) with its digest in ``native.sha256``, ``foregrounds.parquet`` and ``backgrounds.parquet`` (the scenes of rows and
+columns; the former carries the provenance) and ``run.json`` (duration and speed). During a run, ``rows/`` holds its
+finished blocks, each written whole or not at all, with a digest in its name. Everything except ``run.json`` depends
+only on pixels, weights and software, so a resumed run writes the same bytes as an uninterrupted one.
 """
 
 from __future__ import annotations
 
-import itertools
 import json
-import logging
-import re
-import shutil
+import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from jaxtyping import Bool, Int
 
-from bglab.errors import BadInput, MissingData
-from bglab.files import whole_file
+from bglab.errors import BadInput, MissingData, is_environment_error, unreadable
+from bglab.files import sha256_of
 from bglab.labels import to_in9
-from bglab.results.protocol import Protocol, Side, allowed_pairs
-from bglab.results.provenance import describe_difference, differing_fields, file_name, read_provenance
-
-_LOG = logging.getLogger(__name__)
+from bglab.results.checks import beyond_space, odd_provenance
+from bglab.results.names import earlier_file_name, file_name, is_component, may_begin, model_file_name
+from bglab.results.protocol import Protocol, Side, allowed_pairs, read_protocol
+from bglab.results.sealed import unseal
+from bglab.results.stored import read_content, read_provenance, read_stored
 
 #: Value of the pairs that were not evaluated.
 NOT_EVALUATED = -2
 
-_MATRIX, _RUN, _ROWS = "native.npy", "run.json", "rows"
-_FOREGROUNDS, _BACKGROUNDS = "foregrounds.parquet", "backgrounds.parquet"
-_BLOCK = re.compile(r"(\d+)-(\d+)\.npy")
-_SIDE = [("scene", pa.string()), ("label", pa.int16()), ("native_label", pa.int16())]
+MATRIX, MATRIX_DIGEST, RUN = "native.npy", "native.sha256", "run.json"
+FOREGROUNDS, BACKGROUNDS = "foregrounds.parquet", "backgrounds.parquet"
+SIDE = [("scene", pa.string()), ("label", pa.int16()), ("native_label", pa.int16())]
+ROW_SIDE = [*SIDE, ("original", pa.int16())]
+_AGAIN = "remove the folder and search again"
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,122 +109,11 @@ class PairPredictions:
         return np.where(native == NOT_EVALUATED, NOT_EVALUATED, to_in9(native)).astype(np.int16)
 
 
-class PairStore:
-    """Writes a pair matrix in blocks of rows, one file per block until all are finished.
-
-    A block is written under a temporary name, flushed to disk and renamed, so a run can be killed at any time, and
-    several runs can fill the same folder. A matrix of another `identity` is set aside, since it may have taken days.
-
-    Args:
-        folder: Folder of the matrix, from `pairs_folder`.
-        provenance: Weights, pixels, engine and versions the matrix is computed with.
-
-    Raises:
-        BadInput: If an earlier matrix cannot be set aside.
-    """
-
-    def __init__(self, folder: Path, provenance: Mapping[str, Any]) -> None:
-        self.folder = folder
-        stored = read_provenance(folder / _FOREGROUNDS)
-        differing = differing_fields(stored, provenance) if stored else []
-        if differing:
-            what = describe_difference(stored, provenance, differing)
-            kept = _set_aside(folder)
-            _LOG.warning("searching again, since the settings differ (%s); the earlier pairs are now in %s", what, kept)
-
-    def begin(self, make_head: Callable[[], PairPredictions]) -> PairPredictions:
-        """Return the matrix with the rows stored so far.
-
-        Args:
-            make_head: Makes the empty matrix; called only if the folder holds none yet.
-
-        Raises:
-            BadInput: If the files are broken, or the folder cannot be written.
-        """
-        if not read_provenance(self.folder / _FOREGROUNDS):
-            head = make_head()
-            columns = pa.table(_side_columns(head.backgrounds), schema=pa.schema(_SIDE))
-            _write_table(self.folder, _BACKGROUNDS, columns, {})
-            cells = {**_side_columns(head.foregrounds), "original": head.original.astype(np.int16)}
-            rows = pa.table(cells, schema=pa.schema([*_SIDE, ("original", pa.int16())]))
-            # written last: a folder counts as started once it carries the provenance
-            _write_table(self.folder, _FOREGROUNDS, rows, head.provenance)
-        rows, columns = _read_tables(self.folder)
-        native = np.full((len(rows), len(columns)), NOT_EVALUATED, dtype=np.int16)
-        for block, path in self._blocks():
-            native[block.start : block.stop] = self._read_block(path, (len(block), len(columns)))
-        return _assemble(self.folder, rows, columns, native)
-
-    @property
-    def is_finished(self) -> bool:
-        """Whether the whole matrix has been written."""
-        return (self.folder / _MATRIX).is_file()
-
-    def missing(self, row_count: int, block_rows: int) -> list[range]:
-        """List the rows that are not stored yet, in blocks.
-
-        Blocks end at multiples of ``block_rows``, so a resumed run computes the same blocks as an uninterrupted one.
-        """
-        done = np.zeros(row_count, dtype=bool)
-        for rows, _ in self._blocks():
-            done[rows.start : rows.stop] = True
-        return row_blocks(np.flatnonzero(~done), block_rows)
-
-    def write(self, rows: range, native: Int[np.ndarray, "r b"]) -> None:
-        """Write one finished block.
-
-        Args:
-            rows: Positions of its foregrounds.
-            native: Predictions among the classifier's own classes.
-        """
-        name = f"{_ROWS}/{rows.start:06d}-{rows.stop:06d}.npy"
-        _write(self.folder, name, lambda file: np.save(file, native.astype(np.int16)))
-
-    def finish(self, native: Int[np.ndarray, "f b"]) -> PairPredictions:
-        """Write the whole matrix in place of its blocks, and open it."""
-        if not self.is_finished:
-            _write(self.folder, _MATRIX, lambda file: np.save(file, native.astype(np.int16)))
-        shutil.rmtree(self.folder / _ROWS, ignore_errors=True)
-        return open_pairs(self.folder)
-
-    def note(self, run: Mapping[str, Any]) -> None:
-        """Write duration and speed of the runs, the only file that differs between equal runs."""
-        _write(self.folder, _RUN, lambda file: file.write(json.dumps(dict(run), sort_keys=True).encode()))
-
-    def noted(self) -> dict[str, Any]:
-        """Read duration and speed of earlier runs; empty if there are none."""
-        return _read_run(self.folder)
-
-    def _read_block(self, path: Path, shape: tuple[int, int]) -> Int[np.ndarray, "r b"]:
-        block = _load(path)
-        if block.shape != shape:
-            raise BadInput(f"expected {shape} pairs in {path}, got {block.shape}; remove it and search again")
-        return block
-
-    def _blocks(self) -> Iterator[tuple[range, Path]]:
-        for path in sorted((self.folder / _ROWS).glob("*.npy")):
-            found = _BLOCK.fullmatch(path.name)
-            if found:
-                yield range(int(found[1]), int(found[2])), path
-
-
-def _set_aside(folder: Path) -> Path:
-    """Move the folder of a matrix into ``earlier/`` beside it, where no reader takes it for a current one."""
-    places = (folder.parent / "earlier" / f"{folder.name}-{number}" for number in itertools.count(1))
-    kept = next(place for place in places if not place.exists())
-    try:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        folder.rename(kept)
-    except OSError as problem:
-        raise BadInput(
-            f"expected to move earlier pairs from {folder} to {kept}, but {problem.strerror or problem}; "
-            "move them away, or choose another folder with --results"
-        ) from None
-    return kept
-
-
 def pairs_folder(results: Path, dataset: str, model: str, *, kind: str = "pairs") -> Path:
     """Return the folder of one model's matrix on one data set.
+
+    Different models and data sets have different folders, whatever their names. A folder that an earlier version wrote
+    under a name that others share is found if its provenance says that it is of exactly this model.
 
     Args:
         results: Results folder.
@@ -234,12 +121,17 @@ def pairs_folder(results: Path, dataset: str, model: str, *, kind: str = "pairs"
         model: URI of the weights.
         kind: ``pairs``, or the folder name of another search.
     """
-    return results / kind / dataset / file_name(model)
+    folder = results / kind / file_name(dataset) / model_file_name(model)
+    if folder.exists() or not is_component(dataset):
+        return folder
+    earlier = results / kind / dataset / earlier_file_name(model)
+    found = earlier != folder and read_provenance(earlier / FOREGROUNDS).get("model") == model
+    return earlier if found else folder
 
 
 def pair_folders(results: Path | str) -> Iterator[Path]:
     """Yield the folders of all finished matrices of a results folder, sorted by path."""
-    yield from sorted(path.parent for path in (Path(results) / "pairs").glob(f"*/*/{_MATRIX}"))
+    yield from sorted(path.parent for path in (Path(results) / "pairs").glob(f"*/*/{MATRIX}"))
 
 
 def open_pairs(folder: Path | str) -> PairPredictions:
@@ -247,55 +139,143 @@ def open_pairs(folder: Path | str) -> PairPredictions:
 
     Raises:
         MissingData: If the folder holds no finished matrix.
-        BadInput: If its files are broken or do not belong together.
+        Unreadable: If the disk fails.
+        BadInput: If its files are damaged or do not belong together.
     """
     folder = Path(folder)
-    if not (folder / _MATRIX).is_file():
+    if not (folder / MATRIX).is_file():
         raise MissingData(f"no finished pair matrix in {folder}; make it, or finish it, with bglab search")
-    native = _load(folder / _MATRIX, mmap_mode="r")
-    rows, columns = _read_tables(folder)
-    shape = (len(rows), len(columns))
-    if native.shape != shape or native.dtype != np.int16:
-        raise BadInput(
-            f"expected int16 of shape {shape} in {folder / _MATRIX}, got {native.dtype} of shape {native.shape}; "
-            "remove the folder and search again"
-        )
-    return _assemble(folder, rows, columns, native)
+    head = open_head(folder)
+    return replace(head, native=_load_matrix(folder, head), run=read_run(folder))
 
 
-def _load(path: Path, mmap_mode: Literal["r"] | None = None) -> np.ndarray:
-    try:
-        return np.load(path, mmap_mode=mmap_mode)
-    except (OSError, ValueError, EOFError) as problem:
-        raise BadInput(
-            f"expected pairs in {path}, but reading failed ({problem}); remove it and search again"
-        ) from None
+def open_head(folder: Path) -> PairPredictions:
+    """Read what a run begins with: rows, columns, and the predictions of the untouched images; no pair is evaluated.
 
+    Args:
+        folder: Folder of the matrix.
 
-def _read_tables(folder: Path) -> tuple[pa.Table, pa.Table]:
-    try:
-        return pq.read_table(folder / _FOREGROUNDS), pq.read_table(folder / _BACKGROUNDS)
-    except (OSError, pa.ArrowInvalid) as problem:
-        raise BadInput(
-            f"expected rows and columns of pairs in {folder}, but reading failed ({problem}); remove it, search again"
-        ) from None
-
-
-def _assemble(folder: Path, rows: pa.Table, columns: pa.Table, native: Int[np.ndarray, "f b"]) -> PairPredictions:
-    provenance = read_provenance(folder / _FOREGROUNDS)
-    protocol = provenance["protocol"]
-    return PairPredictions(
-        foregrounds=_side(rows),
-        backgrounds=_side(columns),
-        original=rows["original"].to_numpy().astype(np.int16),
-        native=native,
-        space=provenance["space"],
-        native_space=provenance["native_space"],
-        classes=tuple(provenance["classes"]),
-        protocol=Protocol(**{**protocol, "pool_classes": tuple(protocol["pool_classes"])}),
-        provenance=provenance,
-        run=_read_run(folder),
+    Raises:
+        Unreadable: If the disk fails.
+        BadInput: If a file is missing or damaged, or the two do not belong together.
+    """
+    rows, provenance = read_stored(
+        folder / FOREGROUNDS, pa.schema(ROW_SIDE), what="foregrounds of pairs", remedy=_AGAIN
     )
+    columns, _ = read_stored(folder / BACKGROUNDS, pa.schema(SIDE), what="backgrounds of pairs", remedy=_AGAIN)
+    try:
+        head = PairPredictions(
+            foregrounds=_side(rows),
+            backgrounds=_side(columns),
+            original=rows["original"].to_numpy().astype(np.int16),
+            native=np.full((len(rows), len(columns)), NOT_EVALUATED, dtype=np.int16),
+            space=provenance["space"],
+            native_space=provenance["native_space"],
+            classes=tuple(provenance["classes"]),
+            protocol=read_protocol(provenance["protocol"]),
+            provenance=provenance,
+        )
+    except (KeyError, TypeError) as problem:
+        what = f"no {problem.args[0]}" if isinstance(problem, KeyError) else str(problem)
+        raise BadInput(f"expected how pairs were made in {folder / FOREGROUNDS}, got {what}; {_AGAIN}") from None
+    odd = _odd_head(head)
+    if odd:
+        raise BadInput(f"expected pairs in {folder}, got {odd}; {_AGAIN}")
+    return head
+
+
+def odd_cells(native: Int[np.ndarray, "*shape"], head: PairPredictions) -> str:
+    """Say which predicted class is none of the classifier's; "" if all are.
+
+    Args:
+        native: Predictions among the classifier's own classes, or NOT_EVALUATED.
+        head: The matrix they are of.
+    """
+    ends = np.array([native.min(initial=NOT_EVALUATED), native.max(initial=NOT_EVALUATED)])
+    ends = ends[ends != NOT_EVALUATED]
+    return beyond_space(ends, head.native_space, head.classes if head.native_space == head.space else (), least=0)
+
+
+def _odd_head(head: PairPredictions) -> str:
+    """Say what is wrong with rows, columns or provenance; "" if nothing is."""
+    sides = {"foregrounds": head.foregrounds, "backgrounds": head.backgrounds}
+    for name, side in sides.items():
+        if head.provenance.get(name, side.digest) != side.digest:
+            return f"{name} of another matrix"
+        if len(set(side.ids)) < len(side.ids):
+            return f"{name} with a scene twice"
+    labels = np.concatenate([side.labels for side in sides.values()])
+    return (
+        odd_provenance(head.provenance)
+        or beyond_space(labels, head.space, head.classes)
+        or odd_cells(head.original, head)
+    )
+
+
+def _load_matrix(folder: Path, head: PairPredictions) -> Int[np.ndarray, "f b"]:
+    """Map the matrix into memory, and check that it is as it was written."""
+    path, digest_file = folder / MATRIX, folder / MATRIX_DIGEST
+    try:
+        stated = digest_file.read_text(errors="replace").split(" ")[0] if digest_file.is_file() else ""
+        found = sha256_of(path) if stated else ""
+    except OSError as problem:
+        raise unreadable(path, problem) from None
+    if found != stated:
+        raise BadInput(f"expected pairs in {path}, but they have changed since they were written; {_AGAIN}")
+    native = load_array(path, lambda: np.load(path, mmap_mode="r", allow_pickle=False))
+    shape = (len(head.foregrounds.ids), len(head.backgrounds.ids))
+    if native.shape != shape or native.dtype != np.int16:
+        came = f"{native.dtype} of shape {native.shape}"
+        raise BadInput(f"expected int16 of shape {shape} in {path}, got {came}; {_AGAIN}")
+    odd = odd_cells(native, head)
+    if odd:
+        raise BadInput(f"expected predicted classes in {path}, got {odd}; {_AGAIN}")
+    return native
+
+
+def load_array(path: Path, load: Callable[[], Any]) -> np.ndarray:
+    """Load an array with numpy.
+
+    Args:
+        path: Its file.
+        load: Loads it.
+
+    Raises:
+        Unreadable: If the disk fails.
+        BadInput: If the file is damaged.
+    """
+    try:
+        found = load()
+    except OSError as problem:
+        if is_environment_error(problem):
+            raise unreadable(path, problem) from None
+        raise BadInput(f"expected pairs in {path}, but reading failed ({problem}); {_AGAIN}") from None
+    except Exception as problem:  # noqa: BLE001 - numpy raises many kinds for damaged headers
+        raise BadInput(f"expected pairs in {path}, but reading failed ({problem}); {_AGAIN}") from None
+    if not isinstance(found, np.ndarray):
+        raise BadInput(f"expected pairs in {path}, got an archive of arrays; {_AGAIN}")
+    return found
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """Read duration and speed of the runs of a matrix; empty if there are none.
+
+    Raises:
+        Unreadable: If the disk fails.
+        BadInput: If the file is damaged.
+    """
+    path = folder / RUN
+    if not path.is_file():
+        return {}
+    remedy = "remove it: only duration and speed are lost"
+    content = read_content(path, remedy=remedy)
+    try:
+        run = unseal(json.loads(content))
+        if not all(type(value) in (int, float) and 0 <= value < math.inf for value in run.values()):
+            raise ValueError("not every entry is a number of at least 0")
+    except (ValueError, RecursionError) as problem:
+        raise BadInput(f"expected duration and speed in {path}, but reading failed ({problem}); {remedy}") from None
+    return run
 
 
 def row_blocks(rows: Int[np.ndarray, " n"], block_rows: int) -> list[range]:
@@ -321,11 +301,7 @@ def read_pairs(results: Path | str, *, dataset: str = "", model: str = "") -> Pa
         MissingData: If none matches.
         BadInput: If several match.
     """
-    found = [
-        folder
-        for folder in pair_folders(results)
-        if folder.parent.name.startswith(dataset) and model in {"", read_provenance(folder / _FOREGROUNDS)["model"]}
-    ]
+    found = [folder for folder in pair_folders(results) if _is_of(folder, dataset, model)]
     if not found:
         raise MissingData(
             f"no pair matrix of '{model or 'any model'}' on '{dataset or 'any set'}' under {results}; make it with "
@@ -337,31 +313,16 @@ def read_pairs(results: Path | str, *, dataset: str = "", model: str = "") -> Pa
     return open_pairs(found[0])
 
 
-def _side_columns(side: Side) -> dict[str, Any]:
-    numbers = {"label": side.labels.astype(np.int16), "native_label": side.native_labels.astype(np.int16)}
-    return {"scene": list(side.ids), **numbers}
+def _is_of(folder: Path, dataset: str, model: str) -> bool:
+    """Decide whether a matrix is of a data set and a model, each "" for any."""
+    if not may_begin(folder.parent.name, dataset):
+        return False
+    provenance = read_provenance(folder / FOREGROUNDS)
+    # a damaged matrix is taken for the one wanted, and refused when it is opened
+    key, whose = provenance.get("dataset", folder.parent.name), provenance.get("model", model)
+    return (key.startswith(dataset) or folder.parent.name.startswith(dataset)) and model in {"", whose}
 
 
 def _side(table: pa.Table) -> Side:
     labels, native = (table[name].to_numpy().astype(np.int64) for name in ("label", "native_label"))
     return Side(tuple(table["scene"].to_pylist()), labels, native)
-
-
-def _read_run(folder: Path) -> dict[str, Any]:
-    try:
-        return json.loads((folder / _RUN).read_text())
-    except (OSError, json.JSONDecodeError):
-        return {}
-
-
-def _write_table(folder: Path, name: str, table: pa.Table, provenance: Mapping[str, Any]) -> None:
-    table = table.replace_schema_metadata({b"bglab": json.dumps(dict(provenance), sort_keys=True).encode()})
-    _write(folder, name, lambda file: pq.write_table(table, file, compression="zstd"))
-
-
-def _write(folder: Path, name: str, fill: Callable[[BinaryIO], object]) -> None:
-    """Write a file whole or not at all; it is flushed to disk before it gets its name."""
-    remedy = "what was finished is kept: free some space, or choose a folder you can write to with --results"
-    # temporary files lie with the blocks, so that those of a killed run are removed with them
-    with whole_file(folder / name, what="pairs", remedy=remedy, scratch_folder=folder / _ROWS, durable=True) as file:
-        fill(file)

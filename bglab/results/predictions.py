@@ -6,19 +6,19 @@ at all and never appended to, so a run resumes from the files that exist.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from bglab.errors import BadInput, MissingData
 from bglab.files import whole_file
-from bglab.results.provenance import _PROVENANCE, file_name
+from bglab.results.checks import odd_rows
+from bglab.results.names import earlier_file_name, file_name, is_component, may_begin, model_file_name
+from bglab.results.stored import encode_table, read_provenance, read_stored
 
 #: Columns of the prediction table.
 PREDICTION_SCHEMA = pa.schema(
@@ -39,11 +39,30 @@ PREDICTION_SCHEMA = pa.schema(
     ]
 )
 _WHOLE_NUMBERS = ("label", "native_label", "prediction", "native")
+_LIMITS = {"confidence": (0.0, 1.0)}
+_REMEDY = "remove it, and make it again with bglab predict or bglab import"
 
 
 def prediction_file(results: Path, dataset: str, model: str, variant: str) -> Path:
-    """Return the path of the predictions of one model on one variant."""
-    return results / "predictions" / dataset / file_name(model) / f"{variant}.parquet"
+    """Return the path of the predictions of one model on one variant.
+
+    Different models, data sets and variants have different files, whatever their names; no name leads out of the
+    folder. A file that an earlier version wrote under a name that others share is found if its provenance says that it
+    is of exactly this run.
+
+    Args:
+        results: Results folder.
+        dataset: Key of the data set.
+        model: URI of the weights.
+        variant: Name of the variant.
+    """
+    folder = results / "predictions"
+    path = folder / file_name(dataset) / model_file_name(model) / f"{file_name(variant)}.parquet"
+    if path.is_file() or not (is_component(dataset) and is_component(variant)):
+        return path
+    earlier = folder / dataset / earlier_file_name(model) / f"{variant}.parquet"
+    run = {"model": model, "dataset": dataset, "variant": variant}
+    return earlier if earlier != path and run.items() <= read_provenance(earlier).items() else path
 
 
 def write_predictions(path: Path, predictions: pd.DataFrame, provenance: Mapping[str, Any]) -> None:
@@ -55,13 +74,16 @@ def write_predictions(path: Path, predictions: pd.DataFrame, provenance: Mapping
         provenance: Weights, pixels, engine and versions it was computed with; must be JSON.
 
     Raises:
-        BadInput: If the folder cannot be written.
+        BadInput: If a row has a class or probability that does not exist, or a scene twice, or the folder cannot be
+            written.
     """
+    odd = odd_rows(predictions, provenance, _LIMITS)
+    if odd:
+        raise BadInput(f"expected predictions to write to {path}, got {odd}; check the model and the labels")
     columns = {name: predictions[name] for name in PREDICTION_SCHEMA.names}
-    table = pa.Table.from_pydict(columns, schema=PREDICTION_SCHEMA)
-    table = table.replace_schema_metadata({_PROVENANCE: json.dumps(dict(provenance), sort_keys=True).encode()})
+    content = encode_table(pa.Table.from_pydict(columns, schema=PREDICTION_SCHEMA), provenance)
     with whole_file(path, what="results", remedy="choose a folder you can write to with --results") as file:
-        pq.write_table(table, file, compression="zstd")
+        file.write(content)
 
 
 def prediction_files(results: Path) -> Iterator[Path]:
@@ -70,37 +92,74 @@ def prediction_files(results: Path) -> Iterator[Path]:
 
 
 def read_predictions_file(path: Path) -> pd.DataFrame:
-    """Read one prediction table; integer columns are int64.
+    """Read one prediction table; integer columns are int64, and ``.attrs`` has the provenance.
 
     Raises:
         MissingData: If there is no such file.
-        BadInput: If the file is broken.
+        Unreadable: If the disk fails.
+        BadInput: If the file is damaged, has other columns, or rows that no run writes.
     """
     if not path.is_file():
         raise MissingData(f"expected predictions in {path}, but there is no such file; make it with bglab predict")
-    try:
-        table = pq.read_table(path, schema=PREDICTION_SCHEMA).to_pandas()
-    except (OSError, pa.ArrowInvalid) as problem:
-        raise BadInput(f"expected predictions in {path}, but reading failed ({problem}); remove it") from None
-    return table.astype(dict.fromkeys(_WHOLE_NUMBERS, np.int64))
+    stored = read_stored(path, PREDICTION_SCHEMA, what="predictions", remedy=_REMEDY)
+    table = stored.table.to_pandas().astype(dict.fromkeys(_WHOLE_NUMBERS, np.int64))
+    odd = odd_rows(table, stored.provenance, _LIMITS)
+    if odd:
+        raise BadInput(f"expected predictions in {path}, got {odd}; {_REMEDY}")
+    table.attrs.update(stored.provenance)
+    return table
 
 
-def read_predictions(results: Path | str, *, dataset: str | None = None) -> pd.DataFrame:
+def read_predictions(
+    results: Path | str, *, dataset: str | None = None, damaged: Literal["raise", "skip"] = "raise"
+) -> pd.DataFrame:
     """Read all predictions of a results folder as one table.
 
     Args:
         results: The folder given to ``bglab predict --results``.
         dataset: Prefix of the data sets' keys, e.g. ``in9-bg_challenge``; None reads all.
+        damaged: Whether to ``raise`` at a damaged file, or to ``skip`` it; ``.attrs["damaged"]`` then lists what is
+            wrong with each.
 
     Raises:
         MissingData: If there are no such predictions.
-        BadInput: If a file is broken.
+        Unreadable: If the disk fails.
+        BadInput: If a file is damaged, or two files are of one run, as a copy is.
     """
-    parts = []
+    parts, skipped = [], []
+    whose: dict[tuple[str, ...], Path] = {}
+    prefix = dataset or ""
     for path in prediction_files(Path(results)):
-        if dataset is None or path.parts[-3].startswith(dataset):
-            parts.append(read_predictions_file(path))
+        if not may_begin(path.parts[-3], prefix):
+            continue
+        try:
+            part = read_predictions_file(path)
+            if not part["dataset"].iloc[0].startswith(prefix):
+                continue
+            _check_once(part, path, whose)
+        except BadInput as problem:
+            if damaged == "raise":
+                raise
+            skipped.append(str(problem))
+            continue
+        part.attrs = {}
+        parts.append(part)
+    if not parts and skipped:
+        raise BadInput(f"expected predictions under {results}, but no file can be read; the first: {skipped[0]}")
     if not parts:
         which = f" of '{dataset}'" if dataset else ""
         raise MissingData(f"no predictions{which} under {results}; make them with bglab predict --results {results} …")
-    return pd.concat(parts, ignore_index=True)
+    table = pd.concat(parts, ignore_index=True)
+    table.attrs["damaged"] = skipped
+    return table
+
+
+def _check_once(part: pd.DataFrame, path: Path, whose: dict[tuple[str, ...], Path]) -> None:
+    """Check that no file before has predictions of the same run, which would count twice."""
+    runs = part[["model", "dataset", "variant"]].drop_duplicates().itertuples(index=False, name=None)
+    for run in runs:
+        other = whose.setdefault(run, path)
+        if other != path:
+            raise BadInput(
+                f"expected one file of {run[0]} on {run[1]}, {run[2]}, got {other} and {path}; remove one of them"
+            )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -11,7 +11,7 @@ from jaxtyping import Bool, Int
 
 from bglab.errors import BadInput
 from bglab.labels import OUTSIDE
-from bglab.seeding import keyed_seed
+from bglab.seeding import digest, keyed_seed
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,11 @@ class Side(NamedTuple):
     labels: Int[np.ndarray, " n"]
     native_labels: Int[np.ndarray, " n"]
 
+    @property
+    def digest(self) -> str:
+        """Digest of ids and labels, in order."""
+        return digest([f"{scene} {label}" for scene, label in zip(self.ids, self.labels, strict=True)])
+
 
 def allowed_pairs(protocol: Protocol, foregrounds: Side, backgrounds: Side) -> Bool[np.ndarray, "f b"]:
     """Return a mask of the pairs that a protocol allows, except for ``only_right``, which needs predictions."""
@@ -106,6 +111,25 @@ def allowed_pairs(protocol: Protocol, foregrounds: Side, backgrounds: Side) -> B
 def protocol_provenance(protocol: Protocol) -> dict[str, Any]:
     """Convert a protocol to a JSON-compatible dictionary."""
     return {**asdict(protocol), "pool_classes": list(protocol.pool_classes)}
+
+
+def read_protocol(stored: Mapping[str, Any]) -> Protocol:
+    """Read a protocol from what `protocol_provenance` made of it.
+
+    Args:
+        stored: Its fields.
+
+    Raises:
+        TypeError: If a field is unknown or of another kind.
+    """
+    usual = protocol_provenance(Protocol())
+    for name, value in stored.items():
+        if name not in usual or type(value) is not type(usual[name]):
+            raise TypeError(f"the protocol {name}={value!r}")
+    classes = stored.get("pool_classes", [])
+    if not all(type(label) is int for label in classes):
+        raise TypeError(f"the protocol pool_classes={classes!r}")
+    return Protocol(**{**stored, "pool_classes": tuple(classes)})
 
 
 #: When a background fools a classifier: ``any`` misclassification (the challenge's released code), or ``targeted``,

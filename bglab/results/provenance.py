@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import json
 import logging
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+import pandas as pd
 
+from bglab.errors import BadInput
 from bglab.files import checkout
+from bglab.results.stored import set_aside
 
 _LOG = logging.getLogger(__name__)
-
-_PROVENANCE = b"bglab"
 
 #: Number of symbolic references that are followed before a cycle is assumed, as in git.
 _MAX_REFERENCES = 5
@@ -77,44 +75,37 @@ def differing_fields(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> li
     return [name for name in now if before.get(name) != now[name]]
 
 
-def file_name(text: str) -> str:
-    """Turn an identifier into a readable path component.
-
-    Example:
-        >>> file_name("tv:resnet50/IMAGENET1K_V1")
-        'tv-resnet50-IMAGENET1K_V1'
-    """
-    return re.sub(r"[^A-Za-z0-9._+-]+", "-", text).strip("-.") or "unnamed"
-
-
-def read_provenance(path: Path) -> dict[str, Any]:
-    """Read the provenance stored in a parquet file; empty if there is none or it cannot be read."""
-    try:
-        stored = pq.read_schema(path).metadata or {}
-        return json.loads(stored.get(_PROVENANCE, b"{}"))
-    except (OSError, pa.ArrowInvalid, json.JSONDecodeError):
-        return {}
-
-
-def reusable(path: Path, wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the provenance of a stored result if it can be used instead of computing it again.
+def reusable(path: Path, wanted: Mapping[str, Any], read: Callable[[Path], pd.DataFrame]) -> pd.DataFrame | None:
+    """Read a stored result if it can be used instead of computing it again.
 
     Every computation resumes by this rule: a stored result is used if its `identity` agrees. A result that differs is
-    reported in a warning.
+    reported in a warning. A damaged one is set aside, as it may have taken days, and what is in it reported, too.
 
     Args:
         path: File of the result.
         wanted: Provenance of the requested run.
+        read: Reads the table of such a file.
 
     Returns:
-        The stored provenance, or an empty dictionary if there is no result or it differs.
+        The stored table with its provenance in ``.attrs``, or None if there is no result, or it differs or is damaged.
+
+    Raises:
+        Unreadable: If the disk fails.
+        BadInput: If a damaged file cannot be set aside.
     """
-    stored = read_provenance(path)
+    if not path.is_file():
+        return None
+    try:
+        table = read(path)
+    except BadInput as problem:
+        _LOG.warning("computing %s again: %s; the damaged file is now %s", path, problem, set_aside(path))
+        return None
+    stored = {str(name): value for name, value in table.attrs.items()}
     differing = differing_fields(stored, wanted)
     if stored and differing:
         what = describe_difference(stored, wanted, differing)
         _LOG.warning("computing %s again, since its settings differ: %s", path, what)
-    return {} if differing else stored
+    return None if differing else table
 
 
 def describe_difference(stored: Mapping[str, Any], wanted: Mapping[str, Any], names: Sequence[str]) -> str:

@@ -6,7 +6,6 @@ whole or not at all and never appended to, so a run resumes from the files that 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from bglab.errors import BadInput, MissingData
 from bglab.files import whole_file
+from bglab.results.checks import odd_rows
+from bglab.results.names import earlier_file_name, file_name, is_component, may_begin, model_file_name
 from bglab.results.predictions import PREDICTION_SCHEMA
-from bglab.results.provenance import file_name
+from bglab.results.stored import encode_table, read_provenance, read_stored
 
 _WHOLE_NUMBERS = ("label", "native_label", "prediction", "native", "target")
 _MEASURES = (
@@ -34,6 +34,13 @@ _MEASURES = (
     "drift_outside",  # the same outside the mask
 )
 
+#: Smallest and largest value of each measure.
+_LIMITS = {
+    **dict.fromkeys(("confidence", *_MEASURES), (0.0, 1.0)),
+    **dict.fromkeys(("drift_inside", "drift_outside"), (-1.0, 1.0)),
+}
+_REMEDY = "remove it, and make it again with bglab saliency"
+
 #: Columns of the saliency table: those of the prediction table, method and target, and the measures of the map.
 SALIENCY_SCHEMA = pa.schema(
     [
@@ -47,20 +54,40 @@ SALIENCY_SCHEMA = pa.schema(
 
 
 def saliency_file(results: Path, dataset: str, model: str, variant: str, how: str) -> Path:
-    """Return the path of the saliency table of one model on one variant; ``how`` names method and target."""
-    return results / "saliency" / dataset / file_name(model) / f"{variant}-{file_name(how)}.parquet"
+    """Return the path of the saliency table of one model on one variant, by the rules of `prediction_file`.
+
+    Args:
+        results: Results folder.
+        dataset: Key of the data set.
+        model: URI of the weights.
+        variant: Name of the variant.
+        how: Method and target, such as ``grad_cam-predicted``.
+    """
+    folder = results / "saliency"
+    # a hyphen in the variant could belong to either part; a slash is in no method, and gives the name a digest
+    name = file_name(f"{variant}{'/' if '-' in variant else '-'}{how}")
+    path = folder / file_name(dataset) / model_file_name(model) / f"{name}.parquet"
+    if path.is_file() or not (is_component(dataset) and is_component(variant)):
+        return path
+    earlier = folder / dataset / earlier_file_name(model) / f"{variant}-{earlier_file_name(how)}.parquet"
+    run = {"model": model, "dataset": dataset, "variant": variant}
+    return earlier if earlier != path and run.items() <= read_provenance(earlier).items() else path
 
 
 def write_saliency(path: Path, rows: pd.DataFrame, provenance: Mapping[str, Any]) -> None:
     """Write one saliency table with its provenance, whole or not at all.
 
     Raises:
-        BadInput: If the folder cannot be written.
+        BadInput: If a row has a class, probability or measure that does not exist, or a scene twice, or the folder
+            cannot be written.
     """
-    table = pa.Table.from_pydict({name: rows[name] for name in SALIENCY_SCHEMA.names}, schema=SALIENCY_SCHEMA)
-    table = table.replace_schema_metadata({b"bglab": json.dumps(dict(provenance), sort_keys=True).encode()})
+    odd = odd_rows(rows, provenance, _LIMITS)
+    if odd:
+        raise BadInput(f"expected saliency rows to write to {path}, got {odd}; check the model and the labels")
+    columns = {name: rows[name] for name in SALIENCY_SCHEMA.names}
+    content = encode_table(pa.Table.from_pydict(columns, schema=SALIENCY_SCHEMA), provenance)
     with whole_file(path, what="saliency", remedy="choose a folder you can write to with --results") as file:
-        pq.write_table(table, file, compression="zstd")
+        file.write(content)
 
 
 def saliency_files(results: Path) -> Iterator[Path]:
@@ -69,16 +96,20 @@ def saliency_files(results: Path) -> Iterator[Path]:
 
 
 def read_saliency_file(path: Path) -> pd.DataFrame:
-    """Read one saliency table; integer columns are int64, measures float64.
+    """Read one saliency table; integer columns are int64, measures float64, and ``.attrs`` has the provenance.
 
     Raises:
-        BadInput: If the file is broken.
+        Unreadable: If the disk fails.
+        BadInput: If the file is damaged, has other columns, or rows that no run writes.
     """
-    try:
-        table = pq.read_table(path, schema=SALIENCY_SCHEMA).to_pandas()
-    except (OSError, pa.ArrowInvalid) as problem:
-        raise BadInput(f"expected saliency rows in {path}, but reading failed ({problem}); remove it") from None
-    return table.astype(dict.fromkeys(_WHOLE_NUMBERS, np.int64) | dict.fromkeys(_MEASURES, np.float64))
+    stored = read_stored(path, SALIENCY_SCHEMA, what="saliency rows", remedy=_REMEDY)
+    kinds = dict.fromkeys(_WHOLE_NUMBERS, np.int64) | dict.fromkeys(_MEASURES, np.float64)
+    table = stored.table.to_pandas().astype(kinds)
+    odd = odd_rows(table, stored.provenance, _LIMITS)
+    if odd:
+        raise BadInput(f"expected saliency rows in {path}, got {odd}; {_REMEDY}")
+    table.attrs.update(stored.provenance)
+    return table
 
 
 def read_saliency(results: Path | str, *, dataset: str = "") -> pd.DataFrame:
@@ -90,10 +121,14 @@ def read_saliency(results: Path | str, *, dataset: str = "") -> pd.DataFrame:
 
     Raises:
         MissingData: If there are no such tables.
-        BadInput: If a file is broken.
+        Unreadable: If the disk fails.
+        BadInput: If a file is damaged.
     """
-    chosen = [p for p in saliency_files(Path(results)) if p.parts[-3].startswith(dataset)]
+    parts = [read_saliency_file(path) for path in saliency_files(Path(results)) if may_begin(path.parts[-3], dataset)]
+    chosen = [part for part in parts if part["dataset"].iloc[0].startswith(dataset)]
     if not chosen:
         which = f" of '{dataset}'" if dataset else ""
         raise MissingData(f"no saliency{which} under {results}; make it with bglab saliency --results {results} …")
-    return pd.concat([read_saliency_file(path) for path in chosen], ignore_index=True)
+    for part in chosen:
+        part.attrs = {}
+    return pd.concat(chosen, ignore_index=True)

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from bglab.errors import BadInput
-from bglab.files import whole_file
+from bglab.files import write_text
 from bglab.labels import to_in9
-from bglab.results.provenance import file_name
+from bglab.results.names import file_name, model_file_name
 
 #: Columns of the form of imagenet-x.
 IMAGENET_X = ("file_name", "predicted_class", "predicted_probability")
@@ -87,20 +87,19 @@ def export_predictions(
     paths = []
     for run, rows in predictions.groupby(_RUN, sort=False):
         dataset, model, variant = (str(part) for part in cast("tuple[Any, ...]", run))
-        path = Path(folder) / dataset / file_name(model) / f"{variant}.csv"
+        path = Path(folder) / file_name(dataset) / model_file_name(model) / f"{file_name(variant)}.csv"
         write_table(to_table(rows, file_names=file_names, top5=top5), path)
         paths.append(path)
     return tuple(paths)
 
 
-def write_table(table: pd.DataFrame, path: Path) -> None:
+def write_table(table: pd.DataFrame, path: Path | str) -> None:
     """Write a table as CSV, whole or not at all.
 
     Raises:
         BadInput: If the file cannot be written.
     """
-    with whole_file(path, what="a table", remedy="choose a place you can write to") as file:
-        file.write(table.to_csv(index=False, lineterminator="\n").encode("utf-8", "surrogateescape"))
+    write_text(path, table.to_csv(index=False, lineterminator="\n"), what="a table")
 
 
 def _is_implied(predictions: pd.DataFrame) -> bool:

@@ -22,7 +22,7 @@ from bglab.errors import BadInput, UnknownName
 from bglab.evaluation import describe, matched, seen_by, tabulate
 from bglab.models import Batching, Classifier, ClassifierLike
 from bglab.parallel import prefetch
-from bglab.results import SALIENCY_SCHEMA, read_provenance, read_saliency_file, reusable, saliency_file, write_saliency
+from bglab.results import SALIENCY_SCHEMA, read_saliency_file, reusable, saliency_file, write_saliency
 from bglab.saliency.batches import ImageBatch, prepared_batches, seen_masks, streamed_batches, with_masks
 from bglab.saliency.methods import SMOOTH_SAMPLES
 from bglab.saliency.questions import Question, Target, ask, at_full_size, classes_to_explain, explain_batch
@@ -181,10 +181,10 @@ def _explained(
     path = None
     if results is not None:
         path = saliency_file(results, provenance["dataset"], classifier.spec.id, dataset.variant.name, question.name)
-        if reusable(path, provenance):
-            rows = read_saliency_file(path)
-            rows.attrs["rejected"] = read_provenance(path).get("rejected", [])
-            return rows
+        stored = reusable(path, provenance, read_saliency_file)
+        if stored is not None:
+            stored.attrs = {"rejected": stored.attrs.get("rejected", [])}
+            return stored
     (question.cam or classifier.engine).get_ready(dataset.size, dataset.size)
     started = time.perf_counter()
     with closing(prefetch(batches(classifier.engine.device, batch_size))) as ready:

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Int, UInt8
 from torch import Tensor
 
-from bglab.models import Batching, Classifier
+from bglab.models import Batching, Classifier, not_finite
 from bglab.parallel import prefetch
 from bglab.search.pair_evaluator import PairEvaluator
 from bglab.search.pair_images import Pairs
@@ -81,23 +81,28 @@ def answer_blocks(
         For each block, the predicted class of every pair among the classifier's own classes.
 
     Raises:
-        BadInput: If not even a single image fits on the device.
+        BadInput: If not even a single image fits on the device, or the logits are not finite.
     """
-    index, start, native = 0, 0, torch.empty(0)
+    index, start, native, finite = 0, 0, torch.empty(0), torch.tensor([])
     while index < len(blocks):
         try:
             with closing(_batches(evaluator, blocks, index, start, batching.size)) as batches:
                 for length, images in batches:
                     if start == 0:
                         native = torch.empty(length, dtype=torch.int16, device=evaluator.classifier.engine.device)
+                        finite = torch.ones((), dtype=torch.bool, device=native.device)
                     # Predictions stay on the device until the block is finished, so that no batch waits for a
                     # transfer. They are allocated up front: small tensors that outlive the large ones allocated
                     # around them fragment the memory, which then grows throughout a long run.
-                    native[start : start + len(images)] = evaluator.classifier(images).argmax(dim=1)
+                    logits = evaluator.classifier(images)
+                    native[start : start + len(images)] = logits.argmax(dim=1)
+                    finite &= logits.amax(dim=1).isfinite().all()
                     start += len(images)
                     batching.forwards += len(images)
                     done(len(images))
                     if start == length:
+                        if not finite:
+                            raise not_finite(evaluator.classifier)
                         yield native.cpu().numpy()
                         index, start = index + 1, 0
         except torch.cuda.OutOfMemoryError:

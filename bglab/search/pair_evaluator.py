@@ -16,7 +16,6 @@ from bglab.models import Classifier, ClassifierLike
 from bglab.results import NOT_EVALUATED, PairPredictions, Protocol, Side, protocol_provenance
 from bglab.scenes import PreparedScenes, ScenesLike, as_prepared
 from bglab.search.pair_images import PairImages
-from bglab.seeding import digest
 from bglab.variants import Dataset, compose, scene_tensors
 
 #: Original images classified at a time, so that not all of them are in memory at once.
@@ -102,8 +101,8 @@ class PairEvaluator:
             "space": self.originals.space,
             "native_space": self.classifier.spec.space,
             "protocol": protocol_provenance(self.protocol),
-            "foregrounds": _side_digest(self.foregrounds),
-            "backgrounds": _side_digest(self.backgrounds),
+            "foregrounds": self.foregrounds.digest,
+            "backgrounds": self.backgrounds.digest,
         }
 
 
@@ -165,7 +164,3 @@ def _side(records: Sequence[Any]) -> Side:
         labels=np.array([record.label for record in records], dtype=np.int64),
         native_labels=np.array([record.native_label for record in records], dtype=np.int64),
     )
-
-
-def _side_digest(side: Side) -> str:
-    return digest([f"{scene} {label}" for scene, label in zip(side.ids, side.labels, strict=True)])

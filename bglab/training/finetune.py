@@ -16,7 +16,7 @@ import torch
 from bglab.errors import BadInput
 from bglab.evaluation import predict_all
 from bglab.models import Classifier, create_network, load_classifier
-from bglab.results import file_name
+from bglab.results import earlier_file_name
 from bglab.scenes import SceneSet, open_by_box, with_options
 from bglab.seeding import digest, keyed_seed
 from bglab.training.checkpoints import write_checkpoint
@@ -163,7 +163,6 @@ def _write_initial_checkpoint(recipe: Recipe, scenes: SceneSet, weights: str, ou
         "space": data.space,
         "about": {"weights": weights},
     }
-    out.parent.mkdir(parents=True, exist_ok=True)
     write_checkpoint(out, data.recipe, 0, [], parts)
 
 
@@ -208,7 +207,8 @@ def check_backgrounds(
         split = open_split(uri, run, per_class=per_class, settings=settings, progress=progress)
         own = replace(recipe, seed=recipe.seed + run)
         named = digest([repr(own), weights, split.train.fingerprint])[:8]
-        out = Path(results) / "networks" / f"{file_name(split.train.name)}-{own.architecture}-run{run}-{named}.pt"
+        readable = earlier_file_name(f"{split.train.name}-{own.architecture}")[:150]  # the digest tells runs apart
+        out = Path(results) / "networks" / f"{readable}-run{run}-{named}.pt"
         classifier = finetune(own, split.train, weights, out=out, device=device, progress=progress)
         datasets = [full_dataset(split.test, variant) for variant in expand(variants, split.test.settings)]
         tables += predict_all(classifier, datasets, results=results, batch_size=batch_size, progress=progress)

@@ -52,7 +52,7 @@ def rewrite(file, change):
     stored = json.loads(table.schema.metadata[b"bglab"])
     change(stored)
     marked = table.set_column(
-        table.schema.get_field_index("confidence"), "confidence", pa.array(np.full(len(table), 2.0, np.float32))
+        table.schema.get_field_index("confidence"), "confidence", pa.array(np.full(len(table), 0.5, np.float32))
     )
     pq.write_table(marked.replace_schema_metadata({b"bglab": json.dumps(stored).encode()}), file)
 
@@ -67,7 +67,13 @@ def changes(provenance):
 
 
 def other_value(stored, name, inner):
-    if inner is None:
+    if name == "classes":
+        stored[name] = stored[name][::-1]
+    elif inner == "pool_classes":
+        stored[name][inner] = [1]
+    elif name == "rejected":
+        stored[name] = [["another", "file", "reason"]]
+    elif inner is None:
         stored[name] = "another"
     else:
         stored[name][inner] = "another"
@@ -93,7 +99,7 @@ def test_a_change_of_any_field_is_computed_again(checkpoint, prepared, tmp_path,
         rewrite(file, lambda stored, name=name, inner=inner: other_value(stored, name, inner))
         again = compute(classifier, prepared, tmp_path / "r")
         if name in _DESCRIPTIVE:
-            assert (again["confidence"] == 2).all(), f"{name} describes only, so the stored rows are read"
+            assert (again["confidence"] == 0.5).all(), f"{name} describes only, so the stored rows are read"
         else:
             pd.testing.assert_frame_equal(again, right, check_flags=False, obj=f"after {name} {inner or ''}")
             tried += 1
@@ -115,6 +121,7 @@ def test_a_change_of_any_field_searches_again(checkpoint, prepared, tmp_path):
         metadata = {b"bglab": json.dumps(stored).encode()}
         pq.write_table(table.replace_schema_metadata(metadata), folder / "foregrounds.parquet")
         np.save(folder / "native.npy", np.full_like(native, 5))
+        (folder / "native.sha256").unlink()  # as of an earlier version
         if name in _DESCRIPTIVE:
             continue
         again = search_matrix(classifier, prepared, results=tmp_path / "r", progress=False)
@@ -158,7 +165,7 @@ def test_files_from_before_the_protocol_had_a_name_are_still_read(checkpoint, pr
         del stored["preprocessing"]["protocol"], stored["resolution"], stored["file_sha256"]
 
     rewrite(file, forget)
-    assert (predicted(classifier, prepared, tmp_path / "r")["confidence"] == 2).all()
+    assert (predicted(classifier, prepared, tmp_path / "r")["confidence"] == 0.5).all()
 
 
 def test_the_identity_is_json_and_leaves_out_what_only_describes(checkpoint, prepared):

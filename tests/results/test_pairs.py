@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bglab.errors import BadInput, MissingData
-from bglab.results import NOT_EVALUATED, PairStore, open_pairs, pairs, pairs_folder
+from bglab.results import NOT_EVALUATED, PairStore, open_pairs, pair_store, pairs_folder
 from bglab.results.pairs import read_pairs
 from bglab.results.protocol import Protocol
 from fixtures.matrices import make_pairs
@@ -39,7 +39,8 @@ def contents(folder):
 
 def test_what_is_written_is_read(tmp_path):
     written = fill(tmp_path / "m")
-    assert sorted(contents(tmp_path / "m")) == ["backgrounds.parquet", "foregrounds.parquet", "native.npy", "run.json"]
+    files = ["backgrounds.parquet", "foregrounds.parquet", "native.npy", "native.sha256", "run.json"]
+    assert sorted(contents(tmp_path / "m")) == files
     again = open_pairs(tmp_path / "m")
     for found in (written, again):
         assert isinstance(found.native, np.memmap)
@@ -98,7 +99,7 @@ def test_a_write_that_dies_leaves_nothing_that_counts(tmp_path, monkeypatch):
         file.write(b"\x93NUMPY and then the plug is pulled")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pairs.np, "save", die)
+    monkeypatch.setattr(pair_store.np, "save", die)
     with pytest.raises(KeyboardInterrupt):
         matrix.write(range(2), NATIVE[:2])
     assert store(tmp_path / "m").missing(6, 2) == [range(2), range(2, 4), range(4, 6)]
@@ -126,25 +127,34 @@ def test_broken_files_are_named(tmp_path):
     with pytest.raises(BadInput) as error:
         open_pairs(tmp_path / "m")
     assert str(error.value) == (
+        f"expected pairs in {file}, but they have changed since they were written; remove the folder and search again"
+    )
+    (tmp_path / "m" / "native.sha256").unlink()
+    with pytest.raises(BadInput) as error:
+        open_pairs(tmp_path / "m")
+    assert str(error.value) == (
         f"expected int16 of shape (6, 6) in {file}, got int16 of shape (5, 6); remove the folder and search again"
     )
     file.write_bytes(b"nothing")
     with pytest.raises(BadInput, match=f"expected pairs in {file}, but reading failed"):
         open_pairs(tmp_path / "m")
     fill(tmp_path / "n")
-    (tmp_path / "n" / "backgrounds.parquet").write_bytes(b"nothing")
-    with pytest.raises(BadInput, match=f"expected rows and columns of pairs in {tmp_path / 'n'}, but reading failed"):
+    broken = tmp_path / "n" / "backgrounds.parquet"
+    broken.write_bytes(b"nothing")
+    with pytest.raises(BadInput, match=f"expected backgrounds of pairs in {broken}, but reading failed"):
         open_pairs(tmp_path / "n")
 
 
-def test_a_block_of_another_shape_is_named(tmp_path):
+def test_a_block_of_another_shape_is_set_aside_and_computed_again(tmp_path, caplog):
     matrix = store(tmp_path / "m")
     matrix.begin(head)
     matrix.write(range(2), NATIVE[:1])
-    file = tmp_path / "m" / "rows" / "000000-000002.npy"
-    with pytest.raises(BadInput) as error:
-        store(tmp_path / "m").begin(head)
-    assert str(error.value) == f"expected (2, 6) pairs in {file}, got (1, 6); remove it and search again"
+    (file,) = (tmp_path / "m" / "rows").glob("*.npy")
+    again = store(tmp_path / "m")
+    again.begin(head)
+    assert again.missing(6, 2) == [range(2), range(2, 4), range(4, 6)]
+    assert f"expected int16 of shape (2, 6) in {file}, got int16 of shape (1, 6)" in caplog.text
+    assert (file.parent / "earlier" / f"{file.stem}-1.npy").is_file()
 
 
 def test_a_folder_that_cannot_be_written(tmp_path):
