@@ -68,8 +68,6 @@ def _inject(options: argparse.Namespace, folder: Path) -> int:
     try:
         if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != 0:
             raise RuntimeError("the inputs cannot be written")
-        if not single_threaded():
-            raise RuntimeError("expected a process of one thread, which can be forked; a library started others")
         outcomes = list(_outcomes(options, injector, address))
     finally:
         os.kill(server, signal.SIGTERM)
@@ -99,6 +97,9 @@ def _outcomes(options: argparse.Namespace, injector: Injector, address: str) -> 
     point = Point.parse(options.point) if options.point else None
     names = [point.command] if point else [n.strip() for n in options.commands.split(",") if n.strip()] or commands
     rng = np.random.default_rng(options.seed)
+    injector.import_beforehand(commands[name] for name in names)
+    if not single_threaded():
+        raise RuntimeError("expected a process of one thread, which can be forked; a library started others")
     queues: dict[str, list[Point]] = {}
     for name in names:
         injector.learn(commands[name])
