@@ -140,7 +140,7 @@ def _create(folder: Path, name: str) -> tuple[BinaryIO, Path]:
 
 
 def _create_folder(folder: Path, name: str) -> tuple[Path, BinaryIO]:
-    """Create an unfinished folder and lock it; again if another process removed it, while it was empty, as a dead one."""
+    """Create and lock an unfinished folder; again if another process took it, still empty, for a dead one."""
     while True:
         outer = folder / _scratch_name(name)
         outer.mkdir()

@@ -28,8 +28,9 @@ if is_loaded() or __name__ != "__main__":  # importing torch takes long, and wha
     import numpy as np
     import torch
 
+    from fixtures.at_once import run_at_once
     from fixtures.fault_commands import all_commands, serve, write_inputs
-    from fixtures.faults import FAULTS, Injector, Outcome, Point, points, sample, single_threaded
+    from fixtures.faults import FAULTS, Call, Command, Injector, Outcome, Point, points, sample, single_threaded
 
 _WORDS = ("identical", "identical but for scratch", "refused", "killed", "noted", "rejected by name", "not reached")
 
@@ -53,6 +54,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--point", default="", help="only this fault, as its file in the folder of failures names it")
     parser.add_argument("--failures", type=Path, default=Path("fault-failures"), help="folder of what ended wrongly")
     parser.add_argument("--json", type=Path, help="write all outcomes to this file")
+    parser.add_argument("--together", type=int, default=0, help="also run each command twice at once, so many times")
     parser.add_argument("--calls", action="store_true", help="list the calls of the commands, and inject nothing")
     return parser.parse_args()
 
@@ -108,6 +110,7 @@ def _outcomes(options: argparse.Namespace, injector: Injector, address: str) -> 
         if options.calls:
             _say("\n".join(f"  {call}" for call in injector.called[name]))
         queues[name] = [point] if point else sample(queues[name], options.count or len(queues[name]), rng)
+        yield from _together(injector, commands[name], options.together, rng)
     until = time.monotonic() + 60 * options.minutes
     for one in (one for turn in zip_longest(*queues.values()) for one in turn if one and not options.calls):
         if time.monotonic() > until:
@@ -118,16 +121,26 @@ def _outcomes(options: argparse.Namespace, injector: Injector, address: str) -> 
         yield outcome
 
 
+def _together(injector: Injector, command: Command, rounds: int, rng: np.random.Generator) -> Iterator[Outcome]:
+    """Run a command in two processes at once, and in two whose ids are the same."""
+    for word, same_id in (("two at once", False), ("two of one id", True)):
+        for number in range(rounds):
+            wrong = run_at_once(injector, command, rng, same_id=same_id)
+            if wrong:
+                _say(f"{word}: {command.name}: {wrong}")
+            yield Outcome(Point(command.name, Call("none", "", number), word), "identical", wrong)
+
+
 def _print(outcomes: list[Outcome]) -> None:
     """Print how often each command met each fault, and what became of it."""
     counts = Counter((o.point.command, o.point.fault, "WRONG" if o.wrong else o.word) for o in outcomes)
     words = [*_WORDS, "WRONG"]
-    _say(f"\n{'command':18}{'fault':8}{'all':>6}" + "".join(f"{word[:13]:>14}" for word in words))
+    _say(f"\n{'command':18}{'fault':14}{'all':>6}" + "".join(f"{word[:13]:>14}" for word in words))
     for command, fault in dict.fromkeys((o.point.command, o.point.fault) for o in outcomes):
         found = [counts[command, fault, word] for word in words]
-        _say(f"{command:18}{fault:8}{sum(found):>6}" + "".join(f"{number or '':>14}" for number in found))
+        _say(f"{command:18}{fault:14}{sum(found):>6}" + "".join(f"{number or '':>14}" for number in found))
     sums = [sum(n for (_, _, w), n in counts.items() if w == word) for word in words]
-    _say(f"{'all':26}{sum(sums):>6}" + "".join(f"{number:>14}" for number in sums))
+    _say(f"{'all':32}{sum(sums):>6}" + "".join(f"{number:>14}" for number in sums))
 
 
 def _write_failures(outcomes: list[Outcome], folder: Path) -> int:
