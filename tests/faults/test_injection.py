@@ -1,4 +1,4 @@
-"""Commands whose file-system calls fail: one sentence, nothing wrong kept, and the same command again ends as always."""
+"""Commands whose file-system calls fail: one sentence, nothing wrong kept, and the next run ends as always."""
 
 from __future__ import annotations
 

@@ -31,7 +31,8 @@ SCRIPT = """
         with open(scratch, "wb", buffering=0) as file:
             return [file.write(b"abcd"), file.write(b"efgh")]
     found = [attempt(wrote), attempt(lambda: os.rename(scratch, folder + "/a"))]
-    found += [attempt(lambda: open(folder + "/a", "rb", buffering=0).read(6).decode()), attempt(lambda: os.listdir(folder))]
+    found += [attempt(lambda: open(folder + "/a", "rb", buffering=0).read(6).decode())]
+    found += [attempt(lambda: os.listdir(folder))]
     print(json.dumps(found))
 """
 
