@@ -21,7 +21,7 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent)]
 
-from fixtures.fault_shim import is_loaded, start, why_not  # noqa: E402
+from fixtures.fault_shim import build, is_loaded, start, why_not  # noqa: E402
 
 if is_loaded() or __name__ != "__main__":  # importing torch takes long, and what only starts another process needs none
     import cv2
@@ -41,7 +41,7 @@ def main() -> int:
         _say(reason)
         return 0
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
-        return _inject(_options(), Path(folder)) if is_loaded() else start(sys.argv, Path(folder)).returncode
+        return _inject(_options(), Path(folder)) if is_loaded() else start(sys.argv, build(Path(folder))).returncode
 
 
 def _options() -> argparse.Namespace:

@@ -18,7 +18,7 @@ def inject(folder, *options):
     """Run the script; list each fault, what became of it, and what is wrong with that."""
     report = folder / "outcomes.json"
     call = [str(TESTS / "inject.py"), "--json", str(report), "--failures", str(folder / "failures"), *options]
-    ended = fault_shim.start(call, folder, capture_output=True)
+    ended = fault_shim.start(call, fault_shim.build(folder), capture_output=True)
     assert report.is_file(), ended.stderr
     return json.loads(report.read_text())
 

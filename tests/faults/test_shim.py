@@ -37,15 +37,20 @@ SCRIPT = """
 """
 
 
+@pytest.fixture(scope="module")
+def shim(tmp_path_factory):
+    return fault_shim.build(tmp_path_factory.mktemp("shim"))
+
+
 @pytest.fixture
-def run(tmp_path):
+def run(tmp_path, shim):
     """Return a function that runs the script with one fault: what its calls return, its exit status, and the log."""
     root = tmp_path / "root"
     root.mkdir()
 
     def run(kind="", path="", nth=0, what=0, lasting=ONCE):
         chosen = json.dumps([str(root), kind, path, nth, what, lasting])
-        ended = fault_shim.start(["-c", dedent(SCRIPT), chosen], tmp_path, capture_output=True)
+        ended = fault_shim.start(["-c", dedent(SCRIPT), chosen], shim, capture_output=True)
         log = [line.split("\t") for line in (tmp_path / "root.log").read_text().splitlines()]
         return json.loads(ended.stdout or "[]"), ended.returncode, log
 
