@@ -360,13 +360,13 @@ def _finish(folder: Path, staging: Path, recipe_sha256: str) -> Built:
                 f"could not move the finished set to {folder} ({problem.strerror or problem}); make room there and run "
                 "the same command again"
             ) from None
-        shutil.rmtree(staging, ignore_errors=True)
     there = json.loads((folder / "recipe.json").read_bytes())
     if there["recipe_sha256"] != recipe_sha256:
         raise BadInput(
             f"expected {folder} to contain a set of these images, but it was built from others; choose another folder, "
             "or move its files away (the results cached in .work are reused)"
         )
+    shutil.rmtree(staging, ignore_errors=True)  # also what a run left that was killed in this
     return Built(
         folder=folder,
         per_class=there["per_class"],
