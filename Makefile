@@ -4,6 +4,7 @@
 # make browser    the tests that drive Chromium
 # make notebooks  run every notebook headless, results kept in the notebooks
 # make fuzz     damaged files of every kind for MINUTES=5, SEED=0; those read wrongly are kept in fuzz-failures/
+# make faults   failing disks and killed runs, one call at a time, for MINUTES=5, SEED=0; ARGS="--commands predict"
 # make wheel      a wheel in dist/, to be installed where there is no checkout
 # make check      what make test runs before the tests, and the type checker
 
@@ -18,7 +19,7 @@ SEED := 0
 # pytest ends with 5 where ARGS leave no test
 NONE_IS_FINE := || [ $$? -eq 5 ]
 
-.PHONY: lab test test-all fuzz notebooks wheel style check browser clean
+.PHONY: lab test test-all fuzz faults notebooks wheel style check browser clean
 .DEFAULT_GOAL := lab
 
 # containers often set it; without compiled files, every process that imports torch compiles 1,500 modules first: 6 s
@@ -47,6 +48,9 @@ browser: $(VENV)/.installed
 
 fuzz: $(VENV)/.installed
 	@$(BIN)/python tests/fuzz.py --minutes $(MINUTES) --seed $(SEED) $(ARGS)
+
+faults: $(VENV)/.installed
+	@$(BIN)/python tests/inject.py --minutes $(MINUTES) --seed $(SEED) --together 10 $(ARGS)
 
 style: $(VENV)/.installed
 	@$(BIN)/ruff check .

@@ -20,7 +20,7 @@ from typing import Any
 
 from bglab.errors import BadInput, MissingData, Unreadable
 from bglab.files import data_root, writable_folder
-from bglab.scratch import locked, scratch_file, scratch_folder
+from bglab.scratch import locked, remove_dead, scratch_file, scratch_folder
 
 _LOG = logging.getLogger(__name__)
 
@@ -49,6 +49,7 @@ class CacheEntry:
 
     def find(self) -> Path | None:
         """Return the folder of the entry; None if there is none of this stamp, or it is damaged, which is logged."""
+        remove_dead(self.folder.parent)  # of a process that was killed when it had made this one, and nothing is made
         listed = self._read_list()
         if listed is None or listed["stamp"] != self.stamp:
             return None

@@ -28,9 +28,8 @@ _SCRATCH = re.compile(r"\..*\.[0-9a-f]{12}\.part")
 #: Longest part of a name that is kept, in bytes; file systems allow 255.
 _LONGEST_NAME = 120
 _ALIVE, _CONTENT, _LOCK = "alive", "content", ".lock"
-# where nothing can be locked, and for a folder whose process has only just begun with it
+# where nothing can be locked
 _DEAD_AFTER_S = 24 * 3600.0
-_BEGUN_AFTER_S = 60.0
 
 
 @contextmanager
@@ -81,15 +80,13 @@ def scratch_folder(folder: Path, name: str) -> Iterator[Path]:
         ['set']
     """
     remove_dead(folder)
-    outer = folder / _scratch_name(name)
-    outer.mkdir()
+    outer, alive = _create_folder(folder, name)
     try:
-        with (outer / _ALIVE).open("wb") as alive:
-            _lock_now(alive.fileno())
+        with alive:
             (outer / _CONTENT).mkdir()
             yield outer / _CONTENT
     finally:
-        shutil.rmtree(outer, ignore_errors=True)
+        _remove_folder(outer)
 
 
 @contextmanager
@@ -142,6 +139,37 @@ def _create(folder: Path, name: str) -> tuple[BinaryIO, Path]:
         file.close()
 
 
+def _create_folder(folder: Path, name: str) -> tuple[Path, BinaryIO]:
+    """Create and lock an unfinished folder; again if another process took it, still empty, for a dead one."""
+    while True:
+        outer = folder / _scratch_name(name)
+        outer.mkdir()
+        try:
+            alive = (outer / _ALIVE).open("xb")
+        except FileNotFoundError:
+            if outer.exists():
+                raise
+            continue
+        except OSError:
+            _remove_folder(outer)
+            raise
+        if _lock_now(alive.fileno()) is not False and (outer / _ALIVE).exists():
+            return outer, alive
+        alive.close()
+
+
+def _remove_folder(outer: Path) -> None:
+    """Remove an unfinished folder, its lock last: whoever is interrupted in this leaves what others know to be dead."""
+    with contextlib.suppress(OSError):
+        for entry in list(os.scandir(outer)):
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path)
+            elif entry.name != _ALIVE:
+                Path(entry.path).unlink()
+        (outer / _ALIVE).unlink(missing_ok=True)
+        outer.rmdir()
+
+
 def _lock_now(descriptor: int) -> bool | None:
     """Lock a file without waiting; None where that is not possible for any file."""
     if fcntl is None:
@@ -159,14 +187,15 @@ def _remove_if_dead(path: Path) -> None:
     age = time.time() - path.stat().st_mtime
     held = path / _ALIVE if path.is_dir() else path
     if not held.exists():
-        if age > _BEGUN_AFTER_S:
-            shutil.rmtree(path, ignore_errors=True)
+        if age > _DEAD_AFTER_S:
+            _remove_folder(path)
+        path.rmdir()  # as it was created, or all but removed; nothing happens if there is anything in it
         return
     with held.open("r+b") as file:
         free = _lock_now(file.fileno())
         if free is False or (free is None and age < _DEAD_AFTER_S):
             return
         if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
+            _remove_folder(path)
         else:
             path.unlink(missing_ok=True)

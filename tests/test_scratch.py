@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -111,12 +112,49 @@ def test_hidden_files_of_others_stay(tmp_path):
     assert names(tmp_path) == before
 
 
-def test_a_folder_that_was_begun_a_moment_ago_is_left_alone(tmp_path):
+def test_a_folder_that_another_process_takes_for_dead_is_created_again(tmp_path, monkeypatch):
+    """Between its creation and its lock, an empty folder looks like what a killed process left."""
+    real, created = Path.mkdir, []
+
+    def mkdir(path, *options, **more):
+        real(path, *options, **more)
+        created.append(path)
+        if len(created) == 1:
+            scratch.remove_dead(tmp_path)
+            assert not path.exists()
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    with scratch.scratch_folder(tmp_path, "set") as folder:
+        (folder / "a.txt").write_text("half")
+        scratch.remove_dead(tmp_path)
+        assert (folder / "a.txt").exists()
+    assert len(created) == 3
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("failing", ["rmdir", "unlink"])
+def test_what_is_left_of_an_interrupted_removal_is_removed_by_the_next_one(tmp_path, monkeypatch, failing):
+    def fail(*_, **__):
+        raise OSError(errno.EIO, "Input/output error")
+
+    with scratch.scratch_folder(tmp_path, "set") as folder:
+        (folder / "a.txt").write_text("half")
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, failing, fail)
+            patched.setattr(os, failing, fail)
+            scratch._remove_folder(folder.parent)
+        assert len(names(tmp_path)) == 1
+    assert names(tmp_path) == []
+    scratch.remove_dead(tmp_path)
+
+
+def test_a_folder_without_a_lock_is_removed_when_it_is_old(tmp_path):
     begun = tmp_path / f".set.{'a' * 12}.part"
     begun.mkdir()
+    (begun / "a.txt").write_text("half")
     scratch.remove_dead(tmp_path)
     assert begun.is_dir()
-    os.utime(begun, (time.time() - 3600,) * 2)
+    os.utime(begun, (time.time() - 48 * 3600,) * 2)
     scratch.remove_dead(tmp_path)
     assert not begun.exists()
 

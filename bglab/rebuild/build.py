@@ -42,6 +42,7 @@ from bglab.rebuild.filters import (
 from bglab.rebuild.render import MIXED, QUALITY, SUBSAMPLING, BuildPaths, RenderTask, output_names, render_cached
 from bglab.results import versions
 from bglab.scenes import choose
+from bglab.scratch import locked
 from bglab.variants import VARIANTS, pair_donors
 
 What = Literal["variants", "masks"]
@@ -165,13 +166,14 @@ def build(
         paths = BuildPaths(
             filtered, staging / "set", staging / "done", construction.split, construction.what == "masks"
         )
-        if not (paths.out / "recipe.json").is_file() and not (folder / "recipe.json").is_file():
-            rendering = functools.partial(render_cached, settings=settings, paths=paths)
-            done = pool.in_order(rendering, tasks, "writing scenes")
-            digests = {name: sha256 for scene in done for name, sha256 in scene.items()}
-            _write_tables(paths, listing, selection, tasks, construction)
-            _write_recipe(paths.out, recipe, recipe_sha256, selection, digests)
-    return _finish(folder, staging, recipe_sha256)
+        with locked(folder / ".work"):  # of two runs of one build, the second waits, and finds the set of the first
+            if not (paths.out / "recipe.json").is_file() and not (folder / "recipe.json").is_file():
+                rendering = functools.partial(render_cached, settings=settings, paths=paths)
+                done = pool.in_order(rendering, tasks, "writing scenes")
+                digests = {name: sha256 for scene in done for name, sha256 in scene.items()}
+                _write_tables(paths, listing, selection, tasks, construction)
+                _write_recipe(paths.out, recipe, recipe_sha256, selection, digests)
+            return _finish(folder, staging, recipe_sha256)
 
 
 def _open_folder(folder: Path) -> Path:
@@ -358,13 +360,13 @@ def _finish(folder: Path, staging: Path, recipe_sha256: str) -> Built:
                 f"could not move the finished set to {folder} ({problem.strerror or problem}); make room there and run "
                 "the same command again"
             ) from None
-        shutil.rmtree(staging, ignore_errors=True)
     there = json.loads((folder / "recipe.json").read_bytes())
     if there["recipe_sha256"] != recipe_sha256:
         raise BadInput(
             f"expected {folder} to contain a set of these images, but it was built from others; choose another folder, "
             "or move its files away (the results cached in .work are reused)"
         )
+    shutil.rmtree(staging, ignore_errors=True)  # also what a run left that was killed in this
     return Built(
         folder=folder,
         per_class=there["per_class"],
