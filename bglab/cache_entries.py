@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bglab.errors import BadInput, MissingData, Unreadable
+from bglab.errors import BadInput, MissingData, Unreadable, check_environment
 from bglab.files import data_root, writable_folder
 from bglab.scratch import locked, remove_dead, scratch_file, scratch_folder
 
@@ -48,7 +48,11 @@ class CacheEntry:
         return data_root() / "cache" / self.name
 
     def find(self) -> Path | None:
-        """Return the folder of the entry; None if there is none of this stamp, or it is damaged, which is logged."""
+        """Return the folder of the entry; None if there is none of this stamp, or it is damaged, which is logged.
+
+        Raises:
+            Unreadable: If the disk of the cache fails.
+        """
         remove_dead(self.folder.parent)  # of a process that was killed when it had made this one, and nothing is made
         listed = self._read_list()
         if listed is None or listed["stamp"] != self.stamp:
@@ -61,6 +65,7 @@ class CacheEntry:
                 if state != [size, time_ns] and _digest(path) != digest:
                     raise OSError("it has other content")
             except OSError as problem:
+                check_environment(path, problem)
                 _LOG.warning("making %s again, since the cached %s is damaged: %s", self.what, path, problem)
                 return None
             if state != [size, time_ns]:
@@ -110,7 +115,8 @@ class CacheEntry:
             sealed = listed.pop("seal")
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
+            check_environment(self.folder / _LIST, problem)
             sealed, listed = "", {}
         if sealed != _seal(listed):
             _LOG.warning("making %s again, since the cached %s is damaged", self.what, self.folder / _LIST)

@@ -81,6 +81,9 @@ class PairStore:
             what = describe_difference(stored, provenance, differing)
             kept = set_aside(folder)
             _LOG.warning("searching again, since the settings differ (%s); the earlier pairs are now in %s", what, kept)
+        if self.is_finished:
+            # a run that was stopped right at its end may have left its blocks
+            shutil.rmtree(folder / _ROWS, ignore_errors=True)
 
     def _begun(self) -> Mapping[str, Any]:
         """Return the provenance of the matrix in the folder, after setting aside what is damaged; empty without one."""
@@ -122,6 +125,8 @@ class PairStore:
             try:
                 begun.native[block.rows.start : block.rows.stop] = _read_block(block, begun)
             except BadInput as problem:
+                if not block.path.exists():
+                    continue  # another run has finished
                 kept = set_aside(block.path)
                 _LOG.warning("searching these rows again: %s; the damaged file is now %s", problem, kept)
         return replace(begun, run=read_run(self.folder))
@@ -151,7 +156,7 @@ class PairStore:
         content = io.BytesIO()
         np.save(content, native.astype(np.int16))
         name = f"{rows.start:06d}-{rows.stop:06d}-{_digest_of(content.getvalue())}.npy"
-        _write(self.folder, f"{_ROWS}/{name}", content.getvalue())
+        self._write_or_finished(f"{_ROWS}/{name}", content.getvalue())
 
     def finish(self, native: Int[np.ndarray, "f b"]) -> PairPredictions:
         """Write the whole matrix in place of its blocks, and open it."""
@@ -164,11 +169,19 @@ class PairStore:
 
     def note(self, run: Mapping[str, Any]) -> None:
         """Write duration and speed of the runs, the only file that differs between equal runs."""
-        _write(self.folder, RUN, json.dumps(seal(run), sort_keys=True).encode())
+        self._write_or_finished(RUN, json.dumps(seal(run), sort_keys=True).encode())
 
     def noted(self) -> dict[str, Any]:
         """Read duration and speed of earlier runs; empty if there are none."""
         return read_run(self.folder)
+
+    def _write_or_finished(self, name: str, content: bytes) -> None:
+        """Write a file, unless another run has finished the same matrix and removed the folder of its blocks."""
+        try:
+            _write(self.folder, name, content)
+        except BadInput:
+            if not self.is_finished:
+                raise
 
     def _write_matrix(self, native: Int[np.ndarray, "f b"]) -> None:
         """Write the matrix, and before it counts as finished, its digest in the form of ``sha256sum``."""
