@@ -60,18 +60,20 @@ def run_data_prepare(options: argparse.Namespace) -> int:
     """Fetch and decode the images of packs; without names all packs, skipping those that cannot be fetched."""
     from bglab.scenes import open_scenes, prepare
 
-    for pack in options.packs or PACKS:
+    skipped, packs = [], options.packs or PACKS
+    for pack in packs:
         try:
             _fetch_pack(pack)
             prepared = prepare(open_scenes(pack), options.size, progress=watched())
         except (MissingData, BadInput) as problem:
-            if options.packs:
-                raise
             print_error(f"skipping {pack}: {problem}")
+            skipped.append(pack)
             continue
         print(f"{pack}: {len(prepared)} scenes at {prepared.size} px")
         report_rejections(prepared.rejected)
-    return 0
+    if not options.packs or not skipped:
+        return 0  # of all packs, those that cannot be fetched here are not missed
+    return 2 if len(skipped) == len(packs) else 1
 
 
 def _fetch_pack(pack: str) -> None:

@@ -6,6 +6,7 @@ executes code.
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from bglab.errors import BadInput, MissingData
+from bglab.errors import BadInput, MissingData, check_environment
 from bglab.files import whole_file
 from bglab.results import commit, versions
 from bglab.training.recipe import Recipe, differences, recipe_from
@@ -56,15 +57,21 @@ def read_checkpoint(path: Path | str) -> Checkpoint:
 
     Raises:
         MissingData: If the file does not exist.
-        BadInput: If the file is no such checkpoint, or broken.
+        BadInput: If the file is no such checkpoint, or damaged.
+        Unreadable: If its disk fails.
     """
     path = Path(path)
     if not path.is_file():
         raise MissingData(f"expected a checkpoint at {path}, got no such file; make one with bglab train --out {path}")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()  # torch itself does not compare checksums
+        content = None if damaged else torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception as problem:  # noqa: BLE001 - torch raises many kinds for a file that is no checkpoint
+        check_environment(path, problem)
         raise _unreadable(path, f"it cannot be read safely ({str(problem).partition('.')[0][:120]})") from None
+    if damaged:
+        raise _unreadable(path, f"it is damaged: the checksum of {damaged} differs")
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
         raise _unreadable(path, f"it is not a file of the format '{_FORMAT}'")
     return Checkpoint(

@@ -267,6 +267,9 @@ def test_data_prepare_goes_on_without_what_cannot_be_had(capsys, monkeypatch):
     assert main(["data", "prepare"]) == 0
     assert "skipping cutouts: cutouts cannot be fetched here" in capsys.readouterr().err
     assert main(["data", "prepare", "cutouts"]) == 2
+    # what can be had is prepared, and the status says that a part is missing
+    assert main(["data", "prepare", "cutouts", "synthetic9?n=9", "--size", "32"]) == 1
+    assert "9 scenes at 32 px" in capsys.readouterr().out
 
 
 def test_fetching_an_unknown_archive(capsys):

@@ -108,6 +108,21 @@ def test_a_finished_run_is_not_repeated(trained, scenes):
     assert out.stat().st_mtime_ns == before
 
 
+def test_a_damaged_checkpoint_is_refused_by_name(trained, tmp_path):
+    content = trained[0].read_bytes()
+    for place in range(200, len(content), len(content) // 40):
+        damaged = bytearray(content)
+        damaged[place] ^= 4
+        (tmp_path / "net.pt").write_bytes(bytes(damaged))
+        try:
+            read = read_checkpoint(tmp_path / "net.pt")
+        except BadInput as problem:
+            assert "net.pt" in str(problem)  # noqa: PT017 - not every bit of a zip file has a meaning
+            continue
+        kept = read_checkpoint(trained[0]).content["state_dict"]
+        assert all(torch.equal(tensor, kept[name]) for name, tensor in read.content["state_dict"].items())
+
+
 def test_another_recipe_or_other_data_are_refused(trained, scenes):
     out, _ = trained
     with pytest.raises(BadInput) as error:
