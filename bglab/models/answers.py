@@ -104,7 +104,7 @@ def finite_logits(classifier: Classifier, logits: Float[Tensor, "n c"]) -> Float
         BadInput: If a row has NaN or +∞, or nothing but −∞.
     """
     # the largest of a row is NaN if one of them is
-    if bool(logits.amax(dim=1).isfinite().all()):
+    if not bool((~logits.amax(dim=1).isfinite()).any()):
         return logits
     raise not_finite(classifier)
 

@@ -83,7 +83,7 @@ class PairStore:
             _LOG.warning("searching again, since the settings differ (%s); the earlier pairs are now in %s", what, kept)
         if self.is_finished:
             # a run that was stopped right at its end may have left its blocks
-            shutil.rmtree(folder / _ROWS, ignore_errors=True)
+            self._remove_blocks()
 
     def _begun(self) -> Mapping[str, Any]:
         """Return the provenance of the matrix in the folder, after setting aside what is damaged; empty without one."""
@@ -164,7 +164,7 @@ class PairStore:
         with locked(self.folder.parent):
             if not self.is_finished:
                 self._write_matrix(native.astype(np.int16))
-        shutil.rmtree(self.folder / _ROWS, ignore_errors=True)
+        self._remove_blocks()
         return open_pairs(self.folder)
 
     def note(self, run: Mapping[str, Any]) -> None:
@@ -174,6 +174,13 @@ class PairStore:
     def noted(self) -> dict[str, Any]:
         """Read duration and speed of earlier runs; empty if there are none."""
         return read_run(self.folder)
+
+    def _remove_blocks(self) -> None:
+        """Remove the blocks of a finished matrix; if a call fails once, the rest is removed by the next attempt."""
+        for _ in range(3):
+            shutil.rmtree(self.folder / _ROWS, ignore_errors=True)
+            if not (self.folder / _ROWS).exists():
+                return
 
     def _write_or_finished(self, name: str, content: bytes) -> None:
         """Write a file, unless another run has finished the same matrix and removed the folder of its blocks."""

@@ -83,25 +83,25 @@ def answer_blocks(
     Raises:
         BadInput: If not even a single image fits on the device, or the logits are not finite.
     """
-    index, start, native, finite = 0, 0, torch.empty(0), torch.tensor([])
+    index, start, native, is_odd = 0, 0, torch.empty(0), torch.tensor([])
     while index < len(blocks):
         try:
             with closing(_batches(evaluator, blocks, index, start, batching.size)) as batches:
                 for length, images in batches:
                     if start == 0:
                         native = torch.empty(length, dtype=torch.int16, device=evaluator.classifier.engine.device)
-                        finite = torch.ones((), dtype=torch.bool, device=native.device)
+                        is_odd = torch.zeros((), dtype=torch.bool, device=native.device)
                     # Predictions stay on the device until the block is finished, so that no batch waits for a
                     # transfer. They are allocated up front: small tensors that outlive the large ones allocated
                     # around them fragment the memory, which then grows throughout a long run.
                     logits = evaluator.classifier(images)
                     native[start : start + len(images)] = logits.argmax(dim=1)
-                    finite &= logits.amax(dim=1).isfinite().all()
+                    is_odd |= (~logits.amax(dim=1).isfinite()).any()
                     start += len(images)
                     batching.forwards += len(images)
                     done(len(images))
                     if start == length:
-                        if not finite:
+                        if is_odd:
                             raise not_finite(evaluator.classifier)
                         yield native.cpu().numpy()
                         index, start = index + 1, 0
