@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
+import re
 import select
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from typing import Any, cast
 
 from bglab import __version__
 from bglab.commands import (
@@ -28,10 +32,13 @@ from bglab.commands import (
     search,
     train,
 )
-from bglab.errors import EXPECTED_ERRORS
+from bglab.errors import EXPECTED_ERRORS, printable
 
 #: Exit status of a program that writes to a closed pipe: 128 and the number of the signal SIGPIPE.
 _CLOSED_OUTPUT = 141
+
+#: What progress bars write between their texts: to the begin of the line, and a line up.
+_MOVES = re.compile(r"(\r|\x1b\[A)")
 
 #: Commands, in the order of the help.
 _COMMANDS = (
@@ -83,7 +90,8 @@ def _run(arguments: Sequence[str] | None) -> int:
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="bglab: %(message)s")
     try:
-        return options.run(options)
+        with redirect_stdout(_Escaped(cast(Any, sys.stdout))), redirect_stderr(_Escaped(cast(Any, sys.stderr))):
+            return options.run(options)
     except EXPECTED_ERRORS as problem:
         if options.debug:
             raise
@@ -99,6 +107,37 @@ def _run(arguments: Sequence[str] | None) -> int:
     except KeyboardInterrupt:
         print_error("stopped; finished results are saved, and the same command continues from there")
         return 130
+
+
+class _Escaped(io.TextIOBase):
+    """A stream for people that obeys no control character of what it is given, such as the name of a file.
+
+    Args:
+        stream: Stream to write to.
+    """
+
+    def __init__(self, stream: io.TextIOBase) -> None:
+        self._stream = stream
+
+    def write(self, text: str, /) -> int:
+        """Write text; of control characters, those that progress bars move the cursor with stay."""
+        parts = _MOVES.split(text)
+        written = "".join(part if i % 2 else printable(part) for i, part in enumerate(parts))
+        encoding = self._stream.encoding or "utf-8"
+        self._stream.write(written.encode(encoding, "backslashreplace").decode(encoding))
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush the stream."""
+        self._stream.flush()
+
+    def isatty(self) -> bool:
+        """Return whether the stream is a terminal."""
+        return self._stream.isatty()
+
+    def fileno(self) -> int:
+        """Return the descriptor of the stream."""
+        return self._stream.fileno()
 
 
 def _disk_failed(problem: OSError) -> str:

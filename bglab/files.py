@@ -7,6 +7,7 @@ import functools
 import hashlib
 import json
 import os
+import stat
 import tempfile
 import tomllib
 from collections.abc import Iterator
@@ -229,6 +230,51 @@ def _read_copied(path: Path) -> dict[str, str]:
     except (OSError, ValueError):
         return {}
     return copied if isinstance(copied, dict) else {}
+
+
+#: What a path can be that is no regular file, by the bits of its mode.
+_OTHER_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def check_regular(path: Path, what: str = "a file", *, most_bytes: int | None = None) -> None:
+    """Refuse what is no regular file: a named pipe would wait for a writer, and a device may never end.
+
+    Args:
+        path: Path to read; one that does not exist, or that cannot be asked for, passes, since reading it says why.
+        what: What is expected there, for the message.
+        most_bytes: Largest size of a file that is read whole; None stands for any.
+
+    Raises:
+        BadInput: If it is none, or larger.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> check_regular(folder / "absent.png")
+        >>> try:
+        ...     check_regular(folder, "an image")
+        ... except BadInput as problem:
+        ...     print(str(problem).replace(str(folder), "pictures"))
+        expected an image in pictures, got a folder; remove it, or name a regular file
+    """
+    try:
+        status = path.stat()
+    except (OSError, ValueError):  # ValueError for a path with a NUL byte
+        return
+    if not stat.S_ISREG(status.st_mode):
+        came = _OTHER_KINDS.get(stat.S_IFMT(status.st_mode), "something else")
+        raise BadInput(f"expected {what} in {path}, got {came}; remove it, or name a regular file")
+    if most_bytes is not None and status.st_size > most_bytes:
+        raise BadInput(
+            f"expected {what} of at most {most_bytes / 1e6:,.0f} MB in {path}, got {status.st_size / 1e6:,.0f} MB; "
+            "split it, or restore the file"
+        )
 
 
 def sha256_of(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 
@@ -59,6 +60,20 @@ def display_name(identifier: str) -> str:
     """
     short = {"bg", "fg", "b", "t"}
     return "-".join(part.upper() if part in short else part.capitalize() for part in identifier.split("_"))
+
+
+def python_literal(text: str) -> str:
+    r"""Write text as a Python string in double quotes that is the same text, whatever is in it.
+
+    Args:
+        text: Any text; what cannot be printed, or turns the text around it, is escaped.
+
+    Example:
+        >>> print(python_literal('C:\\new "set"\u202e'))
+        "C:\\new \"set\"\u202e"
+    """
+    quoted = json.dumps(text, ensure_ascii=False)  # JSON's escapes are Python's, too
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in quoted)
 
 
 def class_key(name: str) -> str:

@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from bglab.analysis import pair_outcomes
+from bglab.images import read_image
 from bglab.labels import OUTSIDE, class_names
 from bglab.results import PairPredictions
 from bglab.search import PairEvaluator, Pairs, classify_shown
@@ -132,6 +133,9 @@ def encode(image: UInt8[Tensor, "3 h w"]) -> bytes:
 
 
 def decode(content: bytes) -> UInt8[np.ndarray, "3 h w"]:
-    """Decode a JPEG that `encode` made."""
-    with Image.open(io.BytesIO(content)) as image:
-        return np.asarray(image.convert("RGB")).transpose(2, 0, 1)
+    """Decode a JPEG that `encode` made.
+
+    Raises:
+        BadInput: If it is no image, as in a card that was changed.
+    """
+    return read_image(content)

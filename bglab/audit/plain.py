@@ -9,11 +9,12 @@ from typing import Any
 import pandas as pd
 
 from bglab.analysis import json_value
-from bglab.audit.captures import Capture
+from bglab.audit.captures import Capture, decode
 from bglab.audit.evidence import Evidence
 from bglab.audit.measures import COLUMNS
 
 _BYTES = ("own_image", "image")
+_PROBABILITIES = ("own_probability", "probability")
 _FLOATS = dict.fromkeys(("value", "low", "high", "chance"), float)
 
 
@@ -41,5 +42,21 @@ def capture_columns(capture: Capture) -> dict[str, Any]:
 
 
 def read_capture(content: Mapping[str, Any]) -> Capture:
-    """Read what `capture_columns` wrote."""
-    return Capture(**{**content, **{name: base64.b64decode(content[name]) for name in _BYTES}})
+    """Read what `capture_columns` wrote.
+
+    Raises:
+        ValueError: If a text, probability or image is none; also TypeError and KeyError.
+    """
+    images = {name: base64.b64decode(content[name], validate=True) for name in _BYTES}
+    for image in images.values():
+        decode(image)
+    for name in Capture._fields:
+        value = content[name]
+        is_right = isinstance(value, str) if name not in _PROBABILITIES else _is_share(value)
+        if not is_right:
+            raise ValueError(f"expected {'a number from 0 to 1' if name in _PROBABILITIES else 'text'} as {name}")
+    return Capture(**{**content, **images})
+
+
+def _is_share(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1

@@ -216,7 +216,7 @@ def watched() -> bool:
 
 def print_error(sentence: str) -> None:
     """Write one sentence to stderr."""
-    print(f"bglab: {sentence}", file=sys.stderr)
+    print(f"bglab: {printable(sentence)}", file=sys.stderr)
 
 
 def report_notices(scenes: SceneSet) -> None:

@@ -8,6 +8,7 @@ from collections import Counter
 from bglab.commands import rebuild
 from bglab.commands._options import command, positive, print_error, report_notices, report_rejections, watched
 from bglab.errors import BadInput, MissingData
+from bglab.names import python_literal
 
 #: Packs whose images come from pip or apt packages or are generated.
 PACKS = ("sample", "cutouts", "synthetic9")
@@ -149,9 +150,10 @@ def run_data_cut(options: argparse.Namespace) -> int:
         print_error(f"notice: {notice}")
     report_rejections(proposed.failed, at_most=None)
     print(proposed.text)
+    uri = f"folder:{options.path.removeprefix('folder:')}"
     print(
         "look at them, since some will be wrong: explorer = "
-        f'bglab.explore("folder:{options.path.removeprefix("folder:")}", classifier); the brush mends a mask, and '
+        f"bglab.explore({python_literal(uri)}, classifier); the brush mends a mask, and "
         "explorer.save_mask() stores it"
     )
     return 1 if proposed.failed else 0

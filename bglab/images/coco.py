@@ -11,7 +11,11 @@ import numpy as np
 from jaxtyping import Bool
 
 from bglab.errors import BadInput, check_environment
+from bglab.files import check_regular
 from bglab.images.coco_masks import decode_rle, polygons_mask
+
+#: Largest size of a file of annotations, 4 GiB; that of COCO's training images has half a gigabyte.
+MOST_JSON_BYTES = 2**32
 
 
 def read_coco_mask(path: Path, size: tuple[int, int] | None = None) -> Bool[np.ndarray, "h w"]:
@@ -56,8 +60,9 @@ def read_json(path: Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        BadInput: If it is no JSON; the message names it.
+        BadInput: If it is no JSON, or of more than `MOST_JSON_BYTES`; the message names it.
     """
+    check_regular(path, "JSON", most_bytes=MOST_JSON_BYTES)
     try:
         return json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as problem:  # ValueError also for what cannot be decoded

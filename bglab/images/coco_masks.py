@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from bglab.errors import BadInput
+from bglab.images.limits import check_size
 
 # annotation tools round vertices outwards, so that some lie a little beyond the border
 _TOLERANCE_PX = 1.0
@@ -26,8 +27,8 @@ def decode_rle(counts: str | bytes | Sequence[Any], height: int, width: int) -> 
         width: Width of the mask in pixels.
 
     Raises:
-        BadInput: If the text is damaged, a run is negative or no whole number, or the runs do not sum to
-            ``height × width``.
+        BadInput: If the text is damaged, a run is negative or no whole number, the runs do not sum to
+            ``height × width``, or that is more than `bglab.images.limits` allows.
 
     Example:
         >>> decode_rle([1, 2, 3], 2, 3).astype(int).tolist()
@@ -48,6 +49,7 @@ def decode_rle(counts: str | bytes | Sequence[Any], height: int, width: int) -> 
             f"expected run lengths that sum to {height * width} pixels, for a mask of {width} × {height}, got "
             f"{sum(runs)}; export the mask again"
         )
+    check_size(width, height, "run lengths")
     marked = np.arange(len(runs)) % 2 == 1
     return np.ascontiguousarray(np.repeat(marked, np.array(runs, dtype=np.int64)).reshape(width, height).T)
 
@@ -96,6 +98,7 @@ def polygons_mask(polygons: Sequence[Any], height: int, width: int) -> Bool[np.n
 
     if not polygons:
         raise BadInput("expected at least one polygon, got none; draw the outline again")
+    check_size(width, height, "an annotation")
     mask = np.zeros((height, width), dtype=bool)
     for polygon in polygons:
         mask |= polygon_mask(_vertices(polygon, height, width), height, width)

@@ -5,17 +5,19 @@ from __future__ import annotations
 import struct
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Shaped, UInt8
 from PIL import Image, UnidentifiedImageError
 
 from bglab.errors import BadInput, MissingData, Unreadable, check_environment
+from bglab.files import check_regular
 from bglab.images.formats import readable_formats
+from bglab.images.limits import check_size
 from bglab.images.png_checksums import check_png
 
 #: What an image is read from: the path of a file, the contents of one (an upload), or an image of Pillow.
@@ -39,6 +41,8 @@ DECODING_ERRORS = (
 _FILTERS = threading.Lock()
 
 _ORIENTATION = 0x0112
+#: Pixels that are converted at a time.
+_ROWS_PX = 2**22
 
 # the transposition that turns an image of each EXIF orientation upright
 _TURNS = {
@@ -64,8 +68,9 @@ def open_image(source: ImageSource) -> Image.Image:
         source: Path of a file, the contents of one (an upload), or an image of Pillow.
 
     Raises:
-        BadInput: If the file is missing, empty, truncated or not an image, or its levels are not within the range of
-            its mode; the message names the file.
+        BadInput: If the file is missing, empty, truncated or not an image, larger or thinner than
+            `bglab.images.limits` allows, or its levels are not within the range of its mode; the message names the
+            file.
         Unreadable: If its disk fails.
     """
     name = _name_of(source)
@@ -101,6 +106,8 @@ def upright(source: ImageSource) -> Iterator[Image.Image]:
     """
     name = _name_of(source)
     try:
+        if isinstance(source, Path):
+            check_regular(source, "an image")
         if isinstance(source, Path) and source.stat().st_size == 0:
             raise BadInput(f"expected an image in {name}, but the file is empty; restore or remove it")
         with _open_quietly(source) as image:
@@ -108,6 +115,7 @@ def upright(source: ImageSource) -> Iterator[Image.Image]:
             turn = _turn(image)
             turned = image.copy() if turn is None else image.transpose(turn)
             turned.format = image.format  # lost by both
+            del image  # its pixels take as much memory again
     except UnidentifiedImageError:
         raise BadInput(f"expected an image in {name}, but its content is no known format; remove it") from None
     except DECODING_ERRORS as problem:
@@ -124,6 +132,7 @@ def is_animated(file: Path) -> bool:
     Files that cannot be read hold none; what is wrong with them is said when they are read.
     """
     try:
+        check_regular(file)
         with file.open("rb") as content:
             head = content.read(21)
         if head[8:12] == b"WEBP" and not (head[12:16] == b"VP8X" and head[20] & 2):
@@ -212,6 +221,9 @@ def resize_crop(image: Image.Image, size: int, crop_fraction: float = 0.875, *, 
         size: Side of the result in pixels.
         crop_fraction: Fraction of the resized short side that the crop keeps; with size 224, 0.875 resizes to 256.
         smooth: Whether to resize with an antialiased bilinear filter; False takes the nearest pixel, for masks.
+
+    Raises:
+        BadInput: If the image is so thin that resizing its short side makes it too large.
     """
     resized, (x0, y0) = _geometry(*image.size, size, crop_fraction)
     image = resize_short(image, size, crop_fraction, smooth=smooth)
@@ -223,6 +235,7 @@ def resize_short(image: Image.Image, size: int, crop_fraction: float = 0.875, *,
     resized, _ = _geometry(*image.size, size, crop_fraction)
     if resized == image.size:
         return image
+    check_size(*resized, f"an image of {image.width} × {image.height} pixels that is resized")
     return image.resize(resized, Image.Resampling.BILINEAR if smooth else Image.Resampling.NEAREST)
 
 
@@ -288,11 +301,25 @@ def _name_of(source: ImageSource) -> str:
 
 
 def _open_quietly(source: ImageSource) -> Image.Image:
+    """Open an image of a bearable size without decoding it.
+
+    Raises:
+        BadInput: If it is no regular file, or too large or too thin; besides what Pillow raises.
+    """
     if isinstance(source, Image.Image):
+        check_size(*source.size, _name_of(source))
         return source.copy()
+    if isinstance(source, Path):
+        check_regular(source, "an image")
     formats = readable_formats()
     with _quietly():
-        return Image.open(source if isinstance(source, Path) else BytesIO(source), formats=formats)
+        image = Image.open(source if isinstance(source, Path) else BytesIO(source), formats=formats)
+    try:
+        check_size(*image.size, _name_of(source))
+    except BadInput:
+        image.close()
+        raise
+    return image
 
 
 def _load(image: Image.Image, source: ImageSource) -> None:
@@ -323,16 +350,34 @@ def _quietly() -> Iterator[None]:
 def _to_rgb(image: Image.Image) -> Image.Image:
     """Convert any mode to RGB; 16-bit and float images are rescaled, transparent images are composited on white."""
     if image.mode.startswith("I") or image.mode == "F":
-        levels = np.asarray(image, dtype=np.float64)
-        image = Image.fromarray((levels * (255.0 / _top(levels, image.mode))).round().clip(0, 255).astype(np.uint8))
+        levels = np.asarray(image)
+        scale = 255.0 / _top(levels, image.mode)
+        image = _by_rows(image, "L", lambda rows: _scaled(rows, scale))
     if "A" in image.getbands() or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
-        return Image.alpha_composite(white, rgba).convert("RGB")
+        return _by_rows(image, "RGB", _on_white)
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _top(levels: Float[np.ndarray, "h w"], mode: str) -> float:
+def _by_rows(image: Image.Image, mode: str, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
+    """Convert a few rows at a time: what is needed in between takes several times the memory of the result."""
+    made = Image.new(mode, image.size)
+    rows = max(1, _ROWS_PX // image.width)
+    for top in range(0, image.height, rows):
+        made.paste(convert(image.crop((0, top, image.width, min(top + rows, image.height)))), (0, top))
+    return made
+
+
+def _scaled(image: Image.Image, scale: float) -> Image.Image:
+    levels = np.asarray(image, dtype=np.float64)
+    return Image.fromarray((levels * scale).round().clip(0, 255).astype(np.uint8))
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    rgba = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", rgba.size, (255, 255, 255, 255)), rgba).convert("RGB")
+
+
+def _top(levels: Shaped[np.ndarray, "h w"], mode: str) -> float:
     """Return the level that is white: by the mode, since a dark image of 16 bits must stay dark; floats do not say."""
     low, high = float(levels.min()), float(levels.max())
     # smoothing filters leave floats a little below black

@@ -6,6 +6,7 @@ is refused by name, since a wrong mask looks like a right one in every table.
 
 from __future__ import annotations
 
+import math
 import tokenize
 from pathlib import Path
 
@@ -14,8 +15,10 @@ from jaxtyping import Bool, Integer, Shaped, UInt8
 from PIL import Image
 
 from bglab.errors import BadInput, check_environment
+from bglab.files import check_regular
 from bglab.images.coco import read_coco_mask
 from bglab.images.io import upright
+from bglab.images.limits import MOST_PIXELS
 
 #: File extensions of masks that are no images.
 MASK_SUFFIXES = frozenset({".npy", ".json"})
@@ -35,6 +38,11 @@ _MIDDLE = (32, 224)
 
 #: Formats that are usually compressed with losses.
 _LOSSY = frozenset({"AVIF", "HEIF", "JPEG", "MPO", "WEBP"})
+
+#: Values that are examined at a time.
+_ROWS_PX = 2**22
+#: Bytes of the longest number of NumPy.
+_LONGEST_NUMBER = 32
 
 #: What NumPy raises for a damaged header, whose text it evaluates.
 _UNREADABLE = (OSError, ValueError, EOFError, TypeError, SyntaxError, tokenize.TokenError, RecursionError, MemoryError)
@@ -82,15 +90,45 @@ def read_mask(path: Path, size: tuple[int, int] | None = None) -> Bool[np.ndarra
 
 
 def _load(path: Path) -> Shaped[np.ndarray, "h w"]:
+    check_regular(path, "a mask")
     try:
+        _check_header(path)
         array = np.load(path, allow_pickle=False)
     except _UNREADABLE as problem:
+        if isinstance(problem, BadInput):
+            raise
         check_environment(path, problem)
         raise BadInput(f"expected a mask in {path}, but reading it failed ({problem}); rebuild it") from None
     array = np.squeeze(array)
     if array.ndim != 2:
         raise BadInput(f"expected a mask of two dimensions in {path}, got shape {array.shape}; rebuild it")
     return array
+
+
+def _check_header(path: Path) -> None:
+    """Compare the shape that a ``.npy`` file declares with the limits and with the size of the file.
+
+    Raises:
+        BadInput: If it is too large.
+        ValueError: If the file is shorter; the header may also raise what `_UNREADABLE` lists.
+    """
+    with path.open("rb") as file:
+        try:
+            version = np.lib.format.read_magic(file)
+            is_first = version == (1, 0)
+            shape, _, dtype = (
+                np.lib.format.read_array_header_1_0 if is_first else np.lib.format.read_array_header_2_0
+            )(file)
+        except ValueError:
+            return  # np.load says what is wrong
+        left = path.stat().st_size - file.tell()
+    count = math.prod(shape)
+    if count > MOST_PIXELS:
+        raise BadInput(
+            f"expected a mask of at most {MOST_PIXELS / 1e6:.0f} megapixels in {path}, got shape {shape}; scale it down"
+        )
+    if dtype.itemsize > _LONGEST_NUMBER or count * dtype.itemsize > left:
+        raise ValueError(f"its {left} bytes are no {count} numbers of {dtype}")
 
 
 def _from_array(array: Shaped[np.ndarray, "h w"], path: Path) -> Bool[np.ndarray, "h w"]:
@@ -122,7 +160,7 @@ def _from_integers(array: Integer[np.ndarray, "h w"], path: Path) -> Bool[np.nda
     high = int(array.max())
     if high <= 255:
         return _from_levels(array.astype(np.uint8), path)
-    found = np.unique(array)
+    found = _unique(array)
     if found[0] == 0 and (len(found) == 2 or _even_numbers(array, found[1:])):
         return (array != 0) & (array != UNDECIDED)
     if 128 * 257 <= high <= 65535:
@@ -137,12 +175,12 @@ def _from_image(image: Image.Image, path: Path) -> Bool[np.ndarray, "h w"]:
     if image.mode == "F":
         return _from_array(np.asarray(image), path)
     if image.mode.startswith("I"):
-        return _from_array(np.asarray(image).astype(np.int64), path)
+        return _from_array(np.asarray(image), path)
     if image.mode in {"P", "PA"}:
         return _from_palette(image, path)
     if image.mode in {"1", "L", "LA", "La"}:
         return _from_grey(image, path)
-    colours = np.asarray(image.convert("RGB"))
+    colours = np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
     if _are_grey(colours):
         return _from_grey(image, path)
     return _from_colours(colours, path)
@@ -176,7 +214,7 @@ def _from_palette(image: Image.Image, path: Path) -> Bool[np.ndarray, "h w"]:
     palette = np.zeros((256, 3), dtype=np.uint8)
     stored = np.array(image.convert("P").getpalette("RGB") or [], dtype=np.uint8).reshape(-1, 3)
     palette[: len(stored)] = stored
-    used = np.unique(indices)
+    used = _unique(indices)
     if _are_grey(palette[used]):
         return _from_levels(palette[indices].max(axis=-1), path)
     if used.tolist() == [0, UNDECIDED]:
@@ -188,9 +226,12 @@ def _from_palette(image: Image.Image, path: Path) -> Bool[np.ndarray, "h w"]:
 
 def _from_colours(colours: UInt8[np.ndarray, "h w 3"], path: Path) -> Bool[np.ndarray, "h w"]:
     """Read colours as numbers, with black as the background."""
-    numbers = colours.astype(np.int64) @ np.array([65536, 256, 1])
+    numbers = colours[..., 0].astype(np.uint32)
+    for channel in (1, 2):  # in place, since images may be large
+        numbers <<= 8
+        numbers |= colours[..., channel]
     undecided = int(np.array(_VOC_UNDECIDED) @ np.array([65536, 256, 1]))
-    found = np.unique(numbers)
+    found = _unique(numbers)
     decided = found[(found != 0) & (found != undecided)]
     if found[0] != 0 or not _even_numbers(numbers, decided):
         raise _ambiguous(path, f"{len(found)} colours" if found[0] == 0 else "colours of which none is black")
@@ -204,14 +245,14 @@ def _from_grey(image: Image.Image, path: Path) -> Bool[np.ndarray, "h w"]:
     # compression changes numbers, so only black and white can have been meant
     bright = levels >= 128
     is_plain = bool((bright & _even_pixels(bright)).any()) and _is_black_and_white(levels)
-    if len(np.unique(levels)) > 1 and not is_plain:
+    if len(_unique(levels)) > 1 and not is_plain:
         raise _ambiguous(path, f"{image.format} of levels {levels.min()} to {levels.max()}")
     return levels > levels.max() / 2
 
 
 def _from_levels(levels: UInt8[np.ndarray, "h w"], path: Path) -> Bool[np.ndarray, "h w"]:
     """Read the grey levels of a file without losses; see `read_mask` for the rules."""
-    found = np.unique(levels)
+    found = _unique(levels)
     low, high = int(found[0]), int(found[-1])
     if len(found) == 1 or (len(found) == 2 and (low == 0 or (low < 64 and high >= 192))):
         return levels > (low if len(found) == 2 else 0)
@@ -271,7 +312,10 @@ def _even_numbers(levels: Shaped[np.ndarray, "h w"], numbers: Shaped[np.ndarray,
     """Return whether at least half of the numbers have an even pixel, as areas have and soft edges have not."""
     if not 0 < len(numbers) <= _MOST_NUMBERS:
         return False
-    even = np.unique(levels[_even_pixels(levels)])
+    pixels = _even_pixels(levels)
+    even = np.unique(
+        np.concatenate([np.unique(part[kept]) for part, kept in zip(*map(_by_rows, (levels, pixels)), strict=True)])
+    )
     return 2 * int(np.isin(numbers, even).sum()) >= len(numbers)
 
 
@@ -286,7 +330,18 @@ def _even_pixels(levels: Shaped[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
 
 
 def _are_grey(colours: UInt8[np.ndarray, "*shape 3"]) -> bool:
-    return int(np.ptp(colours, axis=-1).max(initial=0)) <= _GREY_SPREAD
+    return all(int(np.ptp(part, axis=-1).max(initial=0)) <= _GREY_SPREAD for part in _by_rows(colours))
+
+
+def _unique(array: Shaped[np.ndarray, "h w"]) -> Shaped[np.ndarray, " n"]:
+    """Find the different values of an array, as `numpy.unique` does, which would sort a copy of the whole."""
+    return np.unique(np.concatenate([np.unique(part) for part in _by_rows(array)]))
+
+
+def _by_rows(array: np.ndarray) -> list[np.ndarray]:
+    """Divide an array into parts of a few rows each; at least one."""
+    rows = max(1, _ROWS_PX // max(1, math.prod(array.shape[1:])))
+    return [array[top : top + rows] for top in range(0, max(1, len(array)), rows)]
 
 
 def _ambiguous(path: Path, came: str) -> BadInput:

@@ -10,6 +10,8 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from bglab.errors import BadInput, MissingData
+from bglab.files import check_regular
+from bglab.images.limits import MOST_PANORAMA_PIXELS, check_size
 
 
 def can_read_panoramas() -> bool:
@@ -28,18 +30,27 @@ def read_panorama(path: Path) -> Float[np.ndarray, "h w 3"]:
 
     Raises:
         MissingData: If the package OpenEXR is not installed.
-        BadInput: If the file cannot be read, has no colours, or is not twice as wide as high.
+        BadInput: If the file cannot be read, has no colours, is not twice as wide as high, or has more pixels than
+            `bglab.images.limits.MOST_PANORAMA_PIXELS`.
     """
     if not can_read_panoramas():
         raise MissingData(f"reading {path} needs the package OpenEXR; run pip install 'bglab[demo]'")
     import OpenEXR
 
+    check_regular(path, "an OpenEXR image")
     try:
+        with OpenEXR.File(str(path), header_only=True) as file:
+            for part in file.parts:
+                low, high = (np.asarray(corner, dtype=np.int64) for corner in part.header["dataWindow"])
+                width, height = (int(side) for side in high - low + 1)
+                check_size(width, height, path, most_pixels=MOST_PANORAMA_PIXELS)
         with OpenEXR.File(str(path)) as file:
             channels = file.channels()
             # pixels that have an alpha channel come under another name
             pixels = next((channels[name].pixels[..., :3] for name in ("RGB", "RGBA") if name in channels), None)
-    except (RuntimeError, ValueError, OSError) as problem:
+    except (RuntimeError, ValueError, OSError, LookupError) as problem:
+        if isinstance(problem, BadInput):
+            raise
         raise BadInput(f"expected an OpenEXR image in {path}, but reading it failed ({problem})") from None
     if pixels is None or pixels.shape[1] != 2 * pixels.shape[0]:
         came = "no colour channels" if pixels is None else f"{pixels.shape[1]} × {pixels.shape[0]} pixels"

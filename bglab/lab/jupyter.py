@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
 import os
 import secrets
@@ -9,11 +10,13 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
 import webbrowser
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from bglab.errors import BadInput, MissingData
@@ -24,6 +27,12 @@ from bglab.files import checkout, update_copies
 NO_DELAY = "bglab.lab.websocket.NoDelayConnection"
 _FIRST_NOTEBOOK = "00_start_here.ipynb"
 _START_LIMIT_S = 60
+#: Signals that ask to stop; Windows has no SIGHUP.
+_STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+#: Exit status of a process that a signal ended, less the number of the signal.
+_SIGNALLED = 128
+# of Linux's prctl
+_PR_SET_PDEATHSIG = 1
 
 
 def notebooks_folder() -> Path:
@@ -137,7 +146,9 @@ def run_lab(
         extra: Further arguments for JupyterLab.
 
     Returns:
-        Exit status of the server.
+        Exit status of the server; after a signal 128 and its number, as shells have it. SIGINT, SIGTERM and SIGHUP end
+        the server before this returns. After SIGKILL, which cannot be handled, Linux ends the server; elsewhere it
+        goes on.
 
     Raises:
         MissingData: If JupyterLab is not installed or the notebooks are missing.
@@ -150,19 +161,80 @@ def run_lab(
     token = secrets.token_hex(24)
     if is_root():
         sys.stderr.write("warning: JupyterLab runs as root; anyone with the token below can do anything here\n")
-    server = subprocess.Popen([*lab_command(opened, chosen), *extra], env=os.environ | {"JUPYTER_TOKEN": token})
+    environment = os.environ | {"JUPYTER_TOKEN": token}
+    with _raised_signals():
+        server = None
+        try:
+            server = subprocess.Popen(
+                [*lab_command(opened, chosen), *extra],
+                env=environment,
+                preexec_fn=_ends_with(os.getpid()),  # noqa: PLW1509 - no thread runs yet
+            )
+            _wait_until_ready(server, chosen)
+            address = f"http://127.0.0.1:{chosen}/lab/tree/{_FIRST_NOTEBOOK}?token={token}"
+            if open_browser and has_display():
+                webbrowser.open(address)
+            sys.stdout.write(f"\nThe lab is open; stop it with Ctrl-C.\n{address}\n")
+            sys.stdout.flush()
+            status = server.wait()
+            return status if status >= 0 else _SIGNALLED - status
+        except _Signalled as signalled:
+            return _SIGNALLED + signalled.number
+        finally:
+            if server is not None:
+                _stop(server)
+
+
+class _Signalled(BaseException):
+    """Raised when a signal asks to stop.
+
+    Attributes:
+        number: Number of the signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+@contextmanager
+def _raised_signals() -> Iterator[None]:
+    """Raise the first signal that asks to stop as `_Signalled`, and ignore further ones.
+
+    Signals that are ignored already stay so, as SIGHUP does under nohup.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Python lets no other thread handle signals
+        return
+    before = {number: signal.getsignal(number) for number in _STOPPING}
+    before = {number: handler for number, handler in before.items() if handler != signal.SIG_IGN}
+
+    def stop(number: int, _frame: object) -> None:
+        for each in before:
+            signal.signal(each, signal.SIG_IGN)
+        raise _Signalled(number)
+
+    for number in before:
+        signal.signal(number, stop)
     try:
-        _wait_until_ready(server, chosen)
-        address = f"http://127.0.0.1:{chosen}/lab/tree/{_FIRST_NOTEBOOK}?token={token}"
-        if open_browser and has_display():
-            webbrowser.open(address)
-        sys.stdout.write(f"\nThe lab is open; stop it with Ctrl-C.\n{address}\n")
-        sys.stdout.flush()
-        return server.wait()
-    except KeyboardInterrupt:
-        return 0
+        yield
     finally:
-        _stop(server)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _ends_with(parent: int) -> Callable[[], None] | None:
+    """Return what a child runs first so that Linux sends it SIGTERM when its parent ends in whatever way."""
+    if sys.platform != "linux":
+        return None
+    library = ctypes.CDLL(None)
+
+    def prepare() -> None:
+        library.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:  # it has ended in between
+            os._exit(_SIGNALLED + signal.SIGKILL)
+
+    return prepare
 
 
 def _wait_until_ready(server: subprocess.Popen[bytes], port: int) -> None:

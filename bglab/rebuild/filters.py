@@ -9,7 +9,6 @@ where it stopped.
 from __future__ import annotations
 
 import base64
-import io
 import json
 import os
 from pathlib import Path
@@ -35,6 +34,7 @@ from bglab.images import (
     paper_filter,
     read_image,
     resize_crop,
+    upright,
 )
 from bglab.scenes import Annotation, half_open, read_annotated, read_annotation, read_or_reject
 from bglab.seeding import digest
@@ -309,7 +309,7 @@ def read_filtered(candidate: Candidate, folder: Path) -> FilteredImage:
         )
     if cached["mask"] is None:
         return FilteredImage(FilterResult(**cached["verdict"]))
-    with Image.open(io.BytesIO(base64.b64decode(cached["mask"]))) as image:
+    with upright(base64.b64decode(cached["mask"])) as image:
         return FilteredImage(FilterResult(**cached["verdict"]), tuple(cached["box"]), np.asarray(image))
 
 

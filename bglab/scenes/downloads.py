@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import hashlib
 import lzma
+import os
 import shutil
 import subprocess
 import tomllib
-import urllib.error
-import urllib.request
+import unicodedata
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException
 from importlib import resources
@@ -23,20 +26,27 @@ from tarfile import (
     TarError,
     TarFile,
     TarInfo,
+    data_filter,
 )
 from typing import Any
 
 import pooch
-from tqdm.auto import tqdm
 
 from bglab.catalogue import Catalogue
 from bglab.errors import BadInput, MissingData
 from bglab.files import data_root, whole_file, writable_folder
+from bglab.scenes.transfers import cause, resume
 
-_TIMEOUT_S = 30
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 #: Files of the scratch folder that survive an interrupted run; everything else in it is removed.
-_COMPLETE, _PART = "download", "download.part"
+_COMPLETE, _PART, _VERSION = "download", "download.part", "download.part.version"
+#: Most members of an archive: that of ImageNet-9 has a hundred thousand.
+_MOST_MEMBERS = 5_000_000
 
 
 @dataclass(frozen=True)
@@ -124,7 +134,41 @@ def fetch(name: str) -> Path:
     archive = archives()[name]
     if archive.is_here:
         return archive.path
-    writable_folder(archive.scratch)
+    if archive.path.exists():
+        raise BadInput(f"expected a folder or nothing at {archive.path}, got a file; move it away")
+    with _alone(archive):
+        return archive.path if archive.is_here else _fetched(archive)
+
+
+@contextmanager
+def _alone(archive: Archive) -> Iterator[None]:
+    """Wait until no other process fetches the archive; its scratch folder is the lock, and removed if it is empty."""
+    with contextlib.ExitStack() as stack:
+        while not _hold(archive.scratch, stack):
+            pass  # whoever held it has removed it
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                archive.scratch.rmdir()
+
+
+def _hold(folder: Path, stack: contextlib.ExitStack) -> bool:
+    """Lock a folder until the stack ends; return whether it is still the one at its path."""
+    writable_folder(folder)
+    if fcntl is None:
+        return True
+    held = os.open(folder, os.O_RDONLY)
+    stack.callback(os.close, held)
+    with contextlib.suppress(OSError):  # a file system without locks
+        fcntl.flock(held, fcntl.LOCK_EX)
+    try:
+        return os.path.samestat(os.fstat(held), folder.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _fetched(archive: Archive) -> Path:
     _tidy(archive)  # after a run that was killed
     try:
         found = _unpacked_package(archive) if archive.kind == "debian" else _unpacked_download(archive)
@@ -166,14 +210,12 @@ def _note(path: Path, digest: str) -> None:
 
 
 def _tidy(archive: Archive) -> None:
-    """Remove everything that a later run cannot use from the scratch folder, and the folder if it is empty."""
+    """Remove everything that a later run cannot use from the scratch folder."""
     for path in list(archive.scratch.iterdir()):
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
-        elif path.name not in {_COMPLETE, _PART}:
+        elif path.name not in {_COMPLETE, _PART, _VERSION}:
             path.unlink(missing_ok=True)
-    if not any(archive.scratch.iterdir()):
-        archive.scratch.rmdir()
 
 
 def _unwritten(archive: Archive, problem: OSError) -> BadInput:
@@ -201,7 +243,10 @@ def _unpacked_download(archive: Archive) -> Path:
     if not archive.sha256:
         # record the digest only now, so that later downloads are never compared with a damaged one
         _note(archive.digest_note, pooch.file_hash(str(file)))
-    return next((p for p in sorted(unpacked.rglob(archive.folder)) if p.is_dir()), unpacked)
+    found = next((p for p in sorted(unpacked.rglob(archive.folder)) if p.is_dir()), unpacked)
+    while [path.name for path in found.iterdir()] == [found.name]:  # a folder of the same name around it
+        found = found / found.name
+    return found
 
 
 def _download(archive: Archive) -> Path:
@@ -210,7 +255,9 @@ def _download(archive: Archive) -> Path:
     expected = archive.sha256 or (note.read_text().strip() if note.is_file() else None)
     pooch.get_logger().setLevel("WARNING")  # the progress bar shows the same
     try:
-        downloader: Any = functools.partial(_resume, name=archive.name)  # pooch's annotation has other argument names
+        downloader: Any = functools.partial(
+            _through_part, name=archive.name
+        )  # pooch's annotation has other argument names
         file = pooch.retrieve(archive.address, expected, _COMPLETE, archive.scratch, downloader=downloader)
     except ValueError:  # raised by pooch for another digest, after removing the file
         accept = "" if archive.sha256 else f", or remove {note} to accept the new one"
@@ -222,57 +269,16 @@ def _download(archive: Archive) -> Path:
         if getattr(problem, "errno", None) in _FULL:
             raise
         raise MissingData(
-            f"could not download {archive.name} from {archive.address} ({_cause(problem)}); run bglab data fetch "
+            f"could not download {archive.name} from {archive.address} ({cause(problem)}); run bglab data fetch "
             f"{archive.name} again to resume, or download it on a machine that is online and unpack it to "
             f"{archive.path}"
         ) from None
     return Path(file)
 
 
-def _resume(address: str, output: str, _pooch: object, *, name: str) -> None:
-    """Download for pooch, through a partial file from which an interrupted download is resumed.
-
-    Raises:
-        OSError: If the connection fails or breaks off, or the file cannot be written; also `HTTPException`.
-    """
-    part = Path(output).with_name(_PART)
-    start = part.stat().st_size if part.is_file() else 0
-    request = urllib.request.Request(address, headers={"Range": f"bytes={start}-"} if start else {})  # noqa: S310
-    try:
-        reply = urllib.request.urlopen(request, timeout=_TIMEOUT_S)  # noqa: S310 - addresses come with the package
-    except urllib.error.HTTPError as problem:
-        if problem.code != 416 or not start:
-            raise
-        # the range lies beyond the end: the partial file is complete, or belongs to another version of the archive
-        part.unlink()
-        return _resume(address, output, _pooch, name=name)
-    with reply:
-        if not reply.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
-            start = 0  # the server ignored the range and sends the whole file
-        length = reply.headers.get("Content-Length", "")
-        size = start + int(length) if length.isdecimal() else None
-        with (
-            part.open("ab" if start else "wb") as file,
-            tqdm(total=size, initial=start, unit="B", unit_scale=True, desc=name) as bar,
-        ):
-            while block := reply.read(1 << 20):
-                file.write(block)
-                bar.update(len(block))
-    received = part.stat().st_size
-    if size is not None and received < size:
-        raise ConnectionError(f"the connection closed after {received:,} of {size:,} bytes")
-    part.replace(output)
-    return None
-
-
-def _cause(problem: OSError | HTTPException) -> str:
-    """Name the cause of a failed download in a few words."""
-    if isinstance(problem, urllib.error.HTTPError):
-        return f"HTTP status {problem.code}, {problem.reason}"
-    inner = problem.reason if isinstance(problem, urllib.error.URLError) else problem
-    if isinstance(inner, HTTPException) and not isinstance(inner, OSError):
-        return f"the reply broke off or is not HTTP: {type(inner).__name__}"
-    return getattr(inner, "strerror", None) or str(inner) or type(inner).__name__
+def _through_part(address: str, output: str, _pooch: object, *, name: str) -> None:
+    """Download for pooch, see `bglab.scenes.transfers.resume`."""
+    resume(address, Path(output), Path(output).with_name(_PART), name=name)
 
 
 # --- unpack
@@ -299,6 +305,32 @@ class _WholeMember(TarInfo):
             raise ReadError(f"{problem} at byte {tarfile.offset:,}") from None
 
 
+class _Members:
+    """A filter of `tarfile` that also refuses members that replace others, and more than the disk has room for.
+
+    Args:
+        free: Bytes that may be written.
+    """
+
+    def __init__(self, free: int) -> None:
+        self._free = free
+        self._names: set[str] = set()
+
+    def __call__(self, member: TarInfo, folder: str | Path) -> TarInfo | None:
+        """Check one member; absolute paths, paths and links that lead out, and devices are refused, too."""
+        kept = data_filter(member, str(folder))
+        name = unicodedata.normalize("NFC", kept.name).casefold().rstrip("/")
+        if not kept.isdir() and name in self._names:
+            raise ReadError(f"it holds {kept.name[:80]} twice, as some disks compare names")
+        self._names |= set() if kept.isdir() else {name}
+        self._free -= kept.size
+        if self._free < 0:
+            raise OSError(errno.ENOSPC, "No space left on device for what the archive holds")
+        if len(self._names) > _MOST_MEMBERS:
+            raise ReadError(f"it holds more than {_MOST_MEMBERS:,} files")
+        return kept
+
+
 def _unpack_tar(file: Path, folder: Path) -> None:
     """Unpack a tar archive, compressed or not, and read it to its end.
 
@@ -307,7 +339,7 @@ def _unpack_tar(file: Path, folder: Path) -> None:
             `zlib.error` and `lzma.LZMAError`.
     """
     with TarFile.open(file, tarinfo=_WholeMember) as tar:
-        tar.extractall(folder, filter="data")  # refuses absolute paths, links out, devices
+        tar.extractall(folder, filter=_Members(shutil.disk_usage(folder).free))
         while tar.fileobj and tar.fileobj.read(1 << 20):
             pass  # gzip's checksum is at the end
     if not any(folder.iterdir()):

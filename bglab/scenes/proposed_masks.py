@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 from bglab.catalogue import Catalogue
 from bglab.errors import BadInput, MissingData
 from bglab.files import whole_file
-from bglab.images import IMAGE_SUFFIXES, MASK_SUFFIXES, Box, ellipse_mask, grab_cut, mask_png, open_image
+from bglab.images import IMAGE_SUFFIXES, MASK_SUFFIXES, Box, ellipse_mask, grab_cut, mask_png, open_image, upright
 from bglab.parallel import thread_map
 from bglab.scenes.prepared import as_image
 from bglab.scenes.scene import Rejection, SceneRecord, SceneSet
@@ -289,7 +289,7 @@ def mask_file(scenes: SceneSet, record: SceneRecord) -> Path:
 def _is_binary(file: Path) -> bool:
     """Return whether an image has at most two grey levels, so that a mask can replace it without loss."""
     try:
-        with Image.open(file) as image:
+        with upright(file) as image:
             return len(image.getbands()) == 1 and len(np.unique(np.asarray(image))) <= 2
-    except OSError:
+    except BadInput:
         return True  # it is broken, or gone

@@ -16,6 +16,7 @@ from bglab.images import Placement
 from bglab.labels import OUTSIDE
 from bglab.search import CONTROLS, CaptureStep, CaptureTask, Trial, search_capture_steps, stratified
 from bglab.variants import Adjustment, adjusted
+from bglab.widgets import fields
 from bglab.widgets.inspection import Prediction
 from bglab.widgets.live_widget import LiveWidget, Message
 from bglab.widgets.messages import png_of
@@ -102,7 +103,7 @@ class CaptureSearch:
     """
 
     def __init__(self, session: Session) -> None:
-        self._session = session
+        self.session = session
         self._numbers = itertools.count(1)
         self.hunt: Hunt | None = None
         self.shown: tuple[dict[str, Any], list[bytes]] | None = None
@@ -122,8 +123,8 @@ class CaptureSearch:
         return self.hunt
 
     def _task(self, state: State) -> CaptureTask:
-        images, inspector, scene = self._session.images, self._session.inspector, state.scene
-        scenes, label, display = images.scenes, images.label(scene), self._session.display
+        images, inspector, scene = self.session.images, self.session.inspector, state.scene
+        scenes, label, display = images.scenes, images.label(scene), self.session.display
         if not inspector.is_comparable(state.model):
             spec = inspector.classifiers[state.model].spec
             raise BadInput(
@@ -153,7 +154,7 @@ class CaptureSearch:
 
     def state_of(self, hunt: Hunt, trial: Trial) -> State:
         """Return the state that shows a trial."""
-        background = f"scene:{self._session.images.scenes.ids[trial.attempt.column]}"
+        background = f"scene:{self.session.images.scenes.ids[trial.attempt.column]}"
         return replace(hunt.start, background=background, **asdict(trial.attempt.placement))
 
     def progress(self, hunt: Hunt) -> str:
@@ -181,14 +182,14 @@ class CaptureSearch:
 
     def describe(self, state: State) -> Capture:
         """Classify what a state shows, and its controls."""
-        inspector = self._session.inspector
+        inspector = self.session.inspector
         shown = inspector.inspect(state)[state.model].prediction
         controls = {
             name: _verdict(inspector.inspect(control)[state.model].prediction)
             for name, control in zip(CONTROLS, controls_of(state), strict=True)
         }
         kind, _, background = state.background.partition(":")
-        donor = self._session.images.label(background) if kind == "scene" else OUTSIDE
+        donor = self.session.images.label(background) if kind == "scene" else OUTSIDE
         found = Capture(
             state=state,
             background=background if kind == "scene" else "",
@@ -214,17 +215,17 @@ class CaptureSearch:
                 for name, control in found.controls.items()
             ],
         }
-        images = [png_of(self._session.renderer.image(control).numpy()) for control in controls_of(found.state)]
+        images = [png_of(self.session.renderer.image(control).numpy()) for control in controls_of(found.state)]
         return content, images
 
     def _class_of(self, found: Capture) -> str:
-        return self._session.display.name(self._session.images.label(found.background))
+        return self.session.display.name(self.session.images.label(found.background))
 
     def _words(self, control: Verdict) -> str:
         unsure = f"; top answer only {_percent(control.confidence)}" if control.confidence < _UNSURE else ""
         if control.correct:
             return f"still {control.prediction} ({_percent(control.own_probability)}{unsure})"
-        native = f"{control.top}, " if self._session.display.is_nine else ""
+        native = f"{control.top}, " if self.session.display.is_nine else ""
         return f"{control.prediction} ({native}{_percent(control.confidence)})"
 
     def _sentence(self, found: Capture) -> str:
@@ -234,7 +235,7 @@ class CaptureSearch:
         taken = f"{self._class_of(found)} ({_percent(found.probability)})"
         if failed:
             return f"Taken for {taken}, but no clear capture: the classifier also fails on {' and on '.join(failed)}"
-        own = self._session.display.name(self._session.images.label(found.state.scene))
+        own = self.session.display.name(self.session.images.label(found.state.scene))
         return f"Clear capture: taken for {taken}, but still {own} at the same place on {' and on '.join(CONTROLS)}"
 
 
@@ -278,14 +279,14 @@ class CaptureWidget(LiveWidget):
 
     def _on_find_capture(self, message: Message, _buffers: list[bytes]) -> None:
         """Begin a search; its steps wait behind everything more urgent, so that sliders stay responsive."""
-        hunt = self._capture_search.begin(State(**message["state"]))
+        hunt = self._capture_search.begin(self._capture_search.session.state_of(fields.settings(message)))
         self._send_hunt(message, "Searching…", running=True)
         self._receive(self, {**message, "type": "capture_step", "hunt": hunt.number}, [])
 
     def _on_capture_step(self, message: Message, _buffers: list[bytes]) -> None:
         """Classify a few more images of the search, then queue the next step."""
         hunt = self._capture_search.hunt
-        if hunt is None or hunt.number != message["hunt"]:  # a later search has begun
+        if hunt is None or hunt.number != message.get("hunt"):  # a later search has begun
             self._send_hunt(message, "", running=False)
             return
         if self.scene != hunt.start.scene:

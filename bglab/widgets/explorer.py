@@ -19,13 +19,13 @@ from PIL import Image
 
 from bglab.catalogue import unknown_name
 from bglab.errors import BadInput, UnknownName
-from bglab.figures import ShownFigure
+from bglab.figures import VENUES, ShownFigure
 from bglab.images import Box, ImageSource
 from bglab.labels import OUTSIDE
 from bglab.models import ClassifierLike, as_classifiers
 from bglab.scenes import ScenesLike, ScenesOnDemand, open_on_demand
 from bglab.variants import Variant
-from bglab.widgets import export
+from bglab.widgets import export, fields
 from bglab.widgets.capture import CaptureSearch, CaptureWidget
 from bglab.widgets.inspection import Inspection
 from bglab.widgets.live_widget import VIEW_PARTS, Message, made_by_cell, module_of
@@ -45,6 +45,8 @@ PARTS = (
     "layout.js",
     "explorer.js",
 )
+#: Farthest corner of a box, as a multiple of the image's side: a pointer leaves the canvas.
+_FARTHEST = 100.0
 _MIME = {"pdf": "application/pdf", "svg": "image/svg+xml", "png": "image/png", "csv": "text/csv"}
 
 
@@ -217,13 +219,13 @@ class Explorer(CaptureWidget):
         self._show_capture_again(message)
 
     def _on_thumbs(self, message: Message, _buffers: list[bytes]) -> None:
-        kind, sheet = str(message["kind"]), str(message["sheet"])
+        kind, sheet = fields.text(message, "kind"), fields.text(message, "sheet")
         jpeg = texture_sheet(self._session, sheet) if kind == "texture" else self._sheets.jpeg(kind, sheet)
         self._reply(message, {"type": "thumbs", "kind": kind, "sheet": sheet}, [jpeg])
 
     def _on_layers(self, message: Message, _buffers: list[bytes]) -> None:
-        scene, background = str(message["scene"]), str(message["background"])
-        State(scene, background)
+        scene, background = fields.text(message, "scene"), fields.text(message, "background")
+        self._session.check(State(scene, background))
         try:
             made = self._session.renderer.layers(scene, background)
         except BadInput:
@@ -244,11 +246,11 @@ class Explorer(CaptureWidget):
 
     def _on_inspect(self, message: Message, _buffers: list[bytes]) -> None:
         started = time.perf_counter()
-        wanted, inspector = State(**message["state"]), self._session.inspector
+        wanted, inspector = self._session.state_of(fields.settings(message)), self._session.inspector
         inspections, originals = inspector.inspect(wanted), inspector.inspect_original(wanted.scene)
         content, maps = result_message(self._session.display, inspections, originals)
         elapsed_ms = 1000 * (time.perf_counter() - started)
-        content |= {"state": dict(message["state"]), "ms": round(elapsed_ms, 1), "forwards": self.forwards}
+        content |= {"state": fields.settings(message), "ms": round(elapsed_ms, 1), "forwards": self.forwards}
         self._reply(message, content, maps)
 
     def _on_correctness(self, message: Message, _buffers: list[bytes]) -> None:
@@ -262,46 +264,57 @@ class Explorer(CaptureWidget):
             self._send_unusable()
 
     def _on_upload(self, message: Message, buffers: list[bytes]) -> None:
-        key = self._session.images.add(buffers[0], str(message["name"]))
+        image, name = fields.content(message, buffers), fields.text(message, "name")
+        key = self._session.images.add(image, name)
         self._send_uploads({"scene": key, "background": "own"}, "box")
 
     def _on_upload_background(self, message: Message, buffers: list[bytes]) -> None:
-        key = self._session.images.add_background(buffers[0], str(message["name"]))
+        image, name = fields.content(message, buffers), fields.text(message, "name")
+        key = self._session.images.add_background(image, name)
         self._send_uploads({"background": f"image:{key}"})
 
     def _on_cut(self, message: Message, _buffers: list[bytes]) -> None:
-        key = self._session.images.editable(str(message["scene"]))
-        self._session.images.uploads.cut(key, [float(v) for v in message["box"]])
+        scene, box = fields.text(message, "scene"), fields.numbers(message, "box", 4, _FARTHEST)
+        key = self._session.images.editable(scene)
+        self._session.images.uploads.cut(key, box)
         self._session.inspector.forget(key)
         self._send_uploads({"scene": key}, "brush")
 
     def _on_edit_mask(self, message: Message, buffers: list[bytes]) -> None:
         size = self._session.images.size
-        mask = np.frombuffer(buffers[0], dtype=np.uint8).reshape(size, size) > 0
-        key = self._session.images.editable(str(message["scene"]))
+        marked = fields.content(message, buffers, size * size)
+        mask = np.frombuffer(marked, dtype=np.uint8).reshape(size, size) > 0
+        key = self._session.images.editable(fields.text(message, "scene"))
         self._session.images.uploads.set_mask(key, mask)
         self._session.inspector.forget(key)
         self._send_uploads({"scene": key})
 
     def _on_label(self, message: Message, _buffers: list[bytes]) -> None:
-        key = str(message["scene"])
-        self._session.images.uploads.set_label(key, int(message["label"]))
+        images = self._session.images
+        key = fields.one_of(message, "scene", list(images.uploads))
+        label = fields.whole(message, "label", OUTSIDE, len(images.display.names) - 1)
+        images.uploads.set_label(key, label)
         self._session.inspector.forget(key)
         self._send_uploads({"scene": key})
 
     def _on_export(self, message: Message, _buffers: list[bytes]) -> None:
-        kind, state = str(message["format"]), State(**self.state)
+        kind, state = fields.one_of(message, "format", ("cutout", *_MIME)), State(**self.state)
         name = export.file_stem(self._session, state)
         if kind == "cutout":
             content, kind, name = _png(self._session.images.cutout(state.scene)), "png", f"{name}-cutout"
         elif kind == "csv":
             content = export.table(self._session, state).to_csv(index=False).encode()
         else:
-            content = export.figure_bytes(self._session, state, str(message["venue"]), kind)
+            content = export.figure_bytes(self._session, state, fields.one_of(message, "venue", list(VENUES)), kind)
         self._reply(message, {"type": "file", "name": f"{name}.{kind}", "mime": _MIME[kind]}, [content])
 
     def _on_code(self, message: Message, _buffers: list[bytes]) -> None:
         self._reply(message, {"type": "code", "code": self.code()})
+
+    def _check_settings(self, settings: Mapping[str, Any]) -> None:
+        chosen = {name: value for name, value in settings.items() if name in FIELDS}
+        if chosen:
+            self._session.state_of(self.state | chosen)
 
     def _send_uploads(self, state: dict[str, Any] | None = None, mode: str = "") -> None:
         """Send all views the current uploads, with settings and a tool that they should change to."""

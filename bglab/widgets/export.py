@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import tempfile
 import threading
@@ -17,6 +16,7 @@ from matplotlib.axes import Axes
 
 from bglab.figures import ShownFigure, color_of, save, theme
 from bglab.labels import OUTSIDE
+from bglab.names import python_literal
 from bglab.saliency import upsample
 from bglab.variants import VARIANTS
 from bglab.widgets.display_space import DisplaySpace
@@ -203,7 +203,7 @@ def file_stem(session: Session, state: State) -> str:
 
 def _literal(value: object) -> str:
     """Write a value as Python code, with double quotes around text."""
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
+    return python_literal(value) if isinstance(value, str) else repr(value)
 
 
 def _stem(text: str) -> str:

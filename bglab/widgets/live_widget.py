@@ -16,8 +16,9 @@ import anywidget
 from IPython.core.getipython import get_ipython
 from IPython.display import publish_display_data
 
-from bglab.errors import EXPECTED_ERRORS, BadInput
+from bglab.errors import EXPECTED_ERRORS, BadInput, printable
 from bglab.figures import ShownFigure
+from bglab.widgets.fields import Message as Message
 from bglab.widgets.worker import Worker
 
 _FOLDER = Path(__file__).parent
@@ -29,8 +30,6 @@ VIEW_PARTS = ("keys.js", "controls.js", "connection.js", "view.js")
 #: Words with which the snapshot of a widget begins. VS Code makes them the image's alternative text, by which the
 #: widget's style sheet finds the image there.
 _SNAPSHOT = "bglab snapshot"
-
-Message = Mapping[str, Any]
 
 
 def module_of(parts: Sequence[str]) -> str:
@@ -87,9 +86,13 @@ class LiveWidget(anywidget.AnyWidget):
 
     def _receive(self, _widget: Any, message: Message, buffers: Sequence[Any]) -> None:
         """Queue a message for a worker."""
-        kind, view = str(message.get("type")), str(message.get("view"))
-        handle = getattr(self, f"_on_{kind}", None)
-        if handle is None:
+        if not isinstance(message, Mapping):
+            return  # there is no view to tell
+        kind, view = message.get("type"), str(message.get("view"))
+        handle = getattr(self, f"_on_{kind}", None) if isinstance(kind, str) else None
+        if not isinstance(kind, str) or handle is None:
+            came = f"expected a message that the {self.title} knows, got {kind!r:.60}; reload the page"
+            self._reply(message, {"type": "error", "text": printable(came)})
             return
         copies = [bytes(buffer) for buffer in buffers]
 
@@ -111,7 +114,30 @@ class LiveWidget(anywidget.AnyWidget):
 
     def _reply(self, message: Message, content: dict[str, Any], buffers: Sequence[Any] = ()) -> None:
         """Reply to the view that sent a message."""
-        self.send({"view": message.get("view"), "seq": message.get("seq"), **content}, list(buffers))
+        view, seq = message.get("view"), message.get("seq")
+        address = {"view": view if isinstance(view, str) else None, "seq": seq if isinstance(seq, int) else None}
+        self.send({**address, **content}, list(buffers))
+
+    def set_state(self, sync_data: dict[str, Any]) -> None:
+        """Take settings from a front end; those that are refused change nothing, and are set back there.
+
+        Traitlets would keep a value that a validation refuses while notifications are held, as they are here.
+        """
+        try:
+            self._check_settings(sync_data)
+        except EXPECTED_ERRORS as problem:
+            self.send({"view": None, "seq": None, "type": "error", "text": str(problem)})
+            self.send_state([name for name in sync_data if self.has_trait(name)])
+            return
+        super().set_state(sync_data)
+
+    def _check_settings(self, settings: Mapping[str, Any]) -> None:
+        """Refuse settings of a front end.
+
+        Raises:
+            UnknownName: If one names something unknown.
+            BadInput: If one is out of range.
+        """
 
     def _on_ping(self, message: Message, _buffers: Sequence[bytes]) -> None:
         """Tell a view that the kernel is there, whatever the worker is doing, and the comm by which to find it."""

@@ -30,6 +30,8 @@ CANVAS_PX = 340
 #: Perceptually uniform, and readable for colour-blind people (Nuñez et al., 2018).
 COLOUR_MAP = "cividis"
 _JPEG_QUALITY = 82
+#: Digits of the number of a sheet, and one.
+_LONGEST_NUMBER = 10
 
 
 def greeting(session: Session, state: dict[str, Any]) -> dict[str, Any]:
@@ -144,15 +146,20 @@ class Sheets:
             sheet: Number of the sheet, or ``upload`` followed by the position of an uploaded image.
 
         Raises:
-            UnknownName: If there is no such kind.
+            UnknownName: If there is no such kind, or no such sheet.
         """
         if kind not in {"scene", "plate"}:
             raise UnknownName(unknown_name("kind of thumbnail", kind, ("scene", "plate")))
-        if sheet.startswith("upload"):
-            name = list(self._images.uploads)[int(sheet.removeprefix("upload"))]
-            batch = self._images.uploads[name].batch
+        is_upload = sheet.startswith("upload")
+        digits, names = sheet.removeprefix("upload"), list(self._images.uploads)
+        count = len(names) if is_upload else -(-len(self._images.scenes) // PER_SHEET)
+        number = int(digits) if digits.isascii() and digits.isdecimal() and len(digits) < _LONGEST_NUMBER else count
+        if number >= count:
+            raise UnknownName(f"expected one of {count} sheets of thumbnails, got '{sheet[:40]}'; reload the page")
+        if is_upload:
+            batch = self._images.uploads[names[number]].batch
             return sheet_of([(batch.images if kind == "scene" else batch.plates)[0].numpy()])
-        first = int(sheet) * PER_SHEET
+        first = number * PER_SHEET
         return sheet_of(self._images.thumbnails(kind, first, first + PER_SHEET, THUMB_PX))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any, cast
 
@@ -20,6 +20,7 @@ from bglab.models import ClassifierLike, as_classifier
 from bglab.results import Protocol
 from bglab.scenes import ScenesLike, as_prepared
 from bglab.search import Refinement, open_evaluator, refine_attack_steps
+from bglab.widgets import fields
 from bglab.widgets.explorer import Explorer
 from bglab.widgets.export import draw
 from bglab.widgets.live_results import TARGETS, LiveResults, criterion_of
@@ -32,6 +33,8 @@ from bglab.widgets.state import State
 _STEP = 16
 #: Number of the worst backgrounds from which the refined attack starts.
 _REFINED = 5
+#: Most images that a message may ask a refinement to classify.
+_MOST_BUDGET = 100_000
 #: Shortest time in seconds between two reports of a refinement.
 _REPORT_S = 0.15
 
@@ -69,12 +72,18 @@ class LiveSearch(LiveWidget):
 
     @traitlets.validate("scene", "target")
     def _check(self, proposal: Any) -> Any:
-        name, value = proposal["trait"].name, proposal["value"]
-        if name == "scene" and value not in self._scenes.positions:
-            raise UnknownName(unknown_name("scene", value, self._scenes.near(value)))
-        if name == "target" and value not in self._targets:
-            raise UnknownName(unknown_name("target", value, self._targets))
-        return value
+        self._check_settings({proposal["trait"].name: proposal["value"]})
+        return proposal["value"]
+
+    def _check_settings(self, settings: Mapping[str, Any]) -> None:
+        for name in ("scene", "target"):
+            if name in settings and not isinstance(settings[name], str):
+                raise BadInput(f"expected {name} as text, got {settings[name]!r:.60}")
+        scene, target = settings.get("scene"), settings.get("target")
+        if scene is not None and scene not in self._scenes.positions:
+            raise UnknownName(unknown_name("scene", scene, self._scenes.near(scene)))
+        if target is not None and target not in self._targets:
+            raise UnknownName(unknown_name("target", target, self._targets))
 
     @traitlets.observe("scene")
     def _other_scene(self, change: Any) -> None:
@@ -183,7 +192,7 @@ class LiveSearch(LiveWidget):
         self._send_items(message, self.results)
 
     def _on_thumbs(self, message: Message, _buffers: list[bytes]) -> None:
-        sheet = str(message["sheet"])
+        sheet = fields.text(message, "sheet")
         self._reply(message, {"type": "thumbs", "sheet": sheet}, [self._sheets.jpeg("scene", sheet)])
 
     def _on_start(self, message: Message, _buffers: list[bytes]) -> None:
@@ -209,20 +218,25 @@ class LiveSearch(LiveWidget):
 
     def _on_choose(self, message: Message, _buffers: list[bytes]) -> None:
         """Change the foreground, or evaluate the results so far by another target."""
-        if message.get("scene", self.scene) != self.scene:
-            self.scene = str(message["scene"])
-        self.target = str(message.get("target", self.target))
+        wanted = {name: fields.text(message, name) for name in ("scene", "target") if name in message}
+        self._check_settings(wanted)  # both, before one of them changes
+        if wanted.get("scene", self.scene) != self.scene:
+            self.scene = wanted["scene"]
+        self.target = wanted.get("target", self.target)
         self._reply(message, {"type": "clear"})
         self._send_progress(message)
         self._send_items(message, self.results)
 
     def _on_show(self, message: Message, _buffers: list[bytes]) -> None:
         """Show one background in full size, with prediction and Grad-CAM, next to the original."""
-        self._show(message, State(self.scene, f"scene:{message['background']}"), "candidate")
+        background = f"scene:{fields.text(message, 'background')}"
+        state = self._session.state_of({"scene": self.scene, "background": background})
+        self._show(message, state, "candidate")
 
     def _on_refine(self, message: Message, _buffers: list[bytes]) -> None:
         """Refine the worst backgrounds, report from time to time, and show the best attempt."""
-        budget, of, reported, found = int(message.get("budget", 200)), self._tried, 0.0, None
+        budget = fields.whole({"budget": 200, **message}, "budget", 1, _MOST_BUDGET)
+        of, reported, found = self._tried, 0.0, None
         self._refining.set()
         try:
             for found in self._refinements(budget):
@@ -259,7 +273,7 @@ class LiveSearch(LiveWidget):
 
     def _on_open(self, message: Message, _buffers: list[bytes]) -> None:
         """Open a state in the explorer, which appears below the search the first time."""
-        self.explorer.state = cast(dict[str, Any], message["state"])
+        self.explorer.state = fields.settings(message)
         if self._placeholder:
             live = self.explorer._repr_mimebundle_()
             bundle = live[0] if isinstance(live, tuple) else live

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from bglab.errors import BadInput
 from bglab.models import Classifier
@@ -43,6 +44,20 @@ class Session:
         self.images = ImageCollection(source, seed, self.display)
         self.renderer = StateRenderer(self.images, seed)
         self.inspector = Inspector(self.images, self.renderer, matched)
+
+    def state_of(self, settings: Mapping[str, Any]) -> State:
+        """Check settings, among them the scene, and return them as a state.
+
+        Raises:
+            UnknownName: If a setting, or what it names, is unknown.
+            BadInput: If a value is out of range.
+        """
+        scene = settings.get("scene")
+        if not isinstance(scene, str):
+            raise BadInput(f"expected the id of a scene among the settings, got {scene!r:.60}; add scene=…")
+        state = State(scene).but(settings)
+        self.check(state)
+        return state
 
     def check(self, state: State) -> None:
         """Refuse a state that names something unknown.

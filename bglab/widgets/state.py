@@ -78,7 +78,14 @@ class State:
         for name, slider in SLIDERS.items():
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not slider.low <= value <= slider.high:
-                raise BadInput(f"expected {name} between {slider.low:g} and {slider.high:g}, got {value!r}")
+                raise BadInput(f"expected {name} between {slider.low:g} and {slider.high:g}, got {value!r:.60}")
+        if not isinstance(self.grow, int):
+            raise BadInput(f"expected grow in whole pixels, got {self.grow!r}")
+        for name in ("scene", "background", "target"):
+            if not isinstance(getattr(self, name), str):
+                raise BadInput(f"expected {name} as text, got {getattr(self, name)!r:.60}")
+        if not isinstance(self.flip, bool):
+            raise BadInput(f"expected flip to be True or False, got {self.flip!r:.60}")
         if self.target not in TARGETS:
             raise UnknownName(unknown_name("saliency target", self.target, TARGETS))
         if isinstance(self.model, bool) or not isinstance(self.model, int) or self.model < 0:

@@ -22,7 +22,7 @@ import pytest
 from bglab.__main__ import main
 from bglab.catalogue import Catalogue
 from bglab.errors import BadInput, MissingData
-from bglab.scenes import downloads
+from bglab.scenes import downloads, transfers
 from fixtures import ROOT
 
 FILES = 40
@@ -365,7 +365,7 @@ def test_a_length_that_is_no_number_is_ignored(data, server):
 def test_a_silent_server_is_given_up(data, server, monkeypatch):
     ended = threading.Event()
     server.answer = lambda handler, content: ended.wait(20)
-    monkeypatch.setattr(downloads, "_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(transfers, "_TIMEOUT_S", 0.2)
     with pytest.raises(MissingData, match=r"\(timed out\)"):
         downloads.fetch("in9")
     ended.set()

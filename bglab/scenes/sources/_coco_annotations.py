@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from bglab.errors import BadInput
+from bglab.images.coco import MOST_JSON_BYTES
 from bglab.scenes.sources._folders import read_content
 
 #: Number of entries that a notice names.
@@ -100,7 +101,7 @@ def read_instances(file: Path) -> Instances:
         BadInput: If the file is missing or no JSON, or has no list of images, annotations or categories.
     """
     try:
-        content = json.loads(read_content(file))
+        content = json.loads(read_content(file, MOST_JSON_BYTES))
     except (ValueError, RecursionError) as problem:
         if isinstance(problem, BadInput):
             raise

@@ -15,6 +15,7 @@ from jaxtyping import Bool, UInt8
 
 from bglab.catalogue import unknown_name
 from bglab.errors import BadInput, MissingData, UnknownName, check_environment
+from bglab.files import check_regular
 from bglab.images import IMAGE_SUFFIXES, read_image, read_mask
 from bglab.labels import OUTSIDE, synset_index
 from bglab.scenes.scene import Rejection, SceneRecord
@@ -188,21 +189,29 @@ def empty_file(*files: Path) -> str:
             return f"expected {file}, but there is no such file; restore it"
         if stat.S_ISDIR(status.st_mode):
             return f"expected a file at {file}, but it is a folder; replace it by the file"
+        if not stat.S_ISREG(status.st_mode):  # reading it would wait, or never end
+            return f"expected a file at {file}, but it is a pipe, a socket or a device; replace it by the file"
         if status.st_size == 0:
             return f"expected content in {file}, but the file is empty; restore it"
     return ""
 
 
-def read_content(file: Path) -> bytes:
+def read_content(file: Path, most_bytes: int = 2**26) -> bytes:
     """Read a file whole.
 
+    Args:
+        file: Path of the file.
+        most_bytes: Largest size of the file.
+
     Raises:
-        BadInput: If it is missing, empty, or plainly something else: zero bytes, a pointer of git-lfs, a web page.
+        BadInput: If it is missing, empty, larger, or plainly something else: zero bytes, a pointer of git-lfs, a web
+            page.
         Unreadable: If the disk fails, which says nothing about the file.
     """
     problem = empty_file(file)
     if problem:
         raise BadInput(problem)
+    check_regular(file, most_bytes=most_bytes)
     try:
         content = file.read_bytes()
     except OSError as failure:

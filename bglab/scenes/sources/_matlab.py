@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,8 @@ _TEXTS = frozenset({16, 17, 18})
 _CHARACTERS, _NUMERIC = 4, range(6, 16)
 _NESTED = frozenset({1, 2, 3})
 _DEEPEST = 20
+#: Largest size of a compressed variable, in bytes.
+_LARGEST = 2**27
 
 
 class _Element(NamedTuple):
@@ -75,13 +78,22 @@ def _check(raw: bytes) -> None:
     order = "<" if raw[126:128] == b"IM" else ">"
     for element in _elements(raw[_HEADER:], order):
         if element.type == _COMPRESSED:
-            inner = [*_elements(zlib.decompress(element.content), order)]
+            inner = [*_elements(_decompressed(element.content), order)]
             if len(inner) != 1:
                 raise ValueError(f"a compressed part holds {len(inner)} variables")
             element = inner[0]  # noqa: PLW2901
         if element.type != _MATRIX:
             raise ValueError(f"a variable is of the unknown type {element.type}")
         _check_matrix(element.content, order, 0)
+
+
+def _decompressed(content: bytes) -> bytes:
+    unpacker = zlib.decompressobj()
+    unpacked = unpacker.decompress(content, _LARGEST)
+    if not unpacker.eof:
+        is_large = len(unpacked) == _LARGEST
+        raise ValueError(f"a compressed part is {f'larger than {_LARGEST / 1e6:.0f} MB' if is_large else 'cut off'}")
+    return unpacked
 
 
 def _check_matrix(content: bytes, order: str, depth: int) -> None:
@@ -96,6 +108,9 @@ def _check_matrix(content: bytes, order: str, depth: int) -> None:
     allowed = _NUMBERS if array_class in _NUMERIC else _NUMBERS | _TEXTS
     if array_class not in {_CHARACTERS, *_NUMERIC} and array_class in _NESTED:
         allowed |= {_MATRIX}
+    sides = struct.unpack(f"{order}{len(parts[1].content) // 4}i", parts[1].content[: len(parts[1].content) // 4 * 4])
+    if array_class in _NESTED and math.prod(sides) > len(parts):
+        raise ValueError(f"an array of shape {sides} has {len(parts) - 3} parts")  # SciPy would make room for it
     for part in parts[3:]:
         if part.type not in allowed:
             raise ValueError(f"the values of an array are of the unknown type {part.type}")

@@ -14,6 +14,7 @@ from unicodedata import category
 
 from bglab.catalogue import unknown_name
 from bglab.errors import BadInput, UnknownName
+from bglab.files import check_regular
 from bglab.labels import IN9_NAMES
 
 _DELIMITERS = (",", ";", "\t")
@@ -24,6 +25,8 @@ _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+#: Largest size of a table, which would have some ten million rows.
+_MOST_BYTES = 2**30
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 
 
@@ -132,6 +135,7 @@ def _row(line: int, cells: Sequence[str], columns: Sequence[str]) -> Row:
 
 def _decode(file: Path) -> tuple[str, str]:
     """Decode a file; return its text, and a notice if the encoding is a guess."""
+    check_regular(file, "a table", most_bytes=_MOST_BYTES)
     content = file.read_bytes()
     encoding = next((name for mark, name in _BYTE_ORDER_MARKS if content.startswith(mark)), "utf-8")
     if encoding == "utf-8" and b"\0" in content[:2]:

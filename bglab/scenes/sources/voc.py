@@ -8,10 +8,9 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, UInt8
-from PIL import Image
 
-from bglab.errors import BadInput, MissingData, check_environment
-from bglab.images import box_of, check_png, joined_box
+from bglab.errors import BadInput, MissingData
+from bglab.images import box_of, joined_box, upright
 from bglab.scenes.scene import Rejection, Scene, SceneRecord, SceneSet, file_fingerprint
 from bglab.scenes.sources._annotations import read_annotated, read_annotation
 from bglab.scenes.sources._folders import check_mask, choose, empty_file, find_folder, read_content, read_photograph
@@ -165,12 +164,10 @@ def _read(masks: str, record: SceneRecord) -> Scene:
 def _read_segmentation(file: Path, label: int, image: UInt8[np.ndarray, "3 h w"]) -> Bool[np.ndarray, "h w"]:
     """Read the mask of one class from a segmentation with indices 0 (background), 1 to 20 (classes), 255 (void)."""
     try:
-        check_png(file)
-        with Image.open(file) as segmentation:
+        with upright(file) as segmentation:
             indices, mode = np.asarray(segmentation), segmentation.mode
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as problem:
-        check_environment(file, problem)
-        raise BadInput(f"expected a segmentation in {file}, but reading it failed ({problem}); restore it") from None
+    except BadInput as problem:
+        raise BadInput(f"expected a segmentation in {file}, but reading it failed ({problem})") from None
     if mode not in {"P", "L"}:
         raise BadInput(f"expected palette indices in {file}, got an image of mode {mode}; restore the original")
     mask = indices == label + 1
