@@ -10,7 +10,7 @@ import os
 import pytest
 
 from fixtures.mutations import run
-from fixtures.subjects import chosen_subjects
+from fixtures.subjects import chosen_subjects, make_subject
 
 SUBJECTS = chosen_subjects()
 FEW, MANY = 14, int(os.environ.get("BGLAB_MUTATIONS", "100"))
@@ -27,10 +27,10 @@ def check(subject, numbers, seed):
 
 @pytest.mark.parametrize("kind", SUBJECTS)
 def test_a_few_changed_files(tmp_path, data_folder, kind):
-    assert check(SUBJECTS[kind](tmp_path), range(0, STEP * FEW, STEP), seed=0)["equal"] < FEW
+    assert check(make_subject(SUBJECTS[kind], tmp_path), range(0, STEP * FEW, STEP), seed=0)["equal"] < FEW
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", SUBJECTS)
 def test_many_changed_files(tmp_path, data_folder, kind):
-    assert check(SUBJECTS[kind](tmp_path), range(MANY), seed=1)["equal"] < MANY
+    assert check(make_subject(SUBJECTS[kind], tmp_path), range(MANY), seed=1)["equal"] < MANY
