@@ -10,7 +10,7 @@ import pkgutil
 from collections.abc import Callable
 from urllib.parse import quote, urlencode
 
-from bglab.catalogue import nearest, uri_options
+from bglab.catalogue import looked_up, nearest, uri_options
 from bglab.errors import BadInput, UnknownName
 from bglab.models.architectures import name_on_hub
 from bglab.models.weights import Weights
@@ -60,7 +60,8 @@ def open_weights(uri: str) -> tuple[str, Weights]:
         raise BadInput(
             f"expected a value for the option {empty} of '{uri}', got none; write {empty}=VALUE or leave it out"
         )
-    weights = opener(path, **options)
+    with looked_up(uri):
+        weights = opener(path, **options)
     # without its options the same weights would not be loaded, so that they belong to its name
     return scheme, weights._replace(query=urlencode(sorted(options.items()), safe="/,:~", quote_via=quote))
 
