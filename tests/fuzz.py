@@ -78,7 +78,11 @@ def _say(line: str) -> None:
 
 
 def _print(total: dict[str, Outcomes], seed: int) -> None:
-    _say(f"seed {seed}\n{'kind':28}{'files':>8}" + "".join(f"{name:>10}" for name in OUTCOMES) + f"{'all':>10}{'slowest':>10}")
+    _say(
+        f"seed {seed}\n{'kind':28}{'files':>8}"
+        + "".join(f"{name:>10}" for name in OUTCOMES)
+        + f"{'all':>10}{'slowest':>10}"
+    )
     sums: Counter[str] = Counter()
     for name, found in total.items():
         counts = found.by_outcome()

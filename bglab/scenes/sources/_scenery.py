@@ -158,7 +158,9 @@ def _region(text: str, *, is_panorama: bool, where: str) -> tuple[float, ...]:
     """Parse a region."""
     wanted = "two numbers, the range of directions" if is_panorama else "x0 y0 x1 y1 within 0 and 1"
     try:
-        numbers = tuple(parse_number(word) for word in text.split()) or ((0.0, 1.0) if is_panorama else (0.0, 0.0, 1.0, 1.0))
+        numbers = tuple(parse_number(word) for word in text.split()) or (
+            (0.0, 1.0) if is_panorama else (0.0, 0.0, 1.0, 1.0)
+        )
     except ValueError:
         numbers = ()
     low, high = numbers[: len(numbers) // 2], numbers[len(numbers) // 2 :]
