@@ -35,13 +35,13 @@ def _scaled(count: int, subject: Subject) -> int:
 
 
 @pytest.mark.parametrize("kind", SUBJECTS)
-def test_a_few_changed_files(tmp_path, data_folder, kind):
+def test_a_few_changed_files(tmp_path, data_folder, unchecked, kind):
     subject = make_subject(SUBJECTS[kind], tmp_path)
     check_some(subject, range(0, STEP * _scaled(FEW, subject), STEP), seed=0)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", SUBJECTS)
-def test_many_changed_files(tmp_path, data_folder, kind):
+def test_many_changed_files(tmp_path, data_folder, unchecked, kind):
     subject = make_subject(SUBJECTS[kind], tmp_path)
     check_some(subject, range(_scaled(MANY, subject)), seed=1)
