@@ -13,7 +13,7 @@ from fixtures.mutations import Subject, run
 from fixtures.subjects import chosen_subjects, make_subject
 
 SUBJECTS = chosen_subjects()
-FEW, MANY = 14, int(os.environ.get("BGLAB_MUTATIONS", "100"))
+FEW, MANY = 10, int(os.environ.get("BGLAB_MUTATIONS", "100"))
 #: The kinds of changes take turns, so that a step of 7 reaches all of them.
 STEP = 7
 
