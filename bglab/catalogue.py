@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 from urllib.parse import parse_qsl
 
-from bglab.errors import UnknownName
+from bglab.errors import MissingData, UnknownName
 
 Value = TypeVar("Value")
+
+#: Longest part of an unknown name that a message repeats.
+_SHOWN = 200
 
 
 class Catalogue(Mapping[str, Value], Generic[Value]):
@@ -64,8 +69,9 @@ def unknown_name(kind: str, name: str, known: Sequence[str]) -> str:
         known: All known names.
     """
     near = nearest(name, known)
+    shown = name if len(name) <= _SHOWN else f"{name[:_SHOWN]}…"
     hint = f"; did you mean '{near}'?" if near else "."
-    return f"unknown {kind} '{name}'{hint} Known: {', '.join(known)}"
+    return f"unknown {kind} '{shown}'{hint} Known: {', '.join(known)}"
 
 
 def nearest(name: str, known: Sequence[str]) -> str | None:
@@ -85,6 +91,26 @@ def nearest(name: str, known: Sequence[str]) -> str | None:
     if near is None:
         near = next(iter(difflib.get_close_matches(name, known, n=1, cutoff=0.6)), None)
     return near
+
+
+@contextmanager
+def looked_up(uri: str) -> Iterator[None]:
+    """Refuse a URI whose path no file can have, at which the operating system raises an error of its own.
+
+    Args:
+        uri: What is looked up in the block, for the message.
+
+    Raises:
+        MissingData: If its path is too long.
+    """
+    try:
+        yield
+    except OSError as problem:
+        if problem.errno != errno.ENAMETOOLONG:
+            raise
+        raise MissingData(
+            f"expected the path of a file or folder, but no name is as long as '{uri[:_SHOWN]}…'; check it"
+        ) from None
 
 
 def uri_options(scheme: str, query: str, opener: Callable[..., Any]) -> dict[str, str]:

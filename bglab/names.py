@@ -7,6 +7,7 @@ import re
 import unicodedata
 
 _MARK = "~"
+_DRAW = re.compile(r"\d{1,9}", re.ASCII)
 _COPY = re.compile(r"-copy(?:[2-9]|[1-9]\d+)$")
 
 
@@ -28,7 +29,7 @@ def split_draw(name: str) -> tuple[str, int]:
         (('on_texture', 2), ('on_white', 0))
     """
     variant, _, draw = name.partition(_MARK)
-    return variant, int(draw) if draw.isdigit() else 0
+    return variant, int(draw) if _DRAW.fullmatch(draw) else 0
 
 
 def copy_name(scene: str, copy: int) -> str:

@@ -9,10 +9,13 @@ from __future__ import annotations
 import argparse
 import faulthandler
 import json
+import math
+import os
 import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent)]
@@ -20,6 +23,8 @@ sys.path[:0] = [str(Path(__file__).parent)]
 from fixtures.mutations import Outcomes, run  # noqa: E402
 from fixtures.subjects import all_subjects, chosen_subjects  # noqa: E402
 
+#: Files of a kind before those of the next, for a share of 1.
+_STEP = 40
 OUTCOMES = ("equal", "refused", "named", "semantic", "wrong")
 
 
@@ -40,18 +45,20 @@ def main() -> int:
     until = time.monotonic() + 60 * options.minutes
     total: dict[str, Outcomes] = {name: Outcomes() for name in makers}
     with tempfile.TemporaryDirectory() as folder:
+        os.environ["BGLAB_DATA"] = str(Path(folder) / "data")  # caches
         subjects = all_subjects(makers, Path(folder))
-        step, start = 20, options.start
         others = [subject.originals[0] for subject in subjects.values()]
-        most = options.start + -(-options.count // len(subjects)) if options.count else sys.maxsize
-        while start < most and time.monotonic() < until:
-            end = min(start + step, most)
+        rounds = _rounds(sum(subject.share for subject in subjects.values()), options.count)
+        for begin, end in rounds:
+            if time.monotonic() > until:
+                break
             for name, subject in subjects.items():
-                found = run(subject, range(start, end), options.seed, others, until, options.failures / "current.bin")
+                numbers = range(*(options.start + math.ceil(subject.share * turn) for turn in (begin, end)))
+                found = run(subject, numbers, options.seed, others, until, options.failures / "current.bin")
                 total[name].counts += found.counts
                 total[name].failures += found.failures
                 total[name].slowest_s = max(total[name].slowest_s, found.slowest_s)
-            start = end
+                total[name].taken_s += found.taken_s
     (options.failures / "current.bin").unlink(missing_ok=True)
     _print(total, options.seed)
     if options.counts:
@@ -59,17 +66,28 @@ def main() -> int:
     return _write_failures(total, options.failures, options.seed)
 
 
+def _rounds(shares: float, count: int) -> Iterator[tuple[int, int]]:
+    """Yield begin and end of turns, in each of which a kind has as many files as its share."""
+    most = math.ceil(count / shares) if count else sys.maxsize
+    for begin in range(0, most, _STEP):
+        yield begin, min(begin + _STEP, most)
+
+
 def _say(line: str) -> None:
     sys.stdout.write(f"{line}\n")
 
 
 def _print(total: dict[str, Outcomes], seed: int) -> None:
-    _say(f"seed {seed}\n{'kind':28}{'files':>8}" + "".join(f"{name:>10}" for name in OUTCOMES) + f"{'slowest':>10}")
+    _say(
+        f"seed {seed}\n{'kind':28}{'files':>8}"
+        + "".join(f"{name:>10}" for name in OUTCOMES)
+        + f"{'all':>10}{'slowest':>10}"
+    )
     sums: Counter[str] = Counter()
     for name, found in total.items():
         counts = found.by_outcome()
         sums += counts
-        _say(_row(name, counts) + f"{found.slowest_s:>8.2f} s")
+        _say(_row(name, counts) + f"{found.taken_s:>8.1f} s{found.slowest_s:>8.2f} s")
     _say(_row("all", sums))
 
 

@@ -7,6 +7,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, get_args
 
@@ -233,10 +234,10 @@ def _read_names(file: Path) -> tuple[str, ...]:
     rows = list(csv.reader(lines, delimiter="\t" if file.suffix.lower() == ".tsv" else ","))
     if all(len(row) == 1 for row in rows):
         return tuple(row[0].strip() for row in rows)
-    numbered = rows if rows[0][0].strip().isdigit() else rows[1:]
-    if not all(len(row) == 2 and row[0].strip().isdigit() for row in numbered):
+    numbered = rows if _is_whole(rows[0][0]) else rows[1:]
+    if not all(len(row) == 2 and _is_whole(row[0]) for row in numbered):
         raise BadInput(f"expected one class name per line of {file}, or a number and a name, got {rows[0]}")
-    return _names_in({row[0].strip(): row[1].strip() for row in numbered}) or _badly_numbered(file)
+    return _in_order([(int(row[0]), row[1].strip()) for row in numbered]) or _badly_numbered(file)
 
 
 def _badly_numbered(file: Path) -> tuple[str, ...]:
@@ -250,10 +251,20 @@ def _names_in(value: Any) -> tuple[str, ...]:
     entries = as_mapping(value)
     if not entries:
         return ()
-    if all(isinstance(number, int) for number in entries.values()):
-        entries = {str(number): name for name, number in entries.items()}
-    numbered = {int(number): name for number, name in entries.items() if str(number).isdigit()}
-    if len(numbered) != len(entries) or sorted(numbered) != list(range(len(numbered))):
+    if all(isinstance(number, int) and not isinstance(number, bool) for number in entries.values()):
+        return _in_order([(number, name) for name, number in entries.items()])
+    if not all(_is_whole(str(number)) for number in entries):
         return ()
-    names = [numbered[number] for number in range(len(numbered))]
+    return _in_order([(int(str(number)), name) for number, name in entries.items()])
+
+
+def _is_whole(text: str) -> bool:
+    return text.strip().isdecimal() and len(text) < 10
+
+
+def _in_order(numbered: Sequence[tuple[int, Any]]) -> tuple[str, ...]:
+    """Put names in the order of their numbers; () unless these are 0, 1, 2, … once each."""
+    if sorted(number for number, _ in numbered) != list(range(len(numbered))):
+        return ()
+    names = [name for _, name in sorted(numbered, key=itemgetter(0))]
     return tuple(names) if all(isinstance(name, str) for name in names) else ()

@@ -200,7 +200,9 @@ def content_digest(folder: Path) -> str:
     paths = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
     for name in sorted(name for name in paths if not any(part.startswith(".") for part in name.split("/"))):
         with paths[name].open("rb") as file:
-            whole.update(f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {name}\n".encode())
+            whole.update(
+                f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {name}\n".encode(errors="surrogateescape")
+            )
     return whole.hexdigest()
 
 

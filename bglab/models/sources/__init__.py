@@ -10,7 +10,7 @@ import pkgutil
 from collections.abc import Callable
 from urllib.parse import quote, urlencode
 
-from bglab.catalogue import nearest, uri_options
+from bglab.catalogue import looked_up, nearest, uri_options
 from bglab.errors import BadInput, UnknownName
 from bglab.models.architectures import name_on_hub
 from bglab.models.weights import Weights
@@ -60,9 +60,22 @@ def open_weights(uri: str) -> tuple[str, Weights]:
         raise BadInput(
             f"expected a value for the option {empty} of '{uri}', got none; write {empty}=VALUE or leave it out"
         )
-    weights = opener(path, **options)
+    with looked_up(uri):
+        weights = opener(path, **options)
+    if scheme != "file":  # which has compared them already
+        _check_finite(uri, weights)
     # without its options the same weights would not be loaded, so that they belong to its name
     return scheme, weights._replace(query=urlencode(sorted(options.items()), safe="/,:~", quote_via=quote))
+
+
+def _check_finite(uri: str, weights: Weights) -> None:
+    """Refuse weights that are not finite, as those of a damaged file."""
+    for name, tensor in weights.network.state_dict().items():
+        if not bool(tensor.isfinite().all()):
+            raise BadInput(
+                f"expected finite weights in {uri}, but {name} has numbers that are NaN or infinite; its training "
+                "diverged or the file is damaged: download or copy it again"
+            )
 
 
 def _unknown_scheme(uri: str, scheme: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -18,6 +19,8 @@ _FILTERS = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")
 _ROUNDING = 1e-3
 #: Largest difference in levels of a resized photograph that is not worth a note.
 _LEVELS = 1.0
+#: Largest side of its images in pixels.
+_LARGEST = 4096
 
 
 class ProcessorSettings(NamedTuple):
@@ -69,7 +72,8 @@ def read_processor(processor: Any, config: Any = None) -> ProcessorSettings:
         config: Configuration of its network, whose ``image_size`` stands in where the processor resizes nothing.
 
     Raises:
-        BadInput: If it is no image processor, or makes something other than square RGB images.
+        BadInput: If it is no image processor, has settings that cannot be used, or makes something other than square
+            RGB images.
     """
     kind = type(processor).__name__
     if not hasattr(processor, "image_mean") and not hasattr(processor, "data_config"):
@@ -77,13 +81,37 @@ def read_processor(processor: Any, config: Any = None) -> ProcessorSettings:
             f"expected an image processor of transformers, got {kind}; load it with AutoImageProcessor.from_pretrained"
         )
     data_config = getattr(processor, "data_config", None)
-    settings = _of_timm(data_config) if data_config else _of_attributes(processor, config)
+    try:
+        settings = _of_timm(data_config) if data_config else _of_attributes(processor, config)
+        _check(settings)
+    except BadInput:
+        raise
+    except (TypeError, ValueError, LookupError, ArithmeticError, AttributeError) as problem:  # of values of any type
+        raise BadInput(
+            f"expected mean, standard deviation and sizes in the settings of {kind}, but {problem!r:.200}; save it "
+            "again with processor.save_pretrained(folder), or name another with ?processor=NAME_OR_FOLDER"
+        ) from None
     read = (
         f"preprocessing is that of its {kind}: {settings.input_size} pixels, {settings.interpolation}, crop "
         f"{settings.crop_pct:.4g}, {settings.crop_mode}"
     )
     settings = settings._replace(notes=(read, *settings.notes))
     return _compared(settings, processor)
+
+
+def _check(settings: ProcessorSettings) -> None:
+    """Check that every number can be computed with.
+
+    Raises:
+        ValueError: If one cannot.
+    """
+    numbers = (*settings.mean, *settings.std, settings.crop_pct)
+    if len(settings.mean) != 3 or len(settings.std) != 3 or not all(map(math.isfinite, numbers)):
+        raise ValueError(f"mean {settings.mean} and standard deviation {settings.std} are not three numbers each")
+    if min(settings.std) <= 0:
+        raise ValueError(f"a standard deviation of {min(settings.std):g} cannot be divided by")
+    if not 1 <= settings.input_size <= _LARGEST or not 0 < settings.crop_pct <= 1:
+        raise ValueError(f"{settings.input_size} pixels of {settings.crop_pct:.3g} cannot be cropped")
 
 
 def _of_timm(config: Mapping[str, Any]) -> ProcessorSettings:

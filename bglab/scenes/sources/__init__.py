@@ -11,7 +11,7 @@ import pkgutil
 from collections.abc import Callable
 from pathlib import Path
 
-from bglab.catalogue import unknown_name, uri_options
+from bglab.catalogue import looked_up, unknown_name, uri_options
 from bglab.errors import BadInput, MissingData, UnknownName
 from bglab.scenes.scene import SceneSet
 
@@ -50,7 +50,11 @@ def open_scenes(uri: str | Path) -> SceneSet:
         >>> len(open_scenes("synthetic9?n=18"))
         18
     """
-    uri = _of_folder(uri)
+    with looked_up(str(uri)):
+        return _open(_of_folder(uri))
+
+
+def _open(uri: str) -> SceneSet:
     scheme, _, rest = uri.partition(":")
     if "?" in scheme:
         scheme, _, rest = scheme.partition("?")

@@ -30,7 +30,7 @@ from bglab.errors import BadInput, MissingData
 from bglab.files import data_root
 from bglab.images import can_read_panoramas, open_image, perspective_view, read_panorama, tone_map
 from bglab.labels import IN9_NAMES
-from bglab.scenes.sources._tables import check_class, check_file, read_rows
+from bglab.scenes.sources._tables import check_class, check_file, parse_number, read_rows
 
 TABLE = Path(__file__).with_name("scenery.csv")
 
@@ -158,7 +158,9 @@ def _region(text: str, *, is_panorama: bool, where: str) -> tuple[float, ...]:
     """Parse a region."""
     wanted = "two numbers, the range of directions" if is_panorama else "x0 y0 x1 y1 within 0 and 1"
     try:
-        numbers = tuple(float(word) for word in text.split()) or ((0.0, 1.0) if is_panorama else (0.0, 0.0, 1.0, 1.0))
+        numbers = tuple(parse_number(word) for word in text.split()) or (
+            (0.0, 1.0) if is_panorama else (0.0, 0.0, 1.0, 1.0)
+        )
     except ValueError:
         numbers = ()
     low, high = numbers[: len(numbers) // 2], numbers[len(numbers) // 2 :]

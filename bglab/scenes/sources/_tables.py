@@ -71,11 +71,7 @@ class Table(NamedTuple):
         Raises:
             ValueError: If it is none.
         """
-        plain = text if self.delimiter == "," else text.replace(",", ".")
-        value = float(plain) if _NUMBER.fullmatch(plain) else math.nan
-        if not math.isfinite(value):
-            raise ValueError(f"'{text}' is no number")
-        return value
+        return parse_number(text if self.delimiter == "," else text.replace(",", "."))
 
 
 def read_table(file: Path) -> Table:
@@ -175,6 +171,18 @@ def read_rows(table: Path, label_column: str, what: str) -> list[tuple[str, dict
             f"expected the columns file,{label_column} in {table}, got {came}; add a header and a row per {what}"
         )
     return [(found.where(row), row.cells) for row in found.rows]
+
+
+def parse_number(text: str) -> float:
+    """Parse a finite number as tables write it, without what only Python takes for one, such as 1_0.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    value = float(text) if _NUMBER.fullmatch(text) else math.nan
+    if not math.isfinite(value):
+        raise ValueError(f"'{text}' is no number")
+    return value
 
 
 def check_file(file: str, where: str) -> Path:

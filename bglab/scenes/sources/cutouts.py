@@ -12,6 +12,7 @@ dingo (which looks like a dog, but belongs to the carnivores), cartoons, toys an
 from __future__ import annotations
 
 import functools
+import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -186,10 +187,7 @@ def _checked_row(row: Mapping[str, str], column: str, where: str) -> _Row:
     check_file(row["file"], where)
     name = row[column]
     label, written = check_class(name, where), row.get("imagenet_index") or "-1"
-    try:
-        native = int(written)
-    except ValueError:
-        native = -2
+    native = int(written) if re.fullmatch(r"-?\d{1,4}", written, re.ASCII) else -2
     if native != OUTSIDE and not (0 <= native < 1000 and IMAGENET_TO_IN9[native] == label):
         raise BadInput(
             f"expected an ImageNet index of the class {name}, or -1, in {where}, got '{written}'; "
