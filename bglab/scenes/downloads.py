@@ -133,6 +133,9 @@ def fetch(name: str) -> Path:
     """
     archive = archives()[name]
     if archive.is_here:
+        if archive.scratch.is_dir():  # left by a run that was stopped right at its end
+            with contextlib.suppress(BadInput), _alone(archive):
+                shutil.rmtree(archive.scratch, ignore_errors=True)
         return archive.path
     if archive.path.exists():
         raise BadInput(f"expected a folder or nothing at {archive.path}, got a file; move it away")

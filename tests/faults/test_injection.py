@@ -32,7 +32,7 @@ def check(outcomes, least):
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory):
     """A few faults of some commands, and these commands twice at once."""
-    commands = "check,predict,predict full,search,first hit,saliency,accuracy"
+    commands = "check,predict,predict full,search,first hit,saliency,fetch,accuracy"
     options = ("--commands", commands, "--count", "6", "--seed", "3", "--together", "2")
     return inject(tmp_path_factory.mktemp("faults"), *options)
 

@@ -176,6 +176,14 @@ def test_an_archive_is_downloaded_once_and_unpacked(data, server):
     assert server.ranges == [None]
 
 
+def test_what_a_run_left_at_its_very_end_is_removed_by_the_next(data, server):
+    downloads.fetch("in9")
+    (data / ".in9-download" / "unpacked").mkdir(parents=True)
+    (data / ".in9-download" / "unpacked" / "a.txt").write_text("left")
+    assert downloads.fetch("in9").is_dir()
+    assert not (data / ".in9-download").exists()
+
+
 @pytest.mark.parametrize("mode", ["w", "w:bz2", "w:xz"])
 def test_other_compressions_unpack(data, server, mode):
     server.content = tar(mode)
