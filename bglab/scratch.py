@@ -119,6 +119,18 @@ def remove_dead(folder: Path) -> None:
                     _remove_if_dead(Path(entry.path))
 
 
+def remove_folder(folder: Path) -> None:
+    """Remove a folder and what is in it; if a call fails once, the rest is removed by the next attempt.
+
+    Args:
+        folder: Folder, which may be missing.
+    """
+    for _ in range(3):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+
+
 def is_scratch(path: Path) -> bool:
     """Decide whether a file or folder is an unfinished one by its name."""
     return bool(_SCRATCH.fullmatch(path.name))

@@ -7,7 +7,6 @@ import io
 import json
 import logging
 import re
-import shutil
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -40,7 +39,7 @@ from bglab.results.protocol import Side
 from bglab.results.provenance import describe_difference, differing_fields
 from bglab.results.sealed import seal
 from bglab.results.stored import encode_table, read_content, set_aside
-from bglab.scratch import locked
+from bglab.scratch import locked, remove_folder
 
 _LOG = logging.getLogger(__name__)
 
@@ -83,7 +82,7 @@ class PairStore:
             _LOG.warning("searching again, since the settings differ (%s); the earlier pairs are now in %s", what, kept)
         if self.is_finished:
             # a run that was stopped right at its end may have left its blocks
-            self._remove_blocks()
+            remove_folder(self.folder / _ROWS)
 
     def _begun(self) -> Mapping[str, Any]:
         """Return the provenance of the matrix in the folder, after setting aside what is damaged; empty without one."""
@@ -115,11 +114,11 @@ class PairStore:
         if not (self.folder / FOREGROUNDS).is_file():
             head = make_head()
             columns = pa.table(_side_columns(head.backgrounds), schema=pa.schema(SIDE))
-            _write(self.folder, BACKGROUNDS, encode_table(columns, {}))
+            self._write_or_finished(BACKGROUNDS, encode_table(columns, {}))
             cells = {**_side_columns(head.foregrounds), "original": head.original.astype(np.int16)}
             rows = pa.table(cells, schema=pa.schema(ROW_SIDE))
             # written last: a folder counts as started once it carries the provenance
-            _write(self.folder, FOREGROUNDS, encode_table(rows, head.provenance))
+            self._write_or_finished(FOREGROUNDS, encode_table(rows, head.provenance))
         begun = open_head(self.folder)
         for block in self._blocks():
             try:
@@ -164,7 +163,7 @@ class PairStore:
         with locked(self.folder.parent):
             if not self.is_finished:
                 self._write_matrix(native.astype(np.int16))
-        self._remove_blocks()
+        remove_folder(self.folder / _ROWS)
         return open_pairs(self.folder)
 
     def note(self, run: Mapping[str, Any]) -> None:
@@ -174,13 +173,6 @@ class PairStore:
     def noted(self) -> dict[str, Any]:
         """Read duration and speed of earlier runs; empty if there are none."""
         return read_run(self.folder)
-
-    def _remove_blocks(self) -> None:
-        """Remove the blocks of a finished matrix; if a call fails once, the rest is removed by the next attempt."""
-        for _ in range(3):
-            shutil.rmtree(self.folder / _ROWS, ignore_errors=True)
-            if not (self.folder / _ROWS).exists():
-                return
 
     def _write_or_finished(self, name: str, content: bytes) -> None:
         """Write a file, unless another run has finished the same matrix and removed the folder of its blocks."""

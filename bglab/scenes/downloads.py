@@ -36,6 +36,7 @@ from bglab.catalogue import Catalogue
 from bglab.errors import BadInput, MissingData
 from bglab.files import data_root, whole_file, writable_folder
 from bglab.scenes.transfers import cause, resume
+from bglab.scratch import remove_folder
 
 try:
     import fcntl
@@ -135,7 +136,7 @@ def fetch(name: str) -> Path:
     if archive.is_here:
         if archive.scratch.is_dir():  # left by a run that was stopped right at its end
             with contextlib.suppress(BadInput), _alone(archive):
-                shutil.rmtree(archive.scratch, ignore_errors=True)
+                remove_folder(archive.scratch)
         return archive.path
     if archive.path.exists():
         raise BadInput(f"expected a folder or nothing at {archive.path}, got a file; move it away")
@@ -218,7 +219,7 @@ def _tidy(archive: Archive) -> None:
     """Remove everything that a later run cannot use from the scratch folder."""
     for path in list(archive.scratch.iterdir()):
         if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
+            remove_folder(path)
         elif path.name not in {_COMPLETE, _PART, _VERSION}:
             path.unlink(missing_ok=True)
 

@@ -71,7 +71,7 @@ class Table(NamedTuple):
         Raises:
             ValueError: If it is none.
         """
-        return parse_number(text if self.delimiter == "," else text.replace(",", "."))
+        return parse_number(text, decimal="." if self.delimiter == "," else ",")
 
 
 def read_table(file: Path) -> Table:
@@ -173,13 +173,18 @@ def read_rows(table: Path, label_column: str, what: str) -> list[tuple[str, dict
     return [(found.where(row), row.cells) for row in found.rows]
 
 
-def parse_number(text: str) -> float:
+def parse_number(text: str, *, decimal: str = ".") -> float:
     """Parse a finite number as tables write it, without what only Python takes for one, such as 1_0.
+
+    Args:
+        text: The number.
+        decimal: Character that may stand for the point.
 
     Raises:
         ValueError: If it is none.
     """
-    value = float(text) if _NUMBER.fullmatch(text) else math.nan
+    plain = text.replace(decimal, ".")
+    value = float(plain) if _NUMBER.fullmatch(plain) else math.nan
     if not math.isfinite(value):
         raise ValueError(f"'{text}' is no number")
     return value
