@@ -12,6 +12,7 @@ from bglab.labels import IN9_NAMES, imagenet_names
 from bglab.models import IMAGENET_MEAN, IN9_MEAN, create_network, load_classifier
 from bglab.models.architectures import create_network as create
 from bglab.models.architectures import find_architecture, head_tensors, usual_preprocessing
+from bglab.models.file_options import read_classes
 from bglab.models.sources import open_weights
 from tests.fixtures.checkpoints import SMALL, small
 
@@ -230,3 +231,35 @@ def test_heads_are_found_by_what_the_number_of_classes_changes(name, heads):
 def test_names_of_the_hub_and_of_earlier_versions_lead_to_names_that_work(name, hint):
     with pytest.raises(UnknownName, match=f"did you mean '{hint}'"):
         open_weights(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("c.csv", "number,name\n0,cat\n1,owl\n1,dog\n"),
+        ("c.csv", "number,name\n0,cat\n1,owl\n\u00b2,dog\n"),
+        ("c.json", '{"cat": 0, "owl": 1, "dog": 0}'),
+        ("c.json", '{"0": "cat", "00": "owl", "1": "dog"}'),
+        ("c.json", '{"cat": false, "owl": true}'),
+    ],
+)
+def test_class_numbers_that_occur_twice_or_are_none_lose_no_class(tmp_path, name, content):
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    with pytest.raises(BadInput, match="expected"):
+        read_classes(str(tmp_path / name))
+
+
+def test_a_path_that_no_file_can_have_is_said():
+    with pytest.raises(MissingData, match="no name is as long as 'file:aaa"):
+        open_weights(f"file:{'a' * 300}.pt")
+    with pytest.raises(UnknownName) as problem:
+        open_weights(f"lite:{'a' * 9000}")
+    assert len(str(problem.value)) < 500
+
+
+def test_weights_of_every_source_are_finite(nine, monkeypatch):
+    weights = open_weights(f"file:{nine}?architecture={SMALL}")[1]
+    next(weights.network.parameters()).data.view(-1)[0] = float("nan")
+    monkeypatch.setattr("bglab.models.sources.lite.open_weights", lambda path: weights)
+    with pytest.raises(BadInput, match="expected finite weights in lite:efficientnet_lite0, but"):
+        open_weights("lite:efficientnet_lite0")

@@ -277,6 +277,22 @@ SPOILT = {
 }
 
 
+@pytest.mark.parametrize(
+    "setting",
+    [
+        *({"image_mean": [0.5, {"a": 1}, 0.5]}, {"image_std": ["a", 0.5, 0.5]}, {"image_std": [0.5, 0, 0.5]}),
+        *({"image_mean": [0.5, float("nan"), 0.5]}, {"rescale_factor": 0}, {"size": {"height": -4, "width": -4}}),
+    ],
+    ids=str,
+)
+def test_settings_of_a_processor_that_cannot_be_used_are_said(setting, tmp_path, seeded):
+    folder = save(tmp_path / "vit", vit(**FIVE))
+    file = folder / "preprocessor_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | setting))
+    with pytest.raises(BadInput, match="in the settings of ViTImageProcessor"):
+        load_classifier(f"hf:{folder}")
+
+
 @pytest.mark.parametrize("how", SPOILT)
 def test_what_cannot_be_used_is_said(how, tmp_path, seeded):
     folder = save(tmp_path / "vit", vit(**FIVE))

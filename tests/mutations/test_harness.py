@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -106,3 +110,33 @@ def test_originals_and_changes_take_turns():
     made = [mutate(subject, number, 0) for number in range(2 * (len(BYTE_KINDS) + 2))]
     assert [m.data for m in made if m.kind == "content"] == [b"0", b"0", b"1", b"1"]
     assert {m.kind for m in made} == {*BYTE_KINDS, "content"}
+
+
+@pytest.mark.parametrize("act", ["write", "read", "remove", "program", "network"])
+def test_what_is_touched_outside_is_found_and_forbidden(tmp_path, data_folder, act):
+    own, outside = tmp_path / "own", tmp_path / "outside"
+    own.mkdir()
+    outside.write_bytes(WHOLE)
+    acts = {
+        "write": lambda: outside.write_bytes(b""),
+        "read": outside.read_bytes,
+        "remove": outside.unlink,
+        "program": lambda: subprocess.run([sys.executable, "-V"], check=True),
+        "network": lambda: socket.create_connection(("127.0.0.1", 9)),
+    }
+    calls = []
+
+    def read(data):
+        calls.append(data)
+        (own / "file").write_bytes(data)
+        if len(calls) > 1:
+            with contextlib.suppress(OSError):  # as a reader that passes over what it cannot read
+                acts[act]()
+        return Reading({"all": WHOLE})
+
+    (failure,) = run(Subject("leak", [WHOLE], read, folders=(own,)), range(1), seed=0).failures
+    assert failure.reason.startswith("wrong: ")
+    assert (
+        "outside" if act in {"write", "read", "remove"} else "subprocess" if act == "program" else "socket"
+    ) in failure.reason
+    assert outside.read_bytes() == WHOLE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from dataclasses import replace
 
@@ -49,6 +50,12 @@ def test_the_digest_is_that_of_sha256sum(tmp_path):
         (tmp_path / name).write_bytes(content)
     lines = f"{hashlib.sha256(b'two').hexdigest()}  a\n{hashlib.sha256(b'one').hexdigest()}  b/c\n"
     assert content_digest(tmp_path) == hashlib.sha256(lines.encode()).hexdigest()
+
+
+def test_names_that_are_not_utf_8_are_hashed_as_they_are(tmp_path):
+    (tmp_path / os.fsdecode(b"\xff")).write_bytes(b"one")
+    lines = hashlib.sha256(b"one").hexdigest().encode() + b"  \xff\n"
+    assert content_digest(tmp_path) == hashlib.sha256(lines).hexdigest()
 
 
 def test_names_alone_are_not_verified(root):

@@ -108,7 +108,7 @@ def open_source(
     records, duplicates = without_duplicates(records)
     if not records:
         reasons = [*(r.reason for r in rejected), *read.notices]
-        first = f"; the first problem: {reasons[0]}" if reasons else ""
+        first = f"; the first problem: {reasons[0]:.500}" if reasons else ""
         raise BadInput(
             f"expected images with a main object in {file}, got none of {len(read.images)}{first}; lower min_share or "
             "correct the annotations"

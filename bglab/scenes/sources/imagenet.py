@@ -48,7 +48,7 @@ def open_source(path: str, *, uri: str, split: str = "val", masks: str = "grabcu
     known = [c for c in candidates if c.synset in index and not empty_file(c.image)]
     annotated = [c for c in known if not reasons[c]]
     if not annotated:
-        first = next((f"; the first problem: {reason}" for reason in reasons.values() if reason), "")
+        first = next((f"; the first problem: {reason:.500}" for reason in reasons.values() if reason), "")
         raise BadInput(
             f"expected images of ImageNet's classes in {layout.images} with annotations in "
             f"{layout.annotations}, got {len(candidates)} images and none with both; {REMEDY}{first}"

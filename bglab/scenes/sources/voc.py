@@ -80,7 +80,7 @@ def open_source(path: str, *, uri: str, split: str = "val", masks: str = "segmen
         else:
             mixed += 1
     if not records:
-        first = f"; the first problem: {rejected[0].reason}" if rejected else ""
+        first = f"; the first problem: {rejected[0].reason:.500}" if rejected else ""
         raise BadInput(f"expected images with objects of one class in {root}, got none of {len(names)}{first}")
     return SceneSet(
         uri=uri,

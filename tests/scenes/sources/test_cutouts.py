@@ -358,3 +358,9 @@ def test_the_real_stamps_all_read(stamps):
     for scene in stamps:
         assert_pasted(scene, 256)
         assert scene.mask.mean() > 0.02
+
+
+def test_a_number_is_what_spreadsheets_write(folder):
+    (folder / "labels.csv").write_text("file,label,imagenet_index\na.png,bird,1_0\n")
+    with pytest.raises(BadInput, match="expected an ImageNet index of the class bird"):
+        drawn(folder)

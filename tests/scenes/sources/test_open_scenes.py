@@ -268,3 +268,10 @@ def test_composed_variants_agree_with_the_published_ones(mini):
 def test_available_wants_a_uri():
     with pytest.raises(BadInput, match="expected at least one URI, got none"):
         available()
+
+
+def test_a_path_that_no_folder_can_have_is_said():
+    for uri in ("in9:" + "a" * 300, "a" * 300):
+        with pytest.raises((MissingData, UnknownName)) as problem:
+            open_scenes(uri)
+        assert len(str(problem.value)) < 500
