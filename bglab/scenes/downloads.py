@@ -153,8 +153,17 @@ def _alone(archive: Archive) -> Iterator[None]:
         try:
             yield
         finally:
-            with contextlib.suppress(OSError):
-                archive.scratch.rmdir()
+            _remove_if_empty(archive.scratch)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    """Remove a folder unless something is in it; if a call fails once, by the next attempt."""
+    for _ in range(3):
+        try:
+            folder.rmdir()
+        except OSError as problem:
+            if problem.errno in {errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST}:
+                return
 
 
 def _hold(folder: Path, stack: contextlib.ExitStack) -> bool:

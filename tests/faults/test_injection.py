@@ -32,8 +32,8 @@ def check(outcomes, least):
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory):
     """A few faults of some commands, and these commands twice at once."""
-    commands = "check,predict,predict full,search,first hit,saliency,fetch,accuracy"
-    options = ("--commands", commands, "--count", "6", "--seed", "3", "--together", "2")
+    commands = "check,predict,predict full,first hit,saliency,fetch"
+    options = ("--commands", commands, "--count", "4", "--seed", "3", "--together", "1")
     return inject(tmp_path_factory.mktemp("faults"), *options)
 
 
@@ -43,14 +43,14 @@ def chosen(outcomes, *, at_once):
 
 def test_after_a_fault_the_same_command_ends_as_if_nothing_had_been(outcomes):
     faults = chosen(outcomes, at_once=False)
-    check(faults, least=25)
+    check(faults, least=20)
     assert {word for _, word, _ in faults} >= {"refused", "identical"}
 
 
 def test_two_runs_at_once_end_like_one_also_if_their_process_ids_are_the_same(outcomes):
-    check(chosen(outcomes, at_once=True), least=20)
+    check(chosen(outcomes, at_once=True), least=10)
 
 
 @pytest.mark.slow
 def test_a_larger_sample_of_faults_of_all_commands(tmp_path):
-    check(inject(tmp_path, "--count", "12", "--seed", "4"), least=150)
+    check(inject(tmp_path, "--count", "3", "--seed", "4"), least=40)
