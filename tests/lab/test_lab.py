@@ -287,13 +287,13 @@ def test_a_saved_notebook_has_an_image_of_the_last_state(page, notebook):
     before = snapshots(notebook)
     page.get_by_role("radio", name="Colour").click()
     wait_for_answer(page, background="colour:#ffffff")
-    page.wait_for_timeout(4000)  # after a pause the kernel draws the snapshot
-    page.get_by_role("menuitem", name="File", exact=True).click()
-    page.get_by_text("Save Notebook", exact=True).first.click()
-    for _ in range(50):
-        if snapshots(notebook) != before:
+    for _ in range(15):  # after a pause the kernel draws the snapshot
+        page.wait_for_timeout(2000)
+        page.get_by_role("menuitem", name="File", exact=True).click()
+        page.get_by_text("Save Notebook", exact=True).first.click()
+        page.wait_for_timeout(500)
+        if "colour:#ffffff" in json.dumps(explorer_outputs(notebook)):
             break
-        page.wait_for_timeout(200)
     assert snapshots(notebook) != before
     assert "colour:#ffffff" in json.dumps(explorer_outputs(notebook))
     assert "widgets" not in json.loads(notebook.read_text())["metadata"]
