@@ -21,6 +21,7 @@ from typing import Any
 from bglab.errors import BadInput, MissingData, Unreadable, check_environment
 from bglab.files import data_root, writable_folder
 from bglab.scratch import locked, remove_dead, scratch_file, scratch_folder
+from bglab.sealed import seal, unseal
 
 _LOG = logging.getLogger(__name__)
 
@@ -111,17 +112,13 @@ class CacheEntry:
     def _read_list(self) -> dict[str, Any] | None:
         """Read the list of files; None if there is none, or it is not as it was written."""
         try:
-            listed = json.loads((self.folder / _LIST).read_bytes())
-            sealed = listed.pop("seal")
+            return unseal(json.loads((self.folder / _LIST).read_bytes()), required=True)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
+        except (OSError, ValueError, RecursionError) as problem:
             check_environment(self.folder / _LIST, problem)
-            sealed, listed = "", {}
-        if sealed != _seal(listed):
             _LOG.warning("making %s again, since the cached %s is damaged", self.what, self.folder / _LIST)
             return None
-        return listed
 
 
 def remove_entry(name: str) -> None:
@@ -143,13 +140,8 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
-def _seal(listed: dict[str, Any]) -> str:
-    return hashlib.blake2b(json.dumps(listed, sort_keys=True).encode(), digest_size=16).hexdigest()
-
-
 def _write_list(folder: Path, stamp: str, files: dict[str, list]) -> None:
-    listed = {"stamp": stamp, "files": files}
     with scratch_file(folder, _LIST) as (file, path):
-        file.write(json.dumps({**listed, "seal": _seal(listed)}).encode())
+        file.write(json.dumps(seal({"stamp": stamp, "files": files})).encode())
         file.close()
         path.replace(folder / _LIST)

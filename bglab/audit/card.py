@@ -21,7 +21,7 @@ from bglab.audit.text import headings, lines_of_text, table_text
 from bglab.errors import BadInput
 from bglab.figures import CardTexts, draw_card, theme
 from bglab.figures import save as save_figure
-from bglab.results import seal
+from bglab.sealed import seal
 
 #: Formats that a card is saved in.
 CARD_FORMATS = (".html", ".pdf", ".png", ".json", ".csv")

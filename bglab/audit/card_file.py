@@ -9,7 +9,8 @@ from bglab.audit.card import CARD_FORMAT, Card
 from bglab.audit.evidence import ScenesFacts
 from bglab.audit.plain import read_capture, read_evidence
 from bglab.errors import BadInput, MissingData
-from bglab.results import read_content, unseal
+from bglab.results import read_content
+from bglab.sealed import unseal
 
 
 def read_card(path: Path | str) -> Card:

@@ -37,6 +37,7 @@ from bglab.images import (
     upright,
 )
 from bglab.scenes import Annotation, half_open, read_annotated, read_annotation, read_or_reject
+from bglab.sealed import seal, unseal
 from bglab.seeding import digest
 
 Fidelity = Literal["paper", "clean"]
@@ -291,7 +292,7 @@ def filter_cached(candidate: Candidate, settings: FilterSettings, folder: Path) 
         "box": filtered.box,
         "mask": None if filtered.mask is None else base64.b64encode(mask_png(filtered.mask)).decode(),
     }
-    write_atomically(record, json.dumps(content | {"seal": _seal(content)}).encode())
+    write_atomically(record, json.dumps(seal(content)).encode())
     return filtered.result
 
 
@@ -331,15 +332,9 @@ def _record_file(candidate: Candidate, folder: Path) -> Path:
 def _read_record(record: Path) -> dict | None:
     """Read a cached result; None if there is none, or it is not as it was written."""
     try:
-        content = json.loads(record.read_bytes())
-        seal = content.pop("seal", None)
-    except (OSError, ValueError, AttributeError, TypeError):
+        return unseal(json.loads(record.read_bytes()), required=True)
+    except (OSError, ValueError):
         return None
-    return content if seal == _seal(content) else None
-
-
-def _seal(content: dict) -> str:
-    return digest([json.dumps(content)])
 
 
 def _stamp(candidate: Candidate, settings: FilterSettings) -> list[int]:

@@ -23,7 +23,6 @@ from bglab.results.predictions import (
 from bglab.results.protocol import CRITERIA, Criterion, Side, allowed_pairs, protocol_provenance, succeeds
 from bglab.results.provenance import commit, differing_fields, identity, reusable, versions
 from bglab.results.saliency import SALIENCY_SCHEMA, read_saliency, read_saliency_file, saliency_file, write_saliency
-from bglab.results.sealed import seal, unseal
 from bglab.results.stored import read_content, read_provenance, set_aside
 from bglab.results.table import IMAGENET_X, export_predictions, to_table, write_table
 from bglab.results.text_table import TextTable, read_text_table, shorten
@@ -63,12 +62,10 @@ __all__ = [
     "read_text_table",
     "row_blocks",
     "saliency_file",
-    "seal",
     "set_aside",
     "shorten",
     "succeeds",
     "to_table",
-    "unseal",
     "versions",
     "write_predictions",
     "write_saliency",

@@ -17,7 +17,7 @@ _RUN = ["model", "dataset", "variant"]
 
 
 def odd_rows(rows: pd.DataFrame, provenance: Mapping[str, Any], limits: Mapping[str, tuple[float, float]]) -> str:
-    """Say what is wrong with the rows of a table of predictions or saliency; "" if nothing is.
+    """Describe what is wrong with the rows of a table of predictions or saliency; "" if nothing is.
 
     Args:
         rows: Columns as in `bglab.results.PREDICTION_SCHEMA`.
@@ -28,7 +28,7 @@ def odd_rows(rows: pd.DataFrame, provenance: Mapping[str, Any], limits: Mapping[
 
 
 def odd_provenance(provenance: Mapping[str, Any]) -> str:
-    """Say which entry of a provenance is of another kind than readers expect; "" if none is."""
+    """Name the entry of a provenance that is of another kind than readers expect; "" if none is."""
     texts = ("model", "dataset", "variant", "weights_sha256", "file_sha256", "native_space", "space", "fingerprint")
     for name in texts:
         if not isinstance(provenance.get(name, ""), str):
@@ -45,7 +45,7 @@ def odd_provenance(provenance: Mapping[str, Any]) -> str:
 
 
 def beyond_space(labels: Int[np.ndarray, "*shape"], space: str, classes: tuple[str, ...], least: int = OUTSIDE) -> str:
-    """Say which label no class of a label space has; "" if all have one.
+    """Name a label that no class of a label space has; "" if all have one.
 
     Args:
         labels: Labels.

@@ -37,9 +37,9 @@ from bglab.results.pairs import (
 )
 from bglab.results.protocol import Side
 from bglab.results.provenance import describe_difference, differing_fields
-from bglab.results.sealed import seal
 from bglab.results.stored import encode_table, read_content, set_aside
 from bglab.scratch import locked, remove_folder
+from bglab.sealed import seal
 
 _LOG = logging.getLogger(__name__)
 
@@ -157,8 +157,15 @@ class PairStore:
         name = f"{rows.start:06d}-{rows.stop:06d}-{_digest_of(content.getvalue())}.npy"
         self._write_or_finished(f"{_ROWS}/{name}", content.getvalue())
 
-    def finish(self, native: Int[np.ndarray, "f b"]) -> PairPredictions:
-        """Write the whole matrix in place of its blocks, and open it."""
+    def finish(self, native: Int[np.ndarray, "f b"], run: Mapping[str, Any] | None = None) -> PairPredictions:
+        """Write the whole matrix in place of its blocks, and open it.
+
+        Args:
+            native: Predictions among the classifier's own classes.
+            run: Duration and speed, noted if none are, as after a run that was killed before it did; None notes none.
+        """
+        if run is not None and not self.noted():
+            self.note(run)
         # of two runs that finish at the same time, one writes both the matrix and its digest
         with locked(self.folder.parent):
             if not self.is_finished:

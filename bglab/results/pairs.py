@@ -20,14 +20,14 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Bool, Int
 
-from bglab.errors import BadInput, MissingData, is_environment_error, unreadable
+from bglab.errors import BadInput, MissingData, check_environment, unreadable
 from bglab.files import sha256_of
 from bglab.labels import to_in9
 from bglab.results.checks import beyond_space, odd_provenance
 from bglab.results.names import earlier_file_name, file_name, is_component, may_begin, model_file_name
 from bglab.results.protocol import Protocol, Side, allowed_pairs, read_protocol
-from bglab.results.sealed import unseal
 from bglab.results.stored import read_content, read_provenance, read_stored
+from bglab.sealed import unseal
 
 #: Value of the pairs that were not evaluated.
 NOT_EVALUATED = -2
@@ -185,7 +185,7 @@ def open_head(folder: Path) -> PairPredictions:
 
 
 def odd_cells(native: Int[np.ndarray, "*shape"], head: PairPredictions) -> str:
-    """Say which predicted class is none of the classifier's; "" if all are.
+    """Name a predicted class that is none of the classifier's; "" if all are.
 
     Args:
         native: Predictions among the classifier's own classes, or NOT_EVALUATED.
@@ -197,7 +197,7 @@ def odd_cells(native: Int[np.ndarray, "*shape"], head: PairPredictions) -> str:
 
 
 def _odd_head(head: PairPredictions) -> str:
-    """Say what is wrong with rows, columns or provenance; "" if nothing is."""
+    """Describe what is wrong with rows, columns or provenance; "" if nothing is."""
     sides = {"foregrounds": head.foregrounds, "backgrounds": head.backgrounds}
     for name, side in sides.items():
         if head.provenance.get(name, side.digest) != side.digest:
@@ -246,11 +246,8 @@ def load_array(path: Path, load: Callable[[], Any]) -> np.ndarray:
     """
     try:
         found = load()
-    except OSError as problem:
-        if is_environment_error(problem):
-            raise unreadable(path, problem) from None
-        raise BadInput(f"expected pairs in {path}, but reading failed ({problem}); {_AGAIN}") from None
     except Exception as problem:  # noqa: BLE001 - numpy raises many kinds for damaged headers
+        check_environment(path, problem)
         raise BadInput(f"expected pairs in {path}, but reading failed ({problem}); {_AGAIN}") from None
     if not isinstance(found, np.ndarray):
         raise BadInput(f"expected pairs in {path}, got an archive of arrays; {_AGAIN}")

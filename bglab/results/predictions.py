@@ -17,8 +17,8 @@ import pyarrow as pa
 from bglab.errors import BadInput, MissingData
 from bglab.files import whole_file
 from bglab.results.checks import odd_rows
-from bglab.results.names import earlier_file_name, file_name, is_component, may_begin, model_file_name
-from bglab.results.stored import encode_table, read_provenance, read_stored
+from bglab.results.names import file_name, may_begin
+from bglab.results.stored import encode_table, read_stored, run_file
 
 #: Columns of the prediction table.
 PREDICTION_SCHEMA = pa.schema(
@@ -56,13 +56,8 @@ def prediction_file(results: Path, dataset: str, model: str, variant: str) -> Pa
         model: URI of the weights.
         variant: Name of the variant.
     """
-    folder = results / "predictions"
-    path = folder / file_name(dataset) / model_file_name(model) / f"{file_name(variant)}.parquet"
-    if path.is_file() or not (is_component(dataset) and is_component(variant)):
-        return path
-    earlier = folder / dataset / earlier_file_name(model) / f"{variant}.parquet"
     run = {"model": model, "dataset": dataset, "variant": variant}
-    return earlier if earlier != path and run.items() <= read_provenance(earlier).items() else path
+    return run_file(results / "predictions", run, file_name(variant), variant)
 
 
 def write_predictions(path: Path, predictions: pd.DataFrame, provenance: Mapping[str, Any]) -> None:

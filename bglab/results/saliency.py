@@ -17,9 +17,9 @@ import pyarrow as pa
 from bglab.errors import BadInput, MissingData
 from bglab.files import whole_file
 from bglab.results.checks import odd_rows
-from bglab.results.names import earlier_file_name, file_name, is_component, may_begin, model_file_name
+from bglab.results.names import earlier_file_name, file_name, may_begin
 from bglab.results.predictions import PREDICTION_SCHEMA
-from bglab.results.stored import encode_table, read_provenance, read_stored
+from bglab.results.stored import encode_table, read_stored, run_file
 
 _WHOLE_NUMBERS = ("label", "native_label", "prediction", "native", "target")
 _MEASURES = (
@@ -63,15 +63,10 @@ def saliency_file(results: Path, dataset: str, model: str, variant: str, how: st
         variant: Name of the variant.
         how: Method and target, such as ``grad_cam-predicted``.
     """
-    folder = results / "saliency"
     # a hyphen in the variant could belong to either part; a slash is in no method, and gives the name a digest
     name = file_name(f"{variant}{'/' if '-' in variant else '-'}{how}")
-    path = folder / file_name(dataset) / model_file_name(model) / f"{name}.parquet"
-    if path.is_file() or not (is_component(dataset) and is_component(variant)):
-        return path
-    earlier = folder / dataset / earlier_file_name(model) / f"{variant}-{earlier_file_name(how)}.parquet"
     run = {"model": model, "dataset": dataset, "variant": variant}
-    return earlier if earlier != path and run.items() <= read_provenance(earlier).items() else path
+    return run_file(results / "saliency", run, name, f"{variant}-{earlier_file_name(how)}")
 
 
 def write_saliency(path: Path, rows: pd.DataFrame, provenance: Mapping[str, Any]) -> None:

@@ -19,7 +19,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from bglab.errors import BadInput, Unreadable, is_environment_error, unreadable
+from bglab.errors import BadInput, check_environment
+from bglab.results.names import earlier_file_name, file_name, is_component, model_file_name
 from bglab.scratch import locked
 
 _PROVENANCE, _DIGEST = b"bglab", b"bglab_sha256"
@@ -68,8 +69,7 @@ def read_content(path: Path, *, remedy: str = "check its permissions") -> bytes:
     try:
         return path.read_bytes()
     except OSError as problem:
-        if is_environment_error(problem):
-            raise unreadable(path, problem) from None
+        check_environment(path, problem)
         raise BadInput(f"expected to read {path}, but {problem.strerror or problem}; {remedy}") from None
 
 
@@ -104,10 +104,24 @@ def read_provenance(path: Path) -> dict[str, Any]:
         return {}
     try:
         return read_stored(path, pa.schema([]), what="results", remedy="remove it").provenance
-    except Unreadable:
-        raise
     except BadInput:
         return {}
+
+
+def run_file(folder: Path, run: Mapping[str, str], name: str, earlier_name: str) -> Path:
+    """Return the path of the table of one run, or that of an earlier version if it is of exactly this run.
+
+    Args:
+        folder: Folder of all tables of a kind.
+        run: The entries ``model``, ``dataset`` and ``variant`` of its provenance.
+        name: Name of the file, without its ending.
+        earlier_name: Name that earlier versions gave it.
+    """
+    path = folder / file_name(run["dataset"]) / model_file_name(run["model"]) / f"{name}.parquet"
+    if path.is_file() or not (is_component(run["dataset"]) and is_component(run["variant"])):
+        return path
+    earlier = folder / run["dataset"] / earlier_file_name(run["model"]) / f"{earlier_name}.parquet"
+    return earlier if earlier != path and run.items() <= read_provenance(earlier).items() else path
 
 
 def set_aside(path: Path, *, remedy: str = "move it away, or choose another folder with --results") -> Path:

@@ -164,11 +164,8 @@ def _run(search: _Search, store: PairStore | None, *, progress: bool) -> PairPre
             if store:
                 store.write(rows, head.native[rows.start : rows.stop])
                 store.note(clock.note(batching))
-    if not store:
-        return replace(head, run=clock.note(batching))
-    if not store.noted():  # the run that computed the last block was killed before it noted how long that took
-        store.note(clock.note(batching))
-    return store.finish(head.native)
+    run = clock.note(batching)
+    return store.finish(head.native, run) if store else replace(head, run=run)
 
 
 @dataclass(eq=False)

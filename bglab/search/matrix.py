@@ -95,11 +95,8 @@ def _fill(
             if store:
                 store.write(rows, native)
                 store.note(clock.note(batching))
-    if not store:
-        return replace(head, run=clock.note(batching))
-    if not store.noted():  # the run that computed the last block was killed before it noted how long that took
-        store.note(clock.note(batching))
-    return store.finish(head.native)
+    run = clock.note(batching)
+    return store.finish(head.native, run) if store else replace(head, run=run)
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,8 +23,8 @@ from bglab.results import (
     reusable,
     write_predictions,
 )
-from bglab.results.sealed import seal, unseal
 from bglab.results.stored import read_content
+from bglab.sealed import seal, unseal
 from fixtures.matrices import make_pairs
 from fixtures.prediction_rows import provenance, rows
 
