@@ -27,6 +27,9 @@ except ImportError:  # Windows
 _SCRATCH = re.compile(r"\..*\.[0-9a-f]{12}\.part")
 #: Longest part of a name that is kept, in bytes; file systems allow 255.
 _LONGEST_NAME = 120
+# after a folder was searched, as many files are written to it without another search as it has hundreds of files
+_FILES_PER_WRITE = 100
+_WRITES_LEFT: dict[Path, int] = {}
 _ALIVE, _CONTENT, _LOCK = "alive", "content", ".lock"
 # where nothing can be locked
 _DEAD_AFTER_S = 24 * 3600.0
@@ -46,7 +49,7 @@ def scratch_file(folder: Path, name: str) -> Iterator[tuple[BinaryIO, Path]]:
     Raises:
         OSError: If it cannot be created.
     """
-    remove_dead(folder)
+    _remove_dead_at_times(folder)
     file, path = _create(folder, name)
     try:
         with file:
@@ -79,7 +82,7 @@ def scratch_folder(folder: Path, name: str) -> Iterator[Path]:
         >>> [path.name for path in place.iterdir()]
         ['set']
     """
-    remove_dead(folder)
+    _remove_dead_at_times(folder)
     outer, alive = _create_folder(folder, name)
     try:
         with alive:
@@ -106,17 +109,29 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def remove_dead(folder: Path) -> None:
+def remove_dead(folder: Path) -> int:
     """Remove unfinished files and folders that processes which have ended left in a folder.
 
     Args:
         folder: Folder to search, not those below it.
+
+    Returns:
+        Number of files and folders that were looked at.
     """
+    count = 0
     with contextlib.suppress(OSError):
         for entry in os.scandir(folder):
+            count += 1
             if _SCRATCH.fullmatch(entry.name):
                 with contextlib.suppress(OSError):
                     _remove_if_dead(Path(entry.path))
+    return count
+
+
+def _remove_dead_at_times(folder: Path) -> None:
+    """Remove what dead processes left; in a large folder not each time, or looking would take longer than writing."""
+    left = _WRITES_LEFT.get(folder, 0)
+    _WRITES_LEFT[folder] = left - 1 if left else remove_dead(folder) // _FILES_PER_WRITE
 
 
 def remove_folder(folder: Path) -> None:

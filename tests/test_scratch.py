@@ -163,3 +163,18 @@ def test_a_failure_to_read_is_none_to_write(tmp_path):
     with pytest.raises(Unreadable, match="disk"), whole_file(tmp_path / "a.txt", what="a", remedy="-"):
         raise Unreadable("the disk of the images is away")
     assert names(tmp_path) == []
+
+
+def test_large_folders_are_not_searched_at_each_write(tmp_path, monkeypatch):
+    """Or writing a set of many files would take a time that grows with the square of their number."""
+    searched = []
+    search = scratch.remove_dead
+    monkeypatch.setattr(scratch, "remove_dead", lambda folder: searched.append(folder) or search(folder))
+    for number in range(1000):
+        write(tmp_path / f"{number}.txt")
+    assert 100 < len(searched) < 500
+    dead = tmp_path / f".a.txt.{'0' * 12}.part"
+    dead.write_bytes(b"half")
+    for _ in range(20):
+        write(tmp_path / "a.txt")
+    assert not dead.exists()
