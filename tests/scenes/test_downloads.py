@@ -24,6 +24,7 @@ from bglab.catalogue import Catalogue
 from bglab.errors import BadInput, MissingData
 from bglab.scenes import downloads, transfers
 from fixtures import ROOT
+from fixtures.archives import answer_ranges, packed
 
 FILES = 40
 SIZE = 20_000
@@ -36,30 +37,7 @@ def files():
 
 @functools.cache
 def tar(mode="w:gz"):
-    with io.BytesIO() as buffer:
-        with tarfile.open(fileobj=buffer, mode=mode) as archive:
-            for name, content in files().items():
-                member = tarfile.TarInfo(name)
-                member.size = len(content)
-                archive.addfile(member, io.BytesIO(content))
-        return buffer.getvalue()
-
-
-def whole(handler, content):
-    """Answer as a server that knows ranges."""
-    wanted = handler.headers.get("Range")
-    start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted else 0
-    if start >= len(content):
-        handler.send_response(416)
-        handler.send_header("Content-Range", f"bytes */{len(content)}")
-        handler.end_headers()
-        return
-    handler.send_response(206 if wanted else 200)
-    if wanted:
-        handler.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
-    handler.send_header("Content-Length", str(len(content) - start))
-    handler.end_headers()
-    handler.wfile.write(content[start:])
+    return packed(files(), mode)
 
 
 def rangeless(handler, content):
@@ -107,7 +85,7 @@ class Server:
     """A server on loopback whose answer can be exchanged; remembers which ranges it was asked for."""
 
     def __init__(self):
-        self.answer, self.content, self.ranges = whole, tar(), []
+        self.answer, self.content, self.ranges = answer_ranges, tar(), []
         server = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -196,7 +174,7 @@ def test_an_interrupted_download_is_resumed(data, server):
     with pytest.raises(MissingData, match=r"the connection closed after [\d,]+ of [\d,]+ bytes"):
         downloads.fetch("in9")
     assert left(data) == [".in9-download/download.part"]
-    server.answer = whole
+    server.answer = answer_ranges
     downloads.fetch("in9")
     assert server.ranges == [None, f"bytes={len(tar()) // 2}-"]
     assert complete(data) == files()
@@ -260,7 +238,7 @@ def test_a_killed_run_leaves_what_the_next_resumes_and_nothing_else(data, server
     (data / ".in9-download" / "unpacked" / "half.jpg").write_bytes(b"h")
     (data / ".in9-download" / "tmp1234").write_bytes(b"")
     have = part.stat().st_size
-    server.answer = whole
+    server.answer = answer_ranges
     downloads.fetch("in9")
     assert server.ranges == [None, f"bytes={have}-"]
     assert complete(data) == files()

@@ -10,7 +10,8 @@ import pytest
 
 from bglab.errors import BadInput, MissingData
 from bglab.scenes import downloads, transfers
-from scenes.test_downloads import FILES, complete, data, files, left, server, tar, whole
+from fixtures.archives import answer_ranges
+from scenes.test_downloads import FILES, complete, data, files, left, server, tar
 
 __all__ = ["data", "server"]  # fixtures
 
@@ -35,7 +36,7 @@ def test_what_is_not_the_file_is_refused(data, server, headers, cause):
     with pytest.raises(MissingData, match=cause):
         downloads.fetch("in9")
     assert not (data / "bg_challenge").exists()
-    server.answer = whole
+    server.answer = answer_ranges
     downloads.fetch("in9")
     assert complete(data) == files()
 
@@ -148,7 +149,7 @@ def test_a_folder_around_the_folder_is_left_out(data, server):
 
 def test_two_fetches_at_once_download_once(data, server):
     asked = []
-    server.answer = lambda handler, content: (asked.append(1), whole(handler, content))
+    server.answer = lambda handler, content: (asked.append(1), answer_ranges(handler, content))
     threads = [threading.Thread(target=downloads.fetch, args=("in9",)) for _ in range(3)]
     for thread in threads:
         thread.start()
