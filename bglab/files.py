@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 import platformdirs
 
-from bglab.errors import BadInput, MissingData, Unreadable
+from bglab.errors import BadInput, MissingData, Unreadable, unreadable
 from bglab.scratch import scratch_file
 
 
@@ -275,6 +275,43 @@ def check_regular(path: Path, what: str = "a file", *, most_bytes: int | None = 
             f"expected {what} of at most {most_bytes / 1e6:,.0f} MB in {path}, got {status.st_size / 1e6:,.0f} MB; "
             "split it, or restore the file"
         )
+
+
+def files_below(folder: Path, *, deepest: int | None = None) -> list[Path]:
+    """List the files below a folder, sorted, without hidden ones; links to files count, also those that lead nowhere.
+
+    `pathlib.Path.glob` passes over a folder that cannot be listed, and what is counted or compared then is a part.
+
+    Args:
+        folder: Folder of any depth; a missing one has no files.
+        deepest: Number of names in the longest relative path to list; links to folders are followed then. None lists
+            files at any depth, but not through links.
+
+    Raises:
+        Unreadable: If a folder cannot be listed.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> (folder / "a" / "b").mkdir(parents=True)
+        >>> for name in ("1.txt", "a/2.txt", "a/b/3.txt", "a/.4.txt"):
+        ...     _ = (folder / name).write_text("")
+        >>> [path.name for path in files_below(folder, deepest=2)]
+        ['1.txt', '2.txt']
+    """
+
+    def refuse(problem: OSError) -> None:
+        raise unreadable(problem.filename or folder, problem) from None
+
+    found: list[Path] = []
+    if not os.path.lexists(folder):
+        return found
+    for place, folders, names in os.walk(folder, onerror=refuse, followlinks=deepest is not None):
+        here = Path(place)
+        level = len(here.relative_to(folder).parts) + 1
+        folders[:] = [name for name in folders if name[0] != "." and (deepest is None or level < deepest)]
+        found += [here / name for name in names if name[0] != "."]
+    return sorted(found)
 
 
 def sha256_of(path: Path) -> str:

@@ -164,6 +164,7 @@ def _create(folder: Path, name: str) -> tuple[BinaryIO, Path]:
         if _lock_now(file.fileno()) is not False and path.exists():
             return file, path
         file.close()
+        path.unlink(missing_ok=True)
 
 
 def _create_folder(folder: Path, name: str) -> tuple[Path, BinaryIO]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -59,6 +60,20 @@ def mini() -> Path:
     if not named or not (Path(named) / "bg_challenge").is_dir():
         pytest.skip(NO_TEST_DATA)
     return Path(named)
+
+
+@pytest.fixture
+def unlistable(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
+    """Return a function that takes from a folder the permission to list it, which the superuser always has."""
+    scan, barred = os.scandir, set()
+
+    def scandir(path: str | os.PathLike[str] | int = ".") -> Iterator[os.DirEntry[str]]:
+        if not isinstance(path, int) and Path(path) in barred:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), os.fspath(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    return barred.add
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bglab import files
-from bglab.errors import BadInput
+from bglab.errors import BadInput, Unreadable
 from fixtures import ROOT
 
 
@@ -134,3 +134,24 @@ def test_a_folder_that_cannot_be_written_is_said(folders):
     (folder / "a.txt").mkdir(parents=True)
     with pytest.raises(BadInput, match="expected to read .*a.txt, but .*directory; choose another folder"):
         files.update_copies(source, folder, "*.txt")
+
+
+def test_a_folder_that_cannot_be_listed_is_not_left_out(tmp_path, unlistable):
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "1.txt").write_text("")
+    assert len(files.files_below(tmp_path)) == 1
+    unlistable(tmp_path / "a" / "b")
+    assert files.files_below(tmp_path, deepest=2) == []
+    with pytest.raises(Unreadable, match="a/b, but Permission denied"):
+        files.files_below(tmp_path)
+
+
+def test_links_are_followed_to_a_depth_only_and_listed_if_they_lead_nowhere(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "1.txt").write_text("")
+    (tmp_path / "b").symlink_to(tmp_path)
+    (tmp_path / "c.txt").symlink_to(tmp_path / "nowhere")
+    names = [path.relative_to(tmp_path).as_posix() for path in files.files_below(tmp_path, deepest=2)]
+    assert names == ["a/1.txt", "b/c.txt", "c.txt"]
+    assert [path.name for path in files.files_below(tmp_path)] == ["1.txt", "c.txt"]
+    assert files.files_below(tmp_path / "missing") == []

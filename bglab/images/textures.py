@@ -18,6 +18,7 @@ from PIL import Image
 
 from bglab.catalogue import Catalogue
 from bglab.errors import BadInput, MissingData, UnknownName
+from bglab.files import files_below
 from bglab.images.formats import IMAGE_SUFFIXES
 from bglab.images.io import open_image
 from bglab.seeding import digest, keyed_generator
@@ -200,7 +201,7 @@ def open_plates(source: str = "procedural", *, seed: int = 0) -> Plates:
     folder = root / "images" if scheme == "dtd" else root
     if not folder.is_dir():
         raise MissingData(f"expected a folder of textures at {folder} for '{source}', got none; unpack it there")
-    files = [f for f in sorted(folder.rglob("*")) if f.suffix.lower() in IMAGE_SUFFIXES and f.name[0] != "."]
+    files = [file for file in files_below(folder) if file.suffix.lower() in IMAGE_SUFFIXES]
     if not files:
         raise BadInput(f"expected images below {folder} for '{source}', got none; give another folder")
     names = tuple(file.relative_to(folder).as_posix() for file in files)

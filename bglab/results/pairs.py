@@ -26,7 +26,7 @@ from bglab.labels import to_in9
 from bglab.results.checks import beyond_space, odd_provenance
 from bglab.results.names import earlier_file_name, file_name, is_component, may_begin, model_file_name
 from bglab.results.protocol import Protocol, Side, allowed_pairs, read_protocol
-from bglab.results.stored import read_content, read_provenance, read_stored
+from bglab.results.stored import read_content, read_provenance, read_stored, result_files
 from bglab.sealed import unseal
 
 #: Value of the pairs that were not evaluated.
@@ -131,7 +131,7 @@ def pairs_folder(results: Path, dataset: str, model: str, *, kind: str = "pairs"
 
 def pair_folders(results: Path | str) -> Iterator[Path]:
     """Yield the folders of all finished matrices of a results folder, sorted by path."""
-    yield from sorted(path.parent for path in (Path(results) / "pairs").glob(f"*/*/{MATRIX}"))
+    yield from (path.parent for path in result_files(Path(results) / "pairs", MATRIX))
 
 
 def open_pairs(folder: Path | str) -> PairPredictions:

@@ -18,7 +18,7 @@ from bglab.errors import BadInput, MissingData
 from bglab.files import whole_file
 from bglab.results.checks import odd_rows
 from bglab.results.names import file_name, may_begin
-from bglab.results.stored import encode_table, read_stored, run_file
+from bglab.results.stored import encode_table, read_stored, result_files, run_file
 
 #: Columns of the prediction table.
 PREDICTION_SCHEMA = pa.schema(
@@ -83,7 +83,7 @@ def write_predictions(path: Path, predictions: pd.DataFrame, provenance: Mapping
 
 def prediction_files(results: Path) -> Iterator[Path]:
     """Yield all prediction files of a results folder, sorted by path."""
-    yield from sorted(p for p in (results / "predictions").glob("*/*/*.parquet") if not p.name.startswith("."))
+    yield from result_files(results / "predictions", ".parquet")
 
 
 def read_predictions_file(path: Path) -> pd.DataFrame:

@@ -19,7 +19,7 @@ from bglab.files import whole_file
 from bglab.results.checks import odd_rows
 from bglab.results.names import earlier_file_name, file_name, may_begin
 from bglab.results.predictions import PREDICTION_SCHEMA
-from bglab.results.stored import encode_table, read_stored, run_file
+from bglab.results.stored import encode_table, read_stored, result_files, run_file
 
 _WHOLE_NUMBERS = ("label", "native_label", "prediction", "native", "target")
 _MEASURES = (
@@ -87,7 +87,7 @@ def write_saliency(path: Path, rows: pd.DataFrame, provenance: Mapping[str, Any]
 
 def saliency_files(results: Path) -> Iterator[Path]:
     """Yield all saliency files of a results folder, sorted by path."""
-    yield from sorted(p for p in (results / "saliency").glob("*/*/*.parquet") if not p.name.startswith("."))
+    yield from result_files(results / "saliency", ".parquet")
 
 
 def read_saliency_file(path: Path) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import hashlib
 import io
 import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from bglab.errors import BadInput, check_environment
+from bglab.files import files_below
 from bglab.results.names import earlier_file_name, file_name, is_component, model_file_name
 from bglab.scratch import locked
 
@@ -122,6 +123,17 @@ def run_file(folder: Path, run: Mapping[str, str], name: str, earlier_name: str)
         return path
     earlier = folder / run["dataset"] / earlier_file_name(run["model"]) / f"{earlier_name}.parquet"
     return earlier if earlier != path and run.items() <= read_provenance(earlier).items() else path
+
+
+def result_files(folder: Path, ending: str) -> Iterator[Path]:
+    """Yield the files of the runs in a folder ``DATASET/MODEL/…`` whose names end in a certain way, sorted by path.
+
+    Raises:
+        Unreadable: If a folder cannot be listed, since a part of the runs would look like all.
+    """
+    for path in files_below(folder, deepest=3):
+        if len(path.relative_to(folder).parts) == 3 and path.name.endswith(ending):
+            yield path
 
 
 def set_aside(path: Path, *, remedy: str = "move it away, or choose another folder with --results") -> Path:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import functools
 import hashlib
 import lzma
 import os
 import shutil
+import stat
 import subprocess
 import tomllib
 import unicodedata
@@ -30,11 +30,9 @@ from tarfile import (
 )
 from typing import Any
 
-import pooch
-
 from bglab.catalogue import Catalogue
 from bglab.errors import BadInput, MissingData
-from bglab.files import data_root, whole_file, writable_folder
+from bglab.files import data_root, files_below, sha256_of, whole_file, writable_folder
 from bglab.scenes.transfers import cause, resume
 from bglab.scratch import remove_folder
 
@@ -147,9 +145,10 @@ def fetch(name: str) -> Path:
 @contextmanager
 def _alone(archive: Archive) -> Iterator[None]:
     """Wait until no other process fetches the archive; its scratch folder is the lock, and removed if it is empty."""
-    with contextlib.ExitStack() as stack:
-        while not _hold(archive.scratch, stack):
-            pass  # whoever held it has removed it
+    held = None
+    while held is None:
+        held = _hold(archive.scratch)  # None if whoever held it has removed it
+    with held:
         try:
             yield
         finally:
@@ -162,23 +161,26 @@ def _remove_if_empty(folder: Path) -> None:
         try:
             folder.rmdir()
         except OSError as problem:
-            if problem.errno in {errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST}:
+            if problem.errno in {errno.ENOTEMPTY, errno.EEXIST}:
                 return
+        if not folder.exists():
+            return
 
 
-def _hold(folder: Path, stack: contextlib.ExitStack) -> bool:
-    """Lock a folder until the stack ends; return whether it is still the one at its path."""
+def _hold(folder: Path) -> contextlib.ExitStack | None:
+    """Lock a folder until the stack is closed; None if it is no longer the one at its path."""
     writable_folder(folder)
-    if fcntl is None:
-        return True
-    held = os.open(folder, os.O_RDONLY)
-    stack.callback(os.close, held)
-    with contextlib.suppress(OSError):  # a file system without locks
-        fcntl.flock(held, fcntl.LOCK_EX)
-    try:
-        return os.path.samestat(os.fstat(held), folder.stat())
-    except FileNotFoundError:
-        return False
+    with contextlib.ExitStack() as stack:
+        if fcntl is None:
+            return stack.pop_all()
+        held = os.open(folder, os.O_RDONLY)
+        stack.callback(os.close, held)
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(held, fcntl.LOCK_EX)
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(held), folder.stat()):
+                return stack.pop_all()
+    return None
 
 
 def _fetched(archive: Archive) -> Path:
@@ -208,15 +210,26 @@ def content_digest(folder: Path) -> str:
     Returns:
         SHA-256 as 64 hexadecimal digits, of one line ``<SHA-256 of the file>  <relative path>`` per file in the order
         of the paths, as ``sha256sum`` writes them.
+
+    Raises:
+        Unreadable: If a folder cannot be listed.
+        OSError: If a file cannot be read.
     """
     whole = hashlib.sha256()
-    paths = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
-    for name in sorted(name for name in paths if not any(part.startswith(".") for part in name.split("/"))):
-        with paths[name].open("rb") as file:
-            whole.update(
-                f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {name}\n".encode(errors="surrogateescape")
-            )
+    paths = {path.relative_to(folder).as_posix(): path for path in files_below(folder) if _is_regular(path)}
+    for name in sorted(paths):
+        whole.update(f"{sha256_of(paths[name])}  {name}\n".encode(errors="surrogateescape"))
     return whole.hexdigest()
+
+
+def _is_regular(path: Path) -> bool:
+    """Decide whether a listed path is a regular file; a link that leads nowhere is none."""
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except FileNotFoundError:
+        if path.is_symlink():
+            return False
+        raise
 
 
 def _note(path: Path, digest: str) -> None:
@@ -257,29 +270,30 @@ def _unpacked_download(archive: Archive) -> Path:
         raise _damaged(archive, file, problem) from None
     if not archive.sha256:
         # record the digest only now, so that later downloads are never compared with a damaged one
-        _note(archive.digest_note, pooch.file_hash(str(file)))
-    found = next((p for p in sorted(unpacked.rglob(archive.folder)) if p.is_dir()), unpacked)
+        _note(archive.digest_note, sha256_of(file))
+    found = min((p for p in _folders_below(unpacked) if p.name == archive.folder), default=unpacked)
     while [path.name for path in found.iterdir()] == [found.name]:  # a folder of the same name around it
         found = found / found.name
     return found
 
 
+def _folders_below(folder: Path) -> list[Path]:
+    """List the folders below one; raise `OSError` if one of them cannot be listed."""
+
+    def refuse(problem: OSError) -> None:
+        raise problem
+
+    return [Path(place, name) for place, names, _ in os.walk(folder, onerror=refuse) for name in names]
+
+
 def _download(archive: Archive) -> Path:
-    """Download to a file in the scratch folder through pooch, which verifies the digest."""
-    note = archive.digest_note
+    """Download to a file in the scratch folder, unless an earlier run did, and verify its digest."""
+    note, file = archive.digest_note, archive.scratch / _COMPLETE
     expected = archive.sha256 or (note.read_text().strip() if note.is_file() else None)
-    pooch.get_logger().setLevel("WARNING")  # the progress bar shows the same
     try:
-        downloader: Any = functools.partial(
-            _through_part, name=archive.name
-        )  # pooch's annotation has other argument names
-        file = pooch.retrieve(archive.address, expected, _COMPLETE, archive.scratch, downloader=downloader)
-    except ValueError:  # raised by pooch for another digest, after removing the file
-        accept = "" if archive.sha256 else f", or remove {note} to accept the new one"
-        raise BadInput(
-            f"expected {archive.name} with sha256 {expected}, got another file from {archive.address}; the download "
-            f"was damaged or the archive has changed. Try again{accept}"
-        ) from None
+        if not file.is_file() or (expected and sha256_of(file) != expected):
+            file.unlink(missing_ok=True)
+            resume(archive.address, file, archive.scratch / _PART, name=archive.name)
     except (OSError, HTTPException) as problem:
         if getattr(problem, "errno", None) in _FULL:
             raise
@@ -288,12 +302,14 @@ def _download(archive: Archive) -> Path:
             f"{archive.name} again to resume, or download it on a machine that is online and unpack it to "
             f"{archive.path}"
         ) from None
-    return Path(file)
-
-
-def _through_part(address: str, output: str, _pooch: object, *, name: str) -> None:
-    """Download for pooch, see `bglab.scenes.transfers.resume`."""
-    resume(address, Path(output), Path(output).with_name(_PART), name=name)
+    if expected and sha256_of(file) != expected:
+        file.unlink()
+        accept = "" if archive.sha256 else f", or remove {note} to accept the new one"
+        raise BadInput(
+            f"expected {archive.name} with sha256 {expected}, got another file from {archive.address}; the download "
+            f"was damaged or the archive has changed. Try again{accept}"
+        )
+    return file
 
 
 # --- unpack

@@ -243,3 +243,10 @@ def test_sealed_json_notices_a_changed_digit():
     with pytest.raises(ValueError, match="a list"):
         unseal([1])
     assert unseal({"forwards": 10}) == {"forwards": 10}, "as of an earlier version"
+
+
+def test_runs_in_a_folder_that_cannot_be_listed_are_not_left_out(file, tmp_path, unlistable):
+    assert len(read_predictions(tmp_path)) == 4
+    unlistable(file.parent)
+    with pytest.raises(Unreadable, match="Permission denied"):
+        read_predictions(tmp_path)

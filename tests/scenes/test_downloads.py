@@ -245,6 +245,23 @@ def test_a_killed_run_leaves_what_the_next_resumes_and_nothing_else(data, server
     assert left(data) == []
 
 
+def test_a_folder_that_seems_gone_for_a_moment_is_locked_again(data, server, monkeypatch):
+    seen = iter([False])
+    same = os.path.samestat
+    monkeypatch.setattr(os.path, "samestat", lambda *of: next(seen, True) and same(*of))
+    downloads.fetch("in9")
+    assert next(seen, None) is None
+    assert complete(data) == files()
+    assert left(data) == []
+
+
+def test_the_folder_in_an_archive_is_not_taken_for_missing_if_it_cannot_be_listed(data, server, unlistable):
+    unlistable(data / ".in9-download" / "unpacked")
+    with pytest.raises(BadInput, match="but unpacking failed|but Permission denied"):
+        downloads.fetch("in9")
+    assert not (data / "bg_challenge").exists()
+
+
 # --- what is not the expected archive
 
 

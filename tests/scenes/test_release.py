@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 from bglab.catalogue import Catalogue
+from bglab.errors import Unreadable
 from bglab.labels import IN9
 from bglab.scenes import archives, content_digest, open_scenes, recognise_release, release
 from fixtures.layouts import in9_id, write_in9
@@ -152,3 +153,9 @@ def test_other_sources_and_splits_are_not_the_release(root):
     for variant in root.iterdir():
         (variant / "val").rename(variant / "train")
     assert recognised(root, "?split=train").state == "other"
+
+
+def test_no_digest_is_made_of_a_part_of_the_files(root, unlistable):
+    unlistable(root / "original" / "val")
+    with pytest.raises(Unreadable, match="original/val, but Permission denied"):
+        content_digest(root)

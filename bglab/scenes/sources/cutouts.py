@@ -23,7 +23,7 @@ from jaxtyping import UInt8
 
 from bglab.catalogue import unknown_name
 from bglab.errors import BadInput, MissingData, UnknownName
-from bglab.files import data_root
+from bglab.files import data_root, files_below
 from bglab.images import IMAGE_SUFFIXES, box_of
 from bglab.labels import IMAGENET_TO_IN9, IN9_NAMES, OUTSIDE
 from bglab.names import copy_name
@@ -257,7 +257,7 @@ def _credit(scenery: _scenery.Scenery | None, rows: list[_Row]) -> str:
 def _unlisted_notice(root: Path, rows: list[_Row]) -> tuple[str, ...]:
     """Return a notice of images in the user's folder that have no row."""
     listed = {root / row.file for row in rows}
-    images_here = (p for p in sorted(root.rglob("*")) if p.suffix.lower() in IMAGE_SUFFIXES)
+    images_here = (p for p in files_below(root) if p.suffix.lower() in IMAGE_SUFFIXES)
     unlisted = [p.relative_to(root).as_posix() for p in images_here if p not in listed]
     if not unlisted:
         return ()
