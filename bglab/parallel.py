@@ -99,6 +99,25 @@ def prefetch(work: Iterator[Item], *, name: str = "bglab-ahead") -> Generator[It
             worker.join(timeout=0.01)
 
 
+def in_flight(begun: Iterable[Item]) -> Iterator[Item]:
+    """Iterate over work that begins when it is asked for, one item behind, so that the next one has begun.
+
+    Example:
+        >>> for item in in_flight(print("begin", i) or i for i in range(2)):
+        ...     print("finish", item)
+        begin 0
+        begin 1
+        finish 0
+        finish 1
+    """
+    earlier: list[Item] = []
+    for item in begun:
+        if earlier:
+            yield earlier.pop()
+        earlier.append(item)
+    yield from earlier
+
+
 # largest number of items sent to a process together: few enough that all finish at about the same time
 _MOST_AT_ONCE = 8
 

@@ -104,7 +104,7 @@ def predict_all(
 def _predict_prepared(writer: PredictionWriter, batch_size: int, *, progress: bool) -> pd.DataFrame:
     """Classify a data set of prepared images."""
     dataset = writer.dataset
-    writer.classifier.engine.get_ready(dataset.size, dataset.size)
+    writer.classifier.engine.get_ready(dataset.size, dataset.size, len(dataset))
     started = time.perf_counter()
     logits = all_logits(writer.classifier, dataset, batch_size=batch_size, progress=progress)
     elapsed_s = time.perf_counter() - started

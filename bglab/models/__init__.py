@@ -18,7 +18,15 @@ from bglab.models.answers import (
 from bglab.models.architectures import check_architecture, create_network
 from bglab.models.backward_graph import write_out
 from bglab.models.classifier import Classifier, load_classifier
-from bglab.models.engines import Engine, EngineChoice, EngineName, Normalised, OpenVINOEngine, pick_device
+from bglab.models.engines import (
+    Engine,
+    EngineChoice,
+    EngineName,
+    Normalised,
+    OpenVINOEngine,
+    noise_images,
+    pick_device,
+)
 from bglab.models.label_matching import match_classes
 from bglab.models.model_lists import BASELINE, TABLE_1, expand
 from bglab.models.own import ClassifierLike, as_classifier, as_classifiers, as_differentiable
@@ -39,6 +47,7 @@ from bglab.models.spec import (
     InputProtocol,
     ModelSpec,
 )
+from bglab.models.throughput import Compiled
 from bglab.models.weights import Weights, state_digest
 
 __all__ = [
@@ -48,6 +57,7 @@ __all__ = [
     "Classification",
     "Classifier",
     "ClassifierLike",
+    "Compiled",
     "Engine",
     "EngineChoice",
     "EngineName",
@@ -81,6 +91,7 @@ __all__ = [
     "from_logits",
     "load_classifier",
     "match_classes",
+    "noise_images",
     "not_finite",
     "pick_device",
     "precision_of",

@@ -17,7 +17,7 @@ from torch import Tensor
 from bglab.errors import BadInput
 from bglab.labels import in9_probabilities, to_in9
 from bglab.models.classifier import Classifier
-from bglab.parallel import prefetch
+from bglab.parallel import in_flight, prefetch
 
 _LOG = logging.getLogger(__name__)
 
@@ -66,6 +66,8 @@ def classify_batches(
 ) -> Iterator[Float[Tensor, "n c"]]:
     """Classify ``count`` images, batch by batch; the next batch is rendered while the engine works on this one.
 
+    The engine begins with the next batch before the logits of this one are yielded, so it never waits for the caller.
+
     A batch that does not fit on the device is classified again in halves.
 
     Args:
@@ -84,10 +86,10 @@ def classify_batches(
     while position < count:
         try:
             with closing(prefetch(_rendered(render, position, count, batching.size), name="bglab-render")) as ready:
-                for images in ready:
-                    logits = finite_logits(classifier, classifier(images).cpu())
-                    position += len(images)
-                    batching.forwards += len(images)
+                for waiting in in_flight(classifier.begin(images) for images in ready):
+                    logits = finite_logits(classifier, waiting().cpu())
+                    position += len(logits)
+                    batching.forwards += len(logits)
                     yield logits
         except torch.cuda.OutOfMemoryError:
             batching.halve(classifier)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -54,12 +54,20 @@ class Classifier:
         Raises:
             BadInput: If the images have another type or shape.
         """
+        return self.begin(images)()
+
+    def begin(self, images: Tensor) -> Callable[[], Float[Tensor, "n c"]]:
+        """Begin to compute logits, and return a function that waits for them; otherwise as a call.
+
+        Args:
+            images: As for a call. They must not be changed until the logits are there.
+        """
         if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3:
             raise BadInput(
                 f"expected uint8 images of shape (n, 3, h, w), got {images.dtype} of shape "
                 f"{tuple(images.shape)}; classifiers take levels 0 to 255, not normalised floats"
             )
-        return self.engine.logits(images)
+        return self.engine.begin(images)
 
     def see(self, images: UInt8[Tensor, "n 3 h w"]) -> UInt8[Tensor, "n 3 s s"]:
         """Return prepared images as the protocol shows them to the network: resized and cropped, or unchanged."""

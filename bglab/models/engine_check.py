@@ -8,7 +8,7 @@ import torch
 
 from bglab.errors import BadInput
 from bglab.models.adapters import differentiable
-from bglab.models.engines import Engine, EngineChoice, Normalised, OpenVINOEngine
+from bglab.models.engines import Engine, EngineChoice, Normalised, OpenVINOEngine, noise_images
 
 #: Largest difference between the logits of two engines, as a share of the largest logit.
 _TOLERANCE = 1e-3
@@ -48,7 +48,7 @@ def _difference(engine: Engine, network: Normalised, size: int, *, exact: bool) 
 
     A converter follows one path through the code, so that images are compared one at a time that may take others.
     """
-    noise = torch.randint(0, 256, (1, 3, size, size), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    noise = noise_images(size, size, count=1)
     for levels in (noise, torch.zeros_like(noise), torch.full_like(noise, 255)):
         with torch.inference_mode():
             expected = network(levels)

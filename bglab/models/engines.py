@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import tempfile
-import threading
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +19,6 @@ from importlib import metadata, util
 from pathlib import Path
 from typing import Any, Literal, final
 
-import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
@@ -28,6 +26,7 @@ from torch import Tensor, nn
 from bglab.cache_entries import CacheEntry, remove_entry
 from bglab.errors import BadInput, MissingData
 from bglab.models.precision import AmpDtype, arithmetic, check_precision, precision_of
+from bglab.models.throughput import Compiled
 
 EngineName = Literal["auto", "torch", "openvino"]
 
@@ -84,17 +83,29 @@ class Engine(ABC):
     device: torch.device
 
     @abstractmethod
-    def get_ready(self, height: int, width: int) -> None:
+    def get_ready(self, height: int, width: int, count: int = 1) -> None:
         """Do the one-time work for images of this size, such as compilation, so that it is not timed.
 
         Args:
             height: Height of the images in pixels.
             width: Width of the images in pixels.
+            count: Number of images to expect; for many, an engine may spend some seconds on finding what is fastest.
         """
 
     @abstractmethod
     def logits(self, images: UInt8[Tensor, "n 3 h w"]) -> Float[Tensor, "n c"]:
         """Compute the logits of a batch in float32, on the CPU or the engine's device."""
+
+    def begin(self, images: UInt8[Tensor, "n 3 h w"]) -> Callable[[], Float[Tensor, "n c"]]:
+        """Begin to compute the logits of a batch, and return a function that waits for them.
+
+        An engine is busy all the time if the next batch begins before the logits of this one are waited for.
+
+        Args:
+            images: Batch that must not be changed until its logits are there.
+        """
+        logits = self.logits(images)  # launched, not finished, on a GPU
+        return lambda: logits
 
 
 @final
@@ -113,7 +124,7 @@ class TorchEngine(Engine):
         if compile_network:
             self._network = torch.compile(self._network, dynamic=False)
 
-    def get_ready(self, height: int, width: int) -> None:
+    def get_ready(self, height: int, width: int, count: int = 1) -> None:
         """Run one black image, which initialises the device's libraries and compiles the network if requested.
 
         Raises:
@@ -161,65 +172,51 @@ class OpenVINOEngine(Engine):
         self.precision = precision_of(amp_dtype)
         self._network = network.eval()
         self._key = key
-        self._requests: dict[tuple[int, int], Any] = {}
-        self._busy = threading.Lock()  # a request serves one caller at a time, but widgets and cells share it
+        self._compiled: dict[tuple[int, int], Compiled] = {}
 
-    def get_ready(self, height: int, width: int) -> None:
-        """Convert and compile the network for this size on the first call."""
-        if (height, width) not in self._requests:
-            self._requests[height, width] = self._compile(height, width)
+    def get_ready(self, height: int, width: int, count: int = 1) -> None:
+        """Convert and compile the network for this size on the first call, and for many images once these follow."""
+        if (height, width) not in self._compiled:
+            example = torch.zeros(2, 3, height, width, dtype=torch.uint8)
+            key = f"{self._key} {height} {width}" if self._key else ""
+            self._compiled[height, width] = self._compile(lambda: self._network, key, [example])
+        self._compiled[height, width].expect(count, [noise_images(height, width).numpy()])
 
     def logits(self, images: UInt8[Tensor, "n 3 h w"]) -> Float[Tensor, "n c"]:
         """Compute the logits of a batch on the CPU."""
+        return self.begin(images)()
+
+    def begin(self, images: UInt8[Tensor, "n 3 h w"]) -> Callable[[], Float[Tensor, "n c"]]:
+        """Begin to compute the logits of a batch; if these are few, they are there when this returns."""
         height, width = images.shape[-2:]
         self.get_ready(height, width)
-        batch = np.ascontiguousarray(images.cpu().numpy())
-        with self._busy:
-            outputs = self._requests[height, width].infer({0: batch}, share_inputs=True)
-            return torch.from_numpy(np.array(outputs[0], dtype=np.float32))
+        waiting = self._compiled[height, width].begin([images.cpu().numpy()])
+        return lambda: torch.from_numpy(waiting()[0]).float()
 
-    def start_another(
-        self, make: Callable[[], nn.Module], examples: Sequence[Tensor], name: str
-    ) -> Callable[..., tuple[Tensor, ...]]:
+    def start_another(self, make: Callable[[], nn.Module], examples: Sequence[Tensor], name: str) -> Compiled:
         """Convert and compile another network with the same weights, such as one that also returns feature maps.
 
         Args:
             make: Builds the network; called only if no conversion of it is cached.
             examples: One tensor per input; the first dimension stays dynamic, the others are fixed.
             name: Distinguishes its cached conversion from others of the same weights.
-
-        Returns:
-            A function from the inputs to all outputs; concurrent calls wait for each other.
         """
         shapes = [tuple(example.shape[1:]) for example in examples]
-        request = self._start(make, f"{self._key} {name} {shapes}" if self._key else "", examples)
-        busy = threading.Lock()
+        return self._compile(make, f"{self._key} {name} {shapes}" if self._key else "", examples)
 
-        def run(*inputs: Tensor) -> tuple[Tensor, ...]:
-            arrays = [np.ascontiguousarray(tensor.cpu().numpy()) for tensor in inputs]
-            with busy:
-                outputs = request.infer(dict(enumerate(arrays)), share_inputs=True)
-                return tuple(torch.from_numpy(np.array(value)) for value in outputs.to_tuple())
-
-        return run
-
-    def _compile(self, height: int, width: int) -> Any:
-        example = torch.zeros(2, 3, height, width, dtype=torch.uint8)
-        key = f"{self._key} {height} {width}" if self._key else ""
-        return self._start(lambda: self._network, key, [example])
-
-    def _start(self, make: Callable[[], nn.Module], key: str, examples: Sequence[Tensor]) -> Any:
+    def _compile(self, make: Callable[[], nn.Module], key: str, examples: Sequence[Tensor]) -> Compiled:
         core = _core()
         # a torch engine with the same network may have put its weights in channels-last layout, through which backward
         # passes cannot be traced with symbolic sizes
         self._network.to(memory_format=torch.contiguous_format)
         model = _converted(core, make, key, examples)
-        hints = {
-            # one stream over all cores: batches arrive one after another, and a widget's single image is fastest so
-            "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": "bf16" if self.precision == "bfloat16" else "f32",
-        }
-        return core.compile_model(model, "CPU", hints).create_infer_request()
+        return Compiled(core, model, "bf16" if self.precision == "bfloat16" else "f32", key)
+
+
+def noise_images(height: int, width: int, count: int = 5) -> UInt8[Tensor, "n 3 h w"]:
+    """Draw images of noise, the same ones each time, to compare and time networks with."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, (count, 3, height, width), generator=generator, dtype=torch.uint8)
 
 
 @cache

@@ -23,12 +23,14 @@ from bglab.errors import BadInput
 from bglab.models import (
     Classifier,
     ClassifierLike,
+    Compiled,
     Engine,
     OpenVINOEngine,
     arithmetic,
     as_classifier,
     as_differentiable,
     float32_arithmetic,
+    noise_images,
     write_out,
 )
 from bglab.saliency.target_layers import (
@@ -174,10 +176,21 @@ class GradCam:
         self._engine, self._classes = classifier.engine, len(classifier.classes)
         self._tapped = TappedNetwork(classifier.network, self.layer, combine, weight)
         self._started: dict[tuple[int, int], Callable[..., tuple[Tensor, ...]]] = {}
+        self._compiled: dict[tuple[int, int], Compiled] = {}
 
-    def get_ready(self, height: int, width: int) -> None:
-        """Set up the computation for images of this size in pixels, so that one-time work is not timed."""
+    def get_ready(self, height: int, width: int, count: int = 1) -> None:
+        """Set up the computation for images of this size in pixels, so that one-time work is not timed.
+
+        Args:
+            height: Height of the images in pixels.
+            width: Width of the images in pixels.
+            count: Number of images to expect, as for `Engine.get_ready`.
+        """
         self._runner(height, width)
+        if compiled := self._compiled.get((height, width)):
+            images = noise_images(height, width)
+            wanted, unwanted = (mark_classes(None, len(images), self._classes, missing=m) for m in (True, False))
+            compiled.expect(count, [tensor.numpy() for tensor in (images, wanted, unwanted)])
 
     def cam(
         self,
@@ -212,7 +225,7 @@ class GradCam:
         linear = self._tapped.weight is not None
         name = f"{_GRAPH_VERSION} {self._tapped.combine.__name__} {self.layer} {linear}"
         try:
-            return self._engine.start_another(
+            compiled = self._engine.start_another(
                 lambda: self._tapped if linear else write_out(self._tapped, examples), examples, name
             )
         except Exception as problem:  # noqa: BLE001 - tracers and converters raise many kinds
@@ -220,6 +233,8 @@ class GradCam:
             cause = "since OpenVINO cannot compute them"
             _LOG.warning("maps of %s are computed by torch, %s: %s", self.layer.name, cause, reason)
             return self._by_torch
+        self._compiled[height, width] = compiled
+        return lambda *inputs: tuple(map(torch.from_numpy, compiled.begin([each.cpu().numpy() for each in inputs])()))
 
     def _by_torch(self, images: Tensor, wanted: Tensor, unwanted: Tensor) -> CamOutput:
         device = self._engine.device

@@ -185,7 +185,7 @@ def _explained(
         if stored is not None:
             stored.attrs = {"rejected": stored.attrs.get("rejected", [])}
             return stored
-    (question.cam or classifier.engine).get_ready(dataset.size, dataset.size)
+    (question.cam or classifier.engine).get_ready(dataset.size, dataset.size, len(dataset))
     started = time.perf_counter()
     with closing(prefetch(batches(classifier.engine.device, batch_size))) as ready:
         rows, rejected = _explain_all(question, dataset, ready, prepared, Batching(batch_size), progress=progress)

@@ -150,7 +150,7 @@ def _run(search: _Search, store: PairStore | None, *, progress: bool) -> PairPre
     group = max(1, batching.size // _GROUP_SHARE)
     groups = store.missing(count, group) if store else row_blocks(np.arange(count), group)
     search.learn(np.flatnonzero((np.asarray(head.native) != NOT_EVALUATED).any(axis=1)))
-    search.evaluator.get_ready()
+    search.evaluator.get_ready(sum(map(len, groups)) * head.native.shape[1])
     clock = Clock(head.run)
     title = f"{search.evaluator.classifier.spec.name} · first {search.criterion} hit"
     with tqdm(

@@ -84,7 +84,7 @@ def _fill(
     left = store.missing(row_count, block_rows) if store else row_blocks(np.arange(row_count), block_rows)
     allowed = head.allowed(evaluator.protocol)
     cells = _Cells([rows for rows in left if allowed[rows.start : rows.stop].any()], allowed)
-    evaluator.get_ready()
+    evaluator.get_ready(cells.total)
     clock = Clock(head.run)
     title = f"{evaluator.classifier.spec.name} · pairs"
     with tqdm(total=cells.total, desc=title, unit="image", disable=not progress) as bar:

@@ -16,12 +16,12 @@ from jaxtyping import Int, UInt8
 from torch import Tensor
 
 from bglab.models import Batching, Classifier, not_finite
-from bglab.parallel import prefetch
+from bglab.parallel import in_flight, prefetch
 from bglab.search.pair_evaluator import PairEvaluator
 from bglab.search.pair_images import Pairs
 
-#: Initial images per forward pass, by type of device. Larger batches are no faster on a CPU; a GPU that runs out of
-#: memory halves its batches.
+#: Initial images per batch, by type of device: on a CPU they are split further, a GPU that runs out of memory halves
+#: them.
 _BATCH_SIZES = {"cuda": 512, "cpu": 32, "mps": 64}
 
 BatchSize = int | Literal["auto"]
@@ -87,19 +87,20 @@ def answer_blocks(
     while index < len(blocks):
         try:
             with closing(_batches(evaluator, blocks, index, start, batching.size)) as batches:
-                for length, images in batches:
+                begun = ((length, evaluator.classifier.begin(images)) for length, images in batches)
+                for length, waiting in in_flight(begun):
+                    logits = waiting()
                     if start == 0:
-                        native = torch.empty(length, dtype=torch.int16, device=evaluator.classifier.engine.device)
-                        is_odd = torch.zeros((), dtype=torch.bool, device=native.device)
+                        native = torch.empty(length, dtype=torch.int16, device=logits.device)
+                        is_odd = torch.zeros((), dtype=torch.bool, device=logits.device)
                     # Predictions stay on the device until the block is finished, so that no batch waits for a
                     # transfer. They are allocated up front: small tensors that outlive the large ones allocated
                     # around them fragment the memory, which then grows throughout a long run.
-                    logits = evaluator.classifier(images)
-                    native[start : start + len(images)] = logits.argmax(dim=1)
+                    native[start : start + len(logits)] = logits.argmax(dim=1)
                     is_odd |= (~logits.amax(dim=1).isfinite()).any()
-                    start += len(images)
-                    batching.forwards += len(images)
-                    done(len(images))
+                    start += len(logits)
+                    batching.forwards += len(logits)
+                    done(len(logits))
                     if start == length:
                         if is_odd:
                             raise not_finite(evaluator.classifier)
@@ -118,10 +119,10 @@ def _batches(
         yield from ((length, evaluator.classifier.see(evaluator.composer.render(pairs))) for length, pairs in jobs)
         return
     side = evaluator.prepared.size
-    # one canvas is being filled, one waits, and one is being classified
-    canvases = [np.empty((size, 3, side, side), dtype=np.uint8) for _ in range(3)]
+    # one canvas is being filled, one waits, one has been handed to the engine, and one is being finished by it
+    canvases = [np.empty((size, 3, side, side), dtype=np.uint8) for _ in range(4)]
     work = (
-        (length, evaluator.classifier.see(evaluator.composer.compose_into(pairs, canvases[i % 3])))
+        (length, evaluator.classifier.see(evaluator.composer.compose_into(pairs, canvases[i % 4])))
         for i, (length, pairs) in enumerate(jobs)
     )
     with closing(prefetch(work, name="bglab-compose")) as ready:

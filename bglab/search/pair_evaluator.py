@@ -86,9 +86,13 @@ class PairEvaluator:
                 bar.update(len(part))
         return native
 
-    def get_ready(self) -> None:
-        """Initialise the engine for images of this size, so that one-time work is not timed."""
-        self.classifier.engine.get_ready(self.originals.size, self.originals.size)
+    def get_ready(self, count: int = 1) -> None:
+        """Initialise the engine for images of this size, so that one-time work is not timed.
+
+        Args:
+            count: Number of pairs to expect, as for `bglab.models.Engine.get_ready`.
+        """
+        self.classifier.engine.get_ready(self.originals.size, self.originals.size, count)
 
     @property
     def provenance(self) -> dict[str, Any]:
