@@ -112,13 +112,26 @@ class CacheEntry:
     def _read_list(self) -> dict[str, Any] | None:
         """Read the list of files; None if there is none, or it is not as it was written."""
         try:
-            return unseal(json.loads((self.folder / _LIST).read_bytes()), required=True)
+            listed = unseal(json.loads((self.folder / _LIST).read_bytes()), required=True)
+            if not _is_list(listed):
+                raise ValueError("it is of another kind")
+            return listed
         except FileNotFoundError:
             return None
         except (OSError, ValueError, RecursionError) as problem:
             check_environment(self.folder / _LIST, problem)
             _LOG.warning("making %s again, since the cached %s is damaged", self.what, self.folder / _LIST)
             return None
+
+
+def _is_list(content: dict[str, Any]) -> bool:
+    """Decide whether a sealed file is the list of an entry; another one may have been put in its place."""
+    files = content.get("files")
+    return isinstance(content.get("stamp"), str) and isinstance(files, dict) and all(map(_is_file, files.values()))
+
+
+def _is_file(entry: object) -> bool:
+    return isinstance(entry, list) and [type(part) for part in entry] == [int, int, str]
 
 
 def remove_entry(name: str) -> None:

@@ -116,6 +116,17 @@ def failure_reason(problem: Exception) -> str:
     return f"{type(problem).__name__}: {first}" if first else type(problem).__name__
 
 
+def brief(problem: BaseException, longest: int = 200) -> str:
+    r"""Return the message of a library's error in one line, cut if it is long: some quote all that they have read.
+
+    Example:
+        >>> brief(ValueError("cannot parse\n{}"), 12)
+        'cannot parse…'
+    """
+    line = " ".join(str(problem).split()) or type(problem).__name__
+    return line if len(line) <= longest else f"{line[:longest].rstrip()}…"
+
+
 def is_machine_failure(problem: Exception) -> bool:
     """Decide whether a failure comes from the machine, so that what comes next would fail, too: it ends the run.
 

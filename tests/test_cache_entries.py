@@ -12,6 +12,7 @@ import pytest
 from bglab import cache_entries
 from bglab.cache_entries import CacheEntry, remove_entry
 from bglab.errors import BadInput, Unreadable
+from bglab.sealed import seal
 
 CONTENT = {"a.raw": bytes(range(256)) * 40, "index.json": b'{"rows": []}'}
 
@@ -65,6 +66,10 @@ DAMAGE = {
     "a file is gone": lambda folder: (folder / "index.json").unlink(),
     "another index": lambda folder: (folder / "index.json").write_bytes(b'{"rows": [1]}'),
     "a list of another form": lambda folder: (folder / "entry.json").write_text("[]"),
+    "another sealed file": lambda folder: (folder / "entry.json").write_text(json.dumps(seal({"seconds": 2.5}))),
+    "a list of other files": lambda folder: (folder / "entry.json").write_text(
+        json.dumps(seal({"stamp": "stamp", "files": {"a.raw": [1]}}))
+    ),
     "no list": lambda folder: (folder / "entry.json").unlink(),
     "a list that is cut short": lambda folder: (folder / "entry.json").write_bytes(b'{"stamp": "sta'),
     "a list that was edited": lambda folder: edit_list(folder / "entry.json"),

@@ -8,7 +8,7 @@ from pathlib import Path
 from bglab.audit.card import CARD_FORMAT, Card
 from bglab.audit.evidence import ScenesFacts
 from bglab.audit.plain import read_capture, read_evidence
-from bglab.errors import BadInput, MissingData
+from bglab.errors import BadInput, MissingData, brief
 from bglab.results import read_content
 from bglab.sealed import unseal
 
@@ -47,6 +47,6 @@ def read_card(path: Path | str) -> Card:
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
         raise BadInput(
-            f"expected a card in {path}, but it cannot be read ({type(problem).__name__}: {problem}); "
+            f"expected a card in {path}, but it cannot be read ({type(problem).__name__}: {brief(problem)}); "
             "make it again with bglab check --out"
         ) from None

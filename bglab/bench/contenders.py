@@ -20,14 +20,17 @@ from jaxtyping import Bool, Float, Int, UInt8
 from PIL import Image
 from torch import Tensor
 
+from bglab.bench.forwards import BareForward, best_forward, single_forward
 from bglab.bench.reference_loop import BATCH_SIZE, WORKERS, eager_copy, reference_search
 from bglab.errors import BadInput
+from bglab.evaluation import predict
 from bglab.images import read_image
 from bglab.models import Classifier, Normalised
 from bglab.results import PairPredictions
 from bglab.scenes import PreparedScenes
 from bglab.search import FirstHits, PairEvaluator, Pairs, first_hit, open_evaluator, search_matrix, start_batching
 from bglab.seeding import digest
+from bglab.variants import Dataset, compose
 
 #: JPEG quality of background files that are not part of a release.
 _QUALITY = 95
@@ -47,6 +50,7 @@ class Plan:
         rounds: Number of rounds; every contender is measured in each.
         workers: Numbers of DataLoader workers of the reference loop, each measured separately.
         scenes_per_class: Scenes per class.
+        images: Images of a prediction run.
         files: Backgrounds per foreground of the reference loop without early stopping, repeated if there are fewer; the
             more there are, the less the start of the worker processes counts.
         written: Foregrounds per round of the reference loop with early stopping.
@@ -57,6 +61,7 @@ class Plan:
     rounds: int = 3
     workers: tuple[int, ...] = (WORKERS, 0, 1, 2, 4)
     scenes_per_class: int = 8
+    images: int = 1024
     files: int = 128
     written: int = 3
     map_batch: int = 32
@@ -77,7 +82,7 @@ def plan_for(classifier: Classifier, rounds: int = 3) -> Plan:
         raise BadInput(f"expected at least 1 round, got {rounds}")
     if classifier.engine.device.type == "cpu":
         return Plan(rounds)
-    return Plan(rounds, scenes_per_class=40, files=1024, map_batch=128)
+    return Plan(rounds, scenes_per_class=40, images=16384, files=1024, map_batch=128)
 
 
 class Timing(NamedTuple):
@@ -140,6 +145,8 @@ class Workload:
         classifier: Classifier whose engine is timed.
         evaluator: Composes and classifies the pairs of foreground and background.
         head: Predictions for the unmodified images, and the mapping from ImageNet classes to labels.
+        dataset: Many unmodified images, for predictions.
+        bare: The fastest bare forward pass.
         files: Background files, one per column of the pair matrix.
         plan: Amount of work.
         eager: The network in eager mode, as the reference and other libraries run it.
@@ -153,6 +160,8 @@ class Workload:
     classifier: Classifier
     evaluator: PairEvaluator
     head: PairPredictions
+    dataset: Dataset
+    bare: BareForward
     files: list[Path]
     plan: Plan
     eager: Normalised
@@ -191,10 +200,23 @@ def prepare_workload(classifier: Classifier, prepared: PreparedScenes, folder: P
     evaluator = open_evaluator(classifier, changed, progress=False)
     evaluator.get_ready()
     eager = eager_copy(classifier.network, classifier.engine.device)
-    workload = Workload(classifier, evaluator, evaluator.head(progress=False), files, plan, eager)
+    head, dataset = evaluator.head(progress=False), repeated(compose(changed, "original", progress=False), plan.images)
+    count = start_batching(classifier, "auto").size
+    bare = best_forward(classifier, dataset.images(np.arange(count), classifier.engine.device))
+    workload = Workload(classifier, evaluator, head, dataset, bare, files, plan, eager)
     with torch.no_grad():
         eager(workload.images(BATCH_SIZE))  # one-time initialisation of the device is not timed
     return workload
+
+
+def repeated(dataset: Dataset, count: int) -> Dataset:
+    """Return a data set that shows the images of another again and again, since a run on a few is over too soon."""
+    rows = [dataset.rows[i % len(dataset)] for i in range(count)]
+    return replace(
+        dataset,
+        rows=tuple(row._replace(scene=f"{row.scene}~{i // len(dataset)}") for i, row in enumerate(rows)),
+        images=lambda places, device: dataset.images(np.arange(count)[places] % len(dataset), device),
+    )
 
 
 def repeat(workload: Workload, count: int, work: Callable[[], object]) -> Timing:
@@ -259,7 +281,7 @@ def search_contenders(workload: Workload) -> list[Contender]:
         else:
             workload.evaluator.composer.render(cells)
 
-    eager_batch = workload.images(BATCH_SIZE)
+    eager_batch, single = workload.images(BATCH_SIZE), single_forward(workload.classifier, batch)
 
     def forward_eagerly() -> None:
         """Run only the reference's network, an upper bound for its loop: reading and compositing take no time."""
@@ -275,11 +297,14 @@ def search_contenders(workload: Workload) -> list[Contender]:
         ),
         *(Contender(f"loop_{w}", title, functools.partial(_loop, workload, w)) for w, title in loops),
         Contender("matrix", "brute force (search_matrix)", lambda _: _search_all(workload), baseline="bare"),
+        Contender("predict", "predictions of prepared images (predict)", lambda _: _predict(workload), baseline="bare"),
         Contender("first_hit", "first hit (first_hit)", lambda _: _search_first_hits(workload)),
+        Contender("bare", workload.bare.title, lambda _: Timing(*workload.bare.run(plan.seconds))),
         Contender(
-            "bare",
-            f"bare forward pass, batches of {len(batch)}, images in memory",
-            lambda _: repeat(workload, len(batch), lambda: workload.classifier(batch)),
+            "single",
+            f"bare forward pass, compiled for single images, batches of {len(batch)}",
+            lambda _: repeat(workload, len(batch), single),
+            baseline="bare",
         ),
         Contender(
             "eager",
@@ -334,6 +359,15 @@ def _search_all(workload: Workload) -> Timing:
             total.seconds + max(matrix.run["seconds"], _TICK_S),
             total.foregrounds + workload.evaluator.shape[0],
         )
+    return total
+
+
+def _predict(workload: Workload) -> Timing:
+    total = Timing(0, 0.0)
+    while not total.images or total.seconds < workload.plan.seconds:
+        started = time.perf_counter()
+        table = predict(workload.classifier, workload.dataset, progress=False)
+        total = Timing(total.images + len(table), total.seconds + time.perf_counter() - started)
     return total
 
 

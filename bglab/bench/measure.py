@@ -169,15 +169,17 @@ def _ratios(turns: Sequence[Turn], workload: Workload) -> list[Ratio]:
     found = [
         _ratio(turns, "matrix", "as_written", "brute force / reference loop, release settings", 20),
         _ratio(turns, "matrix", "best_loop", over_best, 5, among=list(loops)),
-        _share(turns, "matrix", "bare", "brute force / bare forward pass", 0.93),
-        _ratio(turns, "bare", "eager", "bare forward pass, this engine / eager torch"),
+        _share(turns, "matrix", "bare", "brute force / best bare forward pass", 0.95),
+        _share(turns, "predict", "bare", "predictions / best bare forward pass", 0.95),
+        _ratio(turns, "bare", "single", "bare forward pass, best / compiled for single images", 1.15),
+        _ratio(turns, "bare", "eager", "bare forward pass, best of this engine / eager torch"),
         *_forwards(workload),
-        _time_per_foreground(turns, "matrix", "time per foreground, brute force / first hit"),
+        _time_per_foreground(turns, "matrix", "time per foreground, brute force / first hit", 2),
         _time_per_foreground(turns, "as_written", "time per foreground, reference loop, release settings / first hit"),
         _ratio(turns, "grad_cam", "captum", "Grad-CAM, bglab / captum", 15),
         _ratio(turns, "grad_cam", "pytorch_grad_cam", "Grad-CAM, bglab / pytorch-grad-cam"),
-        _share(turns, "grad_cam", "bare_for_maps", "Grad-CAM / bare forward pass", 0.85),
-        _share(turns, "grad_cam_below", "bare_for_maps", "Grad-CAM below the head / bare forward pass", 0.5),
+        _share(turns, "grad_cam", "bare", "Grad-CAM / best bare forward pass", 0.90),
+        _share(turns, "grad_cam_below", "bare", "Grad-CAM below the head / best bare forward pass", 0.80),
     ]
     return [ratio for ratio in found if ratio]
 
@@ -212,14 +214,14 @@ def _share(turns: Sequence[Turn], name: str, baseline: str, title: str, aim: flo
     return Ratio(f"{name} / {baseline}", title, median(shares), "share", aim) if shares else None
 
 
-def _time_per_foreground(turns: Sequence[Turn], name: str, title: str) -> Ratio:
+def _time_per_foreground(turns: Sequence[Turn], name: str, title: str, aim: float | None = None) -> Ratio:
     """Divide a search's time per foreground by that of the first hit."""
     seconds = {
         key: {turn.round: turn.timing.seconds / turn.timing.foregrounds for turn in turns if turn.name == key}
         for key in (name, "first_hit")
     }
     value = median(seconds[name][number] / seconds["first_hit"][number] for number in seconds["first_hit"])
-    return Ratio(f"verdict of {name} / first_hit", title, value)
+    return Ratio(f"verdict of {name} / first_hit", title, value, aim=aim)
 
 
 def _forwards(workload: Workload) -> list[Ratio]:
@@ -284,4 +286,5 @@ def _about(workload: Workload) -> dict[str, Any]:
     evaluator = workload.evaluator
     names = ("model", "engine", "precision", "device", "scenes", "size", "versions", "commit")
     counts = {"foregrounds": evaluator.shape[0], "backgrounds": evaluator.shape[1], "cores": os.cpu_count()}
-    return {name: evaluator.provenance[name] for name in names} | counts | {"plan": asdict(workload.plan)}
+    of_run = {"plan": asdict(workload.plan), "settings": workload.bare.rates}
+    return {name: evaluator.provenance[name] for name in names} | counts | of_run

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from bglab.bench.contenders import Contender, Workload, repeat
 from bglab.errors import BadInput
+from bglab.models import MANY
 from bglab.saliency import CamLayer, GradCam, find_layer, head_weight, locate_layer
 
 
@@ -26,13 +27,7 @@ def saliency_contenders(workload: Workload) -> list[Contender]:
     except BadInput as problem:
         return [Contender("grad_cam", "Grad-CAM", None, str(problem))]
     targets = workload.classifier(batch).argmax(1)
-    bare = Contender(
-        "bare_for_maps",
-        f"bare forward pass, batches of {len(batch)}",
-        lambda _: repeat(workload, len(batch), lambda: workload.classifier(batch)),
-    )
     return [
-        bare,
         _bglab(workload, "grad_cam", f"Grad-CAM, bglab, at {layer.name}", layer, batch),
         _below_head(workload, layer, batch),
         *(_library(workload, name, layer, batch, targets) for name in _LIBRARIES),
@@ -41,10 +36,10 @@ def saliency_contenders(workload: Workload) -> list[Contender]:
 
 def _bglab(workload: Workload, name: str, title: str, layer: CamLayer, batch: UInt8[Tensor, "n 3 h w"]) -> Contender:
     explainer = GradCam(workload.classifier, layer)
-    explainer.get_ready(*batch.shape[-2:])
+    explainer.get_ready(*batch.shape[-2:], count=MANY)
     workload.maps[name] = explainer.cam(batch).maps.cpu()
     work = functools.partial(explainer.cam, batch)
-    return Contender(name, title, lambda _: repeat(workload, len(batch), work), baseline="bare_for_maps")
+    return Contender(name, title, lambda _: repeat(workload, len(batch), work), baseline="bare")
 
 
 def _below_head(workload: Workload, layer: CamLayer, batch: UInt8[Tensor, "n 3 h w"]) -> Contender:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
-from bglab.errors import BadInput, check_environment
+from bglab.errors import BadInput, brief, check_environment
 from bglab.files import check_regular
 from bglab.images.coco_masks import decode_rle, polygons_mask
 
@@ -67,7 +67,7 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as problem:  # ValueError also for what cannot be decoded
         check_environment(path, problem)
-        raise BadInput(f"expected JSON in {path}, but reading it failed ({problem}); export it again") from None
+        raise BadInput(f"expected JSON in {path}, but reading it failed ({brief(problem)}); export it again") from None
 
 
 def _segmentations(content: Any) -> Iterator[Any]:

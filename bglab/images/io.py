@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Shaped, UInt8
 from PIL import Image, UnidentifiedImageError
 
-from bglab.errors import BadInput, MissingData, Unreadable, check_environment
+from bglab.errors import BadInput, MissingData, Unreadable, brief, check_environment
 from bglab.files import check_regular
 from bglab.images.formats import readable_formats
 from bglab.images.limits import check_size
@@ -121,7 +121,7 @@ def upright(source: ImageSource) -> Iterator[Image.Image]:
     except DECODING_ERRORS as problem:
         raise_if_not_content(problem, name)
         raise BadInput(
-            f"expected a complete image in {name}, but reading it failed ({problem}); replace the file"
+            f"expected a complete image in {name}, but reading it failed ({brief(problem)}); replace the file"
         ) from None
     yield turned
 
@@ -194,7 +194,9 @@ def read_cutout(path: Path) -> tuple[UInt8[np.ndarray, "3 h w"], Float[np.ndarra
             rgba = np.asarray(image.convert("RGBA"))
     except DECODING_ERRORS as problem:
         raise_if_not_content(problem, f"{path}")
-        raise BadInput(f"expected a cut-out in {path}, but reading it failed ({problem}); replace the file") from None
+        raise BadInput(
+            f"expected a cut-out in {path}, but reading it failed ({brief(problem)}); replace the file"
+        ) from None
     return np.ascontiguousarray(rgba[..., :3].transpose(2, 0, 1)), rgba[..., 3].astype(np.float32) / 255
 
 

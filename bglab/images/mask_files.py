@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Integer, Shaped, UInt8
 from PIL import Image
 
-from bglab.errors import BadInput, check_environment
+from bglab.errors import BadInput, brief, check_environment
 from bglab.files import check_regular
 from bglab.images.coco import read_coco_mask
 from bglab.images.io import upright
@@ -98,7 +98,7 @@ def _load(path: Path) -> Shaped[np.ndarray, "h w"]:
         if isinstance(problem, BadInput):
             raise
         check_environment(path, problem)
-        raise BadInput(f"expected a mask in {path}, but reading it failed ({problem}); rebuild it") from None
+        raise BadInput(f"expected a mask in {path}, but reading it failed ({brief(problem)}); rebuild it") from None
     array = np.squeeze(array)
     if array.ndim != 2:
         raise BadInput(f"expected a mask of two dimensions in {path}, got shape {array.shape}; rebuild it")

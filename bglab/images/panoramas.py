@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from bglab.errors import BadInput, MissingData
+from bglab.errors import BadInput, MissingData, brief
 from bglab.files import check_regular
 from bglab.images.limits import MOST_PANORAMA_PIXELS, check_size
 
@@ -51,7 +51,7 @@ def read_panorama(path: Path) -> Float[np.ndarray, "h w 3"]:
     except (RuntimeError, ValueError, OSError, LookupError) as problem:
         if isinstance(problem, BadInput):
             raise
-        raise BadInput(f"expected an OpenEXR image in {path}, but reading it failed ({problem})") from None
+        raise BadInput(f"expected an OpenEXR image in {path}, but reading it failed ({brief(problem)})") from None
     if pixels is None or pixels.shape[1] != 2 * pixels.shape[0]:
         came = "no colour channels" if pixels is None else f"{pixels.shape[1]} × {pixels.shape[0]} pixels"
         raise BadInput(f"expected a spherical photograph, twice as wide as high, in {path}, got {came}")

@@ -47,7 +47,7 @@ from bglab.models.spec import (
     InputProtocol,
     ModelSpec,
 )
-from bglab.models.throughput import Compiled
+from bglab.models.throughput import MANY, Compiled, Pool, Setting, sweep
 from bglab.models.weights import Weights, state_digest
 
 __all__ = [
@@ -68,9 +68,12 @@ __all__ = [
     "INPUT_PROTOCOLS",
     "ImageClassification",
     "InputProtocol",
+    "MANY",
     "ModelSpec",
     "Normalised",
     "OpenVINOEngine",
+    "Pool",
+    "Setting",
     "TABLE_1",
     "Weights",
     "arithmetic",
@@ -96,5 +99,6 @@ __all__ = [
     "pick_device",
     "precision_of",
     "state_digest",
+    "sweep",
     "write_out",
 ]

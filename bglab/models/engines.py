@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from bglab.cache_entries import CacheEntry, remove_entry
 from bglab.errors import BadInput, MissingData
 from bglab.models.precision import AmpDtype, arithmetic, check_precision, precision_of
-from bglab.models.throughput import Compiled
+from bglab.models.throughput import MANY, Compiled
 
 EngineName = Literal["auto", "torch", "openvino"]
 
@@ -176,11 +176,17 @@ class OpenVINOEngine(Engine):
 
     def get_ready(self, height: int, width: int, count: int = 1) -> None:
         """Convert and compile the network for this size on the first call, and for many images once these follow."""
+        compiled = self.compiled(height, width)
+        if count >= MANY:
+            compiled.choose_setting([noise_images(height, width).numpy()])
+
+    def compiled(self, height: int, width: int) -> Compiled:
+        """Return the network compiled for this size in pixels; it is converted and compiled on the first call."""
         if (height, width) not in self._compiled:
             example = torch.zeros(2, 3, height, width, dtype=torch.uint8)
             key = f"{self._key} {height} {width}" if self._key else ""
             self._compiled[height, width] = self._compile(lambda: self._network, key, [example])
-        self._compiled[height, width].expect(count, [noise_images(height, width).numpy()])
+        return self._compiled[height, width]
 
     def logits(self, images: UInt8[Tensor, "n 3 h w"]) -> Float[Tensor, "n c"]:
         """Compute the logits of a batch on the CPU."""
@@ -188,9 +194,7 @@ class OpenVINOEngine(Engine):
 
     def begin(self, images: UInt8[Tensor, "n 3 h w"]) -> Callable[[], Float[Tensor, "n c"]]:
         """Begin to compute the logits of a batch; if these are few, they are there when this returns."""
-        height, width = images.shape[-2:]
-        self.get_ready(height, width)
-        waiting = self._compiled[height, width].begin([images.cpu().numpy()])
+        waiting = self.compiled(*images.shape[-2:]).begin([images.cpu().numpy()])
         return lambda: torch.from_numpy(waiting()[0]).float()
 
     def start_another(self, make: Callable[[], nn.Module], examples: Sequence[Tensor], name: str) -> Compiled:

@@ -13,7 +13,7 @@ from typing import Any, get_args
 
 import torch
 
-from bglab.errors import BadInput, MissingData
+from bglab.errors import BadInput, MissingData, brief
 from bglab.images import Interpolation
 from bglab.labels import IN9, NAMED_SPACES, class_names, imagenet_synsets
 from bglab.models.stand_ins import as_mapping
@@ -222,7 +222,9 @@ def _read_names(file: Path) -> tuple[str, ...]:
         text = file.read_text(encoding="utf-8-sig")
         content = json.loads(text) if file.suffix.lower() == ".json" else None
     except ValueError as problem:
-        raise BadInput(f"expected class names in {file}, but it cannot be read ({problem}); save it as UTF-8") from None
+        raise BadInput(
+            f"expected class names in {file}, but it cannot be read ({brief(problem)}); save it as UTF-8"
+        ) from None
     if file.suffix.lower() == ".json":
         names = _names_in(content)
         if not names:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import threading
 import time
@@ -86,19 +87,16 @@ class Compiled:
         """Setting for many images; None if there is none yet, or none has the bits of single images."""
         return self._pool.setting if self._pool else None
 
-    def expect(self, count: int, examples: Arrays) -> None:
-        """Choose the best setting if many images follow; the first time, this takes some seconds.
+    def choose_setting(self, examples: Arrays) -> None:
+        """Compile for many images, with the setting that is kept or, for some seconds, found to be best.
 
         Args:
-            count: Number of images to expect.
             examples: Inputs of a few images to measure with.
         """
-        if count < MANY or self._is_tuned:
+        if self._is_tuned:
             return
-        expected = [self.at_once([array[i : i + 1] for array in examples]) for i in range(len(examples[0]))]
-        outputs = tuple(np.concatenate(values) for values in zip(*expected, strict=True))
         entry = setting_entry(self._key, self._core) if self._key else None
-        self._pool = _best_pool(self.compile_for, examples, outputs, entry)
+        self._pool = _best_pool(self.compile_for, examples, self.one_by_one(examples), entry)
         self._is_tuned = True
 
     def begin(self, inputs: Arrays) -> Callable[[], Outputs]:
@@ -120,6 +118,11 @@ class Compiled:
             outputs = self._request.infer(dict(enumerate(inputs)), share_inputs=True)
             return tuple(np.array(value) for value in outputs.to_tuple())
 
+    def one_by_one(self, inputs: Arrays) -> Outputs:
+        """Compute single images."""
+        outputs = [self.at_once([array[i : i + 1] for array in inputs]) for i in range(len(inputs[0]))]
+        return tuple(np.concatenate(values) for values in zip(*outputs, strict=True))
+
     def compile_for(self, setting: Setting) -> Pool:
         """Compile the network for a setting."""
         model = self._model.clone()
@@ -139,7 +142,7 @@ class Pool:
     """
 
     def __init__(self, compiled: Any, setting: Setting) -> None:
-        self.setting = setting
+        self.compiled, self.setting = compiled, setting
         # while one is computed, another waits in each stream, so that none is idle until Python has the next ready
         workers = 2 * setting.streams
         self._requests: SimpleQueue[Any] = SimpleQueue()
@@ -186,7 +189,7 @@ def _best_pool(
         if _is_equal(pool, inputs, expected):
             return pool
     best: tuple[float, Pool] | None = None
-    for pool, rate in sweep(compile_for, inputs, expected, seconds=_MOST_S):
+    for pool, rate in sweep(compile_for, inputs, expected):
         if best is None or rate > best[0]:
             best = rate, pool
     if best is None:
@@ -197,22 +200,22 @@ def _best_pool(
 
 
 def sweep(
-    compile_for: Callable[[Setting], Pool], inputs: Arrays, expected: Outputs, *, seconds: float
+    compile_for: Callable[[Setting], Pool], inputs: Arrays, expected: Outputs, *, every: bool = False
 ) -> Iterator[tuple[Pool, float]]:
     """Measure settings, the most promising first; those whose outputs differ from the expected ones are left out.
 
-    For each number of streams, batches grow and shrink from a middle size as long as that is faster.
+    For each number of streams, batches grow and shrink from a middle size as long as that is faster, for some seconds.
 
     Args:
         compile_for: Compiles the network for a setting.
         inputs: Inputs of a few images to measure with.
         expected: Their outputs, computed one image at a time.
-        seconds: Time after which no further setting is begun.
+        every: Whether to measure all settings, however long that takes.
 
     Yields:
         The compiled network and its images per second.
     """
-    until = time.perf_counter() + seconds
+    until = math.inf if every else time.perf_counter() + _MOST_S
     for streams in _streams():
         rates: dict[int, float] = {}
         for sizes in (
@@ -229,7 +232,7 @@ def sweep(
                     continue
                 rates[batch] = _rate(pool, inputs)
                 yield pool, rates[batch]
-                if rates[batch] < before * _WORTH:
+                if not every and rates[batch] < before * _WORTH:
                     break
                 before = rates[batch]
 

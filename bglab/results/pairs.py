@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Bool, Int
 
-from bglab.errors import BadInput, MissingData, check_environment, unreadable
+from bglab.errors import BadInput, MissingData, brief, check_environment, unreadable
 from bglab.files import sha256_of
 from bglab.labels import to_in9
 from bglab.results.checks import beyond_space, odd_provenance
@@ -248,7 +248,7 @@ def load_array(path: Path, load: Callable[[], Any]) -> np.ndarray:
         found = load()
     except Exception as problem:  # noqa: BLE001 - numpy raises many kinds for damaged headers
         check_environment(path, problem)
-        raise BadInput(f"expected pairs in {path}, but reading failed ({problem}); {_AGAIN}") from None
+        raise BadInput(f"expected pairs in {path}, but reading failed ({brief(problem)}); {_AGAIN}") from None
     if not isinstance(found, np.ndarray):
         raise BadInput(f"expected pairs in {path}, got an archive of arrays; {_AGAIN}")
     return found
@@ -271,7 +271,9 @@ def read_run(folder: Path) -> dict[str, Any]:
         if not all(type(value) in (int, float) and 0 <= value < math.inf for value in run.values()):
             raise ValueError("not every entry is a number of at least 0")
     except (ValueError, RecursionError) as problem:
-        raise BadInput(f"expected duration and speed in {path}, but reading failed ({problem}); {remedy}") from None
+        raise BadInput(
+            f"expected duration and speed in {path}, but reading failed ({brief(problem)}); {remedy}"
+        ) from None
     return run
 
 

@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 from pyarrow.lib import ArrowException
 
-from bglab.errors import BadInput, MissingData
+from bglab.errors import BadInput, MissingData, brief
 
 _DELIMITERS = ",;\t|"
 _MARKS = (
@@ -113,7 +113,7 @@ def _from_parquet(content: bytes, source: str, digest: str) -> TextTable:
         # text is decoded only when its cells are used
         return _from_frame(pd.read_parquet(io.BytesIO(content)), source, digest)
     except (OSError, ValueError, TypeError, KeyError, NotImplementedError, ArrowException) as problem:
-        raise BadInput(f"expected a table in {source}, but reading failed ({problem}); write it again") from None
+        raise BadInput(f"expected a table in {source}, but reading failed ({brief(problem)}); write it again") from None
 
 
 def _from_frame(frame: pd.DataFrame, source: str, digest: str) -> TextTable:

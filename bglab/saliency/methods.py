@@ -21,6 +21,7 @@ from torch import Tensor
 from bglab.catalogue import Catalogue
 from bglab.errors import BadInput
 from bglab.models import (
+    MANY,
     Classifier,
     ClassifierLike,
     Compiled,
@@ -187,10 +188,11 @@ class GradCam:
             count: Number of images to expect, as for `Engine.get_ready`.
         """
         self._runner(height, width)
-        if compiled := self._compiled.get((height, width)):
+        compiled = self._compiled.get((height, width))
+        if compiled is not None and count >= MANY:
             images = noise_images(height, width)
             wanted, unwanted = (mark_classes(None, len(images), self._classes, missing=m) for m in (True, False))
-            compiled.expect(count, [tensor.numpy() for tensor in (images, wanted, unwanted)])
+            compiled.choose_setting([tensor.numpy() for tensor in (images, wanted, unwanted)])
 
     def cam(
         self,

@@ -18,6 +18,7 @@ from torch import nn
 import bglab
 from bglab.bench import Measurement, Ratio, Report, contenders, measure, plan_for, saliency_contenders
 from bglab.bench.contenders import Contender, LoopLogits, Plan, Timing, Workload, prepare_workload
+from bglab.bench.forwards import BareForward
 from bglab.bench.measure import Turn
 from bglab.bench.reference_loop import BATCH_SIZE, eager_copy, reference_search
 from bglab.commands import bench as command
@@ -29,7 +30,7 @@ from fixtures.matrices import coded_scenes, matrix_classifier
 from fixtures.networks import fresh, wrap
 from fixtures.stand_ins import AnswerEngine, make_scenes
 
-PLAN = Plan(rounds=2, workers=(0,), scenes_per_class=1, files=11, written=1, map_batch=2, seconds=0.0)
+PLAN = Plan(rounds=2, workers=(0,), scenes_per_class=1, images=20, files=11, written=1, map_batch=2, seconds=0.0)
 SIDE = 64
 
 bench = import_module("bglab.bench.measure")  # the package's own name for it is the function
@@ -57,7 +58,9 @@ def test_everything_is_measured_in_every_round(report):
         "as_written",
         "loop_0",
         "matrix",
+        "predict",
         "first_hit",
+        "single",
         "eager",
         "compositing",
         "grad_cam",
@@ -67,7 +70,7 @@ def test_everything_is_measured_in_every_round(report):
     twice |= {"pytorch_grad_cam"} if find_spec("pytorch_grad_cam") else set()
     assert {name for name, count in rates.items() if count == 2} == twice
     # contenders with a baseline are timed between two runs of the bare forward pass
-    assert (rates["bare"], rates["bare_for_maps"]) == (4, 6)
+    assert rates["bare"] == 2 * 2 * 5 - 4
     assert all(rate > 0 for row in report.measurements for rate in row.rates)
 
 
@@ -81,11 +84,14 @@ def test_ratios_are_of_what_was_measured(report):
     assert {name: ratio.aim for name, ratio in ratios.items() if ratio.aim} == {
         "matrix / as_written": 20,
         "matrix / best_loop": 5,
-        "matrix / bare": 0.93,
+        "matrix / bare": 0.95,
+        "predict / bare": 0.95,
+        "bare / single": 1.15,
         "forwards in file order / first_hit": 1.2,
         "grad_cam / captum": 15,
-        "grad_cam / bare_for_maps": 0.85,
-        "grad_cam_below / bare_for_maps": 0.5,
+        "verdict of matrix / first_hit": 2,
+        "grad_cam / bare": 0.90,
+        "grad_cam_below / bare": 0.80,
     }
 
 
@@ -132,6 +138,8 @@ def hand_made_workload(matrix, original, labels, logits=None):
         classifier,
         evaluator,
         evaluator.head(progress=False),
+        evaluator.originals,
+        BareForward("", lambda _: (1, 1.0), {}),
         [],
         PLAN,
         classifier.network,

@@ -219,6 +219,10 @@ def test_damaged_arrays_are_refused(tmp_path):
     assert "some are neither true nor false" in refusal(file)
     file.write_bytes(whole.replace(b"(30, 40), }", b"(30, 40), \xa1"))
     assert "reading it failed" in refusal(file)
+    # a header that claims the pixels, too, and which NumPy would quote whole
+    file.write_bytes(whole[:8] + (len(whole) - 10).to_bytes(2, "little") + whole[10:])
+    assert "reading it failed" in refusal(file)
+    assert len(refusal(file)) < len(str(file)) + 400
 
 
 def test_compressed_runs_are_those_of_coco():

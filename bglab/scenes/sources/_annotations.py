@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 from PIL import Image
 
-from bglab.errors import BadInput
+from bglab.errors import BadInput, brief
 from bglab.images import Box, read_image, turn_upright
 from bglab.scenes.sources._folders import read_content
 
@@ -87,7 +87,8 @@ def read_annotation(file: Path, image: Path) -> Annotation:
             raise ValueError(f"its size is {width:g} × {height:g}")
     except (expat.ExpatError, LookupError, ValueError, RecursionError) as problem:
         raise BadInput(
-            f"expected an annotation with a size and boxes in {file}, but reading it failed ({problem}); restore it"
+            f"expected an annotation with a size and boxes in {file}, but reading it failed ({brief(problem)}); "
+            "restore it"
         ) from None
     width, height, remarks = int(width), int(height), ()
     if width == 0:

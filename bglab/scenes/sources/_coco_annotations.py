@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeGuard
 import numpy as np
 from jaxtyping import Bool
 
-from bglab.errors import BadInput
+from bglab.errors import BadInput, brief
 from bglab.images.coco import MOST_JSON_BYTES
 from bglab.scenes.sources._folders import read_content
 
@@ -105,7 +105,7 @@ def read_instances(file: Path) -> Instances:
     except (ValueError, RecursionError) as problem:
         if isinstance(problem, BadInput):
             raise
-        raise BadInput(f"expected JSON in {file}, but reading it failed ({problem}); {_EXPORT}") from None
+        raise BadInput(f"expected JSON in {file}, but reading it failed ({brief(problem)}); {_EXPORT}") from None
     lists = ("images", "annotations", "categories")
     if not isinstance(content, dict) or not all(isinstance(content.get(name), list) for name in lists):
         got = (

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from bglab.errors import BadInput, MissingData
+from bglab.errors import BadInput, MissingData, brief
 from bglab.scenes.sources._annotations import read_annotation
 from bglab.scenes.sources._folders import (
     find_folder,
@@ -102,7 +102,9 @@ def _read_solution(root: Path) -> dict[str, str]:
         with file.open(newline="", encoding="utf-8-sig") as lines:
             return {row[0]: row[1].split()[0] for row in csv.reader(lines) if len(row) == 2 and row[1].split()}
     except (UnicodeDecodeError, csv.Error) as problem:
-        raise BadInput(f"expected Kaggle's table in {file}, but reading it failed ({problem}); restore it") from None
+        raise BadInput(
+            f"expected Kaggle's table in {file}, but reading it failed ({brief(problem)}); restore it"
+        ) from None
 
 
 def _first_object(image: Path, annotation: Path) -> str:

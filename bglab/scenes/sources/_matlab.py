@@ -10,7 +10,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bglab.errors import BadInput
+from bglab.errors import BadInput, brief
 from bglab.scenes.sources._folders import read_content
 
 _HEADER = 128
@@ -57,7 +57,7 @@ def read_variables(file: Path, names: Sequence[str]) -> dict[str, Any]:
         ) from None
     except Exception as problem:  # noqa: BLE001 - SciPy raises whatever damaged bytes lead it to
         raise BadInput(
-            f"expected {' and '.join(names)} in {file}, but reading it failed ({problem}); restore it"
+            f"expected {' and '.join(names)} in {file}, but reading it failed ({brief(problem)}); restore it"
         ) from None
 
 

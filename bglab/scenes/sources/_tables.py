@@ -13,7 +13,7 @@ from typing import NamedTuple
 from unicodedata import category
 
 from bglab.catalogue import unknown_name
-from bglab.errors import BadInput, UnknownName
+from bglab.errors import BadInput, UnknownName, brief
 from bglab.files import check_regular
 from bglab.labels import IN9_NAMES
 
@@ -102,7 +102,7 @@ def read_table(file: Path) -> Table:
         except StopIteration:
             break
         except csv.Error as problem:
-            rows.append(Row(reader.line_num + skipped, {}, f"reading it failed ({problem})"))
+            rows.append(Row(reader.line_num + skipped, {}, f"reading it failed ({brief(problem)})"))
             continue
         if not any(cells):
             continue

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, UInt8
 
-from bglab.errors import BadInput, MissingData
+from bglab.errors import BadInput, MissingData, brief
 from bglab.images import box_of, joined_box, upright
 from bglab.scenes.scene import Rejection, Scene, SceneRecord, SceneSet, file_fingerprint
 from bglab.scenes.sources._annotations import read_annotated, read_annotation
@@ -167,7 +167,7 @@ def _read_segmentation(file: Path, label: int, image: UInt8[np.ndarray, "3 h w"]
         with upright(file) as segmentation:
             indices, mode = np.asarray(segmentation), segmentation.mode
     except BadInput as problem:
-        raise BadInput(f"expected a segmentation in {file}, but reading it failed ({problem})") from None
+        raise BadInput(f"expected a segmentation in {file}, but reading it failed ({brief(problem)})") from None
     if mode not in {"P", "L"}:
         raise BadInput(f"expected palette indices in {file}, got an image of mode {mode}; restore the original")
     mask = indices == label + 1

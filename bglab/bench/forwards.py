@@ -1,0 +1,106 @@
+"""The fastest bare forward pass of a network, with images in memory: what everything else is compared with."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from bglab.models import Classifier, OpenVINOEngine, Pool, Setting, sweep
+
+#: Images in memory; those of a batch are taken in turn.
+_IMAGES = 64
+
+
+class BareForward(NamedTuple):
+    """A forward pass without reading, composing or deciding anything.
+
+    Attributes:
+        title: What runs, for the table.
+        run: Classifies for at least some seconds; returns the number of images and the seconds.
+        rates: Images per second of all settings that were tried before; empty if there is only one.
+    """
+
+    title: str
+    run: Callable[[float], tuple[int, float]]
+    rates: dict[str, float]
+
+
+def best_forward(classifier: Classifier, images: UInt8[Tensor, "n 3 h w"]) -> BareForward:
+    """Find the fastest bare forward pass: for OpenVINO by trying streams and batch sizes.
+
+    Args:
+        classifier: Classifier whose engine is timed.
+        images: A batch on the engine's device, as large as searches use.
+    """
+    engine = classifier.engine
+    if not isinstance(engine, OpenVINOEngine):
+        return BareForward(
+            f"bare forward pass, batches of {len(images)}, images in memory", _in_turn(classifier, images), {}
+        )
+    compiled, levels = engine.compiled(*images.shape[-2:]), images[:5].numpy()
+    rates: dict[Setting, float] = {}
+    pools: dict[Setting, Pool] = {}
+    for pool, rate in sweep(compiled.compile_for, [levels], compiled.one_by_one([levels]), every=True):
+        rates[pool.setting], pools[pool.setting] = rate, pool
+    if not rates:
+        return BareForward("bare forward pass, single images first", _in_turn(classifier, images), {})
+    best = max(rates, key=lambda setting: rates[setting])
+    return BareForward(
+        f"best bare forward pass: {best}",
+        _by_queue(pools[best].compiled, best, images.numpy()),
+        {str(setting): rate for setting, rate in rates.items()},
+    )
+
+
+def _in_turn(classifier: Classifier, images: UInt8[Tensor, "n 3 h w"]) -> Callable[[float], tuple[int, float]]:
+    """Keep two batches with the engine, as searches do."""
+
+    def run(seconds: float) -> tuple[int, float]:
+        count, started, waiting = 0, time.perf_counter(), deque([classifier.begin(images)])
+        while waiting:
+            if time.perf_counter() - started < seconds:
+                waiting.append(classifier.begin(images))
+            waiting.popleft()()[-1:].cpu()  # a GPU has finished when the last logits are here
+            count += len(images)
+        return count, time.perf_counter() - started
+
+    return run
+
+
+def _by_queue(
+    compiled: Any, setting: Setting, images: UInt8[np.ndarray, "n 3 h w"]
+) -> Callable[[float], tuple[int, float]]:
+    """Keep OpenVINO's own queue full, so that nothing of ours is timed."""
+    import openvino
+
+    places = np.arange(max(_IMAGES, setting.batch)) % len(images)
+    many = np.ascontiguousarray(images[places])
+    parts = [many[first : first + setting.batch] for first in range(0, len(many), setting.batch)]
+    queue = openvino.AsyncInferQueue(compiled, 2 * setting.streams)
+
+    def run(seconds: float) -> tuple[int, float]:
+        count, started = 0, time.perf_counter()
+        while not count or time.perf_counter() - started < seconds:
+            for part in parts:
+                queue.start_async({0: part}, share_inputs=True)
+                count += setting.batch
+        queue.wait_all()
+        return count, time.perf_counter() - started
+
+    return run
+
+
+def single_forward(classifier: Classifier, images: UInt8[Tensor, "n 3 h w"]) -> Callable[[], object]:
+    """Return a forward pass of a batch by all cores together, as single images are answered; on CUDA, any forward."""
+    engine = classifier.engine
+    if not isinstance(engine, OpenVINOEngine):
+        return lambda: classifier(images)
+    compiled, levels = engine.compiled(*images.shape[-2:]), [images.numpy()]
+    return lambda: torch.from_numpy(compiled.at_once(levels)[0])
