@@ -19,6 +19,7 @@ from bglab.files import check_regular
 from bglab.images.formats import readable_formats
 from bglab.images.limits import check_size
 from bglab.images.png_checksums import check_png
+from bglab.images.resampling import resize_and_crop_image
 
 #: What an image is read from: the path of a file, the contents of one (an upload), or an image of Pillow.
 ImageSource = Path | bytes | bytearray | memoryview | Image.Image
@@ -225,18 +226,24 @@ def resize_crop(image: Image.Image, size: int, crop_fraction: float = 0.875, *, 
     Raises:
         BadInput: If the image is so thin that resizing its short side makes it too large.
     """
-    resized, (x0, y0) = _geometry(*image.size, size, crop_fraction)
-    image = resize_short(image, size, crop_fraction, smooth=smooth)
-    return image if resized == (size, size) else image.crop((x0, y0, x0 + size, y0 + size))
+    resized, corner = resize_geometry(*image.size, size, crop_fraction)
+    if image.size == resized == (size, size):
+        return image
+    check_size(*resized, f"an image of {image.width} × {image.height} pixels that is resized")
+    return resize_and_crop_image(image, resized, corner, size, _filter(smooth=smooth))
 
 
 def resize_short(image: Image.Image, size: int, crop_fraction: float = 0.875, *, smooth: bool = True) -> Image.Image:
     """Resize as `resize_crop` does, without the crop; arguments as there."""
-    resized, _ = _geometry(*image.size, size, crop_fraction)
+    resized, _ = resize_geometry(*image.size, size, crop_fraction)
     if resized == image.size:
         return image
     check_size(*resized, f"an image of {image.width} × {image.height} pixels that is resized")
-    return image.resize(resized, Image.Resampling.BILINEAR if smooth else Image.Resampling.NEAREST)
+    return image.resize(resized, _filter(smooth=smooth))
+
+
+def _filter(*, smooth: bool) -> Image.Resampling:
+    return Image.Resampling.BILINEAR if smooth else Image.Resampling.NEAREST
 
 
 def crop_box(
@@ -254,7 +261,7 @@ def crop_box(
     Returns:
         A half-open box within ``size × size``; ``(0, 0, 0, 0)`` if the box lies outside the crop.
     """
-    (new_width, new_height), (left, top) = _geometry(width, height, size, crop_fraction)
+    (new_width, new_height), (left, top) = resize_geometry(width, height, size, crop_fraction)
     x0, x1 = (min(max(round(x * new_width / width) - left, 0), size) for x in (box[0], box[2]))
     y0, y1 = (min(max(round(y * new_height / height) - top, 0), size) for y in (box[1], box[3]))
     return (x0, y0, x1, y1) if x0 < x1 and y0 < y1 else (0, 0, 0, 0)
@@ -277,7 +284,7 @@ def paste_crop(
     """
     (height, width), size = levels.shape, crop.shape[0]
     before = np.asarray(resize_crop(Image.fromarray(levels), size, crop_fraction, smooth=False))
-    (new_width, new_height), (left, top) = _geometry(width, height, size, crop_fraction)
+    (new_width, new_height), (left, top) = resize_geometry(width, height, size, crop_fraction)
     columns = np.floor((np.arange(width) + 0.5) * new_width / width).astype(int) - left
     rows = np.floor((np.arange(height) + 0.5) * new_height / height).astype(int) - top
     inside = ((rows >= 0) & (rows < size))[:, None] & ((columns >= 0) & (columns < size))
@@ -286,8 +293,17 @@ def paste_crop(
     return np.where(changed, crop[places], levels)
 
 
-def _geometry(width: int, height: int, size: int, crop_fraction: float) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Compute the resized ``(width, height)`` and the crop's ``(left, top)``, rounded as torchvision does."""
+def resize_geometry(
+    width: int, height: int, size: int, crop_fraction: float
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Compute the resized ``(width, height)`` and the crop's ``(left, top)`` of `resize_crop`, as torchvision rounds.
+
+    Args:
+        width: Width of the image in pixels.
+        height: Height of the image in pixels.
+        size: Side of the crop in pixels.
+        crop_fraction: Fraction of the resized short side that the crop keeps.
+    """
     short = int(size / crop_fraction)
     if width <= height:
         new_width, new_height = short, int(short * height / width)
