@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from io import BytesIO
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Shaped, UInt8
@@ -16,6 +17,7 @@ from PIL import Image, UnidentifiedImageError
 
 from bglab.errors import BadInput, MissingData, Unreadable, check_environment
 from bglab.files import check_regular
+from bglab.images.arrays import to_levels
 from bglab.images.formats import readable_formats
 from bglab.images.limits import check_size
 from bglab.images.png_checksums import check_png
@@ -55,6 +57,15 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+#: Where Pillow keeps what an orientation is read from in JPEG files.
+_EXIF = ("exif", "xmp")
+
+
+class TurnedImage(NamedTuple):
+    """An upright 8-bit RGB image, and the transposition that turned it upright; None if it was."""
+
+    image: Image.Image
+    turn: Image.Transpose | None
 
 
 def open_image(source: ImageSource) -> Image.Image:
@@ -74,13 +85,26 @@ def open_image(source: ImageSource) -> Image.Image:
             file.
         Unreadable: If its disk fails.
     """
+    return open_turned(source).image
+
+
+def open_turned(source: ImageSource) -> TurnedImage:
+    """Open an image as `open_image` does, and return how it was turned upright.
+
+    Args:
+        source: As for `open_image`.
+
+    Raises:
+        BadInput: As `open_image`.
+        Unreadable: As `open_image`.
+    """
     name = _name_of(source)
-    with upright(source) as image:
-        try:
-            return _to_rgb(image)
-        except DECODING_ERRORS as problem:
-            raise_if_not_content(problem, name)
-            raise BadInput(f"expected an image that converts to RGB in {name}, but {problem}; save it again") from None
+    image, turn = _decode(source)
+    try:
+        return TurnedImage(_to_rgb(image), turn)
+    except DECODING_ERRORS as problem:
+        raise_if_not_content(problem, name)
+        raise BadInput(f"expected an image that converts to RGB in {name}, but {problem}; save it again") from None
 
 
 def raise_if_not_content(problem: Exception, name: str) -> None:
@@ -105,26 +129,31 @@ def upright(source: ImageSource) -> Iterator[Image.Image]:
     Raises:
         BadInput: As `open_image`.
     """
+    yield _decode(source)[0]
+
+
+def _decode(source: ImageSource) -> tuple[Image.Image, Image.Transpose | None]:
+    """Decode an image in its own mode and turn it upright; return it, and how it was turned."""
     name = _name_of(source)
     try:
-        if isinstance(source, Path):
-            check_regular(source, "an image")
-        if isinstance(source, Path) and source.stat().st_size == 0:
-            raise BadInput(f"expected an image in {name}, but the file is empty; restore or remove it")
         with _open_quietly(source) as image:
             _load(image, source)
             turn = _turn(image)
+            # a decoded JPEG needs its file no more, while other formats may read further frames
+            if turn is None and image.format == "JPEG":
+                return image, None
             turned = image.copy() if turn is None else image.transpose(turn)
             turned.format = image.format  # lost by both
-            del image  # its pixels take as much memory again
+            return turned, turn
     except UnidentifiedImageError:
+        if isinstance(source, Path) and _is_empty(source):
+            raise BadInput(f"expected an image in {name}, but the file is empty; restore or remove it") from None
         raise BadInput(f"expected an image in {name}, but its content is no known format; remove it") from None
     except DECODING_ERRORS as problem:
         raise_if_not_content(problem, name)
         raise BadInput(
             f"expected a complete image in {name}, but reading it failed ({problem}); replace the file"
         ) from None
-    yield turned
 
 
 def is_animated(file: Path) -> bool:
@@ -165,15 +194,9 @@ def open_reduced(file: Path, side: int) -> Image.Image:
     return open_image(file)
 
 
-def turn_upright(file: Path) -> Image.Transpose | None:
-    """Return the transposition that `open_image` applies for a file's EXIF orientation; None if it applies none."""
-    with _open_quietly(file) as image:
-        return _turn(image)
-
-
 def read_image(source: ImageSource) -> UInt8[np.ndarray, "3 h w"]:
     """Read an image as a contiguous RGB array with values in [0, 255]; see `open_image` for formats and errors."""
-    return np.ascontiguousarray(np.asarray(open_image(source)).transpose(2, 0, 1))
+    return to_levels(open_image(source))
 
 
 def read_cutout(path: Path) -> tuple[UInt8[np.ndarray, "3 h w"], Float[np.ndarray, "h w"]]:
@@ -316,6 +339,13 @@ def _name_of(source: ImageSource) -> str:
     return f"{source}" if isinstance(source, Path) else "the uploaded image"
 
 
+def _is_empty(file: Path) -> bool:
+    try:
+        return file.stat().st_size == 0
+    except OSError:
+        return False
+
+
 def _open_quietly(source: ImageSource) -> Image.Image:
     """Open an image of a bearable size without decoding it.
 
@@ -348,6 +378,8 @@ def _load(image: Image.Image, source: ImageSource) -> None:
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:
+    if image.format == "JPEG" and not any(key in image.info for key in _EXIF):
+        return None
     try:
         with _quietly():
             return _TURNS.get(image.getexif().get(_ORIENTATION, 1))

@@ -16,6 +16,7 @@ from torch.nn.functional import interpolate, pad
 from torchvision.transforms.v2.functional import center_crop
 
 from bglab.errors import BadInput
+from bglab.images.arrays import to_levels
 from bglab.images.io import resize_geometry
 from bglab.images.resampling import resize_and_crop_image
 
@@ -62,7 +63,7 @@ class EvaluationTransform:
         found = self._center_crop(image) if self.crop_mode == "center" else None
         if found is None:
             return _timm_transform(*astuple(self))(image).numpy()
-        return np.ascontiguousarray(np.asarray(found).transpose(2, 0, 1))
+        return to_levels(found)
 
     def _center_crop(self, image: Image.Image) -> Image.Image | None:
         """Resize and crop as timm does, but compute only the crop; None if the crop is larger than the image."""
