@@ -84,6 +84,20 @@ class Scene:
         scene._check(decoded.height, decoded.width)
         return scene
 
+    def with_mask(self, mask: Bool[np.ndarray, "_ _"]) -> Scene:
+        """Return the scene with another mask and the same box.
+
+        Args:
+            mask: Foreground mask of the image's size.
+
+        Raises:
+            BadInput: As the constructor.
+        """
+        scene = object.__new__(type(self))
+        vars(scene).update(vars(self), mask=mask)
+        scene._check(*self.mask.shape)
+        return scene
+
     def __getattr__(self, name: str) -> UInt8[np.ndarray, "3 h w"]:
         """Convert the decoded image to its array, once."""
         if name != "image" or "_decoded" not in vars(self):
