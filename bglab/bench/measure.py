@@ -22,7 +22,9 @@ from tqdm.auto import tqdm
 from bglab.analysis import file_order_forwards
 from bglab.bench.contenders import Contender, Plan, Timing, Workload, plan_for, prepare_workload, search_contenders
 from bglab.bench.saliency_contenders import saliency_contenders
+from bglab.bench.streaming import streaming_contenders
 from bglab.errors import BadInput
+from bglab.evaluation import attainable_rate
 from bglab.models import Classifier
 from bglab.results import NOT_EVALUATED, PairPredictions
 from bglab.scenes import SceneSet, prepare
@@ -120,7 +122,11 @@ def measure(
     few = prepare(scenes.select(per_class=chosen.scenes_per_class), size, progress=progress)
     with tempfile.TemporaryDirectory(prefix="bglab-bench-") as folder:
         workload = prepare_workload(classifier, few, Path(folder), chosen)
-        contenders = [*search_contenders(workload), *saliency_contenders(workload)]
+        contenders = [
+            *search_contenders(workload),
+            *saliency_contenders(workload),
+            *streaming_contenders(workload, Path(folder)),
+        ]
         turns = _take_turns(contenders, chosen.rounds, progress=progress)
     checks = [*_compare_predictions(workload), *_compare_maps(workload)]
     rates = {c.name: tuple(turn.timing.rate for turn in turns if turn.name == c.name) for c in contenders}
@@ -180,6 +186,7 @@ def _ratios(turns: Sequence[Turn], workload: Workload) -> list[Ratio]:
         _ratio(turns, "grad_cam", "pytorch_grad_cam", "Grad-CAM, bglab / pytorch-grad-cam"),
         _share(turns, "grad_cam", "bare", "Grad-CAM / best bare forward pass", 0.90),
         _share(turns, "grad_cam_below", "bare", "Grad-CAM below the head / best bare forward pass", 0.80),
+        _stream_share(turns, workload),
     ]
     return [ratio for ratio in found if ratio]
 
@@ -205,13 +212,31 @@ def _ratio(
 
 def _share(turns: Sequence[Turn], name: str, baseline: str, title: str, aim: float) -> Ratio | None:
     """Divide each rate by that of the baseline directly before and after, so that a slow minute affects both."""
-    shares = []
+    shares = [turn.timing.rate / rate for turn, rate in _beside(turns, name, baseline)]
+    return Ratio(f"{name} / {baseline}", title, median(shares), "share", aim) if shares else None
+
+
+def _beside(turns: Sequence[Turn], name: str, baseline: str) -> list[tuple[Turn, float]]:
+    """Return the measurements of a contender, each with the rate of its baseline directly before and after."""
+    found: list[tuple[Turn, float]] = []
     for before, turn, after in zip(turns[:-2], turns[1:-1], turns[2:], strict=True):
         if turn.name == name:
             around = [n.timing for n in (before, after) if n.name == baseline and n.round == turn.round]
             rate = sum(timing.images for timing in around) / sum(timing.seconds for timing in around)
-            shares.append(turn.timing.rate / rate)
-    return Ratio(f"{name} / {baseline}", title, median(shares), "share", aim) if shares else None
+            found.append((turn, rate))
+    return found
+
+
+def _stream_share(turns: Sequence[Turn], workload: Workload) -> Ratio:
+    """Divide the rate of streaming by the attainable one, of decoding and the forward pass in the same round."""
+    shared = workload.classifier.engine.device.type == "cpu"
+    decode = _rates(turns, "decode")
+    shares = [
+        turn.timing.rate / attainable_rate(decode[turn.round], bare, shared=shared)
+        for turn, bare in _beside(turns, "stream", "bare")
+    ]
+    bound = "1 / (1 / decoding + 1 / bare forward pass)" if shared else "the slower of decoding and bare forward pass"
+    return Ratio("stream / attainable", f"streaming / {bound}", median(shares), "share", 0.95)
 
 
 def _time_per_foreground(turns: Sequence[Turn], name: str, title: str, aim: float | None = None) -> Ratio:

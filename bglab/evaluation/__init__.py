@@ -4,7 +4,7 @@ Tables computed here are stored by `bglab.results` and summarised by `bglab.anal
 """
 
 from bglab.evaluation.class_vocabulary import CLASSES, Classes
-from bglab.evaluation.full_resolution import StreamSpeed, finished, measure_speed
+from bglab.evaluation.full_resolution import StreamSpeed, attainable_rate, finished, measure_speed, stream_logits
 from bglab.evaluation.import_notices import import_notices
 from bglab.evaluation.imported import from_table, import_predictions
 from bglab.evaluation.ladder import FACTORS, Ladder, Step, explain
@@ -27,6 +27,7 @@ __all__ = [
     "StreamSpeed",
     "ablation_predictions",
     "all_logits",
+    "attainable_rate",
     "describe",
     "explain",
     "file_names",
@@ -44,5 +45,6 @@ __all__ = [
     "run_grid",
     "run_key",
     "seen_by",
+    "stream_logits",
     "tabulate",
 ]

@@ -76,18 +76,15 @@ def _one_pass(
     assert full is not None, "only full-resolution data sets have it"
     variants = [writer.dataset.variant for writer in writers]
     by_name = {writer.dataset.variant.name: writer for writer in writers}
-    batching = _batching(classifier, batch_size)
     classifier.engine.get_ready(transform.size, transform.size)
     started = time.perf_counter()
     title, total = f"{classifier.spec.name} · {len(variants)} variants", len(full.by_box) * len(variants)
     with tqdm(total=total, desc=title, unit="image", disable=not progress) as bar:
-        for block in blocks(full, variants, transform, batching.size):
-            for name, donors, logits in zip(
-                block.variants, block.donors, _logits(classifier, block, batching), strict=True
-            ):
+        for block, found in stream_logits(classifier, full, variants, batch_size):
+            for name, donors, logits in zip(block.variants, block.donors, found, strict=True):
                 rows = zip(block.records, donors, strict=True)
-                found = [DatasetRow(r.id, donor, r.label, r.native_label) for r, donor in rows]
-                by_name[name].add(found, logits, block.rejected)
+                images = [DatasetRow(r.id, donor, r.label, r.native_label) for r, donor in rows]
+                by_name[name].add(images, logits, block.rejected)
             bar.update(block.crops.shape[0] * (block.crops.shape[1] + len(block.rejected)))
     elapsed_s = time.perf_counter() - started
     speed = sum(writer.count for writer in writers) / elapsed_s
@@ -149,6 +146,28 @@ def blocks(
     if missing:
         fresh = stream(full, missing, transform, block_size=max(1, batch_size // len(missing)))
         yield from prefetch(cache_crops(full, missing, transform, fresh) if full.settings.keep_crops else fresh)
+
+
+def stream_logits(
+    classifier: Classifier, full: FullScenes, variants: Sequence[Variant], batch_size: int
+) -> Iterator[tuple[Block, Float[np.ndarray, "v n c"]]]:
+    """Make variants and classify them, block by block; the next blocks are made while the engine works on one.
+
+    Args:
+        classifier: From `load_classifier`.
+        full: From `bglab.variants.open_full`.
+        variants: From `bglab.variants.expand`; all cut out boxes, or all cut out masks.
+        batch_size: Images per forward pass, at most 16 on a CPU; halved when a device runs out of memory.
+
+    Yields:
+        A block and the logits of its images.
+
+    Raises:
+        BadInput: If a single image does not fit on the device.
+    """
+    batching = _batching(classifier, batch_size)
+    for block in blocks(full, variants, classifier.spec.transform, batching.size):
+        yield block, _logits(classifier, block, batching)
 
 
 def _logits(classifier: Classifier, block: Block, batching: Batching) -> Float[np.ndarray, "v n c"]:
@@ -216,7 +235,22 @@ def measure_speed(
         turns += [decoding, forward, both]
     decoded, alone, streamed = (turns[:, 0] / turns[:, 1]).tolist()
     shared = classifier.engine.device.type == "cpu"
-    return StreamSpeed(decoded, alone, streamed, 1 / (1 / decoded + 1 / alone) if shared else min(decoded, alone))
+    return StreamSpeed(decoded, alone, streamed, attainable_rate(decoded, alone, shared=shared))
+
+
+def attainable_rate(decoded: float, forward: float, *, shared: bool) -> float:
+    """Return the upper bound on the rate of streaming.
+
+    Args:
+        decoded: Images per second of decoding alone.
+        forward: Images per second of the network alone.
+        shared: Whether both share the CPU.
+
+    Example:
+        >>> attainable_rate(300, 100, shared=True), attainable_rate(300, 100, shared=False)
+        (75.0, 100)
+    """
+    return 1 / (1 / decoded + 1 / forward) if shared else min(decoded, forward)
 
 
 def _classified(classifier: Classifier, given: Iterable[Block], batch_size: int) -> Iterator[Block]:

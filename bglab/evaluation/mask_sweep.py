@@ -84,7 +84,7 @@ def replace_masks(scenes: SceneSet, source: str, *, seed: int = 0) -> SceneSet:
 
     def read(record: SceneRecord) -> Scene:
         scene = scenes.read(record)
-        return replace(scene, mask=make(scene, seed))
+        return scene.with_mask(make(scene, seed))
 
     parts = [scenes.fingerprint, source, str(_VERSION), *([str(seed)] if source == "grabcut" else [])]
     return replace(scenes, name=f"{scenes.name} {source} masks", read=read, fingerprint=digest(parts), published=None)

@@ -1,3 +1,5 @@
+from .arrays import from_levels as from_levels
+from .arrays import to_levels as to_levels
 from .boxes import Box as Box
 from .boxes import box_of as box_of
 from .boxes import joined_box as joined_box
@@ -30,13 +32,13 @@ from .io import crop_box as crop_box
 from .io import is_animated as is_animated
 from .io import open_image as open_image
 from .io import open_reduced as open_reduced
+from .io import open_turned as open_turned
 from .io import paste_crop as paste_crop
 from .io import read_cutout as read_cutout
 from .io import read_image as read_image
 from .io import read_matte as read_matte
 from .io import resize_crop as resize_crop
 from .io import resize_short as resize_short
-from .io import turn_upright as turn_upright
 from .io import upright as upright
 from .mask_files import MASK_SUFFIXES as MASK_SUFFIXES
 from .mask_files import read_mask as read_mask

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from io import BytesIO
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Shaped, UInt8
@@ -16,9 +17,11 @@ from PIL import Image, UnidentifiedImageError
 
 from bglab.errors import BadInput, MissingData, Unreadable, brief, check_environment
 from bglab.files import check_regular
+from bglab.images.arrays import to_levels
 from bglab.images.formats import readable_formats
 from bglab.images.limits import check_size
 from bglab.images.png_checksums import check_png
+from bglab.images.resampling import resize_and_crop_image
 
 #: What an image is read from: the path of a file, the contents of one (an upload), or an image of Pillow.
 ImageSource = Path | bytes | bytearray | memoryview | Image.Image
@@ -54,6 +57,15 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+#: Where Pillow keeps what an orientation is read from in JPEG files.
+_EXIF = ("exif", "xmp")
+
+
+class TurnedImage(NamedTuple):
+    """An upright 8-bit RGB image, and the transposition that turned it upright; None if it was."""
+
+    image: Image.Image
+    turn: Image.Transpose | None
 
 
 def open_image(source: ImageSource) -> Image.Image:
@@ -73,13 +85,26 @@ def open_image(source: ImageSource) -> Image.Image:
             file.
         Unreadable: If its disk fails.
     """
+    return open_turned(source).image
+
+
+def open_turned(source: ImageSource) -> TurnedImage:
+    """Open an image as `open_image` does, and return how it was turned upright.
+
+    Args:
+        source: As for `open_image`.
+
+    Raises:
+        BadInput: As `open_image`.
+        Unreadable: As `open_image`.
+    """
     name = _name_of(source)
-    with upright(source) as image:
-        try:
-            return _to_rgb(image)
-        except DECODING_ERRORS as problem:
-            raise_if_not_content(problem, name)
-            raise BadInput(f"expected an image that converts to RGB in {name}, but {problem}; save it again") from None
+    image, turn = _decode(source)
+    try:
+        return TurnedImage(_to_rgb(image), turn)
+    except DECODING_ERRORS as problem:
+        raise_if_not_content(problem, name)
+        raise BadInput(f"expected an image that converts to RGB in {name}, but {problem}; save it again") from None
 
 
 def raise_if_not_content(problem: Exception, name: str) -> None:
@@ -104,26 +129,31 @@ def upright(source: ImageSource) -> Iterator[Image.Image]:
     Raises:
         BadInput: As `open_image`.
     """
+    yield _decode(source)[0]
+
+
+def _decode(source: ImageSource) -> tuple[Image.Image, Image.Transpose | None]:
+    """Decode an image in its own mode and turn it upright; return it, and how it was turned."""
     name = _name_of(source)
     try:
-        if isinstance(source, Path):
-            check_regular(source, "an image")
-        if isinstance(source, Path) and source.stat().st_size == 0:
-            raise BadInput(f"expected an image in {name}, but the file is empty; restore or remove it")
         with _open_quietly(source) as image:
             _load(image, source)
             turn = _turn(image)
+            # a decoded JPEG needs its file no more, while other formats may read further frames
+            if turn is None and image.format == "JPEG":
+                return image, None
             turned = image.copy() if turn is None else image.transpose(turn)
             turned.format = image.format  # lost by both
-            del image  # its pixels take as much memory again
+            return turned, turn
     except UnidentifiedImageError:
+        if isinstance(source, Path) and _is_empty(source):
+            raise BadInput(f"expected an image in {name}, but the file is empty; restore or remove it") from None
         raise BadInput(f"expected an image in {name}, but its content is no known format; remove it") from None
     except DECODING_ERRORS as problem:
         raise_if_not_content(problem, name)
         raise BadInput(
             f"expected a complete image in {name}, but reading it failed ({brief(problem)}); replace the file"
         ) from None
-    yield turned
 
 
 def is_animated(file: Path) -> bool:
@@ -164,15 +194,9 @@ def open_reduced(file: Path, side: int) -> Image.Image:
     return open_image(file)
 
 
-def turn_upright(file: Path) -> Image.Transpose | None:
-    """Return the transposition that `open_image` applies for a file's EXIF orientation; None if it applies none."""
-    with _open_quietly(file) as image:
-        return _turn(image)
-
-
 def read_image(source: ImageSource) -> UInt8[np.ndarray, "3 h w"]:
     """Read an image as a contiguous RGB array with values in [0, 255]; see `open_image` for formats and errors."""
-    return np.ascontiguousarray(np.asarray(open_image(source)).transpose(2, 0, 1))
+    return to_levels(open_image(source))
 
 
 def read_cutout(path: Path) -> tuple[UInt8[np.ndarray, "3 h w"], Float[np.ndarray, "h w"]]:
@@ -227,18 +251,24 @@ def resize_crop(image: Image.Image, size: int, crop_fraction: float = 0.875, *, 
     Raises:
         BadInput: If the image is so thin that resizing its short side makes it too large.
     """
-    resized, (x0, y0) = _geometry(*image.size, size, crop_fraction)
-    image = resize_short(image, size, crop_fraction, smooth=smooth)
-    return image if resized == (size, size) else image.crop((x0, y0, x0 + size, y0 + size))
+    resized, corner = resize_geometry(*image.size, size, crop_fraction)
+    if image.size == resized == (size, size):
+        return image
+    check_size(*resized, f"an image of {image.width} × {image.height} pixels that is resized")
+    return resize_and_crop_image(image, resized, corner, size, _filter(smooth=smooth))
 
 
 def resize_short(image: Image.Image, size: int, crop_fraction: float = 0.875, *, smooth: bool = True) -> Image.Image:
     """Resize as `resize_crop` does, without the crop; arguments as there."""
-    resized, _ = _geometry(*image.size, size, crop_fraction)
+    resized, _ = resize_geometry(*image.size, size, crop_fraction)
     if resized == image.size:
         return image
     check_size(*resized, f"an image of {image.width} × {image.height} pixels that is resized")
-    return image.resize(resized, Image.Resampling.BILINEAR if smooth else Image.Resampling.NEAREST)
+    return image.resize(resized, _filter(smooth=smooth))
+
+
+def _filter(*, smooth: bool) -> Image.Resampling:
+    return Image.Resampling.BILINEAR if smooth else Image.Resampling.NEAREST
 
 
 def crop_box(
@@ -256,7 +286,7 @@ def crop_box(
     Returns:
         A half-open box within ``size × size``; ``(0, 0, 0, 0)`` if the box lies outside the crop.
     """
-    (new_width, new_height), (left, top) = _geometry(width, height, size, crop_fraction)
+    (new_width, new_height), (left, top) = resize_geometry(width, height, size, crop_fraction)
     x0, x1 = (min(max(round(x * new_width / width) - left, 0), size) for x in (box[0], box[2]))
     y0, y1 = (min(max(round(y * new_height / height) - top, 0), size) for y in (box[1], box[3]))
     return (x0, y0, x1, y1) if x0 < x1 and y0 < y1 else (0, 0, 0, 0)
@@ -279,7 +309,7 @@ def paste_crop(
     """
     (height, width), size = levels.shape, crop.shape[0]
     before = np.asarray(resize_crop(Image.fromarray(levels), size, crop_fraction, smooth=False))
-    (new_width, new_height), (left, top) = _geometry(width, height, size, crop_fraction)
+    (new_width, new_height), (left, top) = resize_geometry(width, height, size, crop_fraction)
     columns = np.floor((np.arange(width) + 0.5) * new_width / width).astype(int) - left
     rows = np.floor((np.arange(height) + 0.5) * new_height / height).astype(int) - top
     inside = ((rows >= 0) & (rows < size))[:, None] & ((columns >= 0) & (columns < size))
@@ -288,8 +318,17 @@ def paste_crop(
     return np.where(changed, crop[places], levels)
 
 
-def _geometry(width: int, height: int, size: int, crop_fraction: float) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Compute the resized ``(width, height)`` and the crop's ``(left, top)``, rounded as torchvision does."""
+def resize_geometry(
+    width: int, height: int, size: int, crop_fraction: float
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Compute the resized ``(width, height)`` and the crop's ``(left, top)`` of `resize_crop`, as torchvision rounds.
+
+    Args:
+        width: Width of the image in pixels.
+        height: Height of the image in pixels.
+        size: Side of the crop in pixels.
+        crop_fraction: Fraction of the resized short side that the crop keeps.
+    """
     short = int(size / crop_fraction)
     if width <= height:
         new_width, new_height = short, int(short * height / width)
@@ -300,6 +339,13 @@ def _geometry(width: int, height: int, size: int, crop_fraction: float) -> tuple
 
 def _name_of(source: ImageSource) -> str:
     return f"{source}" if isinstance(source, Path) else "the uploaded image"
+
+
+def _is_empty(file: Path) -> bool:
+    try:
+        return file.stat().st_size == 0
+    except OSError:
+        return False
 
 
 def _open_quietly(source: ImageSource) -> Image.Image:
@@ -334,6 +380,8 @@ def _load(image: Image.Image, source: ImageSource) -> None:
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:
+    if image.format == "JPEG" and not any(key in image.info for key in _EXIF):
+        return None
     try:
         with _quietly():
             return _TURNS.get(image.getexif().get(_ORIENTATION, 1))

@@ -16,9 +16,14 @@ from torch.nn.functional import interpolate, pad
 from torchvision.transforms.v2.functional import center_crop
 
 from bglab.errors import BadInput
+from bglab.images.arrays import to_levels
+from bglab.images.io import resize_geometry
+from bglab.images.resampling import resize_and_crop_image
 
 Interpolation = Literal["bilinear", "bicubic"]
 CropMode = Literal["center", "squash", "border"]
+
+_FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,17 @@ class EvaluationTransform:
 
     def __call__(self, image: Image.Image) -> UInt8[np.ndarray, "3 s s"]:
         """Resize and crop an RGB image; the values of the result are in [0, 255]."""
-        return _timm_transform(*astuple(self))(image).numpy()
+        found = self._center_crop(image) if self.crop_mode == "center" else None
+        if found is None:
+            return _timm_transform(*astuple(self))(image).numpy()
+        return to_levels(found)
+
+    def _center_crop(self, image: Image.Image) -> Image.Image | None:
+        """Resize and crop as timm does, but compute only the crop; None if the crop is larger than the image."""
+        (width, height), corner = resize_geometry(*image.size, self.size, self.crop_pct)
+        if image.mode != "RGB" or min(width, height) < self.size:
+            return None
+        return resize_and_crop_image(image, (width, height), corner, self.size, _FILTERS[self.interpolation])
 
     def batch(self, images: UInt8[Tensor, "n 3 h w"]) -> UInt8[Tensor, "n 3 s s"]:
         """Resize and crop square images, on their device.

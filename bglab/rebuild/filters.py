@@ -34,6 +34,7 @@ from bglab.images import (
     paper_filter,
     read_image,
     resize_crop,
+    to_levels,
     upright,
 )
 from bglab.scenes import Annotation, half_open, read_annotated, read_annotation, read_or_reject
@@ -215,7 +216,7 @@ def _read_boxed(candidate: Candidate, settings: FilterSettings) -> tuple[UInt8[n
     cut_box = without_last(box) if settings.fidelity == "paper" else box
     if cut_box[0] >= cut_box[2] or cut_box[1] >= cut_box[3]:
         raise _Rejected("bad_box", f"expected a box of some pixels in {annotation.file}, got {box}; correct it")
-    return image, box
+    return to_levels(image), box
 
 
 def _read_annotation(candidate: Candidate, settings: FilterSettings) -> Annotation:

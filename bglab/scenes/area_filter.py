@@ -189,4 +189,4 @@ def _read_by_box(read: Callable[[SceneRecord], Scene], record: SceneRecord) -> S
     x0, y0, x1, y1 = scene.box
     mask = np.zeros_like(scene.mask)
     mask[y0:y1, x0:x1] = True
-    return replace(scene, mask=mask)
+    return scene.with_mask(mask)

@@ -9,11 +9,10 @@ import numpy as np
 from jaxtyping import UInt8
 
 from bglab.errors import BadInput
-from bglab.images import open_reduced
+from bglab.images import from_levels, open_reduced
 from bglab.scenes.prepared import (
     PreparedScenes,
     ScenesLike,
-    as_image,
     as_prepared,
     as_scenes,
     find_prepared,
@@ -96,7 +95,7 @@ class ScenesOnDemand:
         if isinstance(found, BadInput):
             self.rejected[record.id] = str(found)
             return np.zeros((3, self.size, self.size), dtype=np.uint8)
-        return squared(as_image(found), self.size, self.scenes.crop_fraction)
+        return squared(from_levels(found), self.size, self.scenes.crop_fraction)
 
     def thumbnail(self, position: int, side: int) -> UInt8[np.ndarray, "3 t t"]:
         """Return the photograph of one scene, decoded at a fraction of its size; grey if it cannot be read."""

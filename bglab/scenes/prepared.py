@@ -15,7 +15,7 @@ from jaxtyping import Bool, Int, UInt8
 from PIL import Image
 
 from bglab.errors import BadInput, printable
-from bglab.images import Box, crop_box, open_image, resize_crop
+from bglab.images import Box, crop_box, from_levels, open_image, resize_crop
 from bglab.scenes.array_store import ArrayStore, Entry, Item
 from bglab.scenes.scene import PublishedImage, Rejection, Scene, SceneSet, log_notices
 from bglab.scenes.sources import open_scenes
@@ -226,7 +226,7 @@ def prepare_photographs(scenes: SceneSet, size: int = 224, *, progress: bool = T
     records = scenes.photographs
 
     def build(position: int) -> Entry:
-        image = as_image(scenes.photograph(records[position]))
+        image = from_levels(scenes.photograph(records[position]))
         return Entry({"images": squared(image, size, scenes.crop_fraction)}, {"position": position})
 
     name = digest([scenes.fingerprint, "photographs", str(scenes.crop_fraction), *(record.id for record in records)])
@@ -290,7 +290,7 @@ def prepare_one(scene: Scene, size: int, crop_fraction: float) -> dict[str, np.n
         BadInput: If the crop contains no foreground.
     """
     height, width = scene.mask.shape
-    whole = as_image(scene.image)
+    whole = scene.decoded
     mask = resize_crop(Image.fromarray(scene.mask), size, crop_fraction, smooth=False)
     box = crop_box(scene.box, width, height, size, crop_fraction)
     if box[0] >= box[2] or box[1] >= box[3] or not np.asarray(mask).any():
@@ -302,7 +302,7 @@ def prepare_one(scene: Scene, size: int, crop_fraction: float) -> dict[str, np.n
     return {
         "images": squared(whole, size, crop_fraction),
         "masks": np.asarray(mask),
-        "plates": squared(as_image(plate), size, crop_fraction),
+        "plates": squared(from_levels(plate), size, crop_fraction),
         "boxes": np.array(box, dtype=np.int32),
         "has_plate": np.array(has_plate),
     }
@@ -321,11 +321,6 @@ def _plate(scene: Scene) -> tuple[UInt8[np.ndarray, "3 h w"], bool]:
         return tile_box(torch.from_numpy(scene.image), box).numpy(), True
     except BadInput:
         return np.zeros_like(scene.image), False
-
-
-def as_image(image: UInt8[np.ndarray, "3 h w"]) -> Image.Image:
-    """Return RGB levels as an image of Pillow."""
-    return Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0)))
 
 
 def squared(image: Image.Image, size: int, crop_fraction: float) -> UInt8[np.ndarray, "3 s s"]:

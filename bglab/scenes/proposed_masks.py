@@ -17,9 +17,18 @@ from tqdm.auto import tqdm
 from bglab.catalogue import Catalogue
 from bglab.errors import BadInput, MissingData
 from bglab.files import whole_file
-from bglab.images import IMAGE_SUFFIXES, MASK_SUFFIXES, Box, ellipse_mask, grab_cut, mask_png, open_image, upright
+from bglab.images import (
+    IMAGE_SUFFIXES,
+    MASK_SUFFIXES,
+    Box,
+    ellipse_mask,
+    from_levels,
+    grab_cut,
+    mask_png,
+    open_image,
+    upright,
+)
 from bglab.parallel import thread_map
-from bglab.scenes.prepared import as_image
 from bglab.scenes.scene import Rejection, SceneRecord, SceneSet
 from bglab.scenes.sources._folder_tables import read_boxes
 from bglab.scenes.sources._folders import check_mask, empty_file, find_folder
@@ -81,7 +90,7 @@ def _open_grab_cut(seed: int) -> Propose:
         height, width = image.shape[-2:]
         scale = min(_WORK_PX / max(width, height), 1.0)
         size = max(round(width * scale), 1), max(round(height * scale), 1)
-        small = as_image(image).resize(size, Image.Resampling.BOX)
+        small = from_levels(image).resize(size, Image.Resampling.BOX)
         levels = np.ascontiguousarray(np.asarray(small).transpose(2, 0, 1))
         if box is None:
             hint = ellipse_mask(_centred(*size, (1 - _CENTRE) / 2), size[1], size[0])
@@ -136,7 +145,7 @@ def _open_rembg(name: str, _seed: int) -> Propose:
             corners = list(box or central_box(width, height))
             options["sam_prompt"] = [{"type": "rectangle", "data": corners, "label": 1}]
         try:
-            levels = rembg.remove(as_image(image), session=session, only_mask=True, **options)
+            levels = rembg.remove(from_levels(image), session=session, only_mask=True, **options)
         except Exception as problem:  # noqa: BLE001 - one image must not stop the others
             raise BadInput(f"expected a mask from rembg's network {name}, but {problem}; draw it by hand") from None
         inside = np.zeros((height, width), dtype=bool)
@@ -238,7 +247,7 @@ def _outcomes(
         try:
             image = np.ascontiguousarray(np.asarray(open_image(file)).transpose(2, 0, 1))
             mask = propose(image, boxes.get(file))
-            check_mask(mask, image, file)
+            check_mask(mask, (image.shape[2], image.shape[1]), file)
         except BadInput as problem:
             return problem
         return mask

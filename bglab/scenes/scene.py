@@ -13,10 +13,11 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Int, UInt8
+from PIL import Image
 
 from bglab.catalogue import unknown_name
 from bglab.errors import BadInput, UnknownName, printable
-from bglab.images import Box
+from bglab.images import Box, from_levels, to_levels
 from bglab.labels import OUTSIDE
 from bglab.seeding import digest
 
@@ -53,15 +54,72 @@ class Scene:
     notices: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        height, width = self.image.shape[-2:]
+        self._check(*self.image.shape[-2:])
+
+    @classmethod
+    def of_decoded(
+        cls,
+        record: SceneRecord,
+        decoded: Image.Image,
+        mask: Bool[np.ndarray, "_ _"],
+        box: Box,
+        *,
+        notices: tuple[str, ...] = (),
+    ) -> Scene:
+        """Make the scene of a record from an image of Pillow; ``image`` is made of it when it is first asked for.
+
+        Args:
+            record: Record of the scene.
+            decoded: Upright RGB image.
+            mask: Foreground mask of the image's size.
+            box: Box around the foreground.
+            notices: What was corrected or left out, one sentence each.
+
+        Raises:
+            BadInput: As the constructor.
+        """
+        scene = object.__new__(cls)
+        values = {"id": record.id, "label": record.label, "native_label": record.native_label}
+        vars(scene).update(values, mask=mask, box=box, plate=None, notices=notices, _decoded=decoded)
+        scene._check(decoded.height, decoded.width)
+        return scene
+
+    def with_mask(self, mask: Bool[np.ndarray, "_ _"]) -> Scene:
+        """Return the scene with another mask and the same box.
+
+        Args:
+            mask: Foreground mask of the image's size.
+
+        Raises:
+            BadInput: As the constructor.
+        """
+        scene = object.__new__(type(self))
+        vars(scene).update(vars(self), mask=mask)
+        scene._check(*self.mask.shape)
+        return scene
+
+    def __getattr__(self, name: str) -> UInt8[np.ndarray, "3 h w"]:
+        """Convert the decoded image to its array, once."""
+        if name != "image" or "_decoded" not in vars(self):
+            raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
+        levels = to_levels(vars(self)["_decoded"])
+        vars(self)["image"] = levels
+        return levels
+
+    @property
+    def decoded(self) -> Image.Image:
+        """The image as one of Pillow, which must not be changed."""
+        found = vars(self).get("_decoded")
+        return from_levels(self.image) if found is None else found
+
+    def _check(self, height: int, width: int) -> None:
         if self.mask.shape != (height, width):
             raise BadInput(
                 f"expected a mask of {width} × {height} pixels for scene {self.id}, got "
                 f"{self.mask.shape[1]} × {self.mask.shape[0]}; rebuild the mask from this image"
             )
-        share = float(self.mask.mean())
-        if share in {0.0, 1.0}:
-            what = "nothing" if share == 0 else "the whole image"
+        if not self.mask.any() or self.mask.all():
+            what = "the whole image" if self.mask.any() else "nothing"
             raise BadInput(f"expected a foreground in scene {self.id}, but its mask marks {what}; redraw the mask")
         x0, y0, x1, y1 = self.box
         if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from bglab.errors import BadInput
-from bglab.images import crop_box, open_image, read_cutout, read_image, read_mask, resize_crop, turn_upright
+from bglab.images import crop_box, open_image, open_turned, read_cutout, read_image, read_mask, resize_crop
 from fixtures.layouts import colours, oval, save, truncate, turned_jpeg
 
 # the transposition whose result each EXIF orientation turns upright again
@@ -97,7 +97,7 @@ def test_broken_exif_does_not_cost_the_image(tmp_path, broken):
     file = tmp_path / "exif.jpg"
     file.write_bytes(as_bytes(Image.fromarray(array), "JPEG", exif=b"Exif\x00\x00" + broken, quality=97))
     assert np.abs(read_image(file).transpose(1, 2, 0).astype(int) - array).mean() < 3
-    assert turn_upright(file) is None
+    assert open_turned(file).turn is None
 
 
 def test_an_empty_file_is_named(tmp_path):

@@ -14,7 +14,7 @@ from jaxtyping import Bool, UInt8
 from PIL import Image
 
 from bglab.errors import BadInput, brief
-from bglab.images import Box, read_image, turn_upright
+from bglab.images import Box, open_turned, to_levels
 from bglab.scenes.sources._folders import read_content
 
 # transpositions that swap width and height
@@ -214,13 +214,13 @@ class SizedImage(NamedTuple):
     """An image and the frame that its annotation refers to.
 
     Attributes:
-        image: Upright RGB image with values in [0, 255].
+        image: Upright RGB image.
         width: Width of the frame in pixels.
         height: Height of the frame in pixels.
         turn: Transposition that turns the frame upright; None if it is upright.
     """
 
-    image: UInt8[np.ndarray, "3 _ _"]
+    image: Image.Image
     width: int
     height: int
     turn: Image.Transpose | None
@@ -244,9 +244,8 @@ def read_sized(file: Path, size: tuple[int, int], source: Path) -> SizedImage:
     Raises:
         BadInput: If the image cannot be read, or the sizes disagree; the message names the files.
     """
-    image = read_image(file)
-    turn = turn_upright(file)
-    height, width = image.shape[-2:]
+    image, turn = open_turned(file)
+    width, height = image.size
     stored = (height, width) if turn in _SIDEWAYS else (width, height)
     if size not in {(0, 0), stored, (width, height)}:
         raise BadInput(
@@ -259,10 +258,15 @@ def read_sized(file: Path, size: tuple[int, int], source: Path) -> SizedImage:
 
 
 class AnnotatedImage(NamedTuple):
-    """An upright RGB image with values in [0, 255], and a mask that is True inside the boxes of one class."""
+    """An upright RGB image of Pillow, and a mask that is True inside the boxes of one class."""
 
-    image: UInt8[np.ndarray, "3 h w"]
+    decoded: Image.Image
     inside: Bool[np.ndarray, "h w"]
+
+    @property
+    def image(self) -> UInt8[np.ndarray, "3 h w"]:
+        """The image as an array with values in [0, 255], made anew by every call."""
+        return to_levels(self.decoded)
 
 
 def read_annotated(file: Path, annotation: Annotation, name: str, *, first: int) -> AnnotatedImage:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool
 
 from bglab.errors import BadInput
 from bglab.images import Box, joined_box, located, read_json, segmentation_mask
@@ -206,17 +206,20 @@ def what_marks(objects: list[AnnotatedObject], file: Path) -> list[Any] | Box:
     return joined_box(*boxes)
 
 
-def drawn(
-    segmentations: Iterable[Any], image: UInt8[np.ndarray, "3 h w"], source: Path, file: Path
-) -> Bool[np.ndarray, "h w"]:
+def drawn(segmentations: Iterable[Any], size: tuple[int, int], source: Path, file: Path) -> Bool[np.ndarray, "h w"]:
     """Draw the union of segmentations of an image.
+
+    Args:
+        segmentations: Segmentations as COCO's annotations have them.
+        size: Width and height of the image in pixels.
+        source: File of the annotations, for the message.
+        file: File of the image, for the message.
 
     Raises:
         BadInput: If one is broken or has another size; the message names both files.
     """
-    height, width = image.shape[-2:]
     try:
-        return np.logical_or.reduce([segmentation_mask(one, (width, height)) for one in segmentations])
+        return np.logical_or.reduce([segmentation_mask(one, size) for one in segmentations])
     except BadInput as problem:
         raise located(problem, f"for {file} in {source}") from None
     except (ValueError, TypeError, LookupError, OverflowError) as problem:

@@ -247,20 +247,30 @@ def read_photograph(record: SceneRecord) -> UInt8[np.ndarray, "3 h w"]:
     return read_image(record.files[0])
 
 
-def read_mask_for(image: UInt8[np.ndarray, "3 h w"], file: Path) -> Bool[np.ndarray, "h w"]:
+def read_mask_for(size: tuple[int, int], file: Path) -> Bool[np.ndarray, "h w"]:
     """Read the mask of an image and check it.
+
+    Args:
+        size: Width and height of the image in pixels.
+        file: File of the mask.
 
     Raises:
         BadInput: If the mask cannot be read, is not of the image's size, or is empty or full; the message names it.
     """
-    mask = read_mask(file, (image.shape[2], image.shape[1]))
-    check_mask(mask, image, file)
+    mask = read_mask(file, size)
+    check_mask(mask, size, file)
     return mask
 
 
-def check_mask(mask: Bool[np.ndarray, "mh mw"], image: UInt8[np.ndarray, "3 h w"], file: Path) -> None:
-    """Raise `BadInput`, naming the file, unless the mask has the image's size and is neither empty nor full."""
-    height, width = image.shape[-2:]
+def check_mask(mask: Bool[np.ndarray, "mh mw"], size: tuple[int, int], file: Path) -> None:
+    """Raise `BadInput`, naming the file, unless the mask has the image's size and is neither empty nor full.
+
+    Args:
+        mask: Mask of an image.
+        size: Width and height of the image in pixels.
+        file: File of the mask, for the message.
+    """
+    width, height = size
     if mask.shape != (height, width):
         is_sideways = mask.shape == (width, height)
         remedy = "turn the mask upright, as EXIF turns the image" if is_sideways else "rebuild the mask from this image"

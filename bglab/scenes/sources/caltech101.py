@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from bglab.errors import BadInput
-from bglab.images import Box, read_image
+from bglab.images import Box, open_image
 from bglab.scenes.scene import Rejection, Scene, SceneRecord, SceneSet, file_fingerprint
 from bglab.scenes.sources._folders import (
     check_mask,
@@ -124,8 +124,8 @@ def _dangling(folder: Path, used: Collection[Path]) -> list[str]:
 
 def _read(masks: str, record: SceneRecord) -> Scene:
     file, annotation = record.files
-    image = read_image(file)
-    height, width = image.shape[-2:]
+    image = open_image(file)
+    width, height = image.size
     outline = _read_outline(annotation, width, height, with_contour=masks == "outline")
     x0, y0, x1, y1 = outline.box
     if outline.contour is None:
@@ -135,8 +135,8 @@ def _read(masks: str, record: SceneRecord) -> Scene:
         from bglab.images import polygon_mask  # imported here because listing scenes does not need OpenCV
 
         mask = polygon_mask([(float(x), float(y)) for x, y in outline.contour.T], height, width)
-    check_mask(mask, image, annotation)
-    return Scene(record.id, record.label, record.native_label, image, mask, outline.box, notices=outline.notices)
+    check_mask(mask, image.size, annotation)
+    return Scene.of_decoded(record, image, mask, outline.box, notices=outline.notices)
 
 
 class _Outline(NamedTuple):

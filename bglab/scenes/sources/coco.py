@@ -222,4 +222,4 @@ def _read(masks: str, least: float, file: Path, foregrounds: Mapping[str, _Foreg
                 raise BadInput(f"{instance.name} in {file}, the main object of {record.file}: {problem}") from None
             notices.append(f"{instance.name} in {file} is left out of {record.file}: {problem}")
     mask = sized.upright(mask)
-    return Scene(record.id, record.label, record.native_label, sized.image, mask, box_of(mask), notices=tuple(notices))
+    return Scene.of_decoded(record, sized.image, mask, box_of(mask), notices=tuple(notices))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bglab.errors import BadInput
-from bglab.images import IMAGE_SUFFIXES, MASK_SUFFIXES, Box, box_of, joined_box, read_image
+from bglab.images import IMAGE_SUFFIXES, MASK_SUFFIXES, Box, box_of, joined_box, open_image, to_levels
 from bglab.labels import OUTSIDE
 from bglab.scenes.scene import Rejection, Scene, SceneRecord, SceneSet, file_fingerprint
 from bglab.scenes.sources import _coco
@@ -289,21 +289,21 @@ def _unused_masks(masks: ImageFiles, files: ImageFiles) -> list[str]:
 
 
 def _read(boxes: Mapping[str, Box], drawn: Mapping[str, tuple[Any, ...]], record: SceneRecord) -> Scene:
-    image = read_image(record.files[0])
+    image = open_image(record.files[0])
     box = boxes.get(record.id)
-    height, width = image.shape[-2:]
+    width, height = image.size
     if box and (box[2] > width or box[3] > height):
         raise BadInput(
             f"expected a box within {width} × {height} pixels for {record.files[0]}, got {box}; correct it in boxes.csv"
         )
     if record.id in drawn:
-        mask = _coco.drawn(drawn[record.id], image, record.files[1], record.files[0])
-        check_mask(mask, image, record.files[0])
+        mask = _coco.drawn(drawn[record.id], image.size, record.files[1], record.files[0])
+        check_mask(mask, image.size, record.files[0])
     elif len(record.files) == 2:
-        mask = read_mask_for(image, record.files[1])
+        mask = read_mask_for(image.size, record.files[1])
     elif box:
-        return Scene(record.id, record.label, record.native_label, image, cut_out(image, box, record.files[0]), box)
+        return Scene.of_decoded(record, image, cut_out(to_levels(image), box, record.files[0]), box)
     else:
         raise BadInput(f"expected a mask or a box for {record.files[0]}, got neither; open the folder again")
     box = joined_box(box, box_of(mask)) if box else box_of(mask)
-    return Scene(record.id, record.label, record.native_label, image, mask, box)
+    return Scene.of_decoded(record, image, mask, box)

@@ -131,7 +131,7 @@ def _notices(split: str, candidates: list[ImageFile], records: list[SceneRecord]
 def _read(masks: str, record: SceneRecord) -> Scene:
     file = record.files[0]
     annotation = read_annotation(record.files[1], file)
-    image, inside = read_annotated(file, annotation, imagenet_synsets()[record.native_label], first=0)
-    box = box_of(inside)
-    mask = inside if masks == "box" else cut_out(image, box, file)
-    return Scene(record.id, record.label, record.native_label, image, mask, box, notices=annotation.notices)
+    found = read_annotated(file, annotation, imagenet_synsets()[record.native_label], first=0)
+    box = box_of(found.inside)
+    mask = found.inside if masks == "box" else cut_out(found.image, box, file)
+    return Scene.of_decoded(record, found.decoded, mask, box, notices=annotation.notices)

@@ -171,7 +171,7 @@ def _read(record: SceneRecord) -> Scene:
     """Read one scene; the role of each file is the first part of its path ``<variant>/<split>/<class>/<name>``."""
     files = {file.parents[2].name: file for file in record.files}
     image = read_image(files["original"])
-    mask = read_mask_for(image, files["fg_mask"])
+    mask = read_mask_for((image.shape[2], image.shape[1]), files["fg_mask"])
     box = box_of(mask)
     if "only_bg_b" in files:
         box = widen_to_black(box, image, _read_same_size(image, files["only_bg_b"]))

@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool
 
 from bglab.errors import BadInput, MissingData, brief
 from bglab.images import box_of, joined_box, upright
@@ -153,15 +153,15 @@ def _list_scene(root: Path, name: str, masks: str) -> tuple[SceneRecord | None, 
 def _read(masks: str, record: SceneRecord) -> Scene:
     file = record.files[0]
     annotation = read_annotation(record.files[1], file)
-    image, mask = read_annotated(file, annotation, CLASSES[record.label], first=1)
+    decoded, mask = read_annotated(file, annotation, CLASSES[record.label], first=1)
     box = box_of(mask)
     if masks == "segmentation":
-        mask = _read_segmentation(record.files[2], record.label, image)
+        mask = _read_segmentation(record.files[2], record.label, decoded.size)
         box = joined_box(box, box_of(mask))
-    return Scene(record.id, record.label, record.native_label, image, mask, box, notices=annotation.notices)
+    return Scene.of_decoded(record, decoded, mask, box, notices=annotation.notices)
 
 
-def _read_segmentation(file: Path, label: int, image: UInt8[np.ndarray, "3 h w"]) -> Bool[np.ndarray, "h w"]:
+def _read_segmentation(file: Path, label: int, size: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
     """Read the mask of one class from a segmentation with indices 0 (background), 1 to 20 (classes), 255 (void)."""
     try:
         with upright(file) as segmentation:
@@ -171,5 +171,5 @@ def _read_segmentation(file: Path, label: int, image: UInt8[np.ndarray, "3 h w"]
     if mode not in {"P", "L"}:
         raise BadInput(f"expected palette indices in {file}, got an image of mode {mode}; restore the original")
     mask = indices == label + 1
-    check_mask(mask, image, file)
+    check_mask(mask, size, file)
     return mask
