@@ -54,6 +54,7 @@ from bglab.analysis.metrics import (
     compare_models,
     scene_categories,
 )
+from bglab.analysis.multiplicity import holm
 from bglab.analysis.pair_outcomes import PairOutcomes, pair_outcomes
 from bglab.analysis.power import detectable_difference
 from bglab.analysis.published import Published, published, published_predictions
@@ -134,6 +135,7 @@ __all__ = [
     "fooling_rates",
     "foreground_sensitivity",
     "gap_by_mask",
+    "holm",
     "hardest_foregrounds",
     "intersection_over_union",
     "json_value",

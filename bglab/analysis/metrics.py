@@ -17,12 +17,12 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool
 from scipy.stats import binomtest
-from statsmodels.stats.multitest import multipletests
 
 from bglab.analysis._grouping import iterate_groups
 from bglab.analysis.clusters import Codes, clustered_share, design_effect, row_clusters
 from bglab.analysis.correctness import Space, grouping_columns, integers, mark_correct, require_columns
 from bglab.analysis.intervals import Difference, paired_difference
+from bglab.analysis.multiplicity import holm
 from bglab.errors import BadInput
 from bglab.labels import OUTSIDE
 
@@ -161,7 +161,7 @@ def compare_models(predictions: pd.DataFrame, *, variant: str, space: Space | No
     difference = ["difference", "difference_low", "difference_high"]
     tested = ["p", "objects", "discordant"]
     table = pd.DataFrame(rows, columns=["model_a", "model_b", "n", "a_only", "b_only", *difference, *tested])
-    return table.assign(p_holm=multipletests(table["p"], method="holm")[1])
+    return table.assign(p_holm=holm(table["p"].to_numpy(dtype=float)))
 
 
 def scene_categories(

@@ -9,12 +9,12 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
-from statsmodels.stats.multitest import multipletests
 
 from bglab.analysis import (
     compare_localisation,
     compare_models,
     design_effect,
+    holm,
     mark_correct,
     mean_difference,
     row_clusters,
@@ -213,7 +213,7 @@ def verdict_counts(images: PairedImages) -> pd.DataFrame:
         counts = [int(found[name]) for name in ("n", "a_only", "b_only", "objects", "discordant")]
         rows.append((variant, *counts, float(found["p"])))
     table = pd.DataFrame(rows, columns=["variant", "n", "fixed", "broken", "objects", "discordant", "p"])
-    return table.assign(p_holm=multipletests(table["p"], method="holm")[1])
+    return table.assign(p_holm=holm(table["p"].to_numpy(dtype=float)))
 
 
 def changed_images(images: PairedImages) -> pd.DataFrame:

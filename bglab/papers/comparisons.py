@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
-from statsmodels.stats.multitest import multipletests
 
-from bglab.analysis import accuracy, background_gap, compare_models, detectable_difference, spread, with_published
+from bglab.analysis import accuracy, background_gap, compare_models, detectable_difference, holm, spread, with_published
 from bglab.names import display_name
 from bglab.papers.artefact import Test
 from bglab.papers.training_runs import TRAINING_RUNS
@@ -91,7 +90,7 @@ def model_tests(predictions: pd.DataFrame, variants: Sequence[str]) -> tuple[Tes
         return ()
     parts = [compare_models(predictions, variant=v).assign(variant=v) for v in variants]
     table = pd.concat(parts, ignore_index=True)
-    table["p_holm"] = multipletests(table["p"], method="holm")[1]
+    table["p_holm"] = holm(table["p"].to_numpy(dtype=float))
     table["detectable"] = [
         detectable_difference(n, discordant / n, tests=len(table)) if discordant else math.nan
         for n, discordant in zip(table["objects"].tolist(), table["discordant"].tolist(), strict=True)

@@ -33,7 +33,7 @@ from bglab.analysis.intervals import FRACTIONS_MINIMUM
 from bglab.analysis.saliency import _odds_ratio
 from bglab.analysis.sensitivity import SENSITIVITY_MINIMUM, _estimates, relative_sensitivity
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("untraced")]
 
 
 def check(coverage, *, smallest):

@@ -11,9 +11,11 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
 
-from bglab.analysis import metrics, paired_difference, share_interval
+from bglab.analysis import holm, metrics, paired_difference, share_interval
 from bglab.errors import BadInput, UnknownName
 from fixtures.predictions import ALSO_DOG, BIRD, DOG, OUTSIDE, TOASTER, both_variants, rows, with_verdicts
 
@@ -319,6 +321,11 @@ def test_models_are_compared_by_the_exact_mcnemar_test():
     order = result["p"].sort_values()
     holm = np.minimum(np.maximum.accumulate(order.to_numpy() * [3, 2, 1]), 1)
     assert result["p_holm"].loc[order.index].tolist() == pytest.approx(holm.tolist())
+
+
+@given(arrays(float, st.integers(1, 12), elements=st.floats(0, 1) | st.just(np.nan)))
+def test_adjusted_p_values_are_those_of_statsmodels(p):
+    assert holm(p) == pytest.approx(multipletests(p, method="holm")[1], nan_ok=True)
 
 
 def test_models_that_never_disagree_differ_by_nothing():

@@ -42,6 +42,6 @@ def test_a_few_changed_files(tmp_path, data_folder, unchecked, kind):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", SUBJECTS)
-def test_many_changed_files(tmp_path, data_folder, unchecked, kind):
+def test_many_changed_files(tmp_path, data_folder, unchecked, untraced, kind):
     subject = make_subject(SUBJECTS[kind], tmp_path)
     check_some(subject, range(_scaled(MANY, subject)), seed=1)

@@ -9,7 +9,7 @@ import pytest
 import timm
 
 from bglab.labels import IN9_NAMES
-from bglab.papers import Reproduction, catalogue, recognition, reproduction, runner
+from bglab.papers import Reproduction, catalogue, recognition, reproduction, runner, trained_networks
 from bglab.papers.recognition import recognise_caltech101, recognise_imagenet, recognise_voc
 from bglab.papers.trained_networks import departure
 from bglab.papers.training_runs import TABLE_5, TRAINING_RUNS, granularity_id, size_id
@@ -199,3 +199,19 @@ def test_further_seeds_count_if_they_follow_the_paper(tmp_path):
     assert trained.repeats("original") == (f"file:{tmp_path}/original-seed1.pt",)
     assert trained.title_of(f"file:{tmp_path}/original-seed1.pt") == "resnet50, Original, original-seed1"
     assert trained.repeats("mixed_rand") == ()
+
+
+def test_a_checkpoint_is_read_again_only_if_it_has_changed(tmp_path, monkeypatch):
+    settings = small_settings(tmp_path / "networks", tmp_path / "out")
+    trained = Reproduction(settings).trained
+    uri = trained.network("original")
+    read = []
+    monkeypatch.setattr(trained_networks, "read_checkpoint", lambda path: read.append(path) or read_checkpoint(path))
+    assert trained.title_of(uri) == trained.title_of(uri) == "test_resnet, Original"
+    assert trained.departure(uri) != ""
+    assert read == []
+    file = tmp_path / "networks" / "original.pt"
+    changed = replace(trained.recipe_of(uri), architecture="resnet18", epochs=2)
+    write_checkpoint(file, changed, 2, [], {"about": {}, "classes": list(IN9_NAMES)})
+    assert trained.title_of(uri) == trained.title_of(uri) == "resnet18, Original"
+    assert read == [file]

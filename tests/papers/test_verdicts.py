@@ -148,17 +148,20 @@ def statuses(table_5, shift=0.0, seed_sd=ASSUMED_SEED_SD):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("untraced")
 def test_perfect_replications_of_table_5_are_reproduced(table_5):
     assert (statuses(table_5) == "reproduced").mean() >= 0.9
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("untraced")
 def test_a_shift_of_three_points_in_one_row_differs(table_5):
     assert (statuses(table_5, shift=0.03) == "differs").mean() >= 0.9
     assert (statuses(table_5, shift=-0.03) == "differs").mean() >= 0.9
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("untraced")
 def test_the_assumed_spread_decides(table_5):
     # the figures above are no accident of a rule that always says the same
     assert (statuses(table_5, seed_sd=0.002) == "differs").mean() >= 0.9
