@@ -202,7 +202,7 @@ def prepare_workload(classifier: Classifier, prepared: PreparedScenes, folder: P
     eager = eager_copy(classifier.network, classifier.engine.device)
     head, dataset = evaluator.head(progress=False), repeated(compose(changed, "original", progress=False), plan.images)
     count = start_batching(classifier, "auto").size
-    bare = best_forward(classifier, dataset.images(np.arange(count), classifier.engine.device))
+    bare = best_forward(classifier, dataset.images(np.arange(count) % len(dataset), classifier.engine.device))
     workload = Workload(classifier, evaluator, head, dataset, bare, files, plan, eager)
     with torch.no_grad():
         eager(workload.images(BATCH_SIZE))  # one-time initialisation of the device is not timed

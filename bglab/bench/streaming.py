@@ -11,6 +11,7 @@ from PIL import Image
 from bglab.bench.contenders import Contender, Workload, repeat
 from bglab.evaluation import stream_logits
 from bglab.images import open_image
+from bglab.models import MANY
 from bglab.scenes import Scene, SceneRecord, SceneSet
 from bglab.search import start_batching
 from bglab.seeding import digest
@@ -44,7 +45,8 @@ def streaming_contenders(workload: Workload, folder: Path) -> list[Contender]:
         for _ in stream(full, variants, classifier.spec.transform):
             pass
 
-    classifier.engine.get_ready(classifier.spec.transform.size, classifier.spec.transform.size)
+    side = classifier.spec.transform.size
+    classifier.engine.get_ready(side, side, MANY)
     works: dict[str, tuple[str, Callable[[], None]]] = {
         "stream": (f"streaming {count} JPEG files of {_WIDTH} × {_HEIGHT} pixels", run),
         "decode": ("decoding, resizing and cropping them alone", decode),

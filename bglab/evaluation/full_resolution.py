@@ -76,7 +76,7 @@ def _one_pass(
     assert full is not None, "only full-resolution data sets have it"
     variants = [writer.dataset.variant for writer in writers]
     by_name = {writer.dataset.variant.name: writer for writer in writers}
-    classifier.engine.get_ready(transform.size, transform.size)
+    classifier.engine.get_ready(transform.size, transform.size, len(full.by_box) * len(variants))
     started = time.perf_counter()
     title, total = f"{classifier.spec.name} · {len(variants)} variants", len(full.by_box) * len(variants)
     with tqdm(total=total, desc=title, unit="image", disable=not progress) as bar:
@@ -220,7 +220,7 @@ def measure_speed(
     """
     chosen, transform = expand(variants, full.settings), classifier.spec.transform
     batch = _batching(classifier, batch_size).size
-    classifier.engine.get_ready(transform.size, transform.size)
+    classifier.engine.get_ready(transform.size, transform.size, len(full.by_box) * len(chosen))
     turns = np.zeros((3, 2))
     for ids in np.array_split(np.array(full.by_box.ids, dtype=object), min(rounds, len(full.by_box))):
         part = full.select(ids.tolist())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import sys
 import tempfile
 import warnings
 from abc import ABC, abstractmethod
@@ -230,6 +231,8 @@ def _core() -> Any:
     Each runtime installs a stack for signal handlers and restores the previous one when it ends. If runtimes end in
     another order than they started, the restored stack no longer exists, and the next interrupt kills the process.
     """
+    # OpenVINO reports each import and conversion over the network, unless the package that does so is absent
+    sys.modules.setdefault("openvino_telemetry", None)  # pyright: ignore[reportArgumentType] - as Python documents it
     import openvino
 
     return openvino.Core()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -158,3 +160,17 @@ def test_the_next_batch_begins_before_the_last_is_waited_for(monkeypatch):
     logits = torch.cat(list(classify_batches(classifier, lambda part: levels[part], 4, Batching(1))))
     assert logits.argmax(dim=1).tolist() == [0, 1, 2, 3]
     assert order == ["begin 0", "begin 1", "wait 0", "begin 2", "wait 1", "begin 3", "wait 2", "wait 3"]
+
+
+REPORTING = """
+import sys
+from bglab.models.engines import _core
+_core()
+import openvino.tools.ovc.convert_impl as converter
+print(converter.tm.__name__)
+"""
+
+
+def test_nothing_is_reported_over_the_network():
+    run = subprocess.run([sys.executable, "-c", REPORTING], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "openvino.tools.ovc.telemetry_stub"
