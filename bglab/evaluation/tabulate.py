@@ -12,10 +12,9 @@ import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float, Int
-from scipy.special import softmax
 
 from bglab.errors import BadInput
-from bglab.labels import DecisionRule, decide_in9
+from bglab.labels import DecisionRule, decide_in9, softmax
 from bglab.models import Classifier, ClassifierLike, as_classifier, finite_logits, match_classes
 from bglab.results import (
     PREDICTION_SCHEMA,
@@ -203,7 +202,7 @@ def tabulate(
         native=native,
         prediction=decide_in9(logits, decision_rule) if to_nine else native,
         top5=list(top5),
-        confidence=softmax(logits, axis=1).max(axis=1).astype(np.float32),
+        confidence=softmax(logits).max(axis=1).astype(np.float32),
     )
     return prediction_table(
         dataset,
