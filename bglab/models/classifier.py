@@ -164,7 +164,7 @@ def _reloaded(uri: str, spec: ModelSpec) -> Normalised:
 
 
 def _normalised(network: nn.Module, spec: ModelSpec) -> Normalised:
-    return Normalised(network, spec.mean, spec.std, spec.input_size if spec.fixed_input_size else None)
+    return Normalised(network, spec.mean, spec.std, spec.input_size if spec.fixed_input_size else None).eval()
 
 
 def _describe(source: str, weights: Weights) -> Description:
