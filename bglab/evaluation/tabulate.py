@@ -6,10 +6,9 @@ import platform
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 import torch
 from jaxtyping import Float, Int
 
@@ -27,6 +26,9 @@ from bglab.results import (
 )
 from bglab.scenes import Rejection
 from bglab.variants import Dataset, DatasetRow
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: Number of images whose logits are collected before they become rows: a few megabytes per variant.
 _HELD = 1024
@@ -120,6 +122,8 @@ class PredictionWriter:
         Raises:
             BadInput: If no image was usable, or the folder cannot be written.
         """
+        import pandas as pd
+
         if self._rows:
             self._tabulate()
         if not self._tables:
@@ -241,6 +245,8 @@ def prediction_table(
         key: Name of the run's folder, `run_key`.
         native_space: Label space of the model's own classes.
     """
+    import pandas as pd
+
     return pd.DataFrame(
         {
             "model": model,

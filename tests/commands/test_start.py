@@ -10,16 +10,22 @@ import pytest
 #: What takes long to import, and is of no use to a run whose network is converted already.
 HEAVY = ("timm", "torchvision", "torch._dynamo", "torch._inductor", "sympy", "triton", "scipy", "matplotlib", "captum")
 
-#: A run that fails if a network of torch is called.
+#: A run that fails if a network of torch is called, or pandas, which makes a table of the logits, is there before them.
 RUN = f"""
 import sys
 from torch import nn
 from bglab.__main__ import main
+from bglab.models import Classifier
 
 def called(*arguments, **options):
     raise AssertionError("a network of torch was run")
 
+def begin(classifier, images):
+    assert "pandas" not in sys.modules, "pandas is imported before the first batch"
+    return begun(classifier, images)
+
 nn.Module.__call__ = called
+begun, Classifier.begin = Classifier.begin, begin
 status = main(sys.argv[1:])
 print("imported", sorted({{*{HEAVY}}} & set(sys.modules)))
 sys.exit(status)
