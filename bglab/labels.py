@@ -122,6 +122,17 @@ def decide_in9(logits: Float[np.ndarray, "n 1000"], rule: DecisionRule = "argmax
     raise BadInput(f"expected a decision rule out of argmax, restricted, summed; got '{rule}'")
 
 
+def softmax(logits: Float[np.ndarray, "*n c"]) -> Float[np.ndarray, "*n c"]:
+    """Turn logits into probabilities along the last axis, with the bits of SciPy's ``softmax`` and without its import.
+
+    Example:
+        >>> softmax(np.array([0.0, np.log(3)])).round(6).tolist()
+        [0.25, 0.75]
+    """
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
 def in9_probabilities(logits: Float[np.ndarray, "n 1000"]) -> Float[np.ndarray, "n 10"]:
     """Sum the softmax probabilities of each of the nine classes; the tenth column sums all other classes.
 
@@ -130,9 +141,7 @@ def in9_probabilities(logits: Float[np.ndarray, "n 1000"]) -> Float[np.ndarray, 
         >>> in9_probabilities(logits).round(3).tolist()
         [[0.116, 0.052, 0.042, 0.036, 0.035, 0.027, 0.026, 0.02, 0.016, 0.63]]
     """
-    from scipy.special import softmax  # imported here, since class names do not need SciPy
-
-    shares = softmax(logits, axis=1)
+    shares = softmax(logits)
     sums = np.stack([shares[:, list(c.imagenet)].sum(axis=1) for c in IN9], axis=1)
     return np.concatenate([sums, 1 - sums.sum(axis=1, keepdims=True)], axis=1)
 

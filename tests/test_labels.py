@@ -66,6 +66,18 @@ def test_the_class_names_need_neither_timm_nor_torch():
     assert subprocess.run([sys.executable, "-c", code], check=False, cwd=ROOT).returncode == 0
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_softmax_is_scipys_to_the_bit(dtype):
+    from scipy import special
+
+    logits = np.random.default_rng(0).normal(scale=20, size=(40, 1000)).astype(dtype)
+    logits[3, :7] = -np.inf
+    found = labels.softmax(logits)
+    assert found.dtype == dtype
+    assert np.array_equal(found, special.softmax(logits, axis=1))
+    assert np.array_equal(labels.softmax(logits[3]), special.softmax(logits[3]))
+
+
 def test_the_three_decision_rules_differ_where_they_should(unchecked):
     logits = np.full((1, 1000), -10.0)
     logits[0, 999] = 5.0  # outside

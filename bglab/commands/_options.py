@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -28,6 +30,18 @@ def command(verbs: argparse._SubParsersAction, name: str, run: Callable) -> argp
     parser.add_argument("--debug", action="store_true", help="show a traceback with an error")
     parser.set_defaults(run=run)
     return parser
+
+
+@contextmanager
+def importing() -> Iterator[None]:
+    """Import modules without garbage collection: there is nothing to free, and looking takes a sixth of the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def add_variant_options(parser: argparse.ArgumentParser) -> None:

@@ -13,6 +13,7 @@ from bglab.commands._options import (
     add_variant_options,
     command,
     composed,
+    importing,
     load,
     positive,
     print_error,
@@ -53,10 +54,11 @@ def add(verbs: argparse._SubParsersAction) -> None:
 
 def run_predict(options: argparse.Namespace) -> int:
     """Classify variants with models; each result is a file, and a model that fails is named and skipped."""
-    from bglab.evaluation import predict_all
-    from bglab.files import writable_folder
-    from bglab.models import expand
-    from bglab.scenes import open_scenes
+    with importing():
+        from bglab.evaluation import predict_all
+        from bglab.files import writable_folder
+        from bglab.models import expand
+        from bglab.scenes import open_scenes
 
     writable_folder(Path(options.results))
     scenes = open_scenes(options.scenes)

@@ -9,10 +9,9 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 import torch
 from jaxtyping import Float
 from tqdm.auto import tqdm
@@ -35,6 +34,9 @@ from bglab.variants import (
     region_of,
     stream,
 )
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: Maximum number of images per forward pass on a CPU: larger batches are no faster there and take hundreds of MB.
 _PROCESSOR_BATCH = 16

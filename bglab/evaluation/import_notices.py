@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from bglab.evaluation.row_matching import Accepted
 from bglab.results import TextTable, shorten
 from bglab.variants import Dataset
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: Number of rows and names that a sentence lists; ``.attrs`` of the table has all.
 _LISTED = 5

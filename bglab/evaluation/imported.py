@@ -7,10 +7,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from bglab.catalogue import unknown_name
 from bglab.errors import BadInput, UnknownName, printable
@@ -39,6 +38,9 @@ from bglab.results import (
 )
 from bglab.scenes import PreparedScenes, SceneSet, ScenesLike, as_scenes
 from bglab.variants import Dataset, FullScenes, Resolution, compose_all, find_variant, open_published
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _LOG = logging.getLogger(__name__)
 
@@ -116,6 +118,8 @@ def from_table(
         BadInput: If the table lacks a column, no row can be used, or the label space is not clear.
         UnknownName: If there is no such variant, or the table has no such model.
     """
+    import pandas as pd
+
     tables = import_predictions(
         table,
         scenes=scenes,

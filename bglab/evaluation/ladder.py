@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
 from bglab.errors import BadInput, MissingData, UnknownName
 from bglab.evaluation.predict import predict
 from bglab.models import load_classifier
@@ -20,6 +18,8 @@ from bglab.scenes import open_scenes
 from bglab.variants import Dataset, StreamSettings, compose, open_published, reopen_full
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from bglab.analysis import Change, FileComparison
 
 #: Decimal places that sums and differences of points are rounded to, far below one image.
@@ -115,6 +115,8 @@ class Ladder:
     @property
     def table(self) -> pd.DataFrame:
         """The steps, one row each, with accuracies as fractions and points as percentage points."""
+        import pandas as pd
+
         rows = [
             (
                 step.field,
@@ -205,7 +207,7 @@ class _Climb:
     start: Mapping[str, Any]
     goal: Mapping[str, Any]
     notes: list[str] = field(default_factory=list)
-    last: pd.DataFrame = field(default_factory=pd.DataFrame)
+    last: pd.DataFrame = field(init=False)
 
     def steps(self, first: pd.DataFrame) -> list[Step]:
         """Change one factor after the other, starting from the first file's settings."""

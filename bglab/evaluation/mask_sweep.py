@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 import torch
 from jaxtyping import Bool
 
@@ -22,6 +22,9 @@ from bglab.models import ClassifierLike
 from bglab.scenes import PreparedScenes, Scene, SceneRecord, SceneSet, as_scenes, prepare
 from bglab.seeding import digest
 from bglab.variants import VARIANTS, Adjustment, adjusted, compose
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: Name of the masks that the set itself has.
 STORED = "stored"
@@ -132,6 +135,8 @@ def mask_predictions(
             or classifier and scenes have no classes in common.
         UnknownName: If there is no such source.
     """
+    import pandas as pd
+
     if not sources or not radii or not feathers or min(feathers) < 0:
         raise BadInput(
             "expected at least one source of masks, radius and feather, and feathers of 0 or more, got "
@@ -181,6 +186,8 @@ def _select(prepared: PreparedScenes, ids: set[str]) -> PreparedScenes:
 
 def _mask_sizes(prepared: PreparedScenes, radius: int) -> pd.DataFrame:
     """Measure each mask after erosion or dilation: ``[scene, kept, mask_area]``."""
+    import pandas as pd
+
     masks = torch.from_numpy(np.asarray(prepared.masks))
     before = masks.sum((1, 2)).numpy()
     after = np.concatenate([grow(block, radius).sum((1, 2)).numpy() for block in masks.split(256)])

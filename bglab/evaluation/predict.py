@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -18,6 +18,9 @@ from bglab.labels import DecisionRule
 from bglab.models import Batching, Classifier, ClassifierLike, as_classifier, classify_batches
 from bglab.scenes import ScenesLike
 from bglab.variants import Dataset, compose
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def predict(

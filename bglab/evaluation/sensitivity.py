@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal, final
+from typing import TYPE_CHECKING, ClassVar, Literal, final
 
 import numpy as np
-import pandas as pd
 from jaxtyping import Bool, UInt8
 from torch import Tensor
 
@@ -34,6 +33,9 @@ from bglab.variants import (
     at_strength,
     compose,
 )
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Norm = Literal["linf", "l2"]
 
@@ -163,6 +165,8 @@ def noise_predictions(
     Raises:
         BadInput: If classifier and scenes have no classes in common.
     """
+    import pandas as pd
+
     prepared = as_prepared(scenes, size, progress=progress)
     parts = []
     for strength in grid.strengths:
@@ -202,6 +206,8 @@ def ablation_predictions(
     Raises:
         BadInput: If classifier and scenes have no classes in common.
     """
+    import pandas as pd
+
     prepared = as_prepared(scenes, size, progress=progress)
     parts = []
     for variant in (VARIANTS["original"], *ablations):

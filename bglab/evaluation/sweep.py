@@ -6,9 +6,8 @@ import gc
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypedDict
+from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
-import pandas as pd
 import torch
 
 from bglab.errors import failure_reason
@@ -17,6 +16,9 @@ from bglab.evaluation.predict import predict_all
 from bglab.files import writable_folder
 from bglab.models import Classifier, load_classifier
 from bglab.variants import FullScenes, Variant, expand, full_dataset
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _LOG = logging.getLogger(__name__)
 
@@ -70,6 +72,8 @@ def run_grid(
         UnknownName: If there is no such variant; raised before any model is loaded.
         BadInput: If the folder cannot be written.
     """
+    import pandas as pd
+
     writable_folder(Path(results))
     options: _Options = {"batch_size": batch_size, "progress": progress}
     datasets = [full_dataset(full, variant) for variant in expand(variants, full.settings)]

@@ -6,16 +6,14 @@ import platform
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 import torch
 from jaxtyping import Float, Int
-from scipy.special import softmax
 
 from bglab.errors import BadInput
-from bglab.labels import DecisionRule, decide_in9
+from bglab.labels import DecisionRule, decide_in9, softmax
 from bglab.models import Classifier, ClassifierLike, as_classifier, finite_logits, match_classes
 from bglab.results import (
     PREDICTION_SCHEMA,
@@ -28,6 +26,9 @@ from bglab.results import (
 )
 from bglab.scenes import Rejection
 from bglab.variants import Dataset, DatasetRow
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: Number of images whose logits are collected before they become rows: a few megabytes per variant.
 _HELD = 1024
@@ -121,6 +122,8 @@ class PredictionWriter:
         Raises:
             BadInput: If no image was usable, or the folder cannot be written.
         """
+        import pandas as pd
+
         if self._rows:
             self._tabulate()
         if not self._tables:
@@ -203,7 +206,7 @@ def tabulate(
         native=native,
         prediction=decide_in9(logits, decision_rule) if to_nine else native,
         top5=list(top5),
-        confidence=softmax(logits, axis=1).max(axis=1).astype(np.float32),
+        confidence=softmax(logits).max(axis=1).astype(np.float32),
     )
     return prediction_table(
         dataset,
@@ -242,6 +245,8 @@ def prediction_table(
         key: Name of the run's folder, `run_key`.
         native_space: Label space of the model's own classes.
     """
+    import pandas as pd
+
     return pd.DataFrame(
         {
             "model": model,

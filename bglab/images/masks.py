@@ -10,7 +10,6 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from PIL import Image
-from scipy import ndimage
 
 from bglab.errors import BadInput
 from bglab.images.boxes import Box
@@ -290,6 +289,8 @@ def refine(
 
 def _without_holes(mask: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
     """Fill the background that is not 4-connected to the image border."""
+    from scipy import ndimage  # imported here, since other operations on masks do not need SciPy
+
     return np.asarray(ndimage.binary_fill_holes(mask), dtype=bool)
 
 

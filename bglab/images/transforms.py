@@ -13,7 +13,6 @@ from jaxtyping import Bool, Float, UInt8
 from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate, pad
-from torchvision.transforms.v2.functional import center_crop
 
 from bglab.errors import BadInput
 from bglab.images.arrays import to_levels
@@ -123,7 +122,9 @@ def resize_and_crop(images: UInt8[Tensor, "n 3 h h"], transform: EvaluationTrans
     levels, side = images.to(torch.float32), transform.resized
     for size in ((levels.shape[-2], side), (side, side)):  # along the rows first, rounded in between, as Pillow does
         levels = interpolate(levels, size, mode=transform.interpolation, antialias=True).round_().clamp_(0, 255)
-    return center_crop(levels, [transform.size, transform.size]).to(torch.uint8)
+    start = round((side - transform.size) / 2)
+    crop = slice(start, start + transform.size)
+    return levels[..., crop, crop].to(torch.uint8)
 
 
 @functools.lru_cache(maxsize=64)

@@ -11,11 +11,10 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
-from scipy.special import softmax
 from torch import Tensor
 
 from bglab.errors import BadInput
-from bglab.labels import in9_probabilities, to_in9
+from bglab.labels import in9_probabilities, softmax, to_in9
 from bglab.models.classifier import Classifier
 from bglab.parallel import in_flight, prefetch
 
@@ -164,7 +163,7 @@ def from_logits(logits: Float[np.ndarray, "n c"], native_space: str, space: str)
     native = logits.argmax(axis=1)
     if native_space != space:
         return Classification(native, to_in9(native), in9_probabilities(logits))
-    return Classification(native, native, np.pad(softmax(logits, axis=1), ((0, 0), (0, 1))))
+    return Classification(native, native, np.pad(softmax(logits), ((0, 0), (0, 1))))
 
 
 @dataclass(frozen=True, eq=False)

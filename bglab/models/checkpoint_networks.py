@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torchvision import models
 
 from bglab.errors import BadInput, UnknownName
 from bglab.models.architecture_guesses import fitting_architectures
@@ -249,6 +248,8 @@ def _recognise(checkpoint: Checkpoint) -> tuple[Architecture, list[Candidate]]:
 
 def _other_fits(content: Any, architecture: str) -> str:
     """Write which other architectures the tensors fit, to go on with a message."""
+    from torchvision import models
+
     plain = architecture.removeprefix("tv_")
     same = [f"tv_{plain}"] if plain == architecture and plain in models.list_models(models) else []
     found = [name for name in fitting_architectures(content, *same) if name != architecture]

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from bglab.errors import BadInput
 from bglab.labels import NAMED_SPACES, class_names
 from bglab.models import sources
+from bglab.models.description import Deferred, Description, find_description, keep_description
 from bglab.models.engine_check import start_checked
-from bglab.models.engines import Engine, EngineChoice, EngineName, Normalised
+from bglab.models.engines import Engine, EngineChoice, EngineName, Loadable, Normalised, loaded
 from bglab.models.precision import AmpDtype
 from bglab.models.spec import InputProtocol, ModelSpec
 from bglab.models.weights import Weights, state_digest, text_digest
@@ -30,7 +31,7 @@ class Classifier:
     Attributes:
         spec: Identity and preprocessing of the weights.
         classes: Names of the classes of its logits.
-        network: The torch module, which takes uint8 images; saliency methods differentiate it.
+        loadable: The network, or what loads it when it is first asked for.
         engine: Runs the forward pass.
         choice: Options by which the engine was started.
         notes: What was read off the weights or assumed about them, one sentence each.
@@ -38,10 +39,15 @@ class Classifier:
 
     spec: ModelSpec
     classes: tuple[str, ...]
-    network: Normalised = field(repr=False)
+    loadable: Loadable = field(repr=False)
     engine: Engine = field(repr=False)
     choice: EngineChoice = field(default_factory=EngineChoice, repr=False)
     notes: tuple[str, ...] = ()
+
+    @property
+    def network(self) -> Normalised:
+        """The torch module, which takes uint8 images; saliency methods differentiate it."""
+        return loaded(self.loadable)
 
     def __call__(self, images: Tensor) -> Float[Tensor, "n c"]:
         """Compute logits in float32; images are resized for a network of fixed input size.
@@ -105,9 +111,19 @@ def load_classifier(
         MissingData: If the weights are not on this machine and cannot be downloaded.
         BadInput: If a checkpoint cannot be read or does not fit its architecture, or the engine cannot run here.
     """
-    source, weights = sources.open_weights(name)
     choice = EngineChoice(engine, device, amp_dtype, torchcompile=torchcompile)
-    return build_classifier(source, weights, choice, protocol)
+    identity = sources.identify(name)
+    known = find_description(name, identity) if identity else None
+    if known is not None:
+        spec = known.spec.under(protocol)
+        network = Deferred(lambda: _reloaded(name, spec))
+        return Classifier(spec, known.classes, network, choice.start(network, spec.conversion_key), choice, known.notes)
+    source, weights = sources.open_weights(name)
+    description = _describe(source, weights)
+    # read again, since the file may have been replaced while the network was built from it
+    if identity and sources.identify(name) == identity:
+        keep_description(name, identity, description)
+    return _start(description, weights, choice, protocol)
 
 
 def build_classifier(
@@ -117,6 +133,45 @@ def build_classifier(
 
     Raises:
         BadInput: If the number of logits fits no label space, or there is no such protocol.
+    """
+    return _start(_describe(source, weights), weights, choice or EngineChoice(), protocol)
+
+
+def _start(description: Description, weights: Weights, choice: EngineChoice, protocol: InputProtocol) -> Classifier:
+    """Start the engine of a network that is described."""
+    (spec, classes, notes), network = description, weights.network
+    spec = spec.under(protocol)
+    wrapped = _normalised(network, spec)
+    if spec.source not in _UNTRIED:
+        return Classifier(spec, classes, wrapped, choice.start(wrapped, spec.conversion_key), choice, notes)
+    engine, choice, why = start_checked(wrapped, choice, spec.conversion_key, spec.input_size)
+    return Classifier(spec, classes, wrapped, engine, choice, (*notes, why) if why else notes)
+
+
+def _reloaded(uri: str, spec: ModelSpec) -> Normalised:
+    """Load the network of weights that were described by an earlier run.
+
+    Raises:
+        BadInput: If there are other weights by now.
+    """
+    network = sources.open_weights(uri)[1].network.eval().requires_grad_(requires_grad=False)
+    if state_digest(network) != spec.sha256:
+        raise BadInput(
+            f"expected the weights of {uri} that were there before, sha256 {spec.sha256}, got others; they were "
+            "replaced in between: load the classifier again"
+        )
+    return _normalised(network, spec)
+
+
+def _normalised(network: nn.Module, spec: ModelSpec) -> Normalised:
+    return Normalised(network, spec.mean, spec.std, spec.input_size if spec.fixed_input_size else None).eval()
+
+
+def _describe(source: str, weights: Weights) -> Description:
+    """Hash the weights of a network, and find its label space and whether its size is fixed.
+
+    Raises:
+        BadInput: If the number of logits fits no label space.
     """
     network = weights.network.eval().requires_grad_(requires_grad=False)
     size = weights.input_size
@@ -148,13 +203,8 @@ def build_classifier(
         query=weights.query,
         code_sha256=weights.code_sha256,
         outputs_sha256="" if space in NAMED_SPACES else text_digest("\n".join(weights.classes)),
-    ).under(protocol)
-    choice, notes = choice or EngineChoice(), weights.notes
-    wrapped = Normalised(network, spec.mean, spec.std, size if spec.fixed_input_size else None)
-    if source not in _UNTRIED:
-        return Classifier(spec, classes, wrapped, choice.start(wrapped, spec.conversion_key), choice, notes)
-    engine, choice, why = start_checked(wrapped, choice, spec.conversion_key, size)
-    return Classifier(spec, classes, wrapped, engine, choice, (*notes, why) if why else notes)
+    )
+    return Description(spec, classes, weights.notes)
 
 
 def _letters(count: int) -> str:

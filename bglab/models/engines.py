@@ -70,6 +70,15 @@ class Normalised(nn.Module):
         return self.network((levels - self.shift) * self.scale)
 
 
+#: A network, or a function that loads it at its first call and returns the same one at the others.
+Loadable = Normalised | Callable[[], Normalised]
+
+
+def loaded(network: Loadable) -> Normalised:
+    """Return a network, which is loaded first if need be."""
+    return network if isinstance(network, Normalised) else network()
+
+
 class Engine(ABC):
     """Runs the forward pass of one network.
 
@@ -151,7 +160,7 @@ class OpenVINOEngine(Engine):
     """OpenVINO on a CPU, converted from the torch module in memory and compiled once per image size.
 
     Args:
-        network: Network to run.
+        network: Network to run, or what loads it if there is no cached conversion.
         amp_dtype: ``none`` or ``bfloat16``.
         key: Identity of architecture and weights, under which conversions are cached on disk; "" caches none.
 
@@ -162,7 +171,7 @@ class OpenVINOEngine(Engine):
 
     name = "openvino"
 
-    def __init__(self, network: Normalised, amp_dtype: AmpDtype = "none", *, key: str = "") -> None:
+    def __init__(self, network: Loadable, amp_dtype: AmpDtype = "none", *, key: str = "") -> None:
         if amp_dtype not in {"none", "bfloat16"}:
             raise BadInput(f"expected --amp-dtype none or bfloat16 for OpenVINO on a processor, got {amp_dtype}")
         if not util.find_spec("openvino"):
@@ -171,7 +180,7 @@ class OpenVINOEngine(Engine):
             )
         self.device = torch.device("cpu")
         self.precision = precision_of(amp_dtype)
-        self._network = network.eval()
+        self._network = network
         self._key = key
         self._compiled: dict[tuple[int, int], Compiled] = {}
 
@@ -186,7 +195,7 @@ class OpenVINOEngine(Engine):
         if (height, width) not in self._compiled:
             example = torch.zeros(2, 3, height, width, dtype=torch.uint8)
             key = f"{self._key} {height} {width}" if self._key else ""
-            self._compiled[height, width] = self._compile(lambda: self._network, key, [example])
+            self._compiled[height, width] = self._compile(lambda: loaded(self._network), key, [example])
         return self._compiled[height, width]
 
     def logits(self, images: UInt8[Tensor, "n 3 h w"]) -> Float[Tensor, "n c"]:
@@ -211,10 +220,14 @@ class OpenVINOEngine(Engine):
 
     def _compile(self, make: Callable[[], nn.Module], key: str, examples: Sequence[Tensor]) -> Compiled:
         core = _core()
-        # a torch engine with the same network may have put its weights in channels-last layout, through which backward
-        # passes cannot be traced with symbolic sizes
-        self._network.to(memory_format=torch.contiguous_format)
-        model = _converted(core, make, key, examples)
+
+        def made() -> nn.Module:
+            # a torch engine with the same network may have put its weights in channels-last layout, through which
+            # backward passes cannot be traced with symbolic sizes
+            loaded(self._network).eval().to(memory_format=torch.contiguous_format)
+            return make()
+
+        model = _converted(core, made, key, examples)
         return Compiled(core, model, "bf16" if self.precision == "bfloat16" else "f32", key)
 
 
@@ -342,11 +355,11 @@ class EngineChoice:
         """Precision of the arithmetic, as stored with results."""
         return precision_of(self.amp_dtype)
 
-    def start(self, network: Normalised, key: str = "") -> Engine:
+    def start(self, network: Loadable, key: str = "") -> Engine:
         """Start an engine for a network.
 
         Args:
-            network: Network to run.
+            network: Network to run, or what loads it when the engine needs it.
             key: Identity of architecture and weights, under which conversions are cached on disk; "" caches none.
 
         Raises:
@@ -362,7 +375,7 @@ class EngineChoice:
                 raise BadInput(f"expected --device cpu for the engine openvino, got {device}; use --engine torch")
             return OpenVINOEngine(network, self.amp_dtype, key=key)
         if name == "torch":
-            return TorchEngine(network, device, self.amp_dtype, compile_network=self.torchcompile)
+            return TorchEngine(loaded(network), device, self.amp_dtype, compile_network=self.torchcompile)
         raise BadInput(f"expected the engine auto, torch or openvino, got '{name}'")
 
 

@@ -49,7 +49,7 @@ def match_classes(classifier: Classifier, space: str, classes: Sequence[str], wh
     base = classifier.network
     network = Normalised(Reordered(base.network, order), spec.mean, spec.std, base.resize)
     engine = classifier.choice.start(network, spec.conversion_key and f"{spec.conversion_key} {order}")
-    return replace(classifier, spec=spec, classes=tuple(classes), network=network, engine=engine)
+    return replace(classifier, spec=spec, classes=tuple(classes), loadable=network, engine=engine)
 
 
 def _tells_apart(classes: Sequence[str]) -> bool:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from jaxtyping import Int, Shaped
 
 from bglab.labels import NAMED_SPACES, OUTSIDE, class_names
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: What single precision may add to 1.
 _ROUNDING = 1e-5

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 
 from bglab.errors import BadInput, MissingData
@@ -19,6 +18,9 @@ from bglab.files import whole_file
 from bglab.results.checks import odd_rows
 from bglab.results.names import file_name, may_begin
 from bglab.results.stored import encode_table, read_stored, result_files, run_file
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: Columns of the prediction table.
 PREDICTION_SCHEMA = pa.schema(
@@ -121,6 +123,8 @@ def read_predictions(
         Unreadable: If the disk fails.
         BadInput: If a file is damaged, or two files are of one run, as a copy is.
     """
+    import pandas as pd
+
     parts, skipped = [], []
     whose: dict[tuple[str, ...], Path] = {}
     prefix = dataset or ""

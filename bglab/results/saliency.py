@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 
 from bglab.errors import BadInput, MissingData
@@ -20,6 +19,9 @@ from bglab.results.checks import odd_rows
 from bglab.results.names import earlier_file_name, file_name, may_begin
 from bglab.results.predictions import PREDICTION_SCHEMA
 from bglab.results.stored import encode_table, read_stored, result_files, run_file
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _WHOLE_NUMBERS = ("label", "native_label", "prediction", "native", "target")
 _MEASURES = (
@@ -119,6 +121,8 @@ def read_saliency(results: Path | str, *, dataset: str = "") -> pd.DataFrame:
         Unreadable: If the disk fails.
         BadInput: If a file is damaged.
     """
+    import pandas as pd
+
     parts = [read_saliency_file(path) for path in saliency_files(Path(results)) if may_begin(path.parts[-3], dataset)]
     chosen = [part for part in parts if part["dataset"].iloc[0].startswith(dataset)]
     if not chosen:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-import pandas as pd
 
 from bglab.errors import BadInput
 from bglab.files import write_text
 from bglab.labels import to_in9
 from bglab.results.names import file_name, model_file_name
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: Columns of the form of imagenet-x.
 IMAGENET_X = ("file_name", "predicted_class", "predicted_probability")
@@ -43,6 +45,8 @@ def to_table(
     Raises:
         BadInput: If the table is empty or lacks a column.
     """
+    import pandas as pd
+
     missing = [name for name in (*_RUN, "scene", "native", "confidence") if name not in predictions]
     if missing or not len(predictions):
         what = f"a table without {', '.join(missing)}" if missing else "an empty table"

@@ -15,13 +15,15 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from pyarrow.lib import ArrowException
 
 from bglab.errors import BadInput, MissingData, brief
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _DELIMITERS = ",;\t|"
 _MARKS = (
@@ -71,6 +73,8 @@ def read_text_table(table: pd.DataFrame | Path | str, known: Collection[str]) ->
         MissingData: If there is no such file.
         BadInput: If the file cannot be read, has no row, or has two columns of one known name.
     """
+    import pandas as pd
+
     if isinstance(table, pd.DataFrame):
         digest = hashlib.sha256(table.to_csv(index=False).encode("utf-8", "backslashreplace")).hexdigest()
         found = _from_frame(table, "the table", digest)
@@ -109,6 +113,8 @@ def _from_file(path: Path, known: Collection[str]) -> TextTable:
 
 
 def _from_parquet(content: bytes, source: str, digest: str) -> TextTable:
+    import pandas as pd
+
     try:
         # text is decoded only when its cells are used
         return _from_frame(pd.read_parquet(io.BytesIO(content)), source, digest)
@@ -202,6 +208,8 @@ def _cell(value: Any) -> str:
         return value.encode("utf-8", "backslashreplace").decode().strip()
     if isinstance(value, list | tuple | np.ndarray):
         return " ".join(_cell(part) for part in value)
+    import pandas as pd
+
     if value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and math.isnan(value)):
         return ""
     return str(value).strip()

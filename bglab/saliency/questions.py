@@ -15,18 +15,9 @@ from torch import Tensor
 from bglab.errors import BadInput
 from bglab.labels import OUTSIDE
 from bglab.models import Batching, Classifier
-from bglab.saliency.methods import (
-    METHODS,
-    GradCam,
-    TargetRule,
-    Targets,
-    grad_cam_map,
-    grad_cam_plus_plus_map,
-    resolve_targets,
-    saliency_maps,
-    upsample,
-)
-from bglab.saliency.targets import mark_classes
+from bglab.saliency.activation_maps import GradCam, grad_cam_map, grad_cam_plus_plus_map
+from bglab.saliency.methods import METHODS, saliency_maps, upsample
+from bglab.saliency.targets import TargetRule, Targets, mark_classes, resolve_targets
 from bglab.scenes import PreparedScenes
 from bglab.variants import Dataset, DatasetRow
 

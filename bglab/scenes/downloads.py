@@ -271,19 +271,11 @@ def _unpacked_download(archive: Archive) -> Path:
     if not archive.sha256:
         # record the digest only now, so that later downloads are never compared with a damaged one
         _note(archive.digest_note, sha256_of(file))
-    found = min((p for p in _folders_below(unpacked) if p.name == archive.folder), default=unpacked)
+    folders = (folder for file in files_below(unpacked) for folder in file.relative_to(unpacked).parents)
+    found = unpacked / min((folder for folder in folders if folder.name == archive.folder), default="")
     while [path.name for path in found.iterdir()] == [found.name]:  # a folder of the same name around it
         found = found / found.name
     return found
-
-
-def _folders_below(folder: Path) -> list[Path]:
-    """List the folders below one; raise `OSError` if one of them cannot be listed."""
-
-    def refuse(problem: OSError) -> None:
-        raise problem
-
-    return [Path(place, name) for place, names, _ in os.walk(folder, onerror=refuse) for name in names]
 
 
 def _download(archive: Archive) -> Path:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import pandas as pd
 from jaxtyping import Bool, Int, UInt8
 from torch import Tensor
 
@@ -38,6 +37,9 @@ from bglab.variants.rules import (
     Texture,
     Tiled,
 )
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 DonorRule = Literal["none", "self", "same_class", "any_class", "next_class", "given"]
 
@@ -326,6 +328,8 @@ def variant_table(names: Sequence[str] = IN9_VARIANTS) -> pd.DataFrame:
         >>> variant_table(["no_fg"]).iloc[0].tolist()
         ['No-FG', 'painted black, by its mask', 'as photographed', '', 'Noise or Signal, Table 1']
     """
+    import pandas as pd
+
     rows = [
         (variant.title, variant.foreground.text, variant.background.text, _DONORS[variant.donor], variant.place)
         for variant in (VARIANTS[name] for name in names)

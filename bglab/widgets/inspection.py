@@ -9,12 +9,11 @@ from typing import Literal, NamedTuple, cast
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
-from scipy.special import softmax
 from torch import Tensor
 
 from bglab.analysis import share_on_object
 from bglab.errors import BadInput
-from bglab.labels import OUTSIDE
+from bglab.labels import OUTSIDE, softmax
 from bglab.models import Classification, Classifier, classify, differentiable, from_logits
 from bglab.saliency import GradCam, resolve_targets, upsample
 from bglab.widgets.collection import ImageCollection

@@ -127,3 +127,16 @@ def test_noise_is_clipped_to_levels():
     image = torch.tensor([0, 128, 255], dtype=torch.uint8).view(3, 1, 1)
     noisy = compositing.add_noise(image, torch.tensor([-50.0, 1.4, 50.0]).view(3, 1, 1))
     assert noisy.flatten().tolist() == [0, 129, 255]
+
+
+@pytest.mark.parametrize("shape", [(3, 7, 9), (2, 5, 1, 40, 33), (4, 3, 96, 96), (0, 3, 8, 8)])
+@pytest.mark.parametrize("sigma", [0.2, 1.5, 8.0, 40.0])
+def test_blur_is_torchvisions_to_the_bit(shape, sigma):
+    from torchvision.transforms.v2.functional import gaussian_blur
+
+    images = torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(1)).float()
+    reach = 2 * min(round(3 * sigma), min(shape[-2:]) - 1) + 1
+    rows = gaussian_blur(images, kernel_size=[reach, 1], sigma=[sigma, sigma])
+    expected = gaussian_blur(rows, kernel_size=[1, reach], sigma=[sigma, sigma])
+    assert torch.equal(compositing.blur(images, sigma), expected)
+    assert torch.equal(compositing.blur(images.byte(), sigma), expected.round().byte())

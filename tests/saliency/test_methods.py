@@ -13,7 +13,7 @@ from torch import nn
 
 from bglab.errors import BadInput, UnknownName
 from bglab.models import load_classifier
-from bglab.saliency import GradCam, methods, resolve_targets, saliency_maps, upsample
+from bglab.saliency import GradCam, activation_maps, methods, resolve_targets, saliency_maps, upsample
 from bglab.saliency.methods import METHODS
 from bglab.scenes import open_scenes, prepare
 from fixtures.networks import ByHand, fresh, random_images, wrap
@@ -185,7 +185,7 @@ def test_what_openvino_cannot_do_is_done_by_torch(monkeypatch, caplog):
     def refuse(*_arguments):
         raise RuntimeError("no rule\nfor aten::strange")
 
-    monkeypatch.setattr(methods, "write_out", refuse)
+    monkeypatch.setattr(activation_maps, "write_out", refuse)
     network = ByHand(averaging=False)
     expected = GradCam(wrap(network, 4)).cam(random_images(2, 4))
     with caplog.at_level(logging.WARNING):

