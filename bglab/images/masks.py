@@ -13,7 +13,7 @@ from PIL import Image
 
 from bglab.errors import BadInput
 from bglab.images.boxes import Box
-from bglab.images.io import resize_crop, resize_short
+from bglab.images.cropping import resize_crop, resize_short
 
 #: Smallest fraction of the box that GrabCut's foreground must fill (Noise or Signal, Appendix A).
 LEAST_BOX_SHARE = 0.1

@@ -16,7 +16,7 @@ from torch.nn.functional import interpolate, pad
 
 from bglab.errors import BadInput
 from bglab.images.arrays import to_levels
-from bglab.images.io import resize_geometry
+from bglab.images.cropping import resize_geometry
 from bglab.images.resampling import resize_and_crop_image
 
 Interpolation = Literal["bilinear", "bicubic"]
