@@ -138,6 +138,11 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
         help="precision: none is IEEE float32, tf32 rounds the inputs of products to 10 bits (NVIDIA GPUs only)",
     )
     parser.add_argument("--torchcompile", action="store_true")
+    parser.add_argument(
+        "--deterministic",
+        action="store_true",
+        help="use only algorithms that return the same bits each time; slower on GPUs, and CPUs always do",
+    )
     parser.set_defaults(protocol="as-is")
 
 
@@ -156,7 +161,13 @@ def engine_choice(options: argparse.Namespace) -> EngineChoice:
     """Return the engine options of a command as one value."""
     from bglab.models import EngineChoice
 
-    return EngineChoice(options.engine, options.device, options.amp_dtype, torchcompile=options.torchcompile)
+    return EngineChoice(
+        options.engine,
+        options.device,
+        options.amp_dtype,
+        torchcompile=options.torchcompile,
+        deterministic=options.deterministic,
+    )
 
 
 def load(model: str, options: argparse.Namespace) -> Classifier:

@@ -303,6 +303,7 @@ def describe(classifier: Classifier, dataset: Dataset, decision_rule: DecisionRu
         "dataset": run_key(classifier, dataset, decision_rule),
         **describe_dataset(dataset),
         **{name: spec[name] for name in ("code_sha256", "outputs_sha256") if spec[name]},
+        **({"deterministic": True} if classifier.engine.deterministic else {}),
     }
     return described | (_describe_streaming(classifier, dataset) if dataset.full else {"rows": len(dataset)})
 

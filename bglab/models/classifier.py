@@ -88,6 +88,7 @@ def load_classifier(
     device: str = "auto",
     amp_dtype: AmpDtype = "none",
     torchcompile: bool = False,
+    deterministic: bool = False,
     protocol: InputProtocol = "as-is",
 ) -> Classifier:
     """Load a classifier by the URI of its weights.
@@ -102,6 +103,7 @@ def load_classifier(
         device: ``auto``, ``cpu``, ``cuda:0``, ``mps``.
         amp_dtype: ``none`` (IEEE float32), ``tf32`` (NVIDIA GPUs only), ``bfloat16`` or ``float16``.
         torchcompile: Whether to compile the network (torch only).
+        deterministic: Whether to use only algorithms that return the same bits each time; on CPUs all do.
         protocol: How prepared images reach the network: ``as-is`` (no resize, the weights' own mean and standard
             deviation), ``reference`` (no resize, one mean and standard deviation for all, as in the released code of
             Noise or Signal) or ``model`` (the weights' own resize, crop, mean and standard deviation).
@@ -111,7 +113,7 @@ def load_classifier(
         MissingData: If the weights are not on this machine and cannot be downloaded.
         BadInput: If a checkpoint cannot be read or does not fit its architecture, or the engine cannot run here.
     """
-    choice = EngineChoice(engine, device, amp_dtype, torchcompile=torchcompile)
+    choice = EngineChoice(engine, device, amp_dtype, torchcompile=torchcompile, deterministic=deterministic)
     identity = sources.identify(name)
     known = find_description(name, identity) if identity else None
     if known is not None:

@@ -86,11 +86,13 @@ class Engine(ABC):
         name: ``torch`` or ``openvino``.
         precision: ``float32``, ``tf32``, ``bfloat16`` or ``float16``.
         device: Device on which images should be rendered.
+        deterministic: Whether slower algorithms are chosen where the fastest does not return the same bits each time.
     """
 
     name: str
     precision: str
     device: torch.device
+    deterministic: bool = False
 
     @abstractmethod
     def get_ready(self, height: int, width: int, count: int = 1) -> None:
@@ -125,10 +127,17 @@ class TorchEngine(Engine):
     name = "torch"
 
     def __init__(
-        self, network: Normalised, device: torch.device, amp_dtype: AmpDtype = "none", *, compile_network: bool = False
+        self,
+        network: Normalised,
+        device: torch.device,
+        amp_dtype: AmpDtype = "none",
+        *,
+        compile_network: bool = False,
+        deterministic: bool = False,
     ) -> None:
         check_precision(amp_dtype, device)
         self.device = device
+        self.deterministic = deterministic and device.type == "cuda"  # elsewhere, all algorithms are
         self.precision = precision_of(amp_dtype)
         self._network: Any = network.eval().to(device).to(memory_format=torch.channels_last)
         if compile_network:
@@ -151,7 +160,7 @@ class TorchEngine(Engine):
     def logits(self, images: UInt8[Tensor, "n 3 h w"]) -> Float[Tensor, "n c"]:
         """Compute the logits of a batch on the engine's device."""
         images = images.to(self.device, non_blocking=True).contiguous(memory_format=torch.channels_last)
-        with torch.inference_mode(), arithmetic(self.device, self.precision):
+        with torch.inference_mode(), arithmetic(self.device, self.precision, deterministic=self.deterministic):
             return self._network(images).float()
 
 
@@ -343,12 +352,14 @@ class EngineChoice:
         amp_dtype: ``none`` (IEEE float32, for results to report), ``tf32`` (NVIDIA GPUs only), ``bfloat16`` or
             ``float16``.
         torchcompile: Whether to compile the network (torch only; the first batch takes about a minute).
+        deterministic: Whether to use only algorithms that return the same bits each time. On CPUs all do.
     """
 
     engine: EngineName = "auto"
     device: str = "auto"
     amp_dtype: AmpDtype = "none"
     torchcompile: bool = False
+    deterministic: bool = False
 
     @property
     def precision(self) -> str:
@@ -375,7 +386,13 @@ class EngineChoice:
                 raise BadInput(f"expected --device cpu for the engine openvino, got {device}; use --engine torch")
             return OpenVINOEngine(network, self.amp_dtype, key=key)
         if name == "torch":
-            return TorchEngine(loaded(network), device, self.amp_dtype, compile_network=self.torchcompile)
+            return TorchEngine(
+                loaded(network),
+                device,
+                self.amp_dtype,
+                compile_network=self.torchcompile,
+                deterministic=self.deterministic,
+            )
         raise BadInput(f"expected the engine auto, torch or openvino, got '{name}'")
 
 

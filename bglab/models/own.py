@@ -60,6 +60,7 @@ def classifier(
     device: str = "auto",
     amp_dtype: AmpDtype = "none",
     torchcompile: bool = False,
+    deterministic: bool = False,
     protocol: InputProtocol = "as-is",
 ) -> Classifier:
     """Make a classifier of a network of your own, or of any function from images to logits.
@@ -90,6 +91,7 @@ def classifier(
         device: ``auto``, ``cpu``, ``cuda:0``, ``mps``. Functions get their images on this device.
         amp_dtype: ``none`` (IEEE float32), ``tf32``, ``bfloat16`` or ``float16``.
         torchcompile: Whether to compile the network (torch only).
+        deterministic: Whether to use only algorithms that return the same bits each time; on CPUs all do.
         protocol: How prepared images reach the network, see `load_classifier`.
 
     Raises:
@@ -134,7 +136,7 @@ def classifier(
         notes=(*settings.notes, *assumed, *notes),
         code_sha256=code_digest(network) if network.state_dict() else "",
     )
-    choice = EngineChoice(engine, device, amp_dtype, torchcompile=torchcompile)
+    choice = EngineChoice(engine, device, amp_dtype, torchcompile=torchcompile, deterministic=deterministic)
     made = build_classifier("own", weights, choice, protocol)
     for note in made.notes:
         _LOG.log(logging.WARNING if note in assumed else logging.INFO, "%s: %s", made.spec.id, note)

@@ -6,6 +6,7 @@ instead of 23. Here ``none`` computes in IEEE float32, and TensorFloat-32 is a p
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -45,7 +46,7 @@ def check_precision(amp_dtype: AmpDtype, device: torch.device) -> None:
 
 
 @contextmanager
-def float32_arithmetic(device: torch.device, precision: str) -> Iterator[None]:
+def float32_arithmetic(device: torch.device, precision: str, *, deterministic: bool = False) -> Iterator[None]:
     """Compute in IEEE float32 on an NVIDIA GPU, or in TensorFloat-32 if the precision is ``tf32``.
 
     Applies to convolutions and matrix products of float32 tensors; torch's own settings are restored at the end. Other
@@ -54,6 +55,7 @@ def float32_arithmetic(device: torch.device, precision: str) -> Iterator[None]:
     Args:
         device: Device of the computation.
         precision: ``float32``, ``tf32``, or that of mixed precision, whose remaining operations are IEEE float32.
+        deterministic: Whether only algorithms are used that return the same bits each time, see `repeatable`.
     """
     if device.type != "cuda":
         yield
@@ -63,19 +65,42 @@ def float32_arithmetic(device: torch.device, precision: str) -> Iterator[None]:
         try:
             wanted = _settings("tf32" if precision == "tf32" else "ieee")
             _write({name: value for name, value in wanted.items() if name in before})
-            yield
+            with repeatable() if deterministic else nullcontext():
+                yield
         finally:
             _write(before)
 
 
-def arithmetic(device: torch.device, precision: str) -> AbstractContextManager[object]:
+@contextmanager
+def repeatable() -> Iterator[None]:
+    """Use only algorithms that return the same bits each time, however slow; torch's own settings are restored.
+
+    Raises:
+        RuntimeError: From an operation that has no such algorithm; torch names it.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it, cuBLAS has no such algorithms
+    cudnn: Any = torch.backends.cudnn
+    with _SETTINGS:
+        mode, chosen = torch.get_deterministic_debug_mode(), (cudnn.deterministic, cudnn.benchmark)
+        try:
+            torch.set_deterministic_debug_mode("error")
+            cudnn.deterministic, cudnn.benchmark = True, False
+            yield
+        finally:
+            torch.set_deterministic_debug_mode(mode)
+            cudnn.deterministic, cudnn.benchmark = chosen
+
+
+def arithmetic(device: torch.device, precision: str, *, deterministic: bool = False) -> AbstractContextManager[object]:
     """Compute a forward pass in a precision: that of `float32_arithmetic`, with autocast for mixed precision.
 
     Args:
         device: Device of the computation.
         precision: ``float32``, ``tf32``, ``bfloat16`` or ``float16``.
+        deterministic: As for `float32_arithmetic`.
     """
-    return _mixed(device, precision) if precision in _AUTOCAST else float32_arithmetic(device, precision)
+    mixed = precision in _AUTOCAST
+    return (_mixed if mixed else float32_arithmetic)(device, precision, deterministic=deterministic)
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
@@ -86,8 +111,8 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[obj
 
 
 @contextmanager
-def _mixed(device: torch.device, precision: str) -> Iterator[None]:
-    with float32_arithmetic(device, precision), autocast(device, precision):
+def _mixed(device: torch.device, precision: str, *, deterministic: bool) -> Iterator[None]:
+    with float32_arithmetic(device, precision, deterministic=deterministic), autocast(device, precision):
         yield
 
 

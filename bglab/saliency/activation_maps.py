@@ -187,5 +187,6 @@ class GradCam:
     def _by_torch(self, images: Tensor, wanted: Tensor, unwanted: Tensor) -> CamOutput:
         device = self._engine.device
         batch = images.to(device, non_blocking=True).contiguous(memory_format=torch.channels_last)
-        with torch.inference_mode(mode=False), arithmetic(device, self._engine.precision):
+        precisely = arithmetic(device, self._engine.precision, deterministic=self._engine.deterministic)
+        with torch.inference_mode(mode=False), precisely:
             return self._tapped(batch, wanted.to(device), unwanted.to(device))

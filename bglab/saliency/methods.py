@@ -260,4 +260,4 @@ METHODS: Catalogue[Callable[[_Question], Tensor]] = Catalogue(
 
 def _gradients(engine: Engine) -> AbstractContextManager[object]:
     """Return the context for gradients at the image, which are computed in float32 whatever the mixed precision."""
-    return float32_arithmetic(engine.device, engine.precision)
+    return float32_arithmetic(engine.device, engine.precision, deterministic=engine.deterministic)

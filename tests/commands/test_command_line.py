@@ -349,7 +349,7 @@ def test_every_command_with_an_engine_takes_the_same_engine_options():
     parser = _parser()
     (verbs,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
     options = {name: set(verb._option_string_actions) for name, verb in verbs.choices.items()}
-    engine = {"--device", "--engine", "--amp-dtype", "--torchcompile"}
+    engine = {"--device", "--engine", "--amp-dtype", "--torchcompile", "--deterministic"}
     named = {name for name, known in options.items() if engine <= known}
     assert named >= {"predict", "search", "saliency", "reproduce", "bench"}
     assert {name for name, known in options.items() if "--engine" in known} == named

@@ -13,7 +13,7 @@ import torch
 from bglab.evaluation import all_logits, predict
 from bglab.models import Batching, classify_batches
 from bglab.models.engines import EngineChoice, pick_device
-from bglab.saliency import saliency_table
+from bglab.saliency import saliency_maps, saliency_table
 from bglab.scenes import prepare
 from bglab.training import PRESETS, fit
 from bglab.variants import compose
@@ -60,6 +60,15 @@ def test_the_device_of_the_machine_is_found(classifier, scenes):
     table = predict(Place(CUDA).bring(classifier, "tf32"), compose(scenes, "original"), **QUIET)
     assert (table.attrs["precision"], table.attrs["device"]) == ("tf32", torch.cuda.get_device_name())
     assert table["dataset"].str.endswith("-tf32").all()
+
+
+def test_repeated_runs_have_the_same_bits_if_that_is_asked_for(classifier, scenes):
+    here = Place(CUDA).bring(classifier, deterministic=True)
+    tables = [predict(here, compose(scenes, "original"), **QUIET) for _ in range(3)]
+    assert all(table["confidence"].equals(tables[0]["confidence"]) for table in tables)
+    assert tables[0].attrs["deterministic"]
+    maps = [saliency_maps(here, random_images(4, SIZE), method="input_gradient") for _ in range(3)]
+    assert all(torch.equal(one, maps[0]) for one in maps)
 
 
 def test_a_full_memory_halves_the_batch(classifier):

@@ -97,3 +97,28 @@ def test_mixed_precision_of_the_cpu_is_as_before():
     rough = EngineChoice("torch", "cpu", "bfloat16").start(classifier.network)
     exact, found = classifier(random_images()), rough.logits(random_images())
     assert 0 < float((found - exact).abs().max()) < 0.1
+
+
+def algorithms():
+    cudnn = torch.backends.cudnn
+    return torch.get_deterministic_debug_mode(), cudnn.deterministic, cudnn.benchmark
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_repeatable_algorithms_are_chosen_inside_only(precision):
+    own = algorithms()
+    with arithmetic(CUDA, precision, deterministic=True):
+        assert algorithms() == (2, True, False)
+        with pytest.raises(RuntimeError, match="does not have a deterministic implementation"):
+            torch.zeros(3).put_(torch.tensor([0, 0]), torch.ones(2), accumulate=False)
+    assert algorithms() == own
+    with arithmetic(CUDA, precision):
+        assert algorithms() == own
+    with pytest.raises(RuntimeError, match="in between"), arithmetic(CUDA, precision, deterministic=True):
+        raise RuntimeError("in between")
+    assert algorithms() == own
+
+
+def test_processors_always_return_the_same_bits():
+    engine = EngineChoice("torch", "cpu", deterministic=True).start(fresh("test_resnet").network)
+    assert not engine.deterministic
