@@ -32,13 +32,12 @@ _LOG = logging.getLogger(__name__)
 
 #: Number of images from which on some seconds of measuring pay.
 MANY = 1000
-#: Batch sizes that are tried, and the one that a search for the best begins with.
-BATCHES = (1, 2, 4, 8, 16, 32)
-_FIRST = 4
-#: Seconds to measure one setting, and after which no further one is tried.
-_EACH_S, _MOST_S = 0.3, 6.0
-#: A larger or smaller batch is followed further if it is faster by this factor.
-_WORTH = 1.01
+#: Batch sizes that are tried, the most promising first.
+BATCHES = (2, 4, 1, 8, 16, 32)
+#: Seconds to measure a setting at a time, and after which no further one is tried.
+_EACH_S, _MOST_S = 0.2, 5.0
+#: The best of all are measured again in turn, so that a busy moment does not decide.
+_FINALISTS, _ROUNDS = 3, 5
 _FILE = "setting.json"
 #: Version of what is kept: incremented whenever settings are chosen in another way.
 _VERSION = 1
@@ -188,15 +187,14 @@ def _best_pool(
         pool = compile_for(kept)
         if _is_equal(pool, inputs, expected):
             return pool
-    best: tuple[float, Pool] | None = None
-    for pool, rate in sweep(compile_for, inputs, expected):
-        if best is None or rate > best[0]:
-            best = rate, pool
-    if best is None:
+    pools = sorted(sweep(compile_for, inputs, expected), key=lambda found: -found[1])[:_FINALISTS]
+    if not pools:
         return None
+    turns = [[_rate(pool, inputs) for pool, _ in pools] for _ in range(_ROUNDS)]
+    best, _ = pools[int(np.median(turns, axis=0).argmax())]
     if entry is not None:
-        _write(entry, best[1].setting)
-    return best[1]
+        _write(entry, best.setting)
+    return best
 
 
 def sweep(
@@ -204,37 +202,24 @@ def sweep(
 ) -> Iterator[tuple[Pool, float]]:
     """Measure settings, the most promising first; those whose outputs differ from the expected ones are left out.
 
-    For each number of streams, batches grow and shrink from a middle size as long as that is faster, for some seconds.
-
     Args:
         compile_for: Compiles the network for a setting.
         inputs: Inputs of a few images to measure with.
         expected: Their outputs, computed one image at a time.
-        every: Whether to measure all settings, however long that takes.
+        every: Whether to measure all settings, and not only as many as some seconds allow.
 
     Yields:
         The compiled network and its images per second.
     """
     until = math.inf if every else time.perf_counter() + _MOST_S
-    for streams in _streams():
-        rates: dict[int, float] = {}
-        for sizes in (
-            [_FIRST, *(b for b in BATCHES if b > _FIRST)],
-            [b for b in reversed(BATCHES) if b < _FIRST],
-        ):
-            before = rates.get(_FIRST, 0.0)
-            for batch in sizes:
-                if time.perf_counter() > until:
-                    return
-                pool = compile_for(Setting(streams, batch))
-                if not _is_equal(pool, inputs, expected):
-                    _LOG.debug("%s: other bits than those of single images", pool.setting)
-                    continue
-                rates[batch] = _rate(pool, inputs)
-                yield pool, rates[batch]
-                if not every and rates[batch] < before * _WORTH:
-                    break
-                before = rates[batch]
+    for setting in (Setting(streams, batch) for streams in _streams() for batch in BATCHES):
+        if time.perf_counter() > until:
+            return
+        pool = compile_for(setting)
+        if _is_equal(pool, inputs, expected):
+            yield pool, _rate(pool, inputs)
+        else:
+            _LOG.debug("%s: other bits than those of single images", setting)
 
 
 def setting_entry(key: str, core: Any) -> CacheEntry:

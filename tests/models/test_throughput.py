@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -28,6 +29,7 @@ ARCHITECTURES = ("test_efficientnet", "test_resnet", "test_vit", "test_convnext"
 def short(monkeypatch):
     """Measure for hundredths of a second."""
     monkeypatch.setattr(throughput, "_EACH_S", 0.01)
+    monkeypatch.setattr(throughput, "_ROUNDS", 1)
 
 
 def started(name="test_efficientnet", key=""):
@@ -78,11 +80,11 @@ def test_few_images_are_not_worth_measuring():
 
 def test_the_best_setting_is_kept(monkeypatch):
     tried = []
-    monkeypatch.setattr(throughput, "_rate", lambda pool, _: tried.append(pool.setting) or 100 - len(tried))
+    monkeypatch.setattr(throughput, "_rate", lambda pool, _: tried.append(pool.setting) or 1 / pool.setting.batch)
     engine = started(key="kept")
     engine.get_ready(SIZE, SIZE, MANY)
     best = engine.compiled(SIZE, SIZE).setting
-    assert best == tried[0]
+    assert best.batch == 1
     count = len(tried)
     engine.get_ready(SIZE, SIZE, MANY)
     again = started(key="kept")
@@ -108,17 +110,26 @@ def test_a_damaged_note_of_the_setting_is_made_again(monkeypatch, caplog):
     assert "damaged" in caplog.text
 
 
-def test_batches_grow_and_shrink_while_that_is_faster(monkeypatch):
-    monkeypatch.setattr(throughput, "_streams", lambda: [2])
-    rates = {4: 50.0, 8: 60.0, 16: 70.0, 32: 60.0, 2: 40.0, 1: 100.0}
-    monkeypatch.setattr(throughput, "_is_equal", lambda *_: True)
-    monkeypatch.setattr(throughput, "_rate", lambda pool, _: rates[pool.batch])
-    found = [setting.batch for setting, _ in throughput.sweep(lambda setting: setting, [], ())]
-    assert found == [4, 8, 16, 32, 2]
-    every = [setting.batch for setting, _ in throughput.sweep(lambda setting: setting, [], (), every=True)]
-    assert sorted(every) == sorted(rates)
-    monkeypatch.setattr(throughput, "_MOST_S", 0.0)
+def test_the_most_promising_settings_are_measured_as_long_as_there_is_time(monkeypatch):
+    monkeypatch.setattr(throughput, "_streams", lambda: [2, 1])
+    monkeypatch.setattr(throughput, "_is_equal", lambda pool, *_: pool.batch != 8)
+    monkeypatch.setattr(throughput, "_rate", lambda pool, _: 10.0 * pool.streams)
+    found = [setting for setting, _ in throughput.sweep(lambda setting: setting, [], ())]
+    assert found[:2] == [(2, 2), (2, 4)]
+    assert sorted(found) == sorted((s, b) for s in (1, 2) for b in throughput.BATCHES if b != 8)
+    monkeypatch.setattr(throughput, "_MOST_S", -1.0)
     assert list(throughput.sweep(lambda setting: setting, [], ())) == []
+    assert len(list(throughput.sweep(lambda setting: setting, [], (), every=True))) == 10
+
+
+def test_a_busy_moment_does_not_decide(monkeypatch, unchecked):
+    monkeypatch.setattr(throughput, "_ROUNDS", 5)
+    monkeypatch.setattr(throughput, "_streams", lambda: [2])
+    monkeypatch.setattr(throughput, "_is_equal", lambda *_: True)
+    rates = {2: [90.0, *[120.0] * 5], 4: [100.0, *[100.0] * 5], 1: [80.0] * 6, 8: [110.0] + [70.0] * 5}
+    monkeypatch.setattr(throughput, "_rate", lambda pool, _: rates.get(pool.setting.batch, [1.0] * 6).pop(0))
+    chosen = throughput._best_pool(lambda setting: SimpleNamespace(setting=setting), [], (), None)
+    assert chosen.setting == (2, 2)
 
 
 def test_settings_with_other_bits_are_left_out(monkeypatch):
