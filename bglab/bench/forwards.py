@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from bglab.models import Classifier, OpenVINOEngine, Pool, Setting, sweep
+from bglab.models import Classifier, OpenVINOEngine, Pool, fastest, sweep
 
 #: Images in memory; those of a batch are taken in turn.
 _IMAGES = 64
@@ -45,18 +45,12 @@ def best_forward(classifier: Classifier, images: UInt8[Tensor, "n 3 h w"]) -> Ba
             f"bare forward pass, batches of {len(images)}, images in memory", _in_turn(classifier, images), {}
         )
     compiled, levels = engine.compiled(*images.shape[-2:]), images[:5].numpy()
-    rates: dict[Setting, float] = {}
-    pools: dict[Setting, Pool] = {}
-    for pool, rate in sweep(compiled.compile_for, [levels], compiled.one_by_one([levels]), every=True):
-        rates[pool.setting], pools[pool.setting] = rate, pool
-    if not rates:
+    measured = list(sweep(compiled.compile_for, [levels], compiled.one_by_one([levels]), every=True))
+    if not measured:
         return BareForward("bare forward pass, single images first", _in_turn(classifier, images), {})
-    best = max(rates, key=lambda setting: rates[setting])
-    return BareForward(
-        f"best bare forward pass: {best}",
-        _by_queue(pools[best].compiled, best, images.numpy()),
-        {str(setting): rate for setting, rate in rates.items()},
-    )
+    best, rate = fastest(measured, [levels])
+    rates = {str(pool.setting): each for pool, each in measured} | {str(best.setting): rate}
+    return BareForward(f"best bare forward pass: {best.setting}", _by_queue(best, images.numpy()), rates)
 
 
 def _in_turn(classifier: Classifier, images: UInt8[Tensor, "n 3 h w"]) -> Callable[[float], tuple[int, float]]:
@@ -74,23 +68,21 @@ def _in_turn(classifier: Classifier, images: UInt8[Tensor, "n 3 h w"]) -> Callab
     return run
 
 
-def _by_queue(
-    compiled: Any, setting: Setting, images: UInt8[np.ndarray, "n 3 h w"]
-) -> Callable[[float], tuple[int, float]]:
+def _by_queue(pool: Pool, images: UInt8[np.ndarray, "n 3 h w"]) -> Callable[[float], tuple[int, float]]:
     """Keep OpenVINO's own queue full, so that nothing of ours is timed."""
     import openvino
 
-    places = np.arange(max(_IMAGES, setting.batch)) % len(images)
-    many = np.ascontiguousarray(images[places])
-    parts = [many[first : first + setting.batch] for first in range(0, len(many), setting.batch)]
-    queue = openvino.AsyncInferQueue(compiled, 2 * setting.streams)
+    batch = pool.setting.batch
+    many = np.ascontiguousarray(images[np.arange(max(_IMAGES, batch)) % len(images)])
+    parts = [many[first : first + batch] for first in range(0, len(many), batch)]
+    queue = openvino.AsyncInferQueue(pool.compiled, 2 * pool.setting.streams)
 
     def run(seconds: float) -> tuple[int, float]:
         count, started = 0, time.perf_counter()
         while not count or time.perf_counter() - started < seconds:
             for part in parts:
                 queue.start_async({0: part}, share_inputs=True)
-                count += setting.batch
+                count += batch
         queue.wait_all()
         return count, time.perf_counter() - started
 

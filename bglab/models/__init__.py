@@ -47,7 +47,7 @@ from bglab.models.spec import (
     InputProtocol,
     ModelSpec,
 )
-from bglab.models.throughput import MANY, Compiled, Pool, Setting, sweep
+from bglab.models.throughput import MANY, Compiled, Pool, Setting, fastest, sweep
 from bglab.models.weights import Weights, state_digest
 
 __all__ = [
@@ -89,6 +89,7 @@ __all__ = [
     "create_network",
     "differentiable",
     "expand",
+    "fastest",
     "finite_logits",
     "float32_arithmetic",
     "from_logits",

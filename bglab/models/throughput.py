@@ -187,11 +187,10 @@ def _best_pool(
         pool = compile_for(kept)
         if _is_equal(pool, inputs, expected):
             return pool
-    pools = sorted(sweep(compile_for, inputs, expected), key=lambda found: -found[1])[:_FINALISTS]
-    if not pools:
+    measured = list(sweep(compile_for, inputs, expected))
+    if not measured:
         return None
-    turns = [[_rate(pool, inputs) for pool, _ in pools] for _ in range(_ROUNDS)]
-    best, _ = pools[int(np.median(turns, axis=0).argmax())]
+    best, _ = fastest(measured, inputs)
     if entry is not None:
         _write(entry, best.setting)
     return best
@@ -220,6 +219,18 @@ def sweep(
             yield pool, _rate(pool, inputs)
         else:
             _LOG.debug("%s: other bits than those of single images", setting)
+
+
+def fastest(measured: Sequence[tuple[Pool, float]], inputs: Arrays) -> tuple[Pool, float]:
+    """Measure the best of some settings again in turn, and return the fastest with its images per second.
+
+    Args:
+        measured: From `sweep`, at least one.
+        inputs: Inputs of a few images to measure with.
+    """
+    pools = [pool for pool, _ in sorted(measured, key=lambda found: -found[1])[:_FINALISTS]]
+    rates = np.median([[_rate(pool, inputs) for pool in pools] for _ in range(_ROUNDS)], axis=0)
+    return pools[int(rates.argmax())], float(rates.max())
 
 
 def setting_entry(key: str, core: Any) -> CacheEntry:

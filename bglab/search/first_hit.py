@@ -35,6 +35,8 @@ from bglab.search.pair_images import Pairs
 #: Foregrounds are searched in groups of a quarter of a batch. Smaller groups classify fewer candidates of foregrounds
 #: that are already fooled (the gain below this size is small); larger groups use the device better.
 _GROUP_SHARE = 4
+#: Images per batch on a CPU, fewer than a matrix takes: its streams are as busy, and fewer candidates are classified.
+_CPU_BATCH = 24
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +103,8 @@ def first_hit(
     """
     evaluator = open_evaluator(classifier, scenes, protocol, size=size, progress=progress)
     classifier = evaluator.classifier
-    batching = start_batching(classifier, batch_size)
+    on_cpu = classifier.engine.device.type == "cpu"
+    batching = start_batching(classifier, _CPU_BATCH if batch_size == "auto" and on_cpu else batch_size)
     store = None
     if results is not None:
         folder = pairs_folder(Path(results), f"{evaluator.key}-{criterion}", classifier.spec.id, kind="first_hits")
