@@ -212,11 +212,14 @@ def content_digest(folder: Path) -> str:
         of the paths, as ``sha256sum`` writes them.
 
     Raises:
+        BadInput: If there are no files.
         Unreadable: If a folder cannot be listed.
         OSError: If a file cannot be read.
     """
     whole = hashlib.sha256()
     paths = {path.relative_to(folder).as_posix(): path for path in files_below(folder) if _is_regular(path)}
+    if not paths:
+        raise BadInput(f"expected files to compare below {folder}, got none; fetch or unpack them again")
     for name in sorted(paths):
         whole.update(f"{sha256_of(paths[name])}  {name}\n".encode(errors="surrogateescape"))
     return whole.hexdigest()

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from bglab.catalogue import Catalogue
-from bglab.errors import Unreadable
+from bglab.errors import BadInput, Unreadable
 from bglab.labels import IN9
 from bglab.scenes import archives, content_digest, open_scenes, recognise_release, release
 from fixtures.layouts import in9_id, write_in9
@@ -159,3 +159,9 @@ def test_no_digest_is_made_of_a_part_of_the_files(root, unlistable):
     unlistable(root / "original" / "val")
     with pytest.raises(Unreadable, match="original/val, but Permission denied"):
         content_digest(root)
+
+
+def test_there_is_no_digest_of_nothing(tmp_path):
+    for folder in (tmp_path, tmp_path / "missing"):
+        with pytest.raises(BadInput, match="expected files to compare below"):
+            content_digest(folder)
