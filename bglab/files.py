@@ -343,13 +343,16 @@ def writable_folder(path: Path) -> Path:
     Raises:
         BadInput: If it is not writable.
     """
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path):
-            pass
-    except OSError as problem:
-        raise BadInput(
-            f"expected a folder to write to at {path}, but {problem.strerror or problem}; "
-            "choose another with --results, or set BGLAB_DATA for caches and downloads"
-        ) from None
-    return path
+    for is_last in (False, False, True):
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=path):
+                return path
+        except OSError as problem:
+            if isinstance(problem, FileNotFoundError) and not is_last:
+                continue  # another process removed it, empty, in between
+            raise BadInput(
+                f"expected a folder to write to at {path}, but {problem.strerror or problem}; "
+                "choose another with --results, or set BGLAB_DATA for caches and downloads"
+            ) from None
+    raise AssertionError("the last attempt ends the loop")

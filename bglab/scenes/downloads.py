@@ -173,11 +173,11 @@ def _hold(folder: Path) -> contextlib.ExitStack | None:
     with contextlib.ExitStack() as stack:
         if fcntl is None:
             return stack.pop_all()
-        held = os.open(folder, os.O_RDONLY)
-        stack.callback(os.close, held)
-        with contextlib.suppress(OSError):  # a file system without locks
-            fcntl.flock(held, fcntl.LOCK_EX)
         with contextlib.suppress(FileNotFoundError):
+            held = os.open(folder, os.O_RDONLY)
+            stack.callback(os.close, held)
+            with contextlib.suppress(OSError):  # a file system without locks
+                fcntl.flock(held, fcntl.LOCK_EX)
             if os.path.samestat(os.fstat(held), folder.stat()):
                 return stack.pop_all()
     return None

@@ -39,7 +39,14 @@ def lab():
     """A running lab in a session of its own, and its port."""
     port = jupyter.free_port(None)
     command = [sys.executable, "-c", _PROGRAM, _SERVER, str(port)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # a test run under nohup would hand it on, and then the lab ignores it, too
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
+    ) as process:
         assert process.stdout is not None
         assert any("token=" in line for line in process.stdout)
         yield process, port

@@ -11,7 +11,7 @@ from PIL import Image
 
 from bglab.errors import BadInput
 from bglab.files import data_root
-from bglab.images import box_of, compositing, io
+from bglab.images import box_of, compositing, resize_crop
 from bglab.scenes import Scene, SceneRecord, memory_bytes, open_scenes, prepare
 from bglab.scenes.scene import file_fingerprint
 from fixtures.layouts import write_folder
@@ -134,14 +134,14 @@ def test_resize_and_crop_follow_imagenet_evaluation():
     for width, height in [(500, 375), (333, 500), (256, 256), (224, 224), (640, 480)]:
         image = Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
         reference = transforms.Compose([transforms.Resize(256), transforms.CenterCrop(224)])(image)
-        assert np.array_equal(np.asarray(io.resize_crop(image, 224)), np.asarray(reference))
+        assert np.array_equal(np.asarray(resize_crop(image, 224)), np.asarray(reference))
 
 
 def test_boxes_follow_their_images():
     box = (100, 50, 300, 200)
     canvas = np.zeros((375, 500), dtype=bool)
     canvas[50:200, 100:300] = True
-    moved = io.resize_crop(Image.fromarray(canvas), 224, smooth=False)
+    moved = resize_crop(Image.fromarray(canvas), 224, smooth=False)
     followed = io.crop_box(box, 500, 375, 224)
     assert np.abs(np.subtract(followed, box_of(np.asarray(moved)))).max() <= 1
     assert io.crop_box((0, 0, 10, 10), 500, 375, 224) == (0, 0, 0, 0)  # lost by the crop
