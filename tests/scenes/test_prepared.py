@@ -11,7 +11,7 @@ from PIL import Image
 
 from bglab.errors import BadInput
 from bglab.files import data_root
-from bglab.images import box_of, compositing, resize_crop
+from bglab.images import box_of, compositing, crop_box, read_image, resize_crop
 from bglab.scenes import Scene, SceneRecord, memory_bytes, open_scenes, prepare
 from bglab.scenes.scene import file_fingerprint
 from fixtures.layouts import write_folder
@@ -57,7 +57,7 @@ def test_a_file_edited_in_place_is_read_again(data_folder, tmp_path):
 
     def read(record):
         scene = make_scene(record.id, record.label)
-        return dataclasses.replace(scene, image=io.read_image(record.files[0]))
+        return dataclasses.replace(scene, image=read_image(record.files[0]))
 
     scenes = dataclasses.replace(
         make_scenes(), records=(record,), read=read, fingerprint=file_fingerprint(tmp_path, [record])
@@ -142,9 +142,9 @@ def test_boxes_follow_their_images():
     canvas = np.zeros((375, 500), dtype=bool)
     canvas[50:200, 100:300] = True
     moved = resize_crop(Image.fromarray(canvas), 224, smooth=False)
-    followed = io.crop_box(box, 500, 375, 224)
+    followed = crop_box(box, 500, 375, 224)
     assert np.abs(np.subtract(followed, box_of(np.asarray(moved)))).max() <= 1
-    assert io.crop_box((0, 0, 10, 10), 500, 375, 224) == (0, 0, 0, 0)  # lost by the crop
+    assert crop_box((0, 0, 10, 10), 500, 375, 224) == (0, 0, 0, 0)  # lost by the crop
 
 
 def test_a_killed_build_leaves_no_cache_that_counts(data_folder):
