@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -45,11 +45,17 @@ def best_forward(classifier: Classifier, images: UInt8[Tensor, "n 3 h w"]) -> Ba
             f"bare forward pass, batches of {len(images)}, images in memory", _in_turn(classifier, images), {}
         )
     compiled, levels = engine.compiled(*images.shape[-2:]), images[:5].numpy()
-    measured = list(sweep(compiled.compile_for, [levels], compiled.one_by_one([levels]), every=True))
-    if not measured:
+    rates: dict[str, float] = {}
+
+    def noted() -> Iterator[tuple[Pool, float]]:
+        for pool, rate in sweep(compiled.compile_for, [levels], compiled.one_by_one([levels]), every=True):
+            rates[str(pool.setting)] = rate
+            yield pool, rate
+
+    found = fastest(noted(), [levels])
+    if found is None:
         return BareForward("bare forward pass, single images first", _in_turn(classifier, images), {})
-    best, rate = fastest(measured, [levels])
-    rates = {str(pool.setting): each for pool, each in measured} | {str(best.setting): rate}
+    best, rates[str(found[0].setting)] = found
     return BareForward(f"best bare forward pass: {best.setting}", _by_queue(best, images.numpy()), rates)
 
 

@@ -15,7 +15,7 @@ import math
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 from queue import SimpleQueue
@@ -33,7 +33,9 @@ _LOG = logging.getLogger(__name__)
 #: Number of images from which on some seconds of measuring pay.
 MANY = 1000
 #: Batch sizes that are tried, the most promising first.
-BATCHES = (2, 4, 1, 8, 16, 32)
+BATCHES = (2, 1, 4, 8, 16, 32)
+#: Larger batches, which take more memory, are not tried where one is slower than the best by this factor.
+_SLOWER = 0.95
 #: Seconds to measure a setting at a time, and after which no further one is tried.
 _EACH_S, _MOST_S = 0.2, 5.0
 #: The best of all are measured again in turn, so that a busy moment does not decide.
@@ -187,13 +189,12 @@ def _best_pool(
         pool = compile_for(kept)
         if _is_equal(pool, inputs, expected):
             return pool
-    measured = list(sweep(compile_for, inputs, expected))
-    if not measured:
+    found = fastest(sweep(compile_for, inputs, expected), inputs)
+    if found is None:
         return None
-    best, _ = fastest(measured, inputs)
     if entry is not None:
-        _write(entry, best.setting)
-    return best
+        _write(entry, found[0].setting)
+    return found[0]
 
 
 def sweep(
@@ -211,26 +212,42 @@ def sweep(
         The compiled network and its images per second.
     """
     until = math.inf if every else time.perf_counter() + _MOST_S
-    for setting in (Setting(streams, batch) for streams in _streams() for batch in BATCHES):
-        if time.perf_counter() > until:
-            return
-        pool = compile_for(setting)
-        if _is_equal(pool, inputs, expected):
-            yield pool, _rate(pool, inputs)
-        else:
-            _LOG.debug("%s: other bits than those of single images", setting)
+    for streams in _streams():
+        best = 0.0
+        for batch in BATCHES:
+            if time.perf_counter() > until:
+                return
+            setting = Setting(streams, batch)
+            pool = compile_for(setting)
+            if not _is_equal(pool, inputs, expected):
+                _LOG.debug("%s: other bits than those of single images", setting)
+                continue
+            rate = _rate(pool, inputs)
+            yield pool, rate
+            del pool  # the caller may have no use for it, and the next one takes as much memory
+            best = max(best, rate)
+            if not every and batch > BATCHES[0] and rate < _SLOWER * best:
+                break
 
 
-def fastest(measured: Sequence[tuple[Pool, float]], inputs: Arrays) -> tuple[Pool, float]:
+def fastest(measured: Iterable[tuple[Pool, float]], inputs: Arrays) -> tuple[Pool, float] | None:
     """Measure the best of some settings again in turn, and return the fastest with its images per second.
 
     Args:
-        measured: From `sweep`, at least one.
+        measured: From `sweep`; of its networks only the best few are held at a time.
         inputs: Inputs of a few images to measure with.
+
+    Returns:
+        The compiled network and its rate; None if no setting was measured.
     """
-    pools = [pool for pool, _ in sorted(measured, key=lambda found: -found[1])[:_FINALISTS]]
-    rates = np.median([[_rate(pool, inputs) for pool in pools] for _ in range(_ROUNDS)], axis=0)
-    return pools[int(rates.argmax())], float(rates.max())
+    finalists: list[tuple[Pool, float]] = []
+    for found in measured:
+        finalists = sorted([*finalists, found], key=lambda each: -each[1])[:_FINALISTS]
+        del found
+    if not finalists:
+        return None
+    rates = np.median([[_rate(pool, inputs) for pool, _ in finalists] for _ in range(_ROUNDS)], axis=0)
+    return finalists[int(rates.argmax())][0], float(rates.max())
 
 
 def setting_entry(key: str, core: Any) -> CacheEntry:
