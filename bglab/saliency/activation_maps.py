@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -122,8 +121,7 @@ class GradCam:
             weight = head_weight(network, self.layer, size)
         self._engine, self._classes = classifier.engine, len(classifier.classes)
         self._tapped = TappedNetwork(classifier.network, self.layer, combine, weight)
-        self._started: dict[tuple[int, int], Callable[..., tuple[Tensor, ...]]] = {}
-        self._compiled: dict[tuple[int, int], Compiled] = {}
+        self._compiled: dict[tuple[int, int], Compiled | None] = {}  # None where torch computes the maps
 
     def get_ready(self, height: int, width: int, count: int = 1) -> None:
         """Set up the computation for images of this size in pixels, so that one-time work is not timed.
@@ -133,8 +131,7 @@ class GradCam:
             width: Width of the images in pixels.
             count: Number of images to expect, as for `Engine.get_ready`.
         """
-        self._runner(height, width)
-        compiled = self._compiled.get((height, width))
+        compiled = self._graph(height, width)
         if compiled is not None and count >= MANY:
             images = noise_images(height, width)
             wanted, unwanted = (mark_classes(None, len(images), self._classes, missing=m) for m in (True, False))
@@ -157,32 +154,36 @@ class GradCam:
         count = len(images)
         wanted = mark_classes(targets, count, self._classes, missing=True)
         unwanted = mark_classes(against, count, self._classes, missing=False)
-        logits, chosen, maps = self._runner(*images.shape[-2:])(images, wanted, unwanted)
+        compiled = self._graph(*images.shape[-2:])
+        if compiled is None:
+            logits, chosen, maps = self._by_torch(images, wanted, unwanted)
+        else:
+            outputs = compiled.begin([tensor.cpu().numpy() for tensor in (images, wanted, unwanted)])()
+            logits, chosen, maps = map(torch.from_numpy, outputs)
         return CamResult(maps, logits, chosen)
 
-    def _runner(self, height: int, width: int) -> Callable[..., tuple[Tensor, ...]]:
-        if (height, width) not in self._started:
-            self._started[height, width] = self._start(height, width)
-        return self._started[height, width]
+    def _graph(self, height: int, width: int) -> Compiled | None:
+        """Return the engine's graph for images of this size; None if torch computes the maps."""
+        if (height, width) not in self._compiled:
+            self._compiled[height, width] = self._start(height, width)
+        return self._compiled[height, width]
 
-    def _start(self, height: int, width: int) -> Callable[..., tuple[Tensor, ...]]:
+    def _start(self, height: int, width: int) -> Compiled | None:
         if not isinstance(self._engine, OpenVINOEngine):
-            return self._by_torch
+            return None
         marks = torch.ones(2, self._classes, dtype=torch.bool)
         examples = (torch.zeros(2, 3, height, width, dtype=torch.uint8), marks, marks)
         linear = self._tapped.weight is not None
         name = f"{_GRAPH_VERSION} {self._tapped.combine.__name__} {self.layer} {linear}"
         try:
-            compiled = self._engine.start_another(
+            return self._engine.start_another(
                 lambda: self._tapped if linear else write_out(self._tapped, examples), examples, name
             )
         except Exception as problem:  # noqa: BLE001 - tracers and converters raise many kinds
             reason = str(problem).strip().splitlines()[-1][:160]
             cause = "since OpenVINO cannot compute them"
             _LOG.warning("maps of %s are computed by torch, %s: %s", self.layer.name, cause, reason)
-            return self._by_torch
-        self._compiled[height, width] = compiled
-        return lambda *inputs: tuple(map(torch.from_numpy, compiled.begin([each.cpu().numpy() for each in inputs])()))
+            return None
 
     def _by_torch(self, images: Tensor, wanted: Tensor, unwanted: Tensor) -> CamOutput:
         device = self._engine.device
