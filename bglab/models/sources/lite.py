@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 from importlib import metadata
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 
 from bglab.catalogue import Catalogue
 from bglab.errors import BadInput, MissingData
+from bglab.files import sha256_of
 from bglab.models.weights import Weights
 
 #: Pip package that contains each network's ImageNet weights.
@@ -52,8 +52,7 @@ def identify(path: str) -> str:
         MissingData: If its package is not installed.
     """
     file = _file(path)
-    with file.open("rb") as content:
-        return f"{file.name} {hashlib.file_digest(content, 'sha256').hexdigest()} timm {metadata.version('timm')}"
+    return f"{file.name} {sha256_of(file)} timm {metadata.version('timm')}"
 
 
 def _file(path: str) -> Path:
