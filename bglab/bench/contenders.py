@@ -24,8 +24,8 @@ from bglab.bench.forwards import BareForward, best_forward, single_forward
 from bglab.bench.reference_loop import BATCH_SIZE, WORKERS, eager_copy, reference_search
 from bglab.errors import BadInput
 from bglab.evaluation import predict
-from bglab.images import read_image
-from bglab.models import Classifier, Normalised
+from bglab.images import from_levels, read_image
+from bglab.models import MANY, Classifier, Normalised
 from bglab.results import PairPredictions
 from bglab.scenes import PreparedScenes
 from bglab.search import FirstHits, PairEvaluator, Pairs, first_hit, open_evaluator, search_matrix, start_batching
@@ -198,7 +198,7 @@ def prepare_workload(classifier: Classifier, prepared: PreparedScenes, folder: P
     """
     changed, files = _plates_on_disk(prepared, folder)
     evaluator = open_evaluator(classifier, changed, progress=False)
-    evaluator.get_ready()
+    evaluator.get_ready(MANY)  # as for the many images that follow, so that no contender's first turn pays for it
     eager = eager_copy(classifier.network, classifier.engine.device)
     head, dataset = evaluator.head(progress=False), repeated(compose(changed, "original", progress=False), plan.images)
     count = start_batching(classifier, "auto").size
@@ -251,7 +251,7 @@ def _plates_on_disk(prepared: PreparedScenes, folder: Path) -> tuple[PreparedSce
     plates = np.array(prepared.plates)
     for i, path in zip(lends, paths, strict=True):
         if path.parent == folder:
-            Image.fromarray(plates[i].transpose(1, 2, 0)).save(path, quality=_QUALITY)
+            from_levels(plates[i]).save(path, quality=_QUALITY)
         plates[i] = read_image(path)
     changed = replace(prepared, plates=plates, digest=digest([prepared.digest, "backgrounds as decoded from files"]))
     return changed, paths
@@ -297,7 +297,14 @@ def search_contenders(workload: Workload) -> list[Contender]:
         ),
         *(Contender(f"loop_{w}", title, functools.partial(_loop, workload, w)) for w, title in loops),
         Contender("matrix", "brute force (search_matrix)", lambda _: _search_all(workload), baseline="bare"),
-        Contender("predict", "predictions of prepared images (predict)", lambda _: _predict(workload), baseline="bare"),
+        Contender(
+            "predict",
+            "predictions of prepared images (predict)",
+            lambda _: repeat(
+                workload, plan.images, lambda: predict(workload.classifier, workload.dataset, progress=False)
+            ),
+            baseline="bare",
+        ),
         Contender("first_hit", "first hit (first_hit)", lambda _: _search_first_hits(workload)),
         Contender("bare", workload.bare.title, lambda _: Timing(*workload.bare.run(plan.seconds))),
         Contender(
@@ -359,15 +366,6 @@ def _search_all(workload: Workload) -> Timing:
             total.seconds + max(matrix.run["seconds"], _TICK_S),
             total.foregrounds + workload.evaluator.shape[0],
         )
-    return total
-
-
-def _predict(workload: Workload) -> Timing:
-    total = Timing(0, 0.0)
-    while not total.images or total.seconds < workload.plan.seconds:
-        started = time.perf_counter()
-        table = predict(workload.classifier, workload.dataset, progress=False)
-        total = Timing(total.images + len(table), total.seconds + time.perf_counter() - started)
     return total
 
 

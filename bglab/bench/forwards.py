@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -13,6 +12,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from bglab.models import Classifier, OpenVINOEngine, Pool, fastest, sweep
+from bglab.parallel import in_flight
 
 #: Images in memory; those of a batch are taken in turn.
 _IMAGES = 64
@@ -63,11 +63,16 @@ def _in_turn(classifier: Classifier, images: UInt8[Tensor, "n 3 h w"]) -> Callab
     """Keep two batches with the engine, as searches do."""
 
     def run(seconds: float) -> tuple[int, float]:
-        count, started, waiting = 0, time.perf_counter(), deque([classifier.begin(images)])
-        while waiting:
-            if time.perf_counter() - started < seconds:
-                waiting.append(classifier.begin(images))
-            waiting.popleft()()[-1:].cpu()  # a GPU has finished when the last logits are here
+        started = time.perf_counter()
+
+        def begun() -> Iterator[Callable[[], Tensor]]:
+            yield classifier.begin(images)
+            while time.perf_counter() - started < seconds:
+                yield classifier.begin(images)
+
+        count = 0
+        for waiting in in_flight(begun()):
+            waiting()[-1:].cpu()  # a GPU has finished when the last logits are here
             count += len(images)
         return count, time.perf_counter() - started
 
