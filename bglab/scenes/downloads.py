@@ -11,7 +11,6 @@ import shutil
 import stat
 import subprocess
 import tomllib
-import unicodedata
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,21 +18,13 @@ from dataclasses import dataclass
 from http.client import HTTPException
 from importlib import resources
 from pathlib import Path
-from tarfile import (
-    EOFHeaderError,  # pyright: ignore[reportAttributeAccessIssue] - typeshed lacks it
-    HeaderError,
-    ReadError,
-    TarError,
-    TarFile,
-    TarInfo,
-    data_filter,
-)
-from typing import Any
+from tarfile import TarError
 
 from bglab.catalogue import Catalogue
 from bglab.errors import BadInput, MissingData
 from bglab.files import data_root, files_below, sha256_of, whole_file, writable_folder
 from bglab.scenes.transfers import cause, resume
+from bglab.scenes.unpacking import unpack_tar
 from bglab.scratch import remove_folder
 
 try:
@@ -44,8 +35,6 @@ except ImportError:  # Windows
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 #: Files of the scratch folder that survive an interrupted run; everything else in it is removed.
 _COMPLETE, _PART, _VERSION = "download", "download.part", "download.part.version"
-#: Most members of an archive: that of ImageNet-9 has a hundred thousand.
-_MOST_MEMBERS = 5_000_000
 
 
 @dataclass(frozen=True)
@@ -264,7 +253,7 @@ def _unpacked_download(archive: Archive) -> Path:
     file, unpacked = _download(archive), archive.scratch / "unpacked"
     unpacked.mkdir(parents=True)
     try:
-        _unpack_tar(file, unpacked)
+        unpack_tar(file, unpacked)
     except OSError as problem:
         if problem.errno in _FULL:
             raise  # the download itself is valid, and the next run reuses it
@@ -308,68 +297,6 @@ def _download(archive: Archive) -> Path:
 
 
 # --- unpack
-
-
-class _WholeMember(TarInfo):
-    """A member of a tar archive whose header must be valid.
-
-    `tarfile` itself treats a damaged or missing header as the end of the archive and ignores everything after it.
-    """
-
-    @classmethod
-    def fromtarfile(cls, tarfile: TarFile) -> Any:
-        """Read the next member's header.
-
-        Raises:
-            ReadError: If the header is damaged, or missing before the end of the archive.
-        """
-        try:
-            return super().fromtarfile(tarfile)
-        except EOFHeaderError:
-            raise
-        except HeaderError as problem:
-            raise ReadError(f"{problem} at byte {tarfile.offset:,}") from None
-
-
-class _Members:
-    """A filter of `tarfile` that also refuses members that replace others, and more than the disk has room for.
-
-    Args:
-        free: Bytes that may be written.
-    """
-
-    def __init__(self, free: int) -> None:
-        self._free = free
-        self._names: set[str] = set()
-
-    def __call__(self, member: TarInfo, folder: str | Path) -> TarInfo | None:
-        """Check one member; absolute paths, paths and links that lead out, and devices are refused, too."""
-        kept = data_filter(member, str(folder))
-        name = unicodedata.normalize("NFC", kept.name).casefold().rstrip("/")
-        if not kept.isdir() and name in self._names:
-            raise ReadError(f"it holds {kept.name[:80]} twice, as some disks compare names")
-        self._names |= set() if kept.isdir() else {name}
-        self._free -= kept.size
-        if self._free < 0:
-            raise OSError(errno.ENOSPC, "No space left on device for what the archive holds")
-        if len(self._names) > _MOST_MEMBERS:
-            raise ReadError(f"it holds more than {_MOST_MEMBERS:,} files")
-        return kept
-
-
-def _unpack_tar(file: Path, folder: Path) -> None:
-    """Unpack a tar archive, compressed or not, and read it to its end.
-
-    Raises:
-        OSError: If the archive is damaged or the folder cannot be written to; also `tarfile.TarError`, `EOFError`,
-            `zlib.error` and `lzma.LZMAError`.
-    """
-    with TarFile.open(file, tarinfo=_WholeMember) as tar:
-        tar.extractall(folder, filter=_Members(shutil.disk_usage(folder).free))
-        while tar.fileobj and tar.fileobj.read(1 << 20):
-            pass  # gzip's checksum is at the end
-    if not any(folder.iterdir()):
-        raise ReadError("it is empty")
 
 
 def _damaged(archive: Archive, file: Path, problem: Exception) -> BadInput:

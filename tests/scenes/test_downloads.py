@@ -22,7 +22,7 @@ import pytest
 from bglab.__main__ import main
 from bglab.catalogue import Catalogue
 from bglab.errors import BadInput, MissingData
-from bglab.scenes import downloads, transfers
+from bglab.scenes import downloads, transfers, unpacking
 from fixtures import ROOT
 from fixtures.archives import answer_ranges, packed
 
@@ -409,7 +409,7 @@ def test_a_full_disk_is_said_and_what_came_is_kept(data, server, monkeypatch, ca
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as full:
-        full.setattr(downloads.TarFile, "extractall", no_room)
+        full.setattr(unpacking.TarFile, "extractall", no_room)
         with pytest.raises(BadInput, match="but No space left on device; free some space"):
             downloads.fetch("in9")
     assert left(data) == [".in9-download/download"]
