@@ -10,7 +10,7 @@ from PIL import Image
 
 from bglab.bench.contenders import Contender, Workload, repeat
 from bglab.evaluation import stream_logits
-from bglab.images import open_image
+from bglab.images import from_levels, open_image
 from bglab.models import MANY
 from bglab.scenes import Scene, SceneRecord, SceneSet
 from bglab.search import start_batching
@@ -63,7 +63,7 @@ def _photographs(workload: Workload, folder: Path) -> FullScenes:
     records: list[SceneRecord] = []
     for number in range(_PHOTOGRAPHS):
         row = number % len(prepared.scenes)
-        image = Image.fromarray(np.ascontiguousarray(np.asarray(prepared.images[row]).transpose(1, 2, 0)))
+        image = from_levels(np.asarray(prepared.images[row]))
         file = folder / f"photograph-{number:03d}.jpg"
         size = (_WIDTH, _HEIGHT) if number % 4 else (_HEIGHT, _WIDTH)
         image.resize(size, Image.Resampling.BICUBIC).save(file, quality=_QUALITY, subsampling="4:2:0")

@@ -19,8 +19,9 @@ from PIL import Image
 from bglab.catalogue import Catalogue
 from bglab.errors import BadInput, MissingData, UnknownName
 from bglab.files import files_below
+from bglab.images.arrays import from_levels, to_levels
 from bglab.images.formats import IMAGE_SUFFIXES
-from bglab.images.io import open_image
+from bglab.images.io import read_image
 from bglab.seeding import digest, keyed_generator
 
 # number of procedural plates, and their side in pixels: enough for variety, few enough to stay in memory
@@ -229,7 +230,7 @@ def _procedural_plate(seed: int, name: str) -> UInt8[np.ndarray, "3 s s"]:
 
 @functools.lru_cache(maxsize=_STOCK)
 def _plate_from_file(file: Path) -> UInt8[np.ndarray, "3 h w"]:
-    return np.asarray(open_image(file)).transpose(2, 0, 1)
+    return read_image(file)
 
 
 def _tiled(plate: UInt8[np.ndarray, "3 ph pw"], height: int, width: int) -> UInt8[np.ndarray, "3 h w"]:
@@ -241,5 +242,4 @@ def _enlarged(plate: UInt8[np.ndarray, "3 ph pw"], height: int, width: int) -> U
     """Enlarge a plate to at least ``height × width`` pixels, preserving its aspect ratio."""
     factor = max(height / plate.shape[1], width / plate.shape[2])
     size = (max(width, round(plate.shape[2] * factor)), max(height, round(plate.shape[1] * factor)))
-    image = Image.fromarray(np.ascontiguousarray(plate.transpose(1, 2, 0)))
-    return np.asarray(image.resize(size, Image.Resampling.BICUBIC)).transpose(2, 0, 1)
+    return to_levels(from_levels(plate).resize(size, Image.Resampling.BICUBIC))

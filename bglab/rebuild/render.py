@@ -18,7 +18,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Bool, UInt8
-from PIL import Image
 from torch import Tensor
 
 from bglab.images import (
@@ -26,11 +25,13 @@ from bglab.images import (
     background_strip,
     box_mask,
     composite,
+    from_levels,
     mask_png,
     read_image,
     resize_crop,
     tile,
     tile_box,
+    to_levels,
 )
 from bglab.labels import IN9
 from bglab.rebuild.filters import (
@@ -199,14 +200,13 @@ def _plate(donor: Candidate, settings: FilterSettings, paths: BuildPaths) -> UIn
 
 def _square(image: UInt8[Tensor, "3 h w"], fidelity: Fidelity) -> UInt8[Tensor, "3 s s"]:
     """Resize and crop an image to the size of the set."""
-    whole = Image.fromarray(np.ascontiguousarray(image.numpy().transpose(1, 2, 0)))
-    square = np.array(resize_crop(whole, SIZE, CROP_FRACTION, smooth=fidelity == "clean"))
-    return torch.from_numpy(np.ascontiguousarray(square.transpose(2, 0, 1)))
+    whole = from_levels(image.numpy())
+    return torch.from_numpy(to_levels(resize_crop(whole, SIZE, CROP_FRACTION, smooth=fidelity == "clean")))
 
 
 def _jpeg(image: UInt8[Tensor, "3 s s"]) -> bytes:
     content = io.BytesIO()
-    encoded = Image.fromarray(np.ascontiguousarray(image.numpy().transpose(1, 2, 0)))
+    encoded = from_levels(image.numpy())
     encoded.save(content, "JPEG", quality=QUALITY, subsampling=SUBSAMPLING)
     return content.getvalue()
 

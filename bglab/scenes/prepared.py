@@ -15,7 +15,7 @@ from jaxtyping import Bool, Int, UInt8
 from PIL import Image
 
 from bglab.errors import BadInput, printable
-from bglab.images import Box, crop_box, from_levels, open_image, resize_crop
+from bglab.images import Box, crop_box, from_levels, open_image, resize_crop, to_levels
 from bglab.scenes.array_store import ArrayStore, Entry, Item
 from bglab.scenes.scene import PublishedImage, Rejection, Scene, SceneSet, log_notices
 from bglab.scenes.sources import open_scenes
@@ -325,7 +325,7 @@ def _plate(scene: Scene) -> tuple[UInt8[np.ndarray, "3 h w"], bool]:
 
 def squared(image: Image.Image, size: int, crop_fraction: float) -> UInt8[np.ndarray, "3 s s"]:
     """Resize and crop an image as `prepare` does."""
-    return np.asarray(resize_crop(image, size, crop_fraction)).transpose(2, 0, 1)
+    return to_levels(resize_crop(image, size, crop_fraction))
 
 
 def _first(rejected: Sequence[Rejection]) -> str:

@@ -25,7 +25,8 @@ from bglab.images import (
     from_levels,
     grab_cut,
     mask_png,
-    open_image,
+    read_image,
+    to_levels,
     upright,
 )
 from bglab.parallel import thread_map
@@ -90,8 +91,7 @@ def _open_grab_cut(seed: int) -> Propose:
         height, width = image.shape[-2:]
         scale = min(_WORK_PX / max(width, height), 1.0)
         size = max(round(width * scale), 1), max(round(height * scale), 1)
-        small = from_levels(image).resize(size, Image.Resampling.BOX)
-        levels = np.ascontiguousarray(np.asarray(small).transpose(2, 0, 1))
+        levels = to_levels(from_levels(image).resize(size, Image.Resampling.BOX))
         if box is None:
             hint = ellipse_mask(_centred(*size, (1 - _CENTRE) / 2), size[1], size[0])
             mask = grab_cut(levels, central_box(*size), seed=seed, foreground_hint=hint)
@@ -245,7 +245,7 @@ def _outcomes(
 
     def attempt(file: Path) -> Bool[np.ndarray, "h w"] | BadInput:
         try:
-            image = np.ascontiguousarray(np.asarray(open_image(file)).transpose(2, 0, 1))
+            image = read_image(file)
             mask = propose(image, boxes.get(file))
             check_mask(mask, (image.shape[2], image.shape[1]), file)
         except BadInput as problem:

@@ -14,7 +14,7 @@ from PIL import Image
 from bglab.catalogue import unknown_name
 from bglab.errors import UnknownName
 from bglab.figures import VENUES
-from bglab.images import FAMILIES
+from bglab.images import FAMILIES, from_levels
 from bglab.labels import OUTSIDE
 from bglab.variants import VARIANTS, variant_table
 from bglab.widgets.collection import ImageCollection
@@ -189,7 +189,7 @@ def sheet_of(images: Sequence[np.ndarray]) -> bytes:
     rows = -(-len(images) // PER_ROW)
     canvas = Image.new("RGB", (PER_ROW * THUMB_PX, rows * THUMB_PX))
     for i, levels in enumerate(images):
-        small = Image.fromarray(np.ascontiguousarray(levels.transpose(1, 2, 0)))
+        small = from_levels(levels)
         small = small.resize((THUMB_PX, THUMB_PX), Image.Resampling.BILINEAR, reducing_gap=2.0)
         canvas.paste(small, (i % PER_ROW * THUMB_PX, i // PER_ROW * THUMB_PX))
     with io.BytesIO() as buffer:
@@ -204,5 +204,5 @@ def png_of(levels: np.ndarray) -> bytes:
         levels: RGB levels of shape (3, h, w).
     """
     with io.BytesIO() as buffer:
-        Image.fromarray(np.ascontiguousarray(levels.transpose(1, 2, 0))).save(buffer, format="PNG", compress_level=1)
+        from_levels(levels).save(buffer, format="PNG", compress_level=1)
         return buffer.getvalue()

@@ -12,7 +12,18 @@ from jaxtyping import Bool, UInt8
 from PIL import Image
 
 from bglab.errors import BadInput
-from bglab.images import Box, ImageSource, box_of, crop_box, grab_cut, open_image, read_matte, resize_crop, tile_box
+from bglab.images import (
+    Box,
+    ImageSource,
+    box_of,
+    crop_box,
+    from_levels,
+    grab_cut,
+    open_image,
+    read_matte,
+    resize_crop,
+    tile_box,
+)
 from bglab.labels import OUTSIDE
 from bglab.variants import SceneBatch
 
@@ -156,7 +167,7 @@ class UploadedImages:
 
     def _as_batch(self, name: str, large: UInt8[np.ndarray, "3 s s"], mask: Bool[np.ndarray, "h w"]) -> SceneBatch:
         """Resize an image and its mask to the size of the scenes, and tile its background."""
-        image = torch.from_numpy(square(_as_image(large), self._size))
+        image = torch.from_numpy(square(from_levels(large), self._size))
         small = np.array(Image.fromarray(mask).resize((self._size, self._size), Image.Resampling.NEAREST))
         if not small.any():
             raise BadInput(
@@ -212,10 +223,6 @@ def free_name(name: str, taken: Collection[str]) -> str:
     plain = name.strip() or "image"
     candidates = (plain if i == 1 else f"{plain} {i}" for i in range(1, len(taken) + 2))
     return next(candidate for candidate in candidates if candidate not in taken)
-
-
-def _as_image(levels: UInt8[np.ndarray, "3 h w"]) -> Image.Image:
-    return Image.fromarray(np.ascontiguousarray(levels.transpose(1, 2, 0)))
 
 
 def _box_in_square(box: Box, size: tuple[int, int], side: int) -> Box:
