@@ -44,19 +44,20 @@ def scratch_file(folder: Path, name: str) -> Iterator[tuple[BinaryIO, Path]]:
         name: Name that the file will have, which the name of the unfinished one begins with.
 
     Yields:
-        The file, and its path for now.
+        The file, and its path for now. It stays locked when it is closed, until it is renamed and the context ends.
 
     Raises:
         OSError: If it cannot be created.
     """
     _remove_dead_at_times(folder)
     file, path = _create(folder, name)
-    try:
-        with file:
-            yield file, path
-    finally:
-        with contextlib.suppress(OSError):
-            path.unlink(missing_ok=True)
+    with contextlib.ExitStack() as stack:
+        stack.callback(_unlink, path)
+        stack.enter_context(file)
+        if fcntl is not None:
+            # a file is closed before it is renamed, which alone would end the lock: another process would remove it
+            stack.callback(os.close, os.dup(file.fileno()))
+        yield file, path
 
 
 @contextmanager
@@ -196,6 +197,11 @@ def _remove_folder(outer: Path) -> None:
                 Path(entry.path).unlink()
         (outer / _ALIVE).unlink(missing_ok=True)
         outer.rmdir()
+
+
+def _unlink(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)
 
 
 def _lock_now(descriptor: int) -> bool | None:

@@ -81,6 +81,22 @@ def test_writers_of_one_process_id_do_not_meet(tmp_path, monkeypatch):
     assert names(tmp_path) == ["a.txt"]
 
 
+def test_a_file_is_alive_until_it_has_its_name(tmp_path, monkeypatch):
+    """Another process may look for what dead ones left after the file is closed and before it is renamed."""
+    rename, looked_at = Path.replace, []
+
+    def look_and_rename(path, target):
+        looked_at.append(scratch.remove_dead(tmp_path))
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "replace", look_and_rename)
+    write(tmp_path / "a.txt")
+    assert looked_at == [1]
+    assert names(tmp_path) == ["a.txt"]
+    with (tmp_path / "a.txt").open("rb") as file:
+        assert scratch._lock_now(file.fileno()) is True  # nothing holds it any more
+
+
 def test_names_may_be_as_long_as_the_disk_allows(tmp_path):
     for name in ("n" * 255, "ü" * 127):
         write(tmp_path / name)
