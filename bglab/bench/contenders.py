@@ -30,7 +30,7 @@ from bglab.results import PairPredictions
 from bglab.scenes import PreparedScenes
 from bglab.search import FirstHits, PairEvaluator, Pairs, first_hit, open_evaluator, search_matrix, start_batching
 from bglab.seeding import digest
-from bglab.variants import Dataset, compose
+from bglab.variants import Dataset, Positions, compose
 
 #: JPEG quality of background files that are not part of a release.
 _QUALITY = 95
@@ -212,11 +212,15 @@ def prepare_workload(classifier: Classifier, prepared: PreparedScenes, folder: P
 def repeated(dataset: Dataset, count: int) -> Dataset:
     """Return a data set that shows the images of another again and again, since a run on a few is over too soon."""
     rows = [dataset.rows[i % len(dataset)] for i in range(count)]
-    return replace(
-        dataset,
-        rows=tuple(row._replace(scene=f"{row.scene}~{i // len(dataset)}") for i, row in enumerate(rows)),
-        images=lambda places, device: dataset.images(np.arange(count)[places] % len(dataset), device),
-    )
+
+    def images(places: Positions, device: torch.device | str) -> UInt8[Tensor, "n 3 h w"]:
+        wanted = np.arange(count)[places] % len(dataset)
+        # neighbours are read without a copy, as in a set that is large enough
+        runs = np.split(wanted, np.flatnonzero(np.diff(wanted) != 1) + 1)
+        return torch.cat([dataset.images(run, device) for run in runs])
+
+    named = tuple(row._replace(scene=f"{row.scene}~{i // len(dataset)}") for i, row in enumerate(rows))
+    return replace(dataset, rows=named, images=images)
 
 
 def repeat(workload: Workload, count: int, work: Callable[[], object]) -> Timing:

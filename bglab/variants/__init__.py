@@ -5,7 +5,7 @@
 
 from bglab.variants.adjustments import Adjusted, Adjustment, Placed, adjusted, object_region
 from bglab.variants.composition import compose, compose_all, default_resolution, open_published
-from bglab.variants.dataset import Dataset, DatasetRow, Resolution, full_dataset
+from bglab.variants.dataset import Dataset, DatasetRow, Positions, Resolution, full_dataset
 from bglab.variants.full_resolution import (
     INVARIANCE,
     STREAMED,
@@ -62,6 +62,7 @@ __all__ = [
     "Patch",
     "Placed",
     "Plain",
+    "Positions",
     "Resolution",
     "STREAMED",
     "SceneBatch",
