@@ -200,8 +200,7 @@ def tabulate(
     finite_logits(classifier, torch.from_numpy(logits))
     native = logits.argmax(axis=1)
     to_nine = classifier.spec.space == "imagenet" and dataset.space == "in9"
-    # a stable sort makes the order of equal logits the same on every machine
-    top5 = np.argsort(-logits, axis=1, kind="stable")[:, :5]
+    top5 = _highest(logits, 5)
     predicted = Predicted(
         native=native,
         prediction=decide_in9(logits, decision_rule) if to_nine else native,
@@ -215,6 +214,20 @@ def tabulate(
         key=run_key(classifier, dataset, decision_rule),
         native_space=classifier.spec.space,
     )
+
+
+def _highest(logits: Float[np.ndarray, "n c"], count: int) -> Int[np.ndarray, "n k"]:
+    """Return the classes of highest logit, best first; of equal ones the first, so that every machine agrees.
+
+    The first of a stable sort of all classes, in a fraction of its time.
+    """
+    count = min(count, logits.shape[1])
+    found = np.sort(np.argpartition(-logits, count - 1, axis=1)[:, :count], axis=1)
+    values = np.take_along_axis(logits, found, axis=1)
+    found = np.take_along_axis(found, np.argsort(-values, axis=1, kind="stable"), axis=1)
+    tied = (logits >= values.min(axis=1, keepdims=True)).sum(axis=1) > count
+    found[tied] = np.argsort(-logits[tied], axis=1, kind="stable")[:, :count]
+    return found
 
 
 class Predicted(NamedTuple):
