@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -118,6 +119,36 @@ def in_flight(begun: Iterable[Item]) -> Iterator[Item]:
     yield from earlier
 
 
+_LIMIT: list[int] = []
+
+
+def usable_cores() -> int:
+    """Return the number of cores that this process may use: those of its limit, of a container, or of the machine."""
+    if _LIMIT:
+        return _LIMIT[-1]
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def limit_cores(count: int) -> None:
+    """Use fewer cores from now on, as a worker that shares a machine with others.
+
+    Args:
+        count: Number of cores.
+    """
+    _LIMIT[:] = [count]
+    os.environ["OMP_NUM_THREADS"] = str(count)  # read by torch, which is only loaded if the work needs it
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(count)
+    import cv2
+
+    cv2.setNumThreads(count)
+
+
+def is_limited() -> bool:
+    """Return whether `limit_cores` was called in this process."""
+    return bool(_LIMIT)
+
+
 # largest number of items sent to a process together: few enough that all finish at about the same time
 _MOST_AT_ONCE = 8
 
@@ -184,7 +215,4 @@ class WorkerPool:
 def _start_worker() -> None:
     """Ignore interrupts, which the parent handles, and use one thread per process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.environ["OMP_NUM_THREADS"] = "1"  # read by torch, which is only loaded if the work needs it
-    import cv2
-
-    cv2.setNumThreads(1)
+    limit_cores(1)

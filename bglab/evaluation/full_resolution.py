@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,16 +18,21 @@ import torch
 from jaxtyping import Float
 from tqdm.auto import tqdm
 
-from bglab.errors import BadInput
+from bglab.errors import BadInput, MissingData
 from bglab.evaluation.crop_cache import cache_crops, cached_blocks
-from bglab.evaluation.tabulate import PredictionWriter
+from bglab.evaluation.parts import compute_parts
+from bglab.evaluation.tabulate import PredictionWriter, encode_predictions, tabulate
+from bglab.executors import current
 from bglab.files import sha256_of
 from bglab.images import EvaluationTransform
+from bglab.labels import DecisionRule
 from bglab.models import Batching, Classifier, classify_batches
 from bglab.parallel import prefetch
-from bglab.results import prediction_file, read_provenance
+from bglab.results import PREDICTION_SCHEMA, prediction_file, read_provenance, table_blocks
+from bglab.scenes import Rejection, SceneSet
 from bglab.variants import (
     Block,
+    Dataset,
     DatasetRow,
     FullScenes,
     Variant,
@@ -40,6 +47,8 @@ if TYPE_CHECKING:
 
 #: Maximum number of images per forward pass on a CPU: larger batches are no faster there and take hundreds of MB.
 _PROCESSOR_BATCH = 16
+#: Number of scenes whose logits are collected before they become rows: a few megabytes per variant.
+_HELD = 1024
 
 
 def stream_predictions(
@@ -74,23 +83,156 @@ def _one_pass(
     classifier: Classifier, writers: Sequence[PredictionWriter], batch_size: int, *, progress: bool
 ) -> list[pd.DataFrame]:
     """Classify variants of one region in one pass over their scenes."""
-    full, transform = writers[0].dataset.full, classifier.spec.transform
+    full = writers[0].dataset.full
     assert full is not None, "only full-resolution data sets have it"
-    variants = [writer.dataset.variant for writer in writers]
-    by_name = {writer.dataset.variant.name: writer for writer in writers}
-    classifier.engine.get_ready(transform.size, transform.size, len(full.by_box) * len(variants))
-    started = time.perf_counter()
-    title, total = f"{classifier.spec.name} · {len(variants)} variants", len(full.by_box) * len(variants)
+    if current().is_remote:  # crops are kept where they are made, which is elsewhere
+        full = replace(full, settings=replace(full.settings, keep_crops=False))
+    files = next((record.files for record in full.by_box.records), ())
+    first = next((file for file in files if file.exists()), None)
+    job = _StreamedJob(classifier, full, tuple(w.dataset for w in writers), batch_size, writers[0].rule, first)
+    current().get_ready(job)
+    started, images = time.perf_counter(), 0
+    title, total = f"{classifier.spec.name} · {len(writers)} variants", len(full.by_box) * len(writers)
     with tqdm(total=total, desc=title, unit="image", disable=not progress) as bar:
-        for block, found in stream_logits(classifier, full, variants, batch_size):
-            for name, donors, logits in zip(block.variants, block.donors, found, strict=True):
-                rows = zip(block.records, donors, strict=True)
-                images = [DatasetRow(r.id, donor, r.label, r.native_label) for r, donor in rows]
-                by_name[name].add(images, logits, block.rejected)
-            bar.update(block.crops.shape[0] * (block.crops.shape[1] + len(block.rejected)))
+
+        def done(count: int) -> None:
+            nonlocal images
+            bar.update(count)
+            images += count
+
+        tables = compute_parts(job, job.blocks(), [writer.files for writer in writers], PREDICTION_SCHEMA, done)
     elapsed_s = time.perf_counter() - started
-    speed = sum(writer.count for writer in writers) / elapsed_s
-    return [writer.finish(elapsed_s, speed) for writer in writers]
+    speed = images / elapsed_s
+    return [writer.finish(parts, elapsed_s, speed) for writer, parts in zip(writers, tables, strict=True)]
+
+
+@dataclass(frozen=True, eq=False)
+class _StreamedJob:
+    """Makes variants of blocks of scenes at full resolution and classifies them.
+
+    Attributes:
+        classifier: Classifier of the images.
+        full: The scenes.
+        datasets: One per variant; all cut out boxes, or all cut out masks.
+        batch_size: Images per forward pass.
+        rule: How ImageNet logits are mapped to nine classes.
+        first: A photograph that is there; None if the first one is not.
+    """
+
+    classifier: Classifier
+    full: FullScenes
+    datasets: tuple[Dataset, ...]
+    batch_size: int
+    rule: DecisionRule
+    first: Path | None
+
+    @property
+    def variants(self) -> list[Variant]:
+        """Variants of the data sets."""
+        return [dataset.variant for dataset in self.datasets]
+
+    @property
+    def scenes(self) -> SceneSet:
+        """Scenes with the foregrounds that the variants cut out."""
+        return self.full.scenes(region_of(self.variants[0]))
+
+    @property
+    def scenes_at_once(self) -> int:
+        """Number of scenes whose variants make a batch."""
+        return max(1, _batching(self.classifier, self.batch_size).size // len(self.datasets))
+
+    def blocks(self) -> list[range]:
+        """Divide the scenes; crops are kept for all of them at once."""
+        count = len(self.scenes)
+        return [range(count)] if self.full.settings.keep_crops else table_blocks(count, self.scenes_at_once)
+
+    def get_ready(self) -> None:
+        """Initialise the engine for this number of images; a worker looks for the photographs first.
+
+        Raises:
+            MissingData: If they are not there: all would be skipped as unusable.
+        """
+        if self.first is not None and not self.first.exists():
+            raise MissingData(
+                f"expected the photographs of {self.full.name} on every node, but there is no {self.first}; put them "
+                "on a disk that the nodes share, under the same path"
+            )
+        size = self.classifier.spec.transform.size
+        self.classifier.engine.get_ready(size, size, len(self.full.by_box) * len(self.datasets))
+
+    def run(self, blocks: Sequence[range], done: Callable[[int], object]) -> Iterator[tuple[bytes, ...]]:
+        """Encode the predictions of each variant for each block; one is decoded while the one before it is computed."""
+        if self.full.settings.keep_crops:
+            rows = _Rows(self)
+            for crops, logits in stream_logits(self.classifier, self.full, self.variants, self.batch_size):
+                rows.add(crops, logits)
+                done(_images(crops))
+            yield rows.encode()
+            return
+        batching = _batching(self.classifier, self.batch_size)
+        rows = _Rows(self)
+        with closing(prefetch(self._made(blocks))) as ready:
+            for crops in ready:
+                if crops is None:
+                    yield rows.encode()
+                    rows = _Rows(self)
+                else:
+                    rows.add(crops, _logits(self.classifier, crops, batching))
+                    done(_images(crops))
+
+    def _made(self, blocks: Sequence[range]) -> Iterator[Block | None]:
+        """Make the crops of some blocks; None comes after the last ones of each."""
+        scenes, transform = self.scenes, self.classifier.spec.transform
+        for block in blocks:
+            part = self.full.select(scenes.ids[block.start : block.stop])
+            yield from stream(part, self.variants, transform, block_size=self.scenes_at_once)
+            yield None
+
+    def name(self, block: range) -> str:
+        """Name the scenes of a block."""
+        return f"scenes {block.start} to {block.stop - 1} of {self.full.name}"
+
+
+class _Rows:
+    """Predictions for the crops of some scenes, which become rows while logits of only a few are held."""
+
+    def __init__(self, job: _StreamedJob) -> None:
+        self._job = job
+        self._tables: dict[str, list[pd.DataFrame]] = {variant.name: [] for variant in job.variants}
+        self._rejected: dict[str, list[Rejection]] = {variant.name: [] for variant in job.variants}
+        self._held: list[tuple[Block, Float[np.ndarray, "v n c"]]] = []
+
+    def add(self, crops: Block, logits: Float[np.ndarray, "v n c"]) -> None:
+        """Add crops, of some of the variants, with their logits."""
+        self._held.append((crops, logits))
+        if sum(len(block.records) for block, _ in self._held) >= _HELD:
+            self._tabulate()
+
+    def encode(self) -> tuple[bytes, ...]:
+        """Encode the rows of each variant."""
+        self._tabulate()
+        return tuple(
+            encode_predictions(self._tables[name], self._rejected[name])
+            for name in (variant.name for variant in self._job.variants)
+        )
+
+    def _tabulate(self) -> None:
+        for dataset in self._job.datasets:
+            name = dataset.variant.name
+            found = [
+                (block, logits, block.variants.index(name)) for block, logits in self._held if name in block.variants
+            ]
+            self._rejected[name] += [rejection for block, _, _ in found for rejection in block.rejected]
+            rows = [
+                DatasetRow(record.id, donor, record.label, record.native_label)
+                for block, _, i in found
+                for record, donor in zip(block.records, block.donors[i], strict=True)
+            ]
+            if rows:
+                shown = replace(dataset, rows=tuple(rows))
+                logits = np.concatenate([logits[i] for _, logits, i in found])
+                self._tables[name].append(tabulate(self._job.classifier, shown, logits, self._job.rule))
+        self._held = []
 
 
 def finished(

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from tqdm.auto import tqdm
 
 from bglab.evaluation.full_resolution import stream_predictions
-from bglab.evaluation.tabulate import PredictionWriter, matched, seen_by
+from bglab.evaluation.parts import compute_parts
+from bglab.evaluation.tabulate import PredictionWriter, encode_predictions, matched, seen_by, tabulate
+from bglab.executors import current
 from bglab.labels import DecisionRule
 from bglab.models import Batching, Classifier, ClassifierLike, as_classifier, classify_batches
+from bglab.results import PREDICTION_SCHEMA, table_blocks
 from bglab.scenes import ScenesLike
 from bglab.variants import Dataset, compose
 
@@ -106,13 +112,60 @@ def predict_all(
 
 def _predict_prepared(writer: PredictionWriter, batch_size: int, *, progress: bool) -> pd.DataFrame:
     """Classify a data set of prepared images."""
-    dataset = writer.dataset
-    writer.classifier.engine.get_ready(dataset.size, dataset.size, len(dataset))
-    started = time.perf_counter()
-    logits = all_logits(writer.classifier, dataset, batch_size=batch_size, progress=progress)
+    dataset, classifier = writer.dataset, writer.classifier
+    job = _PreparedJob(classifier, dataset, batch_size, writer.rule)
+    current().get_ready(job)
+    started, images = time.perf_counter(), 0
+    title = f"{classifier.spec.name} · {dataset.variant.name}"
+    with tqdm(total=len(dataset), desc=title, unit="image", disable=not progress) as bar:
+
+        def done(count: int) -> None:
+            nonlocal images
+            bar.update(count)
+            images += count
+
+        blocks = table_blocks(len(dataset), batch_size)
+        (parts,) = compute_parts(job, blocks, [writer.files], PREDICTION_SCHEMA, done)
     elapsed_s = time.perf_counter() - started
-    writer.add(dataset.rows, logits.numpy())
-    return writer.finish(elapsed_s, len(dataset) / elapsed_s)
+    return writer.finish(parts, elapsed_s, images / elapsed_s)
+
+
+@dataclass(frozen=True, eq=False)
+class _PreparedJob:
+    """Classifies blocks of a data set of prepared images."""
+
+    classifier: Classifier
+    dataset: Dataset
+    batch_size: int
+    rule: DecisionRule
+
+    def get_ready(self) -> None:
+        """Initialise the engine for this number of images."""
+        self.classifier.engine.get_ready(self.dataset.size, self.dataset.size, len(self.dataset))
+
+    def run(self, blocks: Sequence[range], done: Callable[[int], object]) -> Iterator[tuple[bytes, ...]]:
+        """Encode the predictions for each block; one begins while the one before it is computed."""
+        device, waiting = self.classifier.engine.device, deque(blocks)
+        # blocks are whole batches, but for the last, so no batch belongs to two of them
+        places = np.concatenate([np.arange(block.start, block.stop) for block in blocks])
+        parts: list[Tensor] = []
+        for logits in classify_batches(
+            self.classifier,
+            lambda part: self.dataset.images(places[part], device),
+            len(places),
+            Batching(self.batch_size),
+        ):
+            parts.append(logits)
+            done(len(logits))
+            if sum(map(len, parts)) == len(waiting[0]):
+                block = waiting.popleft()
+                shown = replace(self.dataset, rows=self.dataset.rows[block.start : block.stop])
+                yield (encode_predictions([tabulate(self.classifier, shown, torch.cat(parts).numpy(), self.rule)]),)
+                parts.clear()
+
+    def name(self, block: range) -> str:
+        """Name the images of a block."""
+        return f"images {block.start} to {block.stop - 1} of {self.dataset.variant.name}"
 
 
 def all_logits(

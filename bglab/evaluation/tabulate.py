@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 import torch
 from jaxtyping import Float, Int
 
@@ -17,21 +18,22 @@ from bglab.labels import DecisionRule, decide_in9, softmax
 from bglab.models import Classifier, ClassifierLike, as_classifier, finite_logits, match_classes
 from bglab.results import (
     PREDICTION_SCHEMA,
+    Part,
+    PartFiles,
     commit,
+    encode_part,
     prediction_file,
+    prediction_rows,
     read_predictions_file,
     reusable,
     versions,
     write_predictions,
 )
 from bglab.scenes import Rejection
-from bglab.variants import Dataset, DatasetRow
+from bglab.variants import Dataset
 
 if TYPE_CHECKING:
     import pandas as pd
-
-#: Number of images whose logits are collected before they become rows: a few megabytes per variant.
-_HELD = 1024
 
 
 def seen_by(classifier: Classifier, dataset: Dataset) -> Dataset:
@@ -59,7 +61,7 @@ def seen_by(classifier: Classifier, dataset: Dataset) -> Dataset:
 
 
 class PredictionWriter:
-    """Collects the logits of one data set and writes its prediction table.
+    """Puts the parts of one data set's predictions together, and writes their table.
 
     Args:
         classifier: From `load_classifier`.
@@ -77,74 +79,46 @@ class PredictionWriter:
         classifier = matched(classifier, dataset)
         self.classifier, self.dataset = classifier, dataset
         self.provenance = describe(classifier, dataset, decision_rule)
-        self.count = 0
-        self.rejected: list[Rejection] = []
-        self._rule: DecisionRule = decision_rule
+        self.rule: DecisionRule = decision_rule
+        self.files: PartFiles | None = None
         self._path = None
         if results is not None:
             variant = dataset.variant.name
             self._path = prediction_file(results, self.provenance["dataset"], classifier.spec.id, variant)
-        self._rows: list[DatasetRow] = []
-        self._logits: list[Float[np.ndarray, "n c"]] = []
-        self._tables: list[pd.DataFrame] = []
+            self.files = PartFiles(self._path, self.provenance, PREDICTION_SCHEMA)
 
     def stored(self) -> pd.DataFrame | None:
         """Return the stored table of an earlier run with the same weights and pixels, or None."""
         return None if self._path is None else reusable(self._path, self.provenance, read_predictions_file)
 
-    def add(
-        self,
-        rows: Sequence[DatasetRow],
-        logits: Float[np.ndarray, "n c"],
-        rejected: Sequence[Rejection] = (),
-    ) -> None:
-        """Add the logits of some images.
-
-        Args:
-            rows: Scenes and labels of the images.
-            logits: Logits of the images, in the order of the rows.
-            rejected: Scenes skipped as unusable.
-        """
-        self._rows += rows
-        self._logits.append(logits)
-        self.count += len(rows)
-        self.rejected += rejected
-        if len(self._rows) >= _HELD:
-            self._tabulate()
-
-    def finish(self, seconds: float, images_per_s: float) -> pd.DataFrame:
+    def finish(self, parts: Sequence[Part], seconds: float, images_per_s: float) -> pd.DataFrame:
         """Store the whole table and return it, with its provenance in ``.attrs``.
 
         Args:
+            parts: Parts of the table, in order.
             seconds: Duration of the run.
             images_per_s: Images per second, over all data sets classified together.
 
         Raises:
             BadInput: If no image was usable, or the folder cannot be written.
         """
-        import pandas as pd
-
-        if self._rows:
-            self._tabulate()
-        if not self._tables:
-            first = self.rejected[0].reason if self.rejected else "there were none"
+        table = prediction_rows(pa.concat_tables(part.table for part in parts))
+        rejected = [each for part in parts for each in part.rejected]
+        if not len(table):
+            first = rejected[0][-1] if rejected else "there were none"
             raise BadInput(f"expected usable images of {self.dataset.variant.name}, got none; the first: {first}")
-        table = pd.concat(self._tables, ignore_index=True)
         self.provenance |= {
             "rows": len(table),
-            "rejected": [list(r) for r in (*self.dataset.rejected, *self.rejected)],
+            "rejected": [*map(list, self.dataset.rejected), *rejected],
             "seconds": round(seconds, 3),
             "images_per_s": round(images_per_s, 2),
         }
         table.attrs.update(self.provenance)
         if self._path is not None:
             write_predictions(self._path, table, self.provenance)
+        if self.files is not None:
+            self.files.remove()
         return table
-
-    def _tabulate(self) -> None:
-        rows = replace(self.dataset, rows=tuple(self._rows))
-        self._tables.append(tabulate(self.classifier, rows, np.concatenate(self._logits), self._rule))
-        self._rows, self._logits = [], []
 
 
 def matched(classifier: ClassifierLike, *datasets: Dataset) -> Classifier:
@@ -214,6 +188,19 @@ def tabulate(
         key=run_key(classifier, dataset, decision_rule),
         native_space=classifier.spec.space,
     )
+
+
+def encode_predictions(tables: Sequence[pd.DataFrame], rejected: Sequence[Rejection] = ()) -> bytes:
+    """Encode a part of a prediction table, for `PredictionWriter`.
+
+    Args:
+        tables: From `tabulate`, in order.
+        rejected: Scenes that were skipped as unusable.
+    """
+    import pandas as pd
+
+    none = prediction_rows(PREDICTION_SCHEMA.empty_table())
+    return encode_part(pd.concat(tables, ignore_index=True) if tables else none, PREDICTION_SCHEMA, rejected)
 
 
 def _highest(logits: Float[np.ndarray, "n c"], count: int) -> Int[np.ndarray, "n k"]:

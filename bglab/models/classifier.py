@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
+from weakref import WeakKeyDictionary
 
+import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from bglab.errors import BadInput
+from bglab.executors import assigned_device
 from bglab.labels import NAMED_SPACES, class_names
 from bglab.models import sources
 from bglab.models.description import Deferred, Description, find_description, keep_description
@@ -19,6 +25,7 @@ from bglab.models.engines import Engine, EngineChoice, EngineName, Loadable, Nor
 from bglab.models.precision import AmpDtype
 from bglab.models.spec import InputProtocol, ModelSpec
 from bglab.models.weights import Weights, state_digest, text_digest
+from bglab.seeding import digest
 
 #: Sources of networks of any kind, of which OpenVINO may convert some incorrectly or not at all.
 _UNTRIED = frozenset({"own", "hf", "clip"})
@@ -74,6 +81,13 @@ class Classifier:
                 f"{tuple(images.shape)}; classifiers take levels 0 to 255, not normalised floats"
             )
         return self.engine.begin(images)
+
+    def __reduce__(self) -> tuple[Callable[..., Classifier], tuple[Any, ...]]:
+        """Pickle for a worker: the network without its engine, which is started there with the same options."""
+        engine = (self.engine.name, self.engine.precision, self.engine.device.type)
+        parts = (self.spec, self.classes, self.choice, self.notes)
+        key = digest([*map(repr, parts), *engine, "" if self.spec.sha256 else str(id(self))])
+        return _received, (key, *parts, engine, _packed(self))
 
     def see(self, images: UInt8[Tensor, "n 3 h w"]) -> UInt8[Tensor, "n 3 s s"]:
         """Return prepared images as the protocol shows them to the network: resized and cropped, or unchanged."""
@@ -233,3 +247,57 @@ def _accepts(network: nn.Module, size: int) -> bool:
     except Exception:  # noqa: BLE001 - every architecture raises its own type
         return False
     return True
+
+
+# a worker keeps the last one, since several jobs in a row use the same
+_RECEIVED: dict[str, Classifier] = {}
+_PACKED: WeakKeyDictionary[Classifier, UInt8[np.ndarray, " n"] | None] = WeakKeyDictionary()
+
+
+def _packed(classifier: Classifier) -> UInt8[np.ndarray, " n"] | None:
+    """Pickle a network; None if that is not possible, so that workers load it by its URI."""
+    if classifier not in _PACKED:
+        import cloudpickle
+
+        try:
+            # on the CPU, which every worker has
+            content = np.frombuffer(cloudpickle.dumps(copy.deepcopy(classifier.network).cpu()), dtype=np.uint8)
+        except (RuntimeError, TypeError, AttributeError, pickle.PicklingError):  # such as TorchScript
+            content = None
+        _PACKED[classifier] = content
+    return _PACKED[classifier]
+
+
+def _received(
+    key: str,
+    spec: ModelSpec,
+    classes: tuple[str, ...],
+    choice: EngineChoice,
+    notes: tuple[str, ...],
+    engine: tuple[str, str, str],
+    packed: UInt8[np.ndarray, " n"] | None,
+) -> Classifier:
+    """Make a classifier that another process has sent.
+
+    Raises:
+        BadInput: If its engine would be another one here.
+    """
+    if key in _RECEIVED:
+        return _RECEIVED[key]
+
+    def load() -> Normalised:
+        # sent by the process that this one works for
+        return _reloaded(spec.id, spec) if packed is None else pickle.loads(packed.data)  # noqa: S301
+
+    choice = replace(choice, device=assigned_device() or choice.device)
+    network = Deferred(load)
+    found = Classifier(spec, classes, network, choice.start(network, spec.conversion_key), choice, notes)
+    here = (found.engine.name, found.engine.precision, found.engine.device.type)
+    if here != engine:
+        raise BadInput(
+            f"expected {' '.join(engine)} as in the process that shares out the work, got {' '.join(here)}; install "
+            "the same packages, and give workers the same device"
+        )
+    _RECEIVED.clear()
+    _RECEIVED[key] = found
+    return found

@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import logging
 import math
-import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -26,6 +25,7 @@ from jaxtyping import Shaped
 
 from bglab.cache_entries import CacheEntry
 from bglab.errors import BadInput
+from bglab.parallel import is_limited, usable_cores
 from bglab.seeding import digest
 
 _LOG = logging.getLogger(__name__)
@@ -77,6 +77,8 @@ class Compiled:
     def __init__(self, core: Any, model: Any, precision: str, key: str) -> None:
         self._core, self._model, self._key = core, model, key and f"{key} {precision}"
         self._hints = {"INFERENCE_PRECISION_HINT": precision}
+        if is_limited():  # other workers use the other cores, and none of them shall be bound to one
+            self._hints |= {"INFERENCE_NUM_THREADS": str(usable_cores()), "ENABLE_CPU_PINNING": "NO"}
         compiled = core.compile_model(model, "CPU", self._hints | {"PERFORMANCE_HINT": "LATENCY"})
         self._request = compiled.create_infer_request()
         self._busy = threading.Lock()  # a request serves one caller at a time, but widgets and cells share it
@@ -257,20 +259,15 @@ def setting_entry(key: str, core: Any) -> CacheEntry:
         key: Identity of the network, its input and its precision.
         core: OpenVINO's runtime.
     """
-    machine = [str(core.get_property("CPU", "FULL_DEVICE_NAME")), str(_cores()), metadata.version("openvino")]
+    machine = [str(core.get_property("CPU", "FULL_DEVICE_NAME")), str(usable_cores()), metadata.version("openvino")]
     stamp = digest([key, *machine, str(_VERSION)])
     return CacheEntry(f"engines/setting-{stamp}", stamp, "the best setting of a network")
 
 
 def _streams() -> list[int]:
     """Return the numbers of streams to try, the largest first: one per core, fewer, and one over all cores."""
-    cores = _cores()
+    cores = usable_cores()
     return sorted({max(1, cores // part) for part in (1, 2, 4)} | {1}, reverse=True)
-
-
-def _cores() -> int:
-    """Return the number of processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _is_equal(pool: Pool, inputs: Arrays, expected: Outputs) -> bool:

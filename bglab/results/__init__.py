@@ -13,16 +13,25 @@ from bglab.results.pairs import (
     pairs_folder,
     row_blocks,
 )
+from bglab.results.parts import Part, PartFiles, decode_part, encode_part, table_blocks
 from bglab.results.predictions import (
     PREDICTION_SCHEMA,
     prediction_file,
+    prediction_rows,
     read_predictions,
     read_predictions_file,
     write_predictions,
 )
 from bglab.results.protocol import CRITERIA, Criterion, Side, allowed_pairs, protocol_provenance, succeeds
 from bglab.results.provenance import commit, differing_fields, identity, reusable, versions
-from bglab.results.saliency import SALIENCY_SCHEMA, read_saliency, read_saliency_file, saliency_file, write_saliency
+from bglab.results.saliency import (
+    SALIENCY_SCHEMA,
+    read_saliency,
+    read_saliency_file,
+    saliency_file,
+    saliency_rows,
+    write_saliency,
+)
 from bglab.results.stored import read_content, read_provenance, set_aside
 from bglab.results.table import IMAGENET_X, export_predictions, to_table, write_table
 from bglab.results.text_table import TextTable, read_text_table, shorten
@@ -35,6 +44,8 @@ __all__ = [
     "PREDICTION_SCHEMA",
     "PairPredictions",
     "PairStore",
+    "Part",
+    "PartFiles",
     "Protocol",
     "SALIENCY_SCHEMA",
     "Side",
@@ -42,8 +53,10 @@ __all__ = [
     "allowed_pairs",
     "commit",
     "data_file_name",
+    "decode_part",
     "differing_fields",
     "earlier_file_name",
+    "encode_part",
     "export_predictions",
     "file_name",
     "identity",
@@ -51,6 +64,7 @@ __all__ = [
     "open_pairs",
     "pairs_folder",
     "prediction_file",
+    "prediction_rows",
     "protocol_provenance",
     "read_content",
     "read_predictions",
@@ -62,9 +76,11 @@ __all__ = [
     "read_text_table",
     "row_blocks",
     "saliency_file",
+    "saliency_rows",
     "set_aside",
     "shorten",
     "succeeds",
+    "table_blocks",
     "to_table",
     "versions",
     "write_predictions",

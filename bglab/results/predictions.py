@@ -83,6 +83,11 @@ def write_predictions(path: Path, predictions: pd.DataFrame, provenance: Mapping
         file.write(content)
 
 
+def prediction_rows(stored: pa.Table) -> pd.DataFrame:
+    """Return a stored table with integer columns of type int64."""
+    return stored.to_pandas().astype(dict.fromkeys(_WHOLE_NUMBERS, np.int64))
+
+
 def prediction_files(results: Path) -> Iterator[Path]:
     """Yield all prediction files of a results folder, sorted by path."""
     yield from result_files(results / "predictions", ".parquet")
@@ -99,7 +104,7 @@ def read_predictions_file(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise MissingData(f"expected predictions in {path}, but there is no such file; make it with bglab predict")
     stored = read_stored(path, PREDICTION_SCHEMA, what="predictions", remedy=_REMEDY)
-    table = stored.table.to_pandas().astype(dict.fromkeys(_WHOLE_NUMBERS, np.int64))
+    table = prediction_rows(stored.table)
     odd = odd_rows(table, stored.provenance, _LIMITS)
     if odd:
         raise BadInput(f"expected predictions in {path}, got {odd}; {_REMEDY}")

@@ -87,6 +87,12 @@ def write_saliency(path: Path, rows: pd.DataFrame, provenance: Mapping[str, Any]
         file.write(content)
 
 
+def saliency_rows(stored: pa.Table) -> pd.DataFrame:
+    """Return a stored table with integer columns of type int64, and measures of type float64."""
+    kinds = dict.fromkeys(_WHOLE_NUMBERS, np.int64) | dict.fromkeys(_MEASURES, np.float64)
+    return stored.to_pandas().astype(kinds)
+
+
 def saliency_files(results: Path) -> Iterator[Path]:
     """Yield all saliency files of a results folder, sorted by path."""
     yield from result_files(results / "saliency", ".parquet")
@@ -100,8 +106,7 @@ def read_saliency_file(path: Path) -> pd.DataFrame:
         BadInput: If the file is damaged, has other columns, or rows that no run writes.
     """
     stored = read_stored(path, SALIENCY_SCHEMA, what="saliency rows", remedy=_REMEDY)
-    kinds = dict.fromkeys(_WHOLE_NUMBERS, np.int64) | dict.fromkeys(_MEASURES, np.float64)
-    table = stored.table.to_pandas().astype(kinds)
+    table = saliency_rows(stored.table)
     odd = odd_rows(table, stored.provenance, _LIMITS)
     if odd:
         raise BadInput(f"expected saliency rows in {path}, got {odd}; {_REMEDY}")

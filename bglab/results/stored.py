@@ -87,12 +87,27 @@ def read_stored(path: Path, schema: pa.Schema, *, what: str, remedy: str) -> Sto
         Unreadable: If the disk fails.
         BadInput: If the file is damaged, or not of these columns.
     """
-    content = read_content(path, remedy=remedy)
+    return decode_table(read_content(path, remedy=remedy), schema, str(path), what=what, remedy=remedy)
+
+
+def decode_table(content: bytes, schema: pa.Schema, source: str, *, what: str, remedy: str) -> Stored:
+    """Decode a table from `encode_table`, and check that it is as it was encoded; otherwise as `read_stored`.
+
+    Args:
+        content: A parquet file.
+        schema: Columns that it must have; others are left out.
+        source: Where it comes from, for the error message.
+        what: Content of the file, for the error message.
+        remedy: What to do if it is damaged, for the error message.
+
+    Raises:
+        BadInput: If the file is damaged, or not of these columns.
+    """
     try:
         return _decode(content, schema)
     except Exception as problem:  # noqa: BLE001 - pyarrow raises many kinds for damaged files
         reason = (str(problem).strip().splitlines() or [type(problem).__name__])[0][:200]
-        raise BadInput(f"expected {what} in {path}, but reading failed ({reason}); {remedy}") from None
+        raise BadInput(f"expected {what} in {source}, but reading failed ({reason}); {remedy}") from None
 
 
 def read_provenance(path: Path) -> dict[str, Any]:

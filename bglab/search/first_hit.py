@@ -6,15 +6,17 @@ passes are saved on vulnerable foregrounds, and the order of the candidates is l
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from tqdm.auto import tqdm
 
 from bglab.errors import BadInput
+from bglab.executors import current
 from bglab.models import Batching, ClassifierLike
 from bglab.results import (
     NOT_EVALUATED,
@@ -37,6 +39,8 @@ from bglab.search.pair_images import Pairs
 _GROUP_SHARE = 4
 #: Images per batch on a CPU, fewer than a matrix takes: its streams are as busy, and fewer candidates are classified.
 _CPU_BATCH = 24
+#: The first rates are learned group by group, and later ones after each further quarter of the foregrounds.
+_WAVE_SHARE = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +86,8 @@ def first_hit(
     Foregrounds are searched in groups. In each round, every foreground of the group that is not yet fooled tries its
     next candidates: one in the first round, then twice as many each time as long as the round fits into a batch.
     Candidates are ordered by their success rate so far on foregrounds of the same class, smoothed towards their rate
-    on all classes; ties are broken by the order of the set.
+    on all classes; ties are broken by the order of the set. The rates are those before a wave of groups, a quarter of
+    all foregrounds so far, so the groups of a wave can be searched at the same time.
 
     Args:
         classifier: Classifier, or what stands for one: a URI, the path of a checkpoint, a torch module.
@@ -112,7 +117,12 @@ def first_hit(
         if store.is_finished:
             return _first_hits(open_pairs(folder), criterion)
     head = store.begin(lambda: evaluator.head(progress=progress)) if store else evaluator.head(progress=progress)
-    search = _Search(evaluator, head, criterion, batching, _known_cells(head, known))
+    labels, classes = np.unique(head.foregrounds.labels, return_inverse=True)
+    nothing = np.zeros((len(labels), len(head.backgrounds.ids)))
+    candidates = _candidates(head, criterion)
+    search = _Search(
+        evaluator, head, criterion, batching, _known_cells(head, known), candidates, classes, nothing, nothing
+    )
     return _first_hits(_run(search, store, progress=progress), criterion)
 
 
@@ -147,28 +157,79 @@ def summarise_hits(any_error: FirstHits, targeted: FirstHits) -> dict[str, Any]:
 
 
 def _run(search: _Search, store: PairStore | None, *, progress: bool) -> PairPredictions:
-    """Search the groups that are not stored yet, and store each when it is finished."""
+    """Search the groups that are not stored yet, wave by wave, and store each when it is finished."""
     head, batching = search.head, search.batching
     count = len(head.foregrounds.ids)
     group = max(1, batching.size // _GROUP_SHARE)
     groups = store.missing(count, group) if store else row_blocks(np.arange(count), group)
-    search.learn(np.flatnonzero((np.asarray(head.native) != NOT_EVALUATED).any(axis=1)))
-    search.evaluator.get_ready(sum(map(len, groups)) * head.native.shape[1])
+    job, executor = _FirstHitJob(search, sum(map(len, groups)) * head.native.shape[1]), current()
+    executor.get_ready(job)
     clock = Clock(head.run)
     title = f"{search.evaluator.classifier.spec.name} · first {search.criterion} hit"
     with tqdm(
         total=count, initial=count - sum(map(len, groups)), desc=title, unit="foreground", disable=not progress
     ) as bar:
-        for rows in groups:
-            head.native[rows.start : rows.stop] = search.decide(np.arange(rows.start, rows.stop))
-            search.learn(np.arange(rows.start, rows.stop))
-            bar.update(len(rows))
-            search.evaluator.composer.release()
-            if store:
-                store.write(rows, head.native[rows.start : rows.stop])
-                store.note(clock.note(batching))
+        for wave in _waves(count, group):
+            left = [_Group(rows, search.tries, search.hits) for rows in groups if rows.start in wave]
+            for index, cells in executor.run(job, left, clock.count):
+                rows = left[index].rows
+                head.native[rows.start : rows.stop] = cells
+                bar.update(len(rows))
+                if store:
+                    store.write(rows, cells)
+                    store.note(clock.note(batching))
+            search.learn(np.array(wave))
     run = clock.note(batching)
     return store.finish(head.native, run) if store else replace(head, run=run)
+
+
+def _waves(count: int, group: int) -> Iterator[range]:
+    """Divide foregrounds into waves of whole groups, each a quarter of all before it.
+
+    The groups of a wave are ordered by what the waves before it have shown, so they can be searched at the same time,
+    and the result does not depend on how many are.
+    """
+    start = 0
+    while start < count:
+        stop = start + group * max(1, start // group // _WAVE_SHARE)
+        yield range(start, min(stop, count))
+        start = stop
+
+
+class _Group(NamedTuple):
+    """Foregrounds to search, with what is known before: tries and hits of each background, per class of foregrounds."""
+
+    rows: range
+    tries: Float[np.ndarray, "c b"]
+    hits: Float[np.ndarray, "c b"]
+
+
+@dataclass(frozen=True, eq=False)
+class _FirstHitJob:
+    """Searches groups of foregrounds.
+
+    Attributes:
+        search: What is searched, and how.
+        most: Largest number of pairs to expect.
+    """
+
+    search: _Search
+    most: int
+
+    def get_ready(self) -> None:
+        """Initialise the engine for this number of pairs."""
+        self.search.evaluator.get_ready(self.most)
+
+    def run(self, blocks: Sequence[_Group], done: Callable[[int], object]) -> Iterator[Int[np.ndarray, "r b"]]:
+        """Return the rows of each group."""
+        for block in blocks:
+            found = replace(self.search, tries=block.tries, hits=block.hits).decide(np.array(block.rows), done)
+            self.search.evaluator.composer.release()
+            yield found
+
+    def name(self, block: _Group) -> str:
+        """Name the foregrounds of a group."""
+        return f"foregrounds {block.rows.start} to {block.rows.stop - 1}"
 
 
 @dataclass(eq=False)
@@ -180,25 +241,19 @@ class _Search:
     criterion: Criterion
     batching: Batching
     known: Int[np.ndarray, "f b"]
-    allowed: Bool[np.ndarray, "f b"] = field(init=False)
-    classes: Int[np.ndarray, " f"] = field(init=False)
-    tries: Float[np.ndarray, "c b"] = field(init=False)
-    hits: Float[np.ndarray, "c b"] = field(init=False)
+    allowed: Bool[np.ndarray, "f b"]
+    classes: Int[np.ndarray, " f"]
+    tries: Float[np.ndarray, "c b"]
+    hits: Float[np.ndarray, "c b"]
 
-    def __post_init__(self) -> None:
-        self.allowed = _candidates(self.head, self.criterion)
-        labels, self.classes = np.unique(self.head.foregrounds.labels, return_inverse=True)
-        self.tries = np.zeros((len(labels), len(self.head.backgrounds.ids)))
-        self.hits = np.zeros_like(self.tries)
-
-    def decide(self, rows: Int[np.ndarray, " r"]) -> Int[np.ndarray, "r b"]:
+    def decide(self, rows: Int[np.ndarray, " r"], done: Callable[[int], object]) -> Int[np.ndarray, "r b"]:
         """Classify pairs of a group of foregrounds until each is fooled or has no candidate left; return its rows."""
         cells = np.where(self.allowed[rows], self.known[rows], NOT_EVALUATED).astype(np.int16)
         orders = {row: order for row, order in self._orders(rows, cells).items() if order.size}
         each = 1
         while orders:
             pairs = _next_candidates(orders, each)
-            (native,) = answer_blocks(self.evaluator, [pairs], self.batching)
+            (native,) = answer_blocks(self.evaluator, [pairs], self.batching, done=done)
             cells[pairs.rows - rows[0], pairs.columns] = native
             fooled = set(pairs.rows[self._success(pairs, native)].tolist())
             orders = {row: order[each:] for row, order in orders.items() if row not in fooled and order.size > each}
@@ -211,6 +266,8 @@ class _Search:
         row, column = np.nonzero(cells != NOT_EVALUATED)
         success = self._success(Pairs(rows[row], column), cells[row, column])
         place = (self.classes[rows[row]], column)
+        # new arrays, since the earlier ones may be on their way to workers
+        self.tries, self.hits = self.tries.copy(), self.hits.copy()
         np.add.at(self.tries, place, 1)
         np.add.at(self.hits, place, success)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from jaxtyping import Bool, Int
 from tqdm.auto import tqdm
 
 from bglab.errors import BadInput
+from bglab.executors import current
 from bglab.models import Batching, ClassifierLike
 from bglab.results import NOT_EVALUATED, PairPredictions, PairStore, Protocol, open_pairs, pairs_folder, row_blocks
 from bglab.scenes import ScenesLike
@@ -84,19 +85,53 @@ def _fill(
     left = store.missing(row_count, block_rows) if store else row_blocks(np.arange(row_count), block_rows)
     allowed = head.allowed(evaluator.protocol)
     cells = _Cells([rows for rows in left if allowed[rows.start : rows.stop].any()], allowed)
-    evaluator.get_ready(cells.total)
+    job, executor = _MatrixJob(evaluator, batching, cells.total), current()
+    executor.get_ready(job)
     clock = Clock(head.run)
     title = f"{evaluator.classifier.spec.name} · pairs"
     with tqdm(total=cells.total, desc=title, unit="image", disable=not progress) as bar:
-        for index, predictions in enumerate(answer_blocks(evaluator, cells, batching, done=bar.update)):
+
+        def done(images: int) -> None:
+            bar.update(images)
+            clock.count(images)
+
+        for index, predictions in executor.run(job, cells, done):
             rows, native = cells.blocks[index], cells.spread(index, predictions)
             head.native[rows.start : rows.stop] = native
-            evaluator.composer.release()
             if store:
                 store.write(rows, native)
                 store.note(clock.note(batching))
     run = clock.note(batching)
     return store.finish(head.native, run) if store else replace(head, run=run)
+
+
+@dataclass(frozen=True, eq=False)
+class _MatrixJob:
+    """Classifies blocks of pairs.
+
+    Attributes:
+        evaluator: Classifies pairs.
+        batching: Images per forward pass.
+        total: Number of pairs in all blocks.
+    """
+
+    evaluator: PairEvaluator
+    batching: Batching
+    total: int
+
+    def get_ready(self) -> None:
+        """Initialise the engine for this number of pairs."""
+        self.evaluator.get_ready(self.total)
+
+    def run(self, blocks: Sequence[Pairs], done: Callable[[int], object]) -> Iterator[Int[np.ndarray, " n"]]:
+        """Predict the classes of each block's pairs."""
+        for native in answer_blocks(self.evaluator, blocks, self.batching, done=done):
+            self.evaluator.composer.release()
+            yield native
+
+    def name(self, block: Pairs) -> str:
+        """Name the foregrounds of a block."""
+        return f"foregrounds {block.rows[0]} to {block.rows[-1]}"
 
 
 @dataclass(frozen=True, eq=False)

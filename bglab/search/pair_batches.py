@@ -37,11 +37,20 @@ class Clock:
     def __init__(self, earlier: Mapping[str, Any]) -> None:
         self._earlier = earlier
         self._started = time.perf_counter()
+        self._forwards = 0
+
+    def count(self, images: int) -> None:
+        """Count images that were classified."""
+        self._forwards += images
 
     def note(self, batching: Batching) -> dict[str, Any]:
-        """Return the statistics so far, over all sessions: the contents of ``run.json``."""
+        """Return the statistics so far, over all sessions: the contents of ``run.json``.
+
+        Args:
+            batching: Images per forward pass.
+        """
         seconds = self._earlier.get("seconds", 0.0) + time.perf_counter() - self._started
-        forwards = self._earlier.get("forwards", 0) + batching.forwards
+        forwards = self._earlier.get("forwards", 0) + self._forwards
         return {
             "seconds": round(seconds, 3),
             "forwards": forwards,

@@ -7,7 +7,6 @@ not grow with the set.
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -19,7 +18,7 @@ from PIL import Image
 
 from bglab.errors import BadInput
 from bglab.images import EvaluationTransform, from_levels
-from bglab.parallel import thread_map
+from bglab.parallel import thread_map, usable_cores
 from bglab.scenes import Rejection, Scene, SceneRecord, SceneSet, read_or_reject
 from bglab.seeding import keyed_generator
 from bglab.variants.full_resolution import FullScenes, region_of
@@ -77,7 +76,7 @@ def stream(
         raise BadInput("expected variants that cut out either boxes or masks, got both; stream them one after another")
     scenes = full.scenes(regions.pop())
     names = tuple(variant.name for variant in variants)
-    workers = full.settings.workers or os.cpu_count() or 1
+    workers = full.settings.workers or usable_cores()
     make = functools.partial(_make, full, scenes, tuple(variants), transform, with_masks=with_masks)
     made: list[_Made] = []
     rejected: list[Rejection] = []

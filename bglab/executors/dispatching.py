@@ -1,0 +1,236 @@
+"""Handing blocks to workers in other processes: a block of a lost worker goes to another one."""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from abc import abstractmethod
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import contextmanager
+from typing import Any, Protocol, runtime_checkable
+
+from bglab.errors import BadInput
+from bglab.executors.blocks import Block, Done, Executor, Job, Result
+from bglab.executors.worker import Failure, Outcome
+
+_LOG = logging.getLogger(__name__)
+
+#: Blocks given to a worker at a time: while it computes one, the next is there already.
+_AHEAD = 2
+#: A block that fails that often is named, and the rest goes on.
+_ATTEMPTS = 3
+#: Seconds after which more workers are looked for.
+_LOOK_S = 10.0
+
+
+@runtime_checkable
+class Seat(Protocol):
+    """A worker, as the dispatcher sees it."""
+
+    def hello(self) -> Future[dict[str, str]]:
+        """Return what runs there, once it runs."""
+        ...
+
+    def submit(self, name: str, shipped: Any, block: Any) -> Future[Outcome]:
+        """Begin to compute a block; the future raises if the worker is lost."""
+        ...
+
+    def end(self) -> None:
+        """End the worker at once."""
+        ...
+
+
+class Remote(Executor):
+    """An executor with workers in other processes, which stay from one job to the next."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._starting: dict[Future[dict[str, str]], Seat] = {}
+        self._given: dict[Seat, deque[int]] = {}  # blocks of each worker that runs, the one that it computes first
+
+    @property
+    @abstractmethod
+    def size(self) -> int:
+        """Number of workers to have."""
+
+    @abstractmethod
+    def start(self) -> Seat:
+        """Start a worker."""
+
+    @abstractmethod
+    def ship(self, job: object) -> Any:
+        """Put a job where workers find it, and return what tells them where."""
+
+    def welcome(self, told: dict[str, str]) -> None:
+        """Check a worker before it gets blocks.
+
+        Raises:
+            BadInput: If it cannot take part.
+        """
+
+    def get_ready(self, job: Job[Any, Any]) -> None:
+        """Do nothing here: workers get ready when they get the first block."""
+
+    def run(self, job: Job[Block, Result], blocks: Sequence[Block], done: Done = int) -> Iterator[tuple[int, Result]]:
+        """Compute blocks on the workers, in any order."""
+        if not len(blocks):
+            return
+        dispatch = _Dispatch(self, job, blocks)
+        try:
+            for index, outcome in dispatch.outcomes():
+                done(outcome.images)
+                self.statistics.blocks += 1
+                yield index, outcome.result
+        finally:
+            self._abandon()
+        dispatch.check()
+
+    def close(self) -> None:
+        """End the workers."""
+        for seat in (*self._starting.values(), *self._given):
+            seat.end()
+        self._starting.clear()
+        self._given.clear()
+
+    def fill(self) -> None:
+        """Start workers until there are as many as there should be."""
+        for _ in range(self.size - len(self._starting) - len(self._given)):
+            seat = self.start()
+            self._starting[seat.hello()] = seat
+
+    def settle(self) -> None:
+        """Take in the workers that have started."""
+        for future in [future for future in self._starting if future.done()]:
+            seat = self._starting.pop(future)
+            try:
+                self.welcome(future.result())
+            except BadInput:
+                seat.end()
+                raise
+            except Exception as problem:  # noqa: BLE001 - it was lost while it started: another one is tried
+                _LOG.warning("a worker did not start: %s", problem)
+                seat.end()
+            else:
+                self._given[seat] = deque()
+
+    def retire(self, seat: Seat) -> deque[int]:
+        """Let go of a worker that was lost, and return the blocks that it had."""
+        seat.end()
+        return self._given.pop(seat, deque())
+
+    def _abandon(self) -> None:
+        """End the workers that still compute blocks of a run that has ended, so that the next one need not wait."""
+        for seat in [seat for seat, given in self._given.items() if given]:
+            self.retire(seat)
+
+
+class _Dispatch:
+    """One run of a job."""
+
+    def __init__(self, executor: Remote, job: Job[Any, Any], blocks: Sequence[Any]) -> None:
+        self._executor, self._job, self._blocks = executor, job, blocks
+        self._name = uuid.uuid4().hex
+        self._left = deque(range(len(blocks)))
+        self._running: dict[Future[Outcome], tuple[int, Seat]] = {}
+        self._failures: Counter[int] = Counter()
+        self._named: dict[int, str] = {}
+
+    def outcomes(self) -> Iterator[tuple[int, Outcome]]:
+        """Yield the outcome of each block that has one."""
+        with self._timed():
+            shipped = self._executor.ship(self._job)
+        waited = 0.0
+        while self._left or self._running:
+            with self._timed():
+                self._executor.settle()
+                self._give(shipped)
+            started = time.perf_counter()
+            futures: list[Future[Any]] = [*self._running, *self._executor._starting]
+            ready, _ = wait(futures, _LOOK_S, FIRST_COMPLETED)
+            waited = 0.0 if ready or self._running else waited + time.perf_counter() - started
+            if waited > 3 * _LOOK_S:
+                _LOG.warning("waiting for a worker: no core or GPU is free for one (%d blocks left)", len(self._left))
+                waited = 0.0
+            for future in ready & set(self._running):
+                with self._timed():
+                    found = self._take(future)
+                if found is not None:
+                    yield found
+
+    def check(self) -> None:
+        """Name the blocks that failed.
+
+        Raises:
+            BadInput: If some did.
+        """
+        if self._named:
+            listed = "; ".join(f"{self._job.name(self._blocks[i])}: {why}" for i, why in sorted(self._named.items()))
+            raise BadInput(
+                f"expected results of {len(self._blocks)} blocks, but {len(self._named)} failed {_ATTEMPTS} times: "
+                f"{listed}; the others are kept: mend this, and run the same command again"
+            )
+
+    def _give(self, shipped: Any) -> None:
+        """Give every worker blocks, the next one to whoever has fewest."""
+        self._executor.fill()
+        given = self._executor._given
+        while self._left and given:
+            seat = min(given, key=lambda each: len(given[each]))
+            if len(given[seat]) >= _AHEAD:
+                return
+            index = self._left.popleft()
+            self._executor.statistics.attempts += 1
+            given[seat].append(index)
+            self._running[seat.submit(self._name, shipped, self._blocks[index])] = index, seat
+
+    def _take(self, future: Future[Outcome]) -> tuple[int, Outcome] | None:
+        """Take an outcome; None if there is none, so that the block is computed again."""
+        if future not in self._running:
+            return None  # of a worker that another of its blocks has told to be lost
+        index, seat = self._running.pop(future)
+        try:
+            outcome = future.result()
+        except Exception as problem:  # noqa: BLE001 - whatever a lost worker raises, its blocks go to others
+            self._lost(seat, problem)
+            return None
+        self._executor._given[seat].remove(index)
+        if outcome.failure is None:
+            return index, outcome
+        self._failed(index, outcome.failure)
+        return None
+
+    def _lost(self, seat: Seat, problem: Exception) -> None:
+        given = self._executor.retire(seat)
+        self._running = {future: found for future, found in self._running.items() if found[1] is not seat}
+        _LOG.warning("a worker was lost, and %d blocks go to others: %s", len(given), _first_line(problem))
+        for position, index in enumerate(given):
+            if position == 0:  # the others were only waiting
+                self._failed(index, Failure(None, f"its worker was lost: {_first_line(problem)}", ""))
+            else:
+                self._left.appendleft(index)
+
+    def _failed(self, index: int, failure: Failure) -> None:
+        if failure.kind is not None:
+            raise failure.kind(failure.reason)
+        _LOG.debug("%s", failure.traceback)
+        self._failures[index] += 1
+        if self._failures[index] < _ATTEMPTS:
+            self._left.append(index)
+            return
+        self._named[index] = failure.reason
+        _LOG.warning("going on without %s: %s", self._job.name(self._blocks[index]), failure.reason)
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._executor.statistics.seconds += time.perf_counter() - started
+
+
+def _first_line(problem: Exception) -> str:
+    return (str(problem).splitlines() or [type(problem).__name__])[0]
