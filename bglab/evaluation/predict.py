@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -159,7 +159,7 @@ class _PreparedJob:
             done(len(logits))
             if sum(map(len, parts)) == len(waiting[0]):
                 block = waiting.popleft()
-                shown = replace(self.dataset, rows=self.dataset.rows[block.start : block.stop])
+                shown = self.dataset.part(block.start, block.stop)
                 yield (encode_predictions([tabulate(self.classifier, shown, torch.cat(parts).numpy(), self.rule)]),)
                 parts.clear()
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -44,6 +44,10 @@ class Question:
     target: Target
     seed: int
     cam: GradCam | None
+
+    def __reduce__(self) -> tuple[Callable[..., Question], tuple[Any, ...]]:
+        """Pickle for a worker, which sets up the maps itself."""
+        return ask, (self.classifier, self.method, self.target, self.seed)
 
     @property
     def rule(self) -> str:

@@ -2,34 +2,43 @@
 
 from __future__ import annotations
 
-import functools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-import torch
+import pyarrow as pa
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 from tqdm.auto import tqdm
 
 from bglab.analysis import QUANTILE, TOLERANCE_PX, localise, map_drift
 from bglab.errors import BadInput, UnknownName
-from bglab.evaluation import describe, matched, seen_by, tabulate
+from bglab.evaluation import compute_parts, describe, matched, seen_by, tabulate
+from bglab.executors import current
 from bglab.models import Batching, Classifier, ClassifierLike
 from bglab.parallel import prefetch
-from bglab.results import SALIENCY_SCHEMA, read_saliency_file, reusable, saliency_file, write_saliency
+from bglab.results import (
+    SALIENCY_SCHEMA,
+    PartFiles,
+    encode_part,
+    read_saliency_file,
+    reusable,
+    saliency_file,
+    saliency_rows,
+    table_blocks,
+    write_saliency,
+)
 from bglab.saliency.batches import ImageBatch, prepared_batches, seen_masks, streamed_batches, with_masks
 from bglab.saliency.methods import SMOOTH_SAMPLES
 from bglab.saliency.questions import Question, Target, ask, at_full_size, classes_to_explain, explain_batch
-from bglab.scenes import PreparedScenes, Rejection, SceneSet, ScenesLike, as_prepared, as_scenes
+from bglab.scenes import PreparedScenes, SceneSet, ScenesLike, as_prepared, as_scenes
 from bglab.variants import (
     Dataset,
-    DatasetRow,
     FullScenes,
     Resolution,
     Variant,
@@ -123,12 +132,10 @@ def saliency_table(
             prepared = as_prepared(scenes, progress=progress)
             seen = seen_by(classifier, with_masks(dataset, prepared))
             original = seen_by(classifier, compose(prepared, "original", seed=seed))
-            batches = functools.partial(prepared_batches, seen, original, prepared)
         else:
-            transform = classifier.spec.transform
-            seen, prepared = seen_by(classifier, dataset), None
-            batches = functools.partial(streamed_batches, seen, transform)
-        tables.append(_explained(question, seen, batches, prepared, folder, batch_size, progress=progress))
+            seen, prepared, original = seen_by(classifier, dataset), None, None
+        job = _SaliencyJob(question, seen, original, prepared, batch_size)
+        tables.append(_explained(job, folder, progress=progress))
     table = pd.concat(tables, ignore_index=True)
     skipped = dict.fromkeys(tuple(rejection) for rows in tables for rejection in rows.attrs["rejected"])
     table.attrs["rejected"] = [list(rejection) for rejection in skipped]
@@ -165,45 +172,120 @@ def _needs_prepared(dataset: Dataset) -> BadInput:
     )
 
 
-def _explained(
-    question: Question,
-    dataset: Dataset,
-    batches: Callable[[torch.device, int], Iterator[ImageBatch]],
-    prepared: PreparedScenes | None,
-    results: Path | None,
-    batch_size: int,
-    *,
-    progress: bool,
-) -> pd.DataFrame:
+def _explained(job: _SaliencyJob, results: Path | None, *, progress: bool) -> pd.DataFrame:
     """Explain one data set, or read the stored rows of an earlier run."""
-    classifier = question.classifier
+    question, dataset = job.question, job.dataset
     provenance = _describe(question, dataset)
-    path = None
+    path, files = None, None
     if results is not None:
-        path = saliency_file(results, provenance["dataset"], classifier.spec.id, dataset.variant.name, question.name)
+        model, variant = question.classifier.spec.id, dataset.variant.name
+        path = saliency_file(results, provenance["dataset"], model, variant, question.name)
+        files = PartFiles(path, provenance, SALIENCY_SCHEMA)
         stored = reusable(path, provenance, read_saliency_file)
         if stored is not None:
             stored.attrs = {"rejected": stored.attrs.get("rejected", [])}
             return stored
-    (question.cam or classifier.engine).get_ready(dataset.size, dataset.size, len(dataset))
-    started = time.perf_counter()
-    with closing(prefetch(batches(classifier.engine.device, batch_size))) as ready:
-        rows, rejected = _explain_all(question, dataset, ready, prepared, Batching(batch_size), progress=progress)
+    current().get_ready(job)
+    started, images = time.perf_counter(), 0
+    title = f"{question.classifier.spec.name} · {dataset.variant.name} · {question.method}"
+    with tqdm(total=len(dataset), desc=title, unit="image", disable=not progress) as bar:
+
+        def done(count: int) -> None:
+            nonlocal images
+            bar.update(count)
+            images += count
+
+        blocks = table_blocks(len(dataset), job.batch_size)
+        (parts,) = compute_parts(job, blocks, [files], SALIENCY_SCHEMA, done)
     elapsed_s = time.perf_counter() - started
-    rows.attrs["rejected"] = [list(r) for r in (*dataset.rejected, *rejected)]
-    if path is not None:
-        write_saliency(
-            path,
-            rows,
-            provenance
-            | {
-                "rows": len(rows),
-                "rejected": rows.attrs["rejected"],
-                "seconds": round(elapsed_s, 3),
-                "images_per_s": round(len(rows) / elapsed_s, 2),
-            },
-        )
+    rows = saliency_rows(pa.concat_tables(part.table for part in parts))
+    rejected = [each for part in parts for each in part.rejected]
+    if not len(rows):
+        first = rejected[0][-1] if rejected else "there were none"
+        raise BadInput(f"expected usable images of {dataset.variant.name}, got none; the first: {first}")
+    rows.attrs["rejected"] = [*map(list, dataset.rejected), *rejected]
+    if path is not None and files is not None:
+        run = {"seconds": round(elapsed_s, 3), "images_per_s": round(images / elapsed_s, 2)}
+        told = {"rows": len(rows), "rejected": rows.attrs["rejected"]}
+        write_saliency(path, rows, provenance | told | run)
+        files.remove()
     return rows
+
+
+@dataclass(frozen=True, eq=False)
+class _SaliencyJob:
+    """Explains blocks of a data set, and the same classes on the original images for the drift.
+
+    Attributes:
+        question: Classifier, method and target.
+        dataset: Images to explain, as the classifier's protocol shows them.
+        original: The original images of the same scenes; None at full resolution, where they are made with the others.
+        prepared: Prepared scenes with the masks; None at full resolution.
+        batch_size: Images per forward pass.
+    """
+
+    question: Question
+    dataset: Dataset
+    original: Dataset | None
+    prepared: PreparedScenes | None
+    batch_size: int
+
+    def get_ready(self) -> None:
+        """Initialise the engine for this number of images."""
+        engine = self.question.cam or self.question.classifier.engine
+        engine.get_ready(self.dataset.size, self.dataset.size, len(self.dataset))
+
+    def run(self, blocks: Sequence[range], done: Callable[[int], object]) -> Iterator[tuple[bytes, ...]]:
+        """Encode the rows of each block; images of one are made while those before them are explained."""
+        batching, tables, rejected = Batching(self.batch_size), [], []
+        with closing(prefetch(self._batches(blocks))) as ready:
+            for batch in ready:
+                if batch is None:
+                    table = pd.concat(tables, ignore_index=True) if tables else _no_rows()
+                    yield (encode_part(table, SALIENCY_SCHEMA, rejected),)
+                    tables, rejected = [], []
+                    continue
+                done(len(batch.rows) + len(batch.rejected))
+                rejected += batch.rejected
+                if batch.rows:
+                    tables.append(self._explain(batch, batching))
+
+    def name(self, block: range) -> str:
+        """Name the images of a block."""
+        return f"images {block.start} to {block.stop - 1} of {self.dataset.variant.name}"
+
+    def _batches(self, blocks: Sequence[range]) -> Iterator[ImageBatch | None]:
+        """Make the images of some blocks; None comes after the last ones of each."""
+        device, transform = self.question.classifier.engine.device, self.question.classifier.spec.transform
+        for block in blocks:
+            if self.dataset.full is None:
+                assert self.original is not None, "only full-resolution data sets have none"
+                assert self.prepared is not None, "only full-resolution data sets have none"
+                part = self.dataset.part(block.start, block.stop)
+                yield from prepared_batches(part, self.original, self.prepared, device, self.batch_size)
+            else:
+                ids = [row.scene for row in self.dataset.rows[block.start : block.stop]]
+                some = full_dataset(self.dataset.full.select(ids), self.dataset.variant, transform)
+                yield from streamed_batches(some, transform, device, self.batch_size)
+            yield None
+
+    def _explain(self, part: ImageBatch, batching: Batching) -> pd.DataFrame:
+        """Explain a batch."""
+        question, dataset = self.question, self.dataset
+        classes = classes_to_explain(question, dataset, part.rows, self.prepared)
+        batch = explain_batch(question, part.images, classes, batching)
+        maps = at_full_size(batch, dataset.size)
+        measured = _measure(maps, part.masks)
+        if part.photographs is not None:
+            same = classes._replace(targets=batch.targets)
+            reference = explain_batch(question, part.photographs, same, batching)
+            drift = map_drift(maps, at_full_size(reference, dataset.size), part.masks)
+            measured = measured.assign(drift_inside=drift.inside, drift_outside=drift.outside)
+        return _tabulate(question, replace(dataset, rows=part.rows), batch.logits, batch.targets, measured)
+
+
+def _no_rows() -> pd.DataFrame:
+    return saliency_rows(SALIENCY_SCHEMA.empty_table())
 
 
 def explain_scenes(
@@ -271,47 +353,6 @@ def _some_images(
         raise BadInput(rejection.reason)
     order = [[row.scene for row in batch.rows].index(scene) for scene in ids]
     return ImageBatch(tuple(batch.rows[i] for i in order), batch.images[order], None, batch.masks[order])
-
-
-def _explain_all(
-    question: Question,
-    dataset: Dataset,
-    batches: Iterator[ImageBatch],
-    prepared: PreparedScenes | None,
-    batching: Batching,
-    *,
-    progress: bool,
-) -> tuple[pd.DataFrame, list[Rejection]]:
-    """Explain a data set batch by batch, and the same classes on the original images for the drift."""
-    rows: list[DatasetRow] = []
-    rejected: list[Rejection] = []
-    logits, targets, measures = [], [], []
-    title = f"{question.classifier.spec.name} · {dataset.variant.name} · {question.method}"
-    with tqdm(total=len(dataset), desc=title, unit="image", disable=not progress) as bar:
-        for part in batches:
-            bar.update(len(part.rows) + len(part.rejected))
-            rejected += part.rejected
-            if not part.rows:
-                continue
-            classes = classes_to_explain(question, dataset, part.rows, prepared)
-            batch = explain_batch(question, part.images, classes, batching)
-            maps = at_full_size(batch, dataset.size)
-            measured = _measure(maps, part.masks)
-            if part.photographs is not None:
-                same = classes._replace(targets=batch.targets)
-                reference = explain_batch(question, part.photographs, same, batching)
-                drift = map_drift(maps, at_full_size(reference, dataset.size), part.masks)
-                measured = measured.assign(drift_inside=drift.inside, drift_outside=drift.outside)
-            rows += part.rows
-            logits.append(batch.logits.cpu())
-            targets.append(batch.targets.cpu())
-            measures.append(measured)
-    if not rows:
-        first = rejected[0].reason if rejected else "there were none"
-        raise BadInput(f"expected usable images of {dataset.variant.name}, got none; the first: {first}")
-    whole = replace(dataset, rows=tuple(rows))
-    table = pd.concat(measures, ignore_index=True)
-    return _tabulate(question, whole, torch.cat(logits), torch.cat(targets), table), rejected
 
 
 def _tolerance(size: int) -> float:

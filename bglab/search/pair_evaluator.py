@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -80,7 +80,7 @@ class PairEvaluator:
         native = np.empty(len(self.originals), dtype=np.int16)
         with tqdm(total=len(native), desc="originals", unit="image", disable=not progress) as bar:
             for start in range(0, len(native), _ORIGINALS_AT_ONCE):
-                part = _part(self.originals, start, start + _ORIGINALS_AT_ONCE)
+                part = self.originals.part(start, start + _ORIGINALS_AT_ONCE)
                 native[start : start + len(part)] = all_logits(self.classifier, part, progress=False).argmax(dim=1)
                 self.composer.release()
                 bar.update(len(part))
@@ -151,14 +151,6 @@ def open_evaluator(
         protocol=chosen,
         foregrounds=_side(records),
         backgrounds=_side([records[i] for i in lends[kept]]),
-    )
-
-
-def _part(dataset: Dataset, start: int, stop: int) -> Dataset:
-    """Return the rows of a data set from ``start`` to before ``stop``."""
-    place = np.arange(len(dataset))[start:stop]
-    return replace(
-        dataset, rows=dataset.rows[start:stop], images=lambda wanted, device: dataset.images(place[wanted], device)
     )
 
 

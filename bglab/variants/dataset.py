@@ -100,6 +100,11 @@ class Dataset:
             key = found[0]
         return self.images([range(len(self))[key]], "cpu")[0]
 
+    def part(self, start: int, stop: int) -> Dataset:
+        """Return the rows from ``start`` to before ``stop``, which keep the digest of the whole set."""
+        places, images = np.arange(len(self))[start:stop], self.images
+        return replace(self, rows=self.rows[start:stop], images=lambda wanted, device: images(places[wanted], device))
+
     def __repr__(self) -> str:
         origin = "published" if self.published else f"composed, seed {self.seed}"
         return f"Dataset({self.name}, {self.variant.name}: {len(self)} images, {origin})"
