@@ -14,6 +14,8 @@ from .errors import UnknownName as UnknownName
 from .evaluation import from_table as from_table
 from .evaluation import predict as predict
 from .evaluation import predict_all as predict_all
+from .executors import connect as connect
+from .executors import disconnect as disconnect
 from .figures import LiveCurves as LiveCurves
 from .models import load_classifier as load_classifier
 from .models.own import classifier as classifier

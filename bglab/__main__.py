@@ -31,6 +31,7 @@ from bglab.commands import (
     saliency,
     search,
     train,
+    workers,
 )
 from bglab.errors import EXPECTED_ERRORS, printable
 
@@ -90,7 +91,11 @@ def _run(arguments: Sequence[str] | None) -> int:
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="bglab: %(message)s")
     try:
-        with redirect_stdout(_Escaped(cast(Any, sys.stdout))), redirect_stderr(_Escaped(cast(Any, sys.stderr))):
+        with (
+            redirect_stdout(_Escaped(cast(Any, sys.stdout))),
+            redirect_stderr(_Escaped(cast(Any, sys.stderr))),
+            workers(options),
+        ):
             return options.run(options)
     except EXPECTED_ERRORS as problem:
         if options.debug:

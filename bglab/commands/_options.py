@@ -129,7 +129,9 @@ def _composed(
 
 def add_engine_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that `load` reads, named as in timm."""
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
+    parser.add_argument(
+        "--device", default="auto", help="auto, cpu, cuda, cuda:1, mps, or several for one process each: cuda:0,cuda:1"
+    )
     parser.add_argument("--engine", default="auto", choices=("auto", "torch", "openvino"))
     parser.add_argument(
         "--amp-dtype",
@@ -144,6 +146,57 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
         help="use only algorithms that return the same bits each time; slower on GPUs, and CPUs always do",
     )
     parser.set_defaults(protocol="as-is")
+
+
+def add_worker_options(parser: argparse.ArgumentParser) -> None:
+    """Add who computes, which `workers` reads: this process, one process per device, or a Ray cluster."""
+    parser.add_argument(
+        "--ray",
+        nargs="?",
+        const="auto",
+        metavar="ADDRESS",
+        help="compute on a Ray cluster: HOST:PORT, auto for the one that this machine belongs to (the default), or "
+        "local to start one here",
+    )
+    parser.add_argument("--worker-cpus", type=positive, metavar="N", help="cores of a worker of --ray")
+    parser.add_argument("--worker-gpus", type=float, metavar="N", help="GPUs of a worker of --ray, such as 1 or 0.5")
+
+
+@contextmanager
+def workers(options: argparse.Namespace) -> Iterator[None]:
+    """Start the workers that the options ask for, and end them with the command.
+
+    Raises:
+        BadInput: If options of Ray are given without it, or there is no such cluster or device.
+        MissingData: If Ray is not installed.
+    """
+    address, devices = getattr(options, "ray", None), str(getattr(options, "device", "")).split(",")
+    if address is None and not hasattr(options, "ray"):
+        yield
+        return
+    from bglab.errors import BadInput
+
+    given = [f"--worker-{kind}" for kind in ("cpus", "gpus") if getattr(options, f"worker_{kind}") is not None]
+    if address is None and given:
+        raise BadInput(f"expected --ray with {given[0]}, got none; add --ray, or leave {given[0]} out")
+    if address is not None and len(devices) > 1:
+        raise BadInput("expected one --device with --ray, whose workers have one each; leave one of them out")
+    if address is None and len(devices) == 1:
+        yield
+        return
+    from bglab.executors import connect
+
+    if address is None:
+        from bglab.models import pick_device
+
+        for device in devices:
+            pick_device(device)
+        options.device = devices[0]
+        with connect(devices=devices):
+            yield
+    else:
+        with connect(address, worker_cpus=options.worker_cpus, worker_gpus=options.worker_gpus):
+            yield
 
 
 def add_protocol_option(parser: argparse.ArgumentParser) -> None:

@@ -11,6 +11,7 @@ from bglab.commands._options import (
     add_engine_options,
     add_protocol_option,
     add_variant_options,
+    add_worker_options,
     command,
     composed,
     importing,
@@ -42,6 +43,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
         "-b", "--batch-size", type=positive, default=64, help="images per forward pass (default: %(default)s)"
     )
     add_engine_options(predict)
+    add_worker_options(predict)
     add_protocol_option(predict)
     predict.add_argument(
         "--decision-rule",

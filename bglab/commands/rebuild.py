@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from bglab.commands._options import (
+    add_worker_options,
     check_outputs,
     command,
     positive,
@@ -39,6 +40,7 @@ def add(kinds: argparse._SubParsersAction) -> None:
         "--fidelity", choices=("paper", "clean"), default="clean", help="paper: exactly as the authors' generator"
     )
     build.add_argument("--test-release", default="", help="in9:PATH, or a text file of names: images to exclude")
+    add_worker_options(build)
     repair = command(kinds, "repair", run_repair)
     repair.add_argument("scenes", metavar="SCENES", help="a release, as in9:PATH")
     repair.add_argument("--out", required=True, metavar="CSV", help="variant,file,fg,bg,bg_class,distance,margin")

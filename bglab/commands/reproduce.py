@@ -11,6 +11,7 @@ from bglab.commands._options import (
     MODELS_HELP,
     add_engine_options,
     add_protocol_option,
+    add_worker_options,
     command,
     engine_choice,
     positive,
@@ -46,6 +47,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
     )  # fmt: skip
     reproduce.add_argument("-b", "--batch-size", type=positive, default=64, help="images per forward pass")
     add_engine_options(reproduce)
+    add_worker_options(reproduce)
     add_protocol_option(reproduce)
     reproduce.add_argument("--seed", type=int, default=0, help="seed for donors and example images")
     reproduce.add_argument("--size", type=positive, default=224, help="side of the images in pixels")

@@ -9,6 +9,7 @@ from bglab.commands._options import (
     add_engine_options,
     add_protocol_option,
     add_variant_options,
+    add_worker_options,
     check_outputs,
     command,
     composed,
@@ -52,6 +53,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
         "-b", "--batch-size", type=positive, default=32, help="images per forward pass (default: %(default)s)"
     )
     add_engine_options(saliency)
+    add_worker_options(saliency)
     add_protocol_option(saliency)
     add_variant_options(saliency)
 

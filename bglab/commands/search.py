@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from bglab.commands._options import (
     add_engine_options,
     add_protocol_option,
+    add_worker_options,
     check_outputs,
     command,
     load,
@@ -59,6 +60,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
     search.add_argument("--only-right", action="store_true", help="skip foregrounds that are misclassified on Original")
     search.add_argument("--size", type=positive, default=224, help="side of the images in pixels")
     add_engine_options(search)
+    add_worker_options(search)
     add_protocol_option(search)
 
 

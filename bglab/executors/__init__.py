@@ -3,8 +3,9 @@
 Verbs divide their work into blocks and hand them to the `current` executor; what they compute does not depend on it.
 """
 
-from bglab.executors.blocks import Executor, InProcess, Job, Statistics, current, use
-from bglab.executors.connecting import connect
+from bglab.executors.blocks import Executor, InProcess, Job, Statistics, current
+from bglab.executors.connecting import connect, disconnect
+from bglab.executors.mapping import in_order
 from bglab.executors.worker import assigned_device
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     "assigned_device",
     "connect",
     "current",
-    "use",
+    "disconnect",
+    "in_order",
 ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
@@ -96,11 +95,13 @@ class Executor(ABC):
         """End the workers."""
 
     def __enter__(self) -> Executor:
-        _CURRENT.append(self)
+        if self not in _CURRENT:
+            _CURRENT.append(self)
         return self
 
     def __exit__(self, *_: object) -> None:
-        _CURRENT.remove(self)
+        if self in _CURRENT:
+            _CURRENT.remove(self)
         self.close()
 
 
@@ -145,17 +146,3 @@ _CURRENT: list[Executor] = [InProcess()]
 def current() -> Executor:
     """Return the executor that verbs hand their blocks to; without `bglab.connect`, that of this process."""
     return _CURRENT[-1]
-
-
-@contextmanager
-def use(executor: Executor | None) -> Iterator[None]:
-    """Make an executor the current one until the end, and close it then.
-
-    Args:
-        executor: The executor; None keeps the current one.
-    """
-    if executor is None:
-        yield
-        return
-    with executor:
-        yield

@@ -12,11 +12,13 @@ from urllib.parse import parse_qsl, urlencode
 import pandas as pd
 
 from bglab.errors import BadInput, MissingData
-from bglab.files import writable_folder
+from bglab.executors import current
+from bglab.files import whole_file, writable_folder
 from bglab.labels import OUTSIDE
 from bglab.names import display_name
 from bglab.papers.missing import Missing, TimeLimitReached
 from bglab.papers.settings import Settings
+from bglab.papers.training_job import TrainingJob, TrainingPlan
 from bglab.papers.training_runs import TRAINING_RUNS, TrainingRun
 from bglab.results import data_file_name
 from bglab.scenes import SceneSet, open_scenes, prepare
@@ -174,6 +176,8 @@ class TrainedNetworks:
         Raises:
             TimeLimitReached: If ``required`` and the time limit leaves no network.
         """
+        if current().is_remote:
+            self._train_together([name for name in names if self.why_missing(name) is None])
         found: dict[str, str] = {}
         stopped: TimeLimitReached | None = None
         for name in names:
@@ -195,13 +199,39 @@ class TrainedNetworks:
         """Check whether the training scenes have ImageNet class labels."""
         return any(record.native_label != OUTSIDE for record in self.training_scenes(data).records)
 
-    def _train(self, name: str) -> Path:
-        """Train a network within the time limit; the checkpoint is written after every epoch."""
+    def _train_together(self, names: Sequence[str]) -> None:
+        """Train the networks that are not trained yet by workers, one network each.
+
+        A worker writes the checkpoint after every epoch, so a network goes on where it was when a worker is lost.
+        """
+        plans = {name: self._plan(name) for name in names if name not in self._uris and self._given(name) is None}
+        left = [plan for plan in plans.values() if not (plan.path.is_file() and read_checkpoint(plan.path).is_finished)]
+        sets = {
+            (plan.data, plan.recipe.source_size): prepare(
+                self.training_scenes(plan.data), plan.recipe.source_size, progress=self.settings.progress
+            )
+            for plan in left
+        }
+        started = time.perf_counter()
+        left_s = 60 * self.settings.train_minutes - self._training_s
+        for index, content in current().run(TrainingJob(sets, self.settings.engine.device, left_s), left):
+            if not left[index].path.is_file():  # the worker has a disk of its own
+                with whole_file(left[index].path, what="a checkpoint", remedy="choose another --out") as file:
+                    file.write(content)
+        self._training_s += time.perf_counter() - started
+
+    def _plan(self, name: str) -> TrainingPlan:
         run = TRAINING_RUNS[name]
         scenes = self.training_scenes(run.data)
         recipe = run.recipe(PRESETS[self.preset], natives=self.knows_natives(run.data))
         folder = writable_folder(self.results / "trained" / data_file_name(scenes.name, scenes.fingerprint))
-        path = folder / f"{name}-{self.preset}.pt"
+        return TrainingPlan(name, run.data, recipe, folder / f"{name}-{self.preset}.pt")
+
+    def _train(self, name: str) -> Path:
+        """Train a network within the time limit; the checkpoint is written after every epoch."""
+        run = TRAINING_RUNS[name]
+        _, _, recipe, path = self._plan(name)
+        scenes = self.training_scenes(run.data)
         started, left_s = time.perf_counter(), 60 * self.settings.train_minutes - self._training_s
         limit = f"the training time limit of {self.settings.train_minutes:g} minutes was reached"
 

@@ -23,6 +23,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from bglab.errors import BadInput
+from bglab.executors import current, in_order
 from bglab.images import LEAST_BOX_SHARE, LEAST_CONNECTED_SHARE, LEAST_KEPT_SHARE, MOST_CROP_SHARE
 from bglab.labels import IN9, imagenet_synsets, synset_index
 from bglab.parallel import WorkerPool
@@ -132,7 +133,8 @@ def build(
         out: Output folder for images or masks, ``manifest.csv`` with one row per image of the split, and
             ``recipe.json``.
         construction: Options of the build.
-        workers: Number of processes; the output does not depend on it.
+        workers: Number of processes; the output does not depend on it. The workers of `bglab.connect` are used in their
+            place; they need the folders of ImageNet and of the set on a disk that all nodes share.
         progress: Whether to show progress bars.
 
     Raises:
@@ -153,9 +155,10 @@ def build(
     filtered = folder / ".work" / f"judged-{settings.key}"
     filtering = functools.partial(filter_cached, settings=settings, folder=filtered)
     with WorkerPool(workers, progress=progress) as pool:
+        spread = functools.partial(in_order, progress=progress) if current().is_remote else pool.in_order
         selection = select(
             listing,
-            lambda items: pool.in_order(filtering, items, "filtering images"),
+            lambda items: spread(filtering, items, "filtering images"),
             per_class=construction.per_class,
             seed=construction.seed,
         )
@@ -169,7 +172,7 @@ def build(
         with locked(folder / ".work"):  # of two runs of one build, the second waits, and finds the set of the first
             if not (paths.out / "recipe.json").is_file() and not (folder / "recipe.json").is_file():
                 rendering = functools.partial(render_cached, settings=settings, paths=paths)
-                done = pool.in_order(rendering, tasks, "writing scenes")
+                done = spread(rendering, tasks, "writing scenes")
                 digests = {name: sha256 for scene in done for name, sha256 in scene.items()}
                 _write_tables(paths, listing, selection, tasks, construction)
                 _write_recipe(paths.out, recipe, recipe_sha256, selection, digests)
