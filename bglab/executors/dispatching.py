@@ -181,10 +181,16 @@ class _Dispatch:
             seat = min(given, key=lambda each: len(given[each]))
             if len(given[seat]) >= _AHEAD:
                 return
-            index = self._left.popleft()
+            index = self._left[0]
+            try:
+                future = seat.submit(self._name, shipped, self._blocks[index])
+            except Exception as problem:  # noqa: BLE001 - it was lost while it had nothing to do
+                self._lost(seat, problem)
+                continue
+            self._left.popleft()
             self._executor.statistics.attempts += 1
             given[seat].append(index)
-            self._running[seat.submit(self._name, shipped, self._blocks[index])] = index, seat
+            self._running[future] = index, seat
 
     def _take(self, future: Future[Outcome]) -> tuple[int, Outcome] | None:
         """Take an outcome; None if there is none, so that the block is computed again."""
@@ -196,7 +202,8 @@ class _Dispatch:
         except Exception as problem:  # noqa: BLE001 - whatever a lost worker raises, its blocks go to others
             self._lost(seat, problem)
             return None
-        self._executor._given[seat].remove(index)
+        if seat in self._executor._given:
+            self._executor._given[seat].remove(index)
         if outcome.failure is None:
             return index, outcome
         self._failed(index, outcome.failure)
@@ -204,7 +211,11 @@ class _Dispatch:
 
     def _lost(self, seat: Seat, problem: Exception) -> None:
         given = self._executor.retire(seat)
-        self._running = {future: found for future, found in self._running.items() if found[1] is not seat}
+        for future, (index, whose) in list(self._running.items()):
+            if whose is seat and future.done() and not future.cancelled() and future.exception() is None:
+                given.remove(index)  # it was finished before
+            elif whose is seat:
+                del self._running[future]
         _LOG.warning("a worker was lost, and %d blocks go to others: %s", len(given), _first_line(problem))
         for position, index in enumerate(given):
             if position == 0:  # the others were only waiting

@@ -117,6 +117,9 @@ class _Actor:
     def hello(self) -> dict[str, str]:
         return self._worker.hello() | {"node": ray.util.get_node_ip_address()}
 
+    def process(self) -> int:
+        return os.getpid()
+
     def compute(self, name: str, shipped: list[Any], block: object) -> Outcome:
         def opened() -> object:
             content, arrays = ray.get(shipped[0])

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Int, UInt8
@@ -17,9 +18,17 @@ from PIL import Image
 from bglab.errors import BadInput, printable
 from bglab.images import Box, crop_box, from_levels, open_image, resize_crop, to_levels
 from bglab.scenes.array_store import ArrayStore, Entry, Item
-from bglab.scenes.scene import PublishedImage, Rejection, Scene, SceneSet, log_notices
+from bglab.scenes.scene import PublishedImage, Rejection, Scene, SceneRecord, SceneSet, log_notices
 from bglab.scenes.sources import open_scenes
 from bglab.seeding import digest
+
+
+def _without_files(scenes: SceneSet) -> SceneSet:
+    return replace(scenes, read=_read_elsewhere, read_image=None, published=None)
+
+
+def _read_elsewhere(record: SceneRecord) -> Scene:
+    raise BadInput(f"expected {record.id} to be read where the scenes were opened, and not by a worker")
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +57,11 @@ class PreparedScenes:
     has_plate: Bool[np.ndarray, " n"]
     rejected: tuple[Rejection, ...]
     digest: str
+
+    def __reduce__(self) -> tuple[type, tuple[Any, ...]]:
+        """Pickle for a worker, which has the pixels in the arrays and needs none of the files."""
+        parts = [getattr(self, each.name) for each in fields(self)]
+        return PreparedScenes, (_without_files(self.scenes), *parts[1:])
 
     def __len__(self) -> int:
         return len(self.scenes)
@@ -80,6 +94,11 @@ class PreparedPhotographs:
     images: UInt8[np.ndarray, "n 3 s s"]
     rejected: tuple[Rejection, ...]
     digest: str
+
+    def __reduce__(self) -> tuple[type, tuple[Any, ...]]:
+        """Pickle for a worker, which has the pixels in the arrays and needs none of the files."""
+        parts = [getattr(self, each.name) for each in fields(self)]
+        return PreparedPhotographs, (_without_files(self.scenes), *parts[1:])
 
     def __len__(self) -> int:
         return len(self.scenes)

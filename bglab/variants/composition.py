@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeGuard
@@ -31,7 +32,7 @@ from bglab.scenes import (
 from bglab.variants.dataset import Dataset, DatasetRow, Positions, Resolution, full_dataset
 from bglab.variants.full_resolution import STREAMED, FullScenes, StreamSettings, find_streamed, reopen_full
 from bglab.variants.rules import SceneBatch
-from bglab.variants.scene_tensors import scene_tensors
+from bglab.variants.scene_tensors import SceneTensors, scene_tensors
 from bglab.variants.variant import VARIANTS, Variant, find_variant, pair_donors, render
 
 
@@ -201,19 +202,27 @@ def _shows_photographs(scenes: SceneSet | PreparedScenes | FullScenes, variant: 
 
 def _compose_photographs(photographs: PreparedPhotographs, chosen: Variant, seed: int) -> Dataset:
     """Compose a variant that needs neither mask nor box on all images of a set."""
-    source, side = photographs.scenes, photographs.size
-    names = np.array(source.ids, dtype=object)
-
-    def images(positions: Positions, device: torch.device | str) -> UInt8[Tensor, "n 3 h w"]:
-        wanted = _as_slice(np.arange(len(source))[positions])
-        shown = torch.from_numpy(np.asarray(photographs.images[wanted])).to(device)
-        ids = tuple(names[wanted])
-        nowhere = torch.zeros(len(ids), side, side, dtype=torch.bool, device=device)
-        boxes = torch.zeros(len(ids), 4, dtype=torch.int64, device=device)
-        return render(chosen, SceneBatch(ids, shown, nowhere, shown, boxes), seed=seed)
-
+    source = photographs.scenes
+    images = functools.partial(_render_photographs, photographs, np.array(source.ids, dtype=object), chosen, seed)
     rows = tuple(DatasetRow(record.id, "", record.label, record.native_label) for record in source.records)
     return _prepared_dataset(photographs, source, chosen, rows, images, seed=seed, rejected=photographs.rejected)
+
+
+def _render_photographs(
+    photographs: PreparedPhotographs,
+    names: np.ndarray,
+    chosen: Variant,
+    seed: int,
+    positions: Positions,
+    device: torch.device | str,
+) -> UInt8[Tensor, "n 3 h w"]:
+    """Render images of a set without masks; a function of its own, so that a data set can be sent to a worker."""
+    side, wanted = photographs.size, _as_slice(np.arange(len(names))[positions])
+    shown = torch.from_numpy(np.asarray(photographs.images[wanted])).to(device)
+    ids = tuple(names[wanted])
+    nowhere = torch.zeros(len(ids), side, side, dtype=torch.bool, device=device)
+    boxes = torch.zeros(len(ids), 4, dtype=torch.int64, device=device)
+    return render(chosen, SceneBatch(ids, shown, nowhere, shown, boxes), seed=seed)
 
 
 def _compose_prepared(prepared: PreparedScenes, chosen: Variant, seed: int) -> Dataset:
@@ -233,16 +242,27 @@ def _compose_prepared(prepared: PreparedScenes, chosen: Variant, seed: int) -> D
         DatasetRow(r.id, ids[donors[i]] if lends else "", r.label, r.native_label)
         for i, r in ((i, source.records[i]) for i in usable)
     )
-    resident = scene_tensors(prepared)
-
-    def images(positions: Positions, device: torch.device | str) -> UInt8[Tensor, "n 3 h w"]:
-        wanted = _as_slice(usable[positions])
-        own = resident.batch(wanted, device)
-        if not lends:
-            return render(chosen, own, own if chosen.donor == "self" else None, seed=seed)
-        return render(chosen, own, resident.batch(donors[wanted], device), seed=seed)
-
+    images = functools.partial(
+        _render_prepared, scene_tensors(prepared), usable, donors if lends else None, chosen, seed
+    )
     return _prepared_dataset(prepared, source, chosen, rows, images, seed=seed, rejected=rejected)
+
+
+def _render_prepared(
+    resident: SceneTensors,
+    usable: Int[np.ndarray, " u"],
+    donors: Int[np.ndarray, " m"] | None,
+    chosen: Variant,
+    seed: int,
+    positions: Positions,
+    device: torch.device | str,
+) -> UInt8[Tensor, "n 3 h w"]:
+    """Render images of prepared scenes; ``donors`` is None for variants whose background is no other scene's."""
+    wanted = _as_slice(usable[positions])
+    own = resident.batch(wanted, device)
+    if donors is None:
+        return render(chosen, own, own if chosen.donor == "self" else None, seed=seed)
+    return render(chosen, own, resident.batch(donors[wanted], device), seed=seed)
 
 
 def open_published(scenes: ScenesLike, variant: str, *, size: int = 224, progress: bool = True) -> Dataset:
@@ -263,11 +283,15 @@ def open_published(scenes: ScenesLike, variant: str, *, size: int = 224, progres
     prepared = prepare_published(source, chosen.name, size, progress=progress)
     rows = tuple(DatasetRow(p.scene, p.donor, p.label, p.native_label) for p in prepared.published)
 
-    def images(positions: Positions, device: torch.device | str) -> UInt8[Tensor, "n 3 h w"]:
-        return torch.from_numpy(np.asarray(prepared.images[positions])).to(device)
-
+    images = functools.partial(_show_published, prepared)
     made = _prepared_dataset(prepared, source, chosen, rows, images, rejected=prepared.rejected)
     return replace(made, published=True)
+
+
+def _show_published(
+    prepared: PreparedImages, positions: Positions, device: torch.device | str
+) -> UInt8[Tensor, "n 3 h w"]:
+    return torch.from_numpy(np.asarray(prepared.images[positions])).to(device)
 
 
 def _prepared_dataset(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -167,14 +168,6 @@ def full_dataset(full: FullScenes, variant: Variant, transform: EvaluationTransf
     """
     chosen, scenes = transform or EvaluationTransform(), full.scenes(region_of(variant))
 
-    def images(positions: Positions, device: torch.device | str) -> UInt8[Tensor, "n 3 h w"]:
-        wanted = [scenes.ids[i] for i in np.arange(len(scenes))[positions]]
-        blocks = list(stream(full.select(wanted), [variant], chosen, block_size=max(1, len(wanted))))
-        found = {r.id: crop for block in blocks for r, crop in zip(block.records, block.crops[0], strict=True)}
-        for rejection in (rejection for block in blocks for rejection in block.rejected):
-            raise BadInput(rejection.reason)
-        return torch.from_numpy(np.stack([found[scene] for scene in wanted])).to(device)
-
     return Dataset(
         name=full.name,
         variant=variant,
@@ -187,7 +180,24 @@ def full_dataset(full: FullScenes, variant: Variant, transform: EvaluationTransf
         fingerprint=full.by_box.fingerprint,
         digest=full.definition(variant, chosen),
         rejected=full.census.rejected,
-        images=images,
+        images=functools.partial(_render_full, full, variant, chosen),
         full=full,
         uri=absolute_uri(full.source if isinstance(full.source, str) else full.source.uri),
     )
+
+
+def _render_full(
+    full: FullScenes,
+    variant: Variant,
+    transform: EvaluationTransform,
+    positions: Positions,
+    device: torch.device | str,
+) -> UInt8[Tensor, "n 3 h w"]:
+    """Render images at full resolution; a function of its own, so that a data set can be sent to a worker."""
+    scenes = full.scenes(region_of(variant))
+    wanted = [scenes.ids[i] for i in np.arange(len(scenes))[positions]]
+    blocks = list(stream(full.select(wanted), [variant], transform, block_size=max(1, len(wanted))))
+    found = {r.id: crop for block in blocks for r, crop in zip(block.records, block.crops[0], strict=True)}
+    for rejection in (rejection for block in blocks for rejection in block.rejected):
+        raise BadInput(rejection.reason)
+    return torch.from_numpy(np.stack([found[scene] for scene in wanted])).to(device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -33,6 +34,10 @@ class SceneTensors:
         self._prepared = prepared
         self._ids = np.array(prepared.scenes.ids, dtype=object)
         self._uploaded: dict[str, dict[str, Tensor]] = {}
+
+    def __reduce__(self) -> tuple[Callable[..., SceneTensors], tuple[PreparedScenes]]:
+        """Pickle for a worker, which copies the scenes to its own device."""
+        return scene_tensors, (self._prepared,)
 
     def batch(self, positions: slice | Int[np.ndarray, " n"], device: torch.device | str) -> SceneBatch:
         """Return the scenes at some positions on a device."""
