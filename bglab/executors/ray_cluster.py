@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import socket
+import tempfile
 import warnings
 import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -153,21 +156,43 @@ def _join(address: str) -> None:
             f"expected the address of a cluster that this machine belongs to, auto or HOST:PORT, got {address}; "
             "run the command on a node of the cluster"
         )
+    if address != "local":
+        _check_answers(address)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported over the network
     quiet = {"log_to_driver": False, "configure_logging": False, "logging_level": "ERROR"}
     here: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
     try:
         _started(lambda: ray.init(address, ignore_reinit_error=True, **here, **quiet))
     except ConnectionError as problem:
-        raise BadInput(
-            f"expected a Ray cluster at {address}, but there is none ({brief(problem)}); start one with ray start "
-            "--head, or use --ray local"
-        ) from None
+        raise _absent(address, problem) from None
     except (RuntimeError, ValueError, TimeoutError) as problem:
         raise BadInput(
             f"expected to join the Ray cluster at {address}, but {brief(problem)}; its nodes need the same versions of "
             "Ray and Python as this one"
         ) from None
+
+
+def _check_answers(address: str) -> None:
+    """Check that something listens at the address of a cluster; Ray itself would wait for minutes.
+
+    Raises:
+        BadInput: If nothing does.
+    """
+    if address == "auto":  # as Ray finds it
+        last = Path(tempfile.gettempdir()) / "ray" / "ray_current_cluster"
+        address = os.environ.get("RAY_ADDRESS") or (last.read_text() if last.is_file() else "")
+    host, _, port = address.strip().rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except (OSError, ValueError) as problem:
+        raise _absent(address or "auto", problem) from None
+
+
+def _absent(address: str, problem: Exception) -> BadInput:
+    return BadInput(
+        f"expected a Ray cluster at {address}, but there is none ({brief(problem)}); start one with ray start --head, "
+        "or use --ray local"
+    )
 
 
 def _started(start: Callable[[], object]) -> None:
