@@ -18,6 +18,7 @@ from bglab.models.answers import (
 from bglab.models.architectures import check_architecture, create_network
 from bglab.models.backward_graph import write_out
 from bglab.models.classifier import Classifier, load_classifier
+from bglab.models.cuda_streams import Pace, SideStream, upload
 from bglab.models.engines import (
     Engine,
     EngineChoice,
@@ -72,8 +73,10 @@ __all__ = [
     "ModelSpec",
     "Normalised",
     "OpenVINOEngine",
+    "Pace",
     "Pool",
     "Setting",
+    "SideStream",
     "TABLE_1",
     "Weights",
     "arithmetic",
@@ -101,5 +104,6 @@ __all__ = [
     "precision_of",
     "state_digest",
     "sweep",
+    "upload",
     "write_out",
 ]

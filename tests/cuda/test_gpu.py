@@ -15,6 +15,7 @@ from bglab.models import Batching, classify_batches
 from bglab.models.engines import EngineChoice, pick_device
 from bglab.saliency import saliency_maps, saliency_table
 from bglab.scenes import prepare
+from bglab.search import search_matrix
 from bglab.training import PRESETS, fit
 from bglab.variants import compose
 from fixtures.accelerators import CUDA, Place
@@ -95,6 +96,13 @@ def test_rendering_in_a_thread_does_not_overtake_the_network(classifier, scenes)
     once = all_logits(here, dataset, batch_size=len(dataset), **QUIET)
     for _ in range(20):
         assert torch.allclose(all_logits(here, dataset, batch_size=3, **QUIET), once, atol=1e-4)
+
+
+def test_composing_in_a_stream_of_its_own_does_not_overtake_the_network(classifier, scenes):
+    here = Place(CUDA).bring(classifier)
+    whole = search_matrix(here, scenes, batch_size=1000, **QUIET)
+    for _ in range(20):
+        assert np.array_equal(search_matrix(here, scenes, batch_size=3, **QUIET).native, whole.native)
 
 
 def test_a_trained_network_is_loaded_on_the_device(scenes, tmp_path):
