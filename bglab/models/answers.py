@@ -29,6 +29,7 @@ class Batching:
     Attributes:
         size: Images per forward pass.
         forwards: Number of images classified so far.
+        most: Largest size that may still be chosen by the free memory of a GPU; 0 leaves the size as it is.
 
     Raises:
         BadInput: If the size is below 1.
@@ -36,6 +37,7 @@ class Batching:
 
     size: int
     forwards: int = 0
+    most: int = 0
 
     def __post_init__(self) -> None:
         if self.size < 1:

@@ -13,6 +13,9 @@ from typing import final
 import torch
 from torch import Tensor
 
+#: Fraction of the free memory that a batch may take: the next one is prepared beside it, and memory fragments.
+_BATCH_SHARE = 0.8
+
 
 def runs_ahead(device: torch.device | str) -> bool:
     """Check whether work on a device is launched into CUDA's streams."""
@@ -108,3 +111,28 @@ class SideStream:
             current.wait_stream(self._stream)
         made.record_stream(current)  # its memory belongs to the other stream, which must not use it again too early
         return made
+
+
+def images_that_fit(device: torch.device, work: Callable[[], object], count: int, most: int) -> int:
+    """Measure how many images a GPU can work on at a time, by its free memory and what a few images take.
+
+    Args:
+        device: A GPU for which `runs_ahead` is true.
+        work: Works on a few images.
+        count: Number of these images.
+        most: Largest number of images to return.
+
+    Returns:
+        A power of two from 1 to ``most``, so that small changes of the free memory do not change it.
+    """
+    before = torch.cuda.memory_allocated(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    try:
+        work()
+    except torch.cuda.OutOfMemoryError:
+        most = min(most, max(1, count // 2))
+    needed = (torch.cuda.max_memory_allocated(device) - before) / count
+    torch.cuda.empty_cache()  # what the few images took counts as free
+    free, _ = torch.cuda.mem_get_info(device)
+    fitting = max(1, min(most, int(_BATCH_SHARE * free / max(1.0, needed))))
+    return 1 << fitting.bit_length() - 1

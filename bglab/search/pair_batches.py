@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Int, UInt8
 from torch import Tensor
 
-from bglab.models import Batching, Classifier, SideStream, not_finite
+from bglab.models import Batching, Classifier, SideStream, images_that_fit, not_finite, runs_ahead
 from bglab.parallel import in_flight, prefetch
 from bglab.search.pair_evaluator import PairEvaluator
 from bglab.search.pair_images import Pairs
@@ -24,6 +24,10 @@ from bglab.search.pair_images import Pairs
 #: Initial images per batch, by type of device: on a CPU they are split further, a GPU that runs out of memory halves
 #: them.
 _BATCH_SIZES = {"cuda": 512, "cpu": 32, "mps": 64}
+#: Largest batch that the free memory of a GPU is used for.
+_LARGEST_BATCH = 4 * _BATCH_SIZES["cuda"]
+#: Images by which the memory that an image takes is measured.
+_TRIAL_IMAGES = 32
 
 BatchSize = int | Literal["auto"]
 
@@ -65,15 +69,18 @@ def start_batching(classifier: Classifier, batch_size: BatchSize) -> Batching:
     """Choose the initial batch size.
 
     Args:
-        classifier: Classifier whose device decides under ``auto``.
+        classifier: Classifier whose device decides under ``auto``. On a GPU, `answer_blocks` chooses another size by
+            the free memory if there are many images, and batches of other sizes need not have the same bits.
         batch_size: Images per forward pass, or ``auto``.
 
     Raises:
         BadInput: If the batch size is less than 1.
     """
-    if batch_size == "auto":
-        return Batching(_BATCH_SIZES.get(classifier.engine.device.type, 32))
-    return Batching(batch_size)
+    if batch_size != "auto":
+        return Batching(batch_size)
+    engine = classifier.engine
+    by_memory = runs_ahead(engine.device) and not engine.deterministic
+    return Batching(_BATCH_SIZES.get(engine.device.type, 32), most=_LARGEST_BATCH if by_memory else 0)
 
 
 def answer_blocks(
@@ -84,7 +91,8 @@ def answer_blocks(
     Args:
         evaluator: From `open_evaluator`.
         blocks: Blocks of pairs to classify, each with at least one pair; a block is read only when its turn comes.
-        batching: Images per forward pass; halved when a device runs out of memory.
+        batching: Images per forward pass; halved when a device runs out of memory. If it allows, the size of batches
+            of several blocks is chosen by the free memory of a GPU.
         done: Called after each batch with its number of images.
 
     Yields:
@@ -93,6 +101,8 @@ def answer_blocks(
     Raises:
         BadInput: If not even a single image fits on the device, or the logits are not finite.
     """
+    if batching.most and len(blocks) > 1:  # one block alone is too short to measure anything for
+        _fit(evaluator, blocks[0].part(0, _TRIAL_IMAGES), batching)
     index, start, native = 0, 0, torch.empty(0)
     while index < len(blocks):
         try:
@@ -119,6 +129,18 @@ def answer_blocks(
                         index, start = index + 1, 0
         except torch.cuda.OutOfMemoryError:
             batching.halve(evaluator.classifier)
+
+
+def _fit(evaluator: PairEvaluator, few: Pairs, batching: Batching) -> None:
+    """Choose the size of the batches by the free memory of a GPU."""
+    classifier = evaluator.classifier
+
+    def classify() -> None:
+        classifier(classifier.see(evaluator.composer.render(few)))
+
+    evaluator.composer.tensors.hold(classifier.engine.device)
+    batching.size = images_that_fit(classifier.engine.device, classify, len(few.rows), batching.most)
+    batching.most = 0
 
 
 def _batches(

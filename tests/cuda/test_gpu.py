@@ -103,6 +103,9 @@ def test_composing_in_a_stream_of_its_own_does_not_overtake_the_network(classifi
     whole = search_matrix(here, scenes, batch_size=1000, **QUIET)
     for _ in range(20):
         assert np.array_equal(search_matrix(here, scenes, batch_size=3, **QUIET).native, whole.native)
+    by_memory = search_matrix(here, scenes, block_rows=4, **QUIET)
+    assert np.array_equal(by_memory.native, whole.native)
+    assert by_memory.run["batch_size"] in {2**n for n in range(12)}
 
 
 def test_a_trained_network_is_loaded_on_the_device(scenes, tmp_path):
