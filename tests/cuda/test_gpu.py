@@ -108,6 +108,12 @@ def test_composing_in_a_stream_of_its_own_does_not_overtake_the_network(classifi
     assert by_memory.run["batch_size"] in {2**n for n in range(12)}
 
 
+def test_repeated_training_has_the_same_weights_if_that_is_asked_for(scenes, tmp_path):
+    recipe = replace(PRESETS["toy"], architecture="resnet10t", size=SIZE, epochs=2, batch_size=9, deterministic=True)
+    trained = [fit(recipe, scenes, out=tmp_path / f"{i}.pt", device="cuda", **QUIET) for i in range(2)]
+    assert trained[0].spec.sha256 == trained[1].spec.sha256
+
+
 def test_a_trained_network_is_loaded_on_the_device(scenes, tmp_path):
     recipe = replace(PRESETS["toy"], architecture="resnet10t", size=SIZE, epochs=1, batch_size=9, amp_dtype="bfloat16")
     watch = {"original": compose(scenes, "original")}
