@@ -140,12 +140,17 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
         help="precision: none is IEEE float32, tf32 rounds the inputs of products to 10 bits (NVIDIA GPUs only)",
     )
     parser.add_argument("--torchcompile", action="store_true")
+    add_deterministic_option(parser)
+    parser.set_defaults(protocol="as-is")
+
+
+def add_deterministic_option(parser: argparse.ArgumentParser) -> None:
+    """Add the choice of algorithms, for predictions and for training."""
     parser.add_argument(
         "--deterministic",
         action="store_true",
         help="use only algorithms that return the same bits each time; slower on GPUs, and CPUs always do",
     )
-    parser.set_defaults(protocol="as-is")
 
 
 def add_worker_options(parser: argparse.ArgumentParser) -> None:

@@ -8,7 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bglab.commands._options import check_outputs, command, positive, report_notices, watched
+from bglab.commands._options import (
+    add_deterministic_option,
+    check_outputs,
+    command,
+    positive,
+    report_notices,
+    watched,
+)
 
 if TYPE_CHECKING:
     from bglab.training import Recipe
@@ -18,7 +25,8 @@ _PRESETS = ("paper", "toy")
 
 #: Options that set the field of the recipe with the same name.
 _CHANGES = ("architecture", "epochs", "batch_size", "lr", "weight_decay", "seed", "size", "fraction", "amp_dtype",
-            "decay_epochs", "decay_rate", "warmup_epochs", "donors", "subclasses", "native_classes")  # fmt: skip
+            "deterministic", "decay_epochs", "decay_rate", "warmup_epochs", "donors", "subclasses",
+            "native_classes")  # fmt: skip
 
 
 def add(verbs: argparse._SubParsersAction) -> None:
@@ -53,6 +61,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
     train.add_argument(
         "--amp-dtype", choices=("none", "tf32", "bfloat16", "float16"), help="precision of training; none is float32"
     )
+    add_deterministic_option(train)
     train.add_argument(
         "--resume", action=argparse.BooleanOptionalAction, default=True,
         help="resume from OUT if it exists (the default), or overwrite it",

@@ -18,6 +18,7 @@ from bglab.models.answers import (
 from bglab.models.architectures import check_architecture, create_network
 from bglab.models.backward_graph import write_out
 from bglab.models.classifier import Classifier, load_classifier
+from bglab.models.cuda_streams import Pace, SideStream, images_that_fit, runs_ahead, upload
 from bglab.models.engines import (
     Engine,
     EngineChoice,
@@ -72,8 +73,10 @@ __all__ = [
     "ModelSpec",
     "Normalised",
     "OpenVINOEngine",
+    "Pace",
     "Pool",
     "Setting",
+    "SideStream",
     "TABLE_1",
     "Weights",
     "arithmetic",
@@ -93,13 +96,16 @@ __all__ = [
     "finite_logits",
     "float32_arithmetic",
     "from_logits",
+    "images_that_fit",
     "load_classifier",
     "match_classes",
     "noise_images",
     "not_finite",
     "pick_device",
     "precision_of",
+    "runs_ahead",
     "state_digest",
     "sweep",
+    "upload",
     "write_out",
 ]

@@ -16,6 +16,7 @@ from torch import Tensor
 from bglab.errors import BadInput
 from bglab.labels import in9_probabilities, softmax, to_in9
 from bglab.models.classifier import Classifier
+from bglab.models.cuda_streams import copied_back
 from bglab.parallel import in_flight, prefetch
 
 _LOG = logging.getLogger(__name__)
@@ -28,6 +29,7 @@ class Batching:
     Attributes:
         size: Images per forward pass.
         forwards: Number of images classified so far.
+        most: Largest size that may still be chosen by the free memory of a GPU; 0 leaves the size as it is.
 
     Raises:
         BadInput: If the size is below 1.
@@ -35,6 +37,7 @@ class Batching:
 
     size: int
     forwards: int = 0
+    most: int = 0
 
     def __post_init__(self) -> None:
         if self.size < 1:
@@ -85,8 +88,9 @@ def classify_batches(
     while position < count:
         try:
             with closing(prefetch(_rendered(render, position, count, batching.size), name="bglab-render")) as ready:
-                for waiting in in_flight(classifier.begin(images) for images in ready):
-                    logits = finite_logits(classifier, waiting().cpu())
+                begun = (copied_back(classifier.begin(images), classifier.engine.device) for images in ready)
+                for waiting in in_flight(begun):
+                    logits = finite_logits(classifier, waiting())
                     position += len(logits)
                     batching.forwards += len(logits)
                     yield logits

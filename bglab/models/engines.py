@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from bglab.cache_entries import CacheEntry, remove_entry
 from bglab.errors import BadInput, MissingData
+from bglab.models.cuda_streams import upload
 from bglab.models.precision import AmpDtype, arithmetic, check_precision, precision_of
 from bglab.models.throughput import MANY, Compiled
 
@@ -159,7 +160,7 @@ class TorchEngine(Engine):
 
     def logits(self, images: UInt8[Tensor, "n 3 h w"]) -> Float[Tensor, "n c"]:
         """Compute the logits of a batch on the engine's device."""
-        images = images.to(self.device, non_blocking=True).contiguous(memory_format=torch.channels_last)
+        images = upload(images, self.device).contiguous(memory_format=torch.channels_last)
         with torch.inference_mode(), arithmetic(self.device, self.precision, deterministic=self.deterministic):
             return self._network(images).float()
 

@@ -76,7 +76,7 @@ def repeatable() -> Iterator[None]:
     """Use only algorithms that return the same bits each time, however slow; torch's own settings are restored.
 
     Raises:
-        RuntimeError: From an operation that has no such algorithm; torch names it.
+        BadInput: If an operation inside has no such algorithm.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it, cuBLAS has no such algorithms
     cudnn: Any = torch.backends.cudnn
@@ -86,6 +86,14 @@ def repeatable() -> Iterator[None]:
             torch.set_deterministic_debug_mode("error")
             cudnn.deterministic, cudnn.benchmark = True, False
             yield
+        except RuntimeError as problem:
+            operation, found, _ = str(problem).partition(" does not have a deterministic implementation")
+            if not found:
+                raise
+            raise BadInput(
+                f"expected algorithms that return the same bits each time, but torch has none for {operation}; leave "
+                "out --deterministic"
+            ) from None
         finally:
             torch.set_deterministic_debug_mode(mode)
             cudnn.deterministic, cudnn.benchmark = chosen

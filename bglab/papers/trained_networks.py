@@ -29,7 +29,7 @@ _TRAIN_TIMES, _LARGE_TIMES = 1, 4
 _PAPERS_ARCHITECTURE = "resnet50"
 # fields of a recipe that the paper does not state, or that describe our copy of the data
 _NOT_STATED = frozenset(
-    {"seed", "augmentation", "source_scale", "donors", "amp_dtype", "decay_rate", "scenes", "pixels"}
+    {"seed", "augmentation", "source_scale", "donors", "amp_dtype", "deterministic", "decay_rate", "scenes", "pixels"}
 )
 # the training sets are lost, and rebuilt ones differ a little in size
 _IMAGES_TOLERANCE = 0.1

@@ -18,6 +18,7 @@ from bglab.models import (
     as_differentiable,
     float32_arithmetic,
     noise_images,
+    upload,
     write_out,
 )
 from bglab.saliency.target_layers import (
@@ -187,7 +188,7 @@ class GradCam:
 
     def _by_torch(self, images: Tensor, wanted: Tensor, unwanted: Tensor) -> CamOutput:
         device = self._engine.device
-        batch = images.to(device, non_blocking=True).contiguous(memory_format=torch.channels_last)
+        batch = upload(images, device).contiguous(memory_format=torch.channels_last)
         precisely = arithmetic(device, self._engine.precision, deterministic=self._engine.deterministic)
         with torch.inference_mode(mode=False), precisely:
-            return self._tapped(batch, wanted.to(device), unwanted.to(device))
+            return self._tapped(batch, upload(wanted, device), upload(unwanted, device))

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from bglab.errors import BadInput
 from bglab.images import EvaluationTransform
+from bglab.models import upload
 from bglab.scenes import PreparedScenes, Rejection
 from bglab.variants import VARIANTS, Dataset, DatasetRow, stream
 
@@ -89,7 +90,7 @@ def streamed_batches(
             yield ImageBatch((), torch.empty(0), None, np.empty((0, 1, 1), dtype=bool), block.rejected)
             continue
         rows = zip(block.records, block.donors[0], strict=True)
-        images = [torch.from_numpy(crops).to(device) for crops in block.crops]
+        images = [upload(torch.from_numpy(crops), device) for crops in block.crops]
         yield ImageBatch(
             tuple(DatasetRow(r.id, donor, r.label, r.native_label) for r, donor in rows),
             images[0],

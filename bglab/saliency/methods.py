@@ -20,7 +20,16 @@ from torch import Tensor
 
 from bglab.catalogue import Catalogue
 from bglab.errors import BadInput
-from bglab.models import Classifier, ClassifierLike, Engine, as_classifier, as_differentiable, float32_arithmetic
+from bglab.models import (
+    Classifier,
+    ClassifierLike,
+    Engine,
+    Pace,
+    as_classifier,
+    as_differentiable,
+    float32_arithmetic,
+    upload,
+)
 from bglab.saliency.activation_maps import GradCam, grad_cam_map, grad_cam_plus_plus_map
 from bglab.saliency.target_layers import CamLayer, Combine
 from bglab.saliency.targets import ClassChoice, mark_classes
@@ -120,17 +129,17 @@ class _Question:
 
     def levels(self) -> Float[Tensor, "n 3 h w"]:
         """Return the images as floats in [0, 255] on the engine's device, so that gradients are per grey level."""
-        return self.images.to(self.classifier.engine.device).float()
+        return upload(self.images, self.classifier.engine.device).float()
 
     def score_of(self) -> Callable[[Float[Tensor, "n c"]], Float[Tensor, " n"]]:
         """Fix the classes by the unperturbed images, and return the function that computes their score from logits."""
         logits = self.classifier(self.images)
         count, classes = logits.shape
-        wanted = mark_classes(self.targets, count, classes, missing=True).to(logits.device)
+        wanted = upload(mark_classes(self.targets, count, classes, missing=True), logits.device)
         chosen = logits.masked_fill(~wanted, -math.inf).argmax(1, keepdim=True)
         if self.against is None:
             return lambda perturbed: perturbed.gather(1, chosen)[:, 0]
-        unwanted = mark_classes(self.against, count, classes, missing=False).to(logits.device)
+        unwanted = upload(mark_classes(self.against, count, classes, missing=False), logits.device)
         other = logits.masked_fill(~unwanted, -math.inf).argmax(1, keepdim=True)
         return lambda perturbed: (perturbed.gather(1, chosen) - perturbed.gather(1, other))[:, 0]
 
@@ -191,14 +200,16 @@ def smooth_grad(
     classifier = as_differentiable(classifier)
     question = _Question(classifier, images, targets, against, None, seed)
     score = question.score_of()
-    digests = [hashlib.sha256(image.cpu().numpy().tobytes()).hexdigest() for image in images]
+    digests = [hashlib.sha256(image.numpy().tobytes()).hexdigest() for image in images.cpu()]
     generators = [keyed_generator(seed, "smooth_grad", digest) for digest in digests]
     levels = question.levels()
     mean, squares = torch.zeros_like(levels), torch.zeros_like(levels)
+    pace = Pace(levels.device)
     with torch.inference_mode(mode=False), torch.enable_grad(), _gradients(classifier.engine):
         for count in range(1, samples + 1):
+            pace.step()  # the noise is drawn while the GPU works on the copy before
             drawn = [torch.from_numpy(g.standard_normal(levels.shape[1:], dtype="float32")) for g in generators]
-            noisy = (levels + SMOOTH_NOISE * torch.stack(drawn).to(levels.device)).requires_grad_()
+            noisy = (levels + SMOOTH_NOISE * upload(torch.stack(drawn), levels.device)).requires_grad_()
             (gradient,) = torch.autograd.grad(score(classifier.network(noisy)).sum(), noisy)
             # Welford's update, since the difference of sums loses the digits of small variances
             change = gradient - mean

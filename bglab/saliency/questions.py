@@ -14,7 +14,7 @@ from torch import Tensor
 
 from bglab.errors import BadInput
 from bglab.labels import OUTSIDE
-from bglab.models import Batching, Classifier
+from bglab.models import Batching, Classifier, upload
 from bglab.saliency.activation_maps import GradCam, grad_cam_map, grad_cam_plus_plus_map
 from bglab.saliency.methods import METHODS, saliency_maps, upsample
 from bglab.saliency.targets import TargetRule, Targets, mark_classes, resolve_targets
@@ -148,7 +148,7 @@ def _explain_at_once(question: Question, images: UInt8[Tensor, "n 3 h w"], class
         result = question.cam.cam(images, classes.targets, against=classes.against)
         return Answer(result.maps, result.logits, result.targets)
     logits = question.classifier(images)
-    marked = mark_classes(classes.targets, *logits.shape, missing=True).to(logits.device)
+    marked = upload(mark_classes(classes.targets, *logits.shape, missing=True), logits.device)
     targets = logits.masked_fill(~marked, -torch.inf).argmax(dim=1)
     maps = saliency_maps(
         question.classifier, images, targets, against=classes.against, method=question.method, seed=question.seed

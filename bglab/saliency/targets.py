@@ -125,10 +125,11 @@ def mark_classes(
         )
     if choice.dtype == torch.bool:
         return choice
-    if count and not 0 <= int(choice.min()) <= int(choice.max()) < classes:
+    low, high = torch.stack([choice.min(), choice.max()]).tolist() if count else (0, 0)  # one transfer for both
+    if not 0 <= low <= high < classes:
         raise BadInput(
-            f"expected targets from 0 to {classes - 1}, the model's own classes, got {int(choice.min())} to "
-            f"{int(choice.max())}; labels of another space go through resolve_targets"
+            f"expected targets from 0 to {classes - 1}, the model's own classes, got {low} to {high}; labels of "
+            "another space go through resolve_targets"
         )
     return torch.nn.functional.one_hot(choice.long(), classes).bool()
 

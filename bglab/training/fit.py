@@ -88,7 +88,8 @@ def fit(
         The trained classifier.
 
     Raises:
-        BadInput: If ``out`` belongs to another recipe, if data and recipe do not match, or if training diverges.
+        BadInput: If ``out`` belongs to another recipe, if data and recipe do not match, if training diverges, or if the
+            recipe is deterministic and the network has an operation that is not on this device.
         UnknownName: If the architecture or a variant does not exist.
     """
     check_architecture(recipe.architecture)
@@ -283,7 +284,9 @@ class _Run:
 
     def _float32(self) -> contextlib.AbstractContextManager[Any]:
         """Return the context for float32 operations, in which backward passes run, too."""
-        return float32_arithmetic(self.group.device, precision_of(self.recipe.amp_dtype))
+        recipe = self.recipe
+        precision = precision_of(recipe.amp_dtype)
+        return float32_arithmetic(self.group.device, precision, deterministic=recipe.deterministic)
 
     def accuracy(self, dataset: Dataset) -> float:
         """Compute the network's current accuracy on a data set, a fraction in [0, 1]."""

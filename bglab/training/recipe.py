@@ -122,6 +122,7 @@ class Recipe:
             it anew in every epoch.
         seed: Seed for initialisation, order, augmentation, dropout and the donor draw.
         amp_dtype: Precision of training; ``none`` is IEEE float32, ``tf32`` exists on NVIDIA GPUs only.
+        deterministic: Whether to use only algorithms that return the same bits each time. On CPUs all do.
         subclasses: Number of groups of ImageNet classes that each label is split into for training (Figure 10: 1, 2, 4,
             8, 16); 1 trains on the labels. The trained classifier maps its predictions back to labels.
         native_classes: Number of ImageNet classes used of each label, those with most images; 0 uses all (IN-9LB: 16).
@@ -158,6 +159,7 @@ class Recipe:
     donors: Donors = "fixed"
     seed: int = 0
     amp_dtype: Literal["none", "tf32", "bfloat16", "float16"] = "none"
+    deterministic: bool = False
     subclasses: int = 1
     native_classes: int = 0
     fraction: float = 1.0

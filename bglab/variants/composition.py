@@ -15,6 +15,7 @@ from torch import Tensor
 from bglab.catalogue import unknown_name
 from bglab.errors import BadInput, UnknownName
 from bglab.labels import OUTSIDE
+from bglab.models import upload
 from bglab.names import split_draw
 from bglab.scenes import (
     PreparedImages,
@@ -218,7 +219,7 @@ def _render_photographs(
 ) -> UInt8[Tensor, "n 3 h w"]:
     """Render images of a set without masks; a function of its own, so that a data set can be sent to a worker."""
     side, wanted = photographs.size, _as_slice(np.arange(len(names))[positions])
-    shown = torch.from_numpy(np.asarray(photographs.images[wanted])).to(device)
+    shown = upload(torch.from_numpy(np.asarray(photographs.images[wanted])), device)
     ids = tuple(names[wanted])
     nowhere = torch.zeros(len(ids), side, side, dtype=torch.bool, device=device)
     boxes = torch.zeros(len(ids), 4, dtype=torch.int64, device=device)
@@ -291,7 +292,7 @@ def open_published(scenes: ScenesLike, variant: str, *, size: int = 224, progres
 def _show_published(
     prepared: PreparedImages, positions: Positions, device: torch.device | str
 ) -> UInt8[Tensor, "n 3 h w"]:
-    return torch.from_numpy(np.asarray(prepared.images[positions])).to(device)
+    return upload(torch.from_numpy(np.asarray(prepared.images[positions])), device)
 
 
 def _prepared_dataset(

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from bglab.errors import BadInput, UnknownName
 from bglab.images import EvaluationTransform
+from bglab.models import upload
 from bglab.scenes import Rejection, absolute_uri
 from bglab.variants.full_resolution import FullScenes, region_of
 from bglab.variants.streaming import stream
@@ -200,4 +201,4 @@ def _render_full(
     found = {r.id: crop for block in blocks for r, crop in zip(block.records, block.crops[0], strict=True)}
     for rejection in (rejection for block in blocks for rejection in block.rejected):
         raise BadInput(rejection.reason)
-    return torch.from_numpy(np.stack([found[scene] for scene in wanted])).to(device)
+    return upload(torch.from_numpy(np.stack([found[scene] for scene in wanted])), device)

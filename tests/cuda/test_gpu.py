@@ -15,6 +15,7 @@ from bglab.models import Batching, classify_batches
 from bglab.models.engines import EngineChoice, pick_device
 from bglab.saliency import saliency_maps, saliency_table
 from bglab.scenes import prepare
+from bglab.search import search_matrix
 from bglab.training import PRESETS, fit
 from bglab.variants import compose
 from fixtures.accelerators import CUDA, Place
@@ -95,6 +96,22 @@ def test_rendering_in_a_thread_does_not_overtake_the_network(classifier, scenes)
     once = all_logits(here, dataset, batch_size=len(dataset), **QUIET)
     for _ in range(20):
         assert torch.allclose(all_logits(here, dataset, batch_size=3, **QUIET), once, atol=1e-4)
+
+
+def test_composing_in_a_stream_of_its_own_does_not_overtake_the_network(classifier, scenes):
+    here = Place(CUDA).bring(classifier)
+    whole = search_matrix(here, scenes, batch_size=1000, **QUIET)
+    for _ in range(20):
+        assert np.array_equal(search_matrix(here, scenes, batch_size=3, **QUIET).native, whole.native)
+    by_memory = search_matrix(here, scenes, block_rows=4, **QUIET)
+    assert np.array_equal(by_memory.native, whole.native)
+    assert by_memory.run["batch_size"] in {2**n for n in range(12)}
+
+
+def test_repeated_training_has_the_same_weights_if_that_is_asked_for(scenes, tmp_path):
+    recipe = replace(PRESETS["toy"], architecture="resnet10t", size=SIZE, epochs=2, batch_size=9, deterministic=True)
+    trained = [fit(recipe, scenes, out=tmp_path / f"{i}.pt", device="cuda", **QUIET) for i in range(2)]
+    assert trained[0].spec.sha256 == trained[1].spec.sha256
 
 
 def test_a_trained_network_is_loaded_on_the_device(scenes, tmp_path):

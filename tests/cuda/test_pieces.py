@@ -33,7 +33,7 @@ from bglab.training.recipe import Augmentation
 from bglab.training.training_set import training_set
 from bglab.variants import VARIANTS, Adjustment, adjusted, compose
 from bglab.variants.scene_tensors import SceneTensors
-from fixtures.accelerators import CPU, LAST_LAYER, Place, check_place, imagined_gpu
+from fixtures.accelerators import CPU, LAST_LAYER, Place, algorithms, check_place, imagined_gpu
 from fixtures.networks import fresh, random_images
 from fixtures.stand_ins import make_scenes
 
@@ -250,6 +250,19 @@ def test_saliency_tables(place, scenes, classifier):
 def test_augmentation(place):
     images, draws = random_images(4, SIZE), draw_all(0, 0, 4)
     same(place, lambda at: augment(images.to(at.device), draws, Augmentation(), 48))
+
+
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_algorithms_are_chosen_for_the_steps_of_training_only(place, scenes, monkeypatch, deterministic):
+    recipe = replace(PRESETS["toy"], architecture="resnet10t", size=SIZE, batch_size=9, deterministic=deterministic)
+    run = _Run(training_set(recipe, scenes, **QUIET), _ProcessGroup(0, 1, place.device), None, {})
+    before, backward, seen = algorithms(), torch.Tensor.backward, []
+    run.network.register_forward_hook(lambda *_: seen.append(algorithms()))
+    monkeypatch.setattr(torch.Tensor, "backward", lambda loss: seen.append(algorithms()) or backward(loss))
+    run._run_epoch([9], tqdm(disable=True))
+    run.accuracy(compose(scenes, "original"))
+    assert algorithms() == before
+    assert seen == [(2, True, False) if deterministic else before] * 3
 
 
 def test_an_epoch_of_training(place, scenes):

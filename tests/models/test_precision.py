@@ -10,6 +10,7 @@ import torch
 from bglab.errors import BadInput
 from bglab.models.engines import EngineChoice
 from bglab.models.precision import _operations, arithmetic, float32_arithmetic
+from fixtures.accelerators import algorithms
 from fixtures.networks import fresh, random_images
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
@@ -99,11 +100,6 @@ def test_mixed_precision_of_the_cpu_is_as_before():
     assert 0 < float((found - exact).abs().max()) < 0.1
 
 
-def algorithms():
-    cudnn = torch.backends.cudnn
-    return torch.get_deterministic_debug_mode(), cudnn.deterministic, cudnn.benchmark
-
-
 @pytest.mark.parametrize("precision", ["float32", "tf32"])
 def test_repeatable_algorithms_are_chosen_inside_only(precision):
     own = algorithms()
@@ -116,6 +112,16 @@ def test_repeatable_algorithms_are_chosen_inside_only(precision):
         assert algorithms() == own
     with pytest.raises(RuntimeError, match="in between"), arithmetic(CUDA, precision, deterministic=True):
         raise RuntimeError("in between")
+    assert algorithms() == own
+
+
+def test_an_operation_that_has_no_repeatable_algorithm_is_named():
+    own = algorithms()
+    with (
+        pytest.raises(BadInput, match="but torch has none for put_; leave out --deterministic"),
+        arithmetic(CUDA, "float32", deterministic=True),
+    ):
+        torch.zeros(3).put_(torch.tensor([0, 0]), torch.ones(2), accumulate=False)
     assert algorithms() == own
 
 

@@ -123,6 +123,16 @@ def test_a_damaged_checkpoint_is_refused_by_name(trained, tmp_path):
         assert all(torch.equal(tensor, kept[name]) for name, tensor in read.content["state_dict"].items())
 
 
+def test_a_checkpoint_from_before_the_choice_of_algorithms_is_resumed(trained, scenes, tmp_path):
+    content = dict(read_checkpoint(trained[0]).content)
+    content["recipe"] = {name: value for name, value in content["recipe"].items() if name != "deterministic"}
+    torch.save(content, tmp_path / "net.pt")
+    assert not read_checkpoint(tmp_path / "net.pt").recipe.deterministic
+    assert fit(QUICK, scenes, out=tmp_path / "net.pt", **HERE).spec.sha256 == trained[1].spec.sha256
+    with pytest.raises(BadInput, match="but deterministic was False, is True; choose another --out"):
+        fit(replace(QUICK, deterministic=True), scenes, out=tmp_path / "net.pt", **HERE)
+
+
 def test_another_recipe_or_other_data_are_refused(trained, scenes):
     out, _ = trained
     with pytest.raises(BadInput) as error:
@@ -359,3 +369,7 @@ def test_the_command_line(tmp_path, capsys):
         run(*arguments, "--lr", 0.2)
     assert run(*arguments, "--lr", 0.2, "--no-resume") == 0
     assert read_checkpoint(tmp_path / "net.pt").recipe.lr == 0.2
+    assert run(*arguments, "--deterministic", "--no-resume") == 0
+    assert read_checkpoint(tmp_path / "net.pt").recipe == replace(made, deterministic=True)
+    with pytest.raises(BadInput, match="but deterministic was True, is False; choose another --out"):
+        run(*arguments)
