@@ -16,6 +16,7 @@ from bglab.models.answers import (
     not_finite,
 )
 from bglab.models.architectures import check_architecture, create_network
+from bglab.models.arithmetic_count import architecture_gmacs, architecture_size, network_gmacs
 from bglab.models.backward_graph import write_out
 from bglab.models.classifier import Classifier, load_classifier
 from bglab.models.engines import (
@@ -76,6 +77,8 @@ __all__ = [
     "Setting",
     "TABLE_1",
     "Weights",
+    "architecture_gmacs",
+    "architecture_size",
     "arithmetic",
     "as_classifier",
     "as_classifiers",
@@ -95,6 +98,7 @@ __all__ = [
     "from_logits",
     "load_classifier",
     "match_classes",
+    "network_gmacs",
     "noise_images",
     "not_finite",
     "pick_device",
