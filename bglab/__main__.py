@@ -25,6 +25,7 @@ from bglab.commands import (
     gap,
     import_predictions,
     lab,
+    plan,
     predict,
     print_error,
     reproduce,
@@ -57,6 +58,7 @@ _COMMANDS = (
     train,
     reproduce,
     bench,
+    plan,
 )
 
 

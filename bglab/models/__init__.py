@@ -29,7 +29,7 @@ from bglab.models.engines import (
     pick_device,
 )
 from bglab.models.label_matching import match_classes
-from bglab.models.model_lists import BASELINE, TABLE_1, expand
+from bglab.models.model_lists import BASELINE, LISTS, TABLE_1, expand
 from bglab.models.own import ClassifierLike, as_classifier, as_classifiers, as_differentiable
 from bglab.models.precision import (
     AmpDtype,
@@ -67,6 +67,7 @@ __all__ = [
     "IN9_MEAN",
     "IN9_STD",
     "INPUT_PROTOCOLS",
+    "LISTS",
     "ImageClassification",
     "InputProtocol",
     "MANY",

@@ -18,6 +18,7 @@ from torch import nn
 import bglab
 from bglab.bench import Measurement, Quantity, Ratio, Report, contenders, measure, plan_for, saliency_contenders
 from bglab.bench.contenders import Contender, LoopLogits, Plan, Timing, Workload, prepare_workload
+from bglab.bench.estimates import estimate, read_rates
 from bglab.bench.forwards import BareForward
 from bglab.bench.measure import Turn
 from bglab.bench.reference_loop import BATCH_SIZE, eager_copy, reference_search
@@ -25,6 +26,7 @@ from bglab.commands import bench as command
 from bglab.errors import BadInput, MissingData
 from bglab.images import compositing
 from bglab.models import network_gmacs
+from bglab.papers import catalogue
 from fixtures import parsers
 from fixtures.layouts import SIZE, write_in9
 from fixtures.matrices import coded_scenes, matrix_classifier
@@ -122,14 +124,21 @@ def test_a_report_says_what_it_is_of(report):
     assert written["ratios"]["matrix / bare"]["unit"] == "share"
 
 
-def test_a_report_has_what_jobs_are_planned_with(report, classifier):
-    about = report.about
+def test_a_report_has_what_jobs_are_planned_with(report, classifier, tmp_path):
+    file = tmp_path / "bench.json"
+    file.write_text(json.dumps(report.as_json()))
+    rates, about = read_rates(file), report.about
+    assert rates.by_name == {row.name: row.rate for row in report.measurements if row.rate}
+    assert (rates.model, rates.gmacs, rates.is_gpu) == (about["model"], about["gmacs"], False)
     assert about["gmacs"] == pytest.approx(network_gmacs(classifier.network, SIDE))
     assert about["gmacs"] < network_gmacs(classifier.network, 2 * SIDE)
     # at most every background of each of the nine foregrounds
     assert 1 <= about["first_hit_forwards_per_foreground"] <= 9
-    rated = {row.name for row in report.measurements if row.rate}
-    assert {"predict", "matrix", "first_hit", "grad_cam", "stream", "decode", "eager"} <= rated
+    assert about["first_hit_forwards_per_foreground"] == pytest.approx(9 * rates.first_hit_share)
+    rated = {"predict", "matrix", "first_hit", "grad_cam", "stream", "decode", "eager"}
+    assert rated <= set(rates.by_name)
+    of_each_kind = [catalogue()[name] for name in ("nos-figure-4", "nos-figure-6", "tbc-figure-1")]
+    assert estimate(of_each_kind, rates).total.hours > 0
 
 
 def test_starts_and_memory_are_no_rates(report):
