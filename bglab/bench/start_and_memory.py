@@ -110,7 +110,7 @@ def _of_processes(classifier: Classifier, scenes: SceneSet, size: int, plan: Pla
             Quantity("predict_memory", _PREDICT, "MiB", (), str(problem)),
             Quantity("search_memory", _SEARCH, "MiB", (), str(problem)),
         )
-    images, of_each = f"{len(scenes):,} images", f"{plan.scenes_per_class} foregrounds and backgrounds of each class"
+    images, of_each = f"{len(scenes):,} images", f"up to {plan.scenes_per_class} foregrounds and backgrounds a class"
     return (
         Quantity("cold_start", _COLD_START, "s", tuple(run.first_s for run in predicted)),
         Quantity("predict_memory", f"{_PREDICT}, {images}", "MiB", tuple(run.peak_mib for run in predicted)),
