@@ -25,6 +25,7 @@ from bglab.commands import (
     gap,
     import_predictions,
     lab,
+    plan,
     predict,
     print_error,
     reproduce,
@@ -58,6 +59,7 @@ _COMMANDS = (
     train,
     reproduce,
     bench,
+    plan,
 )
 
 

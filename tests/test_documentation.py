@@ -1,4 +1,4 @@
-"""The pages of the documentation: every test that they name is there."""
+"""The pages of the documentation: every test that they name is there, links lead somewhere, and counts are right."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from functools import cache
 
 import pytest
 
+from bglab.papers import Amount, amount_of, catalogue, jobs_of
+from bglab.papers.work import FULL_SIZES
 from fixtures import ROOT
 
+ARITHMETIC = (ROOT / "docs" / "arithmetic.md").read_text()
 PAGE = ROOT / "docs" / "what_happens_when.md"
 ROWS = [
     [cell.strip() for cell in line.strip().strip("|").split(" | ")]
@@ -34,6 +37,24 @@ def test_what_the_page_says_is_held_by_tests(row):
 
 
 def test_links_lead_somewhere():
-    for page in (PAGE, ROOT / "README.md"):
+    for page in (*(ROOT / "docs").glob("*.md"), ROOT / "README.md"):
         for target in re.findall(r"\]\((?!http|#)([^)#]+)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_counts_of_the_arithmetic_are_those_of_the_artefacts():
+    known = catalogue()
+    rows = {
+        name: count for name, count in re.findall(r"^((?:nos|tbc)-\S+) +([\d,]+|–)  ", ARITHMETIC, flags=re.MULTILINE)
+    }
+    assert len(rows) >= 5
+    for name, count in rows.items():
+        jobs = [job for job in jobs_of(known[name].work) if job.kind != "train"]
+        forwards = sum(map(amount_of, jobs), Amount()).forwards
+        assert count == (f"{forwards:,}" if forwards else "–"), name
+
+
+def test_the_sizes_of_the_arithmetic_are_those_that_are_planned_with():
+    counted = ARITHMETIC[ARITHMETIC.index("## Counts") : ARITHMETIC.index("## Formulas")]
+    for size in FULL_SIZES.values():
+        assert f"{size.images:,}" in counted, size.title

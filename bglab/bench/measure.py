@@ -10,10 +10,10 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from statistics import median
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,90 +21,27 @@ from tqdm.auto import tqdm
 
 from bglab.analysis import file_order_forwards
 from bglab.bench.contenders import Contender, Plan, Timing, Workload, plan_for, prepare_workload, search_contenders
+from bglab.bench.report import Measurement, Ratio, Report
 from bglab.bench.saliency_contenders import saliency_contenders
+from bglab.bench.start_and_memory import start_and_memory
 from bglab.bench.streaming import streaming_contenders
 from bglab.errors import BadInput
 from bglab.evaluation import attainable_rate
-from bglab.models import Classifier
+from bglab.models import Classifier, network_gmacs
 from bglab.results import NOT_EVALUATED, PairPredictions
 from bglab.scenes import SceneSet, prepare
 from bglab.search import FirstHits
 
-Unit = Literal["times", "share"]
-
 #: Two classes are tied if their logits differ by less than this fraction of the range of all logits of the image.
 _TIE = 0.01
-
-
-class Measurement(NamedTuple):
-    """The throughput of one contender.
-
-    Attributes:
-        name: Key of the contender, stable across runs and versions.
-        title: Description, shown in the printed table.
-        rates: Images per second of each measurement; () if it could not be measured.
-        note: Reason why it could not be measured.
-    """
-
-    name: str
-    title: str
-    rates: tuple[float, ...]
-    note: str = ""
-
-    @property
-    def rate(self) -> float | None:
-        """Median of ``rates`` in images per second; None if it could not be measured."""
-        return median(self.rates) if self.rates else None
-
-
-class Ratio(NamedTuple):
-    """The ratio of two measurements of one run.
-
-    Attributes:
-        name: Key of the ratio, stable across runs and versions.
-        title: Description, numerator / denominator.
-        value: Median over the rounds.
-        unit: ``times`` for a speed-up, ``share`` for a fraction of the baseline's throughput.
-        aim: Target value; None if there is none.
-    """
-
-    name: str
-    title: str
-    value: float
-    unit: Unit = "times"
-    aim: float | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Report:
-    """The results of a benchmark.
-
-    Attributes:
-        about: Model, engine, device, images, versions.
-        measurements: Throughput of each contender.
-        ratios: Ratios of the measurements.
-        checks: Agreement between the outputs of the contenders, one sentence each.
-    """
-
-    about: dict[str, Any]
-    measurements: tuple[Measurement, ...]
-    ratios: tuple[Ratio, ...]
-    checks: tuple[str, ...]
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the report as JSON-serialisable values; rates are in images per second."""
-        return {
-            "about": self.about,
-            "measurements": {m.name: {**m._asdict(), "median": m.rate} for m in self.measurements},
-            "ratios": {ratio.name: ratio._asdict() for ratio in self.ratios},
-            "checks": list(self.checks),
-        }
 
 
 def measure(
     classifier: Classifier, scenes: SceneSet, plan: Plan | None = None, *, size: int = 224, progress: bool = True
 ) -> Report:
     """Time search and class activation maps against the reference loop and other libraries.
+
+    Times to the first answer and peaks of memory are measured after the rounds, in which they take no part.
 
     Args:
         classifier: Classifier whose engine is timed.
@@ -119,6 +56,8 @@ def measure(
             times would not be comparable.
     """
     chosen = plan or plan_for(classifier)
+    if classifier.engine.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(classifier.engine.device)
     few = prepare(scenes.select(per_class=chosen.scenes_per_class), size, progress=progress)
     with tempfile.TemporaryDirectory(prefix="bglab-bench-") as folder:
         workload = prepare_workload(classifier, few, Path(folder), chosen)
@@ -131,7 +70,8 @@ def measure(
     checks = [*_compare_predictions(workload), *_compare_maps(workload)]
     rates = {c.name: tuple(turn.timing.rate for turn in turns if turn.name == c.name) for c in contenders}
     measurements = [Measurement(c.name, c.title, rates[c.name], c.note) for c in contenders]
-    return Report(_about(workload), tuple(measurements), tuple(_ratios(turns, workload)), tuple(checks))
+    quantities = start_and_memory(classifier, scenes, few, chosen)
+    return Report(_about(workload), tuple(measurements), tuple(_ratios(turns, workload)), tuple(checks), quantities)
 
 
 class Turn(NamedTuple):
@@ -311,5 +251,11 @@ def _about(workload: Workload) -> dict[str, Any]:
     evaluator = workload.evaluator
     names = ("model", "engine", "precision", "device", "scenes", "size", "versions", "commit")
     counts = {"foregrounds": evaluator.shape[0], "backgrounds": evaluator.shape[1], "cores": os.cpu_count()}
+    _, hits = _searched(workload)
+    work = {
+        "device_type": workload.classifier.engine.device.type,
+        "gmacs": network_gmacs(workload.classifier.network, evaluator.prepared.size),
+        "first_hit_forwards_per_foreground": hits.forwards / int(hits.searched.sum()),
+    }
     of_run = {"plan": asdict(workload.plan), "settings": workload.bare.rates}
-    return {name: evaluator.provenance[name] for name in names} | counts | of_run
+    return {name: evaluator.provenance[name] for name in names} | counts | work | of_run

@@ -1,18 +1,22 @@
-"""`bglab bench`: time search and saliency against the code they replace."""
+"""`bglab bench`: time search and saliency against the code they replace, the first answers, and peaks of memory."""
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from bglab.commands._options import add_engine_options, check_outputs, command, load, positive, report_notices, watched
 
 if TYPE_CHECKING:
-    from bglab.bench import Measurement, Ratio, Report
+    from bglab.bench import Measurement, Quantity, Ratio, Report
 
 #: Default scenes, the first that is available: none needs a download, and the last one is generated.
 _SCENES = ("cutouts", "sample", "synthetic9?n=108")
+
+#: Heading of what is no rate.
+_SECTION = "start and memory"
 
 
 def add(verbs: argparse._SubParsersAction) -> None:
@@ -48,19 +52,21 @@ def run_bench(options: argparse.Namespace) -> int:
 def _lines(report: Report) -> list[str]:
     """Format the report as lines of text."""
     about = report.about
-    width = max(len(row.title) for row in (*report.measurements, *report.ratios))
+    titles = [row.title for row in (*report.measurements, *report.ratios, *report.start_and_memory)]
+    width = max(map(len, [*titles, _SECTION]))
     where = f"{about['engine']}, {about['precision']}, on {about['device']} ({about['cores']} cores)"
     return [
         f"{about['model']} · {where}",
         f"{about['foregrounds']} foregrounds × {about['backgrounds']} backgrounds of {about['scenes']}, "
         f"{about['size']} px · {about['plan']['rounds']} rounds, interleaved",
         "",
-        f"{'':{width}}  images/s   min – max",
+        f"{'':{width}}  {'images/s':>10}   min – max",
         *(_measurement_line(row, width) for row in report.measurements),
         "",
-        f"{'':{width}}       ratio   target",
+        f"{'':{width}}  {'ratio':>10}   target",
         *(_ratio_line(row, width) for row in report.ratios),
         "",
+        *_start_and_memory(report.start_and_memory, width),
         *report.checks,
     ]
 
@@ -74,6 +80,19 @@ def _measurement_line(row: Measurement, width: int) -> str:
 def _ratio_line(row: Ratio, width: int) -> str:
     aim = "" if row.aim is None else _value(row, row.aim)
     return f"{row.title:{width}}  {_value(row, row.value):>10}   {aim}".rstrip()
+
+
+def _start_and_memory(rows: Sequence[Quantity], width: int) -> list[str]:
+    """Format the section of what is no rate, each value with its unit."""
+    head = f"{_SECTION:{width}}  {'median':>10}   min – max"
+    return [head, *(_quantity_line(row, width) for row in rows), ""] if rows else []
+
+
+def _quantity_line(row: Quantity, width: int) -> str:
+    if row.median is None:
+        return f"{row.title:{width}}  {'–':>10}   {row.note}"
+    between = f"{_number(min(row.values))} – {_number(max(row.values))}"
+    return f"{row.title:{width}}  {f'{_number(row.median)} {row.unit}':>10}   {between}"
 
 
 def _value(row: Ratio, value: float) -> str:

@@ -16,6 +16,7 @@ from bglab.models.answers import (
     not_finite,
 )
 from bglab.models.architectures import check_architecture, create_network
+from bglab.models.arithmetic_count import architecture_gmacs, architecture_size, network_gmacs
 from bglab.models.backward_graph import write_out
 from bglab.models.classifier import Classifier, load_classifier
 from bglab.models.cuda_streams import Pace, SideStream, images_that_fit, runs_ahead, upload
@@ -29,7 +30,7 @@ from bglab.models.engines import (
     pick_device,
 )
 from bglab.models.label_matching import match_classes
-from bglab.models.model_lists import BASELINE, TABLE_1, expand
+from bglab.models.model_lists import BASELINE, LISTS, TABLE_1, expand
 from bglab.models.own import ClassifierLike, as_classifier, as_classifiers, as_differentiable
 from bglab.models.precision import (
     AmpDtype,
@@ -67,6 +68,7 @@ __all__ = [
     "IN9_MEAN",
     "IN9_STD",
     "INPUT_PROTOCOLS",
+    "LISTS",
     "ImageClassification",
     "InputProtocol",
     "MANY",
@@ -79,6 +81,8 @@ __all__ = [
     "SideStream",
     "TABLE_1",
     "Weights",
+    "architecture_gmacs",
+    "architecture_size",
     "arithmetic",
     "as_classifier",
     "as_classifiers",
@@ -99,6 +103,7 @@ __all__ = [
     "images_that_fit",
     "load_classifier",
     "match_classes",
+    "network_gmacs",
     "noise_images",
     "not_finite",
     "pick_device",

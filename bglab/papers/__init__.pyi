@@ -19,3 +19,8 @@ from .training_runs import SIZES as SIZES
 from .training_runs import TABLE_5 as TABLE_5
 from .training_runs import TRAINING_RUNS as TRAINING_RUNS
 from .training_runs import size_id as size_id
+from .work import SIDE as SIDE
+from .work import Amount as Amount
+from .work import Job as Job
+from .work import amount_of as amount_of
+from .work import jobs_of as jobs_of

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 from bglab.papers.missing import Missing
 from bglab.papers.recognition import DATA_OF_PAPER
 from bglab.papers.verdicts import KINDS, Conditions, Tally, judge, tally
+from bglab.papers.work import Work
 from bglab.scenes import Recognition
 
 State = Literal["ready", "needs training", "needs data"]
@@ -129,6 +130,7 @@ class Artefact:
         uses_data: False if it depends on no images, so that it is the same for all data.
         data: Data set that the paper used for it, out of `bglab.papers.recognition.PAPERS_DATA`; "" is the paper's main
             one.
+        work: What it computes at full size with the paper's networks, by which its cost is planned.
     """
 
     id: str
@@ -143,6 +145,7 @@ class Artefact:
     contradictions: tuple[str, ...] = ()
     uses_data: bool = True
     data: str = ""
+    work: tuple[Work, ...] = ()
 
     @property
     def papers_data(self) -> str:
@@ -153,6 +156,11 @@ class Artefact:
     def paper(self) -> str:
         """Short name of the paper, a key of `bglab.papers.PAPERS`."""
         return self.id.partition("-")[0]
+
+    @property
+    def work_text(self) -> str:
+        """What it computes at full size, as a phrase."""
+        return "; ".join(part.text for part in self.work) or "no network takes part"
 
     def printed_rows(self) -> pd.DataFrame:
         """Return the published numbers, one row each; see `bglab.analysis.published`."""

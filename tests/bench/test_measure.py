@@ -16,14 +16,17 @@ from PIL import Image
 from torch import nn
 
 import bglab
-from bglab.bench import Measurement, Ratio, Report, contenders, measure, plan_for, saliency_contenders
+from bglab.bench import Measurement, Quantity, Ratio, Report, contenders, measure, plan_for, saliency_contenders
 from bglab.bench.contenders import Contender, LoopLogits, Plan, Timing, Workload, prepare_workload
+from bglab.bench.estimates import estimate, read_rates
 from bglab.bench.forwards import BareForward
 from bglab.bench.measure import Turn
 from bglab.bench.reference_loop import BATCH_SIZE, eager_copy, reference_search
 from bglab.commands import bench as command
 from bglab.errors import BadInput, MissingData
 from bglab.images import compositing
+from bglab.models import network_gmacs
+from bglab.papers import catalogue
 from fixtures import parsers
 from fixtures.layouts import SIZE, write_in9
 from fixtures.matrices import coded_scenes, matrix_classifier
@@ -113,11 +116,47 @@ def test_a_report_says_what_it_is_of(report):
     assert (about["foregrounds"], about["backgrounds"], about["size"]) == (9, 9, SIDE)
     assert (about["engine"], about["precision"], about["scenes"]) == ("torch", "float32", "random")
     assert about["plan"]["workers"] == (0,)
+    assert about["device_type"] == "cpu"
     written = json.loads(json.dumps(report.as_json()))
     assert written["measurements"]["matrix"]["median"] == pytest.approx(
         np.mean(written["measurements"]["matrix"]["rates"])
     )
     assert written["ratios"]["matrix / bare"]["unit"] == "share"
+
+
+def test_a_report_has_what_jobs_are_planned_with(report, classifier, tmp_path):
+    file = tmp_path / "bench.json"
+    file.write_text(json.dumps(report.as_json()))
+    rates, about = read_rates(file), report.about
+    assert rates.by_name == {row.name: row.rate for row in report.measurements if row.rate}
+    assert (rates.model, rates.gmacs, rates.is_gpu) == (about["model"], about["gmacs"], False)
+    assert about["gmacs"] == pytest.approx(network_gmacs(classifier.network, SIDE))
+    assert about["gmacs"] < network_gmacs(classifier.network, 2 * SIDE)
+    # at most every background of each of the nine foregrounds
+    assert 1 <= about["first_hit_forwards_per_foreground"] <= 9
+    assert about["first_hit_forwards_per_foreground"] == pytest.approx(9 * rates.first_hit_share)
+    rated = {"predict", "matrix", "first_hit", "grad_cam", "stream", "decode", "eager"}
+    assert rated <= set(rates.by_name)
+    of_each_kind = [catalogue()[name] for name in ("nos-figure-4", "nos-figure-6", "tbc-figure-1")]
+    assert estimate(of_each_kind, rates).total.hours > 0
+
+
+def test_starts_and_memory_are_no_rates(report):
+    found = {row.name: row for row in report.start_and_memory}
+    assert {name: row.unit for name, row in found.items()} == {
+        "cold_start": "s",
+        "predict_memory": "MiB",
+        "search_memory": "MiB",
+        "explorer_answer": "ms",
+        "gpu_memory": "MiB",
+    }
+    assert not set(found) & {row.name for row in report.measurements}
+    written = json.loads(json.dumps(report.as_json()))["start_and_memory"]
+    assert written["explorer_answer"]["median"] == pytest.approx(np.median(found["explorer_answer"].values))
+    assert written["cold_start"] == {
+        "name": "cold_start", "title": found["cold_start"].title, "unit": "s", "values": [], "median": None,
+        "note": "expected a classifier that a new process can load by its URI, got one made of an object",
+    }  # fmt: skip
 
 
 def test_different_predictions_are_an_error(classifier, monkeypatch):
@@ -370,6 +409,10 @@ REPORT = Report(
     (Measurement("a", "ours", (1234.4, 2000.0)), Measurement("b", "theirs, too", (), "not installed")),
     (Ratio("a / b", "ours / theirs", 12.34, aim=15), Ratio("a / c", "ours / bare", 0.876, "share")),
     ("all the same",),
+    (
+        Quantity("c", "cold start", "s", (2.0, 2.5, 4.0)), Quantity("m", "memory", "MiB", (1234.5,)),
+        Quantity("g", "of the GPU", "MiB", (), "no GPU"),
+    ),
 )  # fmt: skip
 
 
@@ -386,13 +429,18 @@ def test_the_command_prints_ratios_and_targets(monkeypatch, capsys, tmp_path):
         "lite:x · openvino, float32, on x86_64 (2 cores)",
         "5 foregrounds × 4 backgrounds of cutouts, 224 px · 2 rounds, interleaved",
         "",
-        "               images/s   min – max",
-        "ours                1,617   1,234 – 2,000",
-        "theirs, too             –   not installed",
+        "                    images/s   min – max",
+        "ours                   1,617   1,234 – 2,000",
+        "theirs, too                –   not installed",
         "",
-        "                    ratio   target",
-        "ours / theirs      12.3 ×   15 ×",
-        "ours / bare          88 %",
+        "                       ratio   target",
+        "ours / theirs         12.3 ×   15 ×",
+        "ours / bare             88 %",
+        "",
+        "start and memory      median   min – max",
+        "cold start             2.5 s   2 – 4",
+        "memory             1,234 MiB   1,234 – 1,234",
+        "of the GPU                 –   no GPU",
         "",
         "all the same",
         str(file),

@@ -140,7 +140,7 @@ def test_as_a_process():
     assert run.stdout.startswith("bglab 0.")
     bad = subprocess.run([sys.executable, "-m", "bglab", "paint"], capture_output=True, text=True, check=False)
     assert bad.returncode == 2
-    assert bad.stderr.startswith("bglab: unknown command 'paint'; did you mean 'explain'? Known: lab, doctor, ")
+    assert bad.stderr.startswith("bglab: unknown command 'paint'; did you mean 'plan'? Known: lab, doctor, ")
 
 
 def status_of(*arguments):

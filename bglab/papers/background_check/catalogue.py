@@ -12,13 +12,14 @@ from scipy.stats import kendalltau
 from bglab.analysis import nested_images, published, tick_table
 from bglab.errors import BadInput, MissingData, UnknownName
 from bglab.figures import Measure, one_line_names, plot_images, plot_influence, plot_invariance, plot_ticks
-from bglab.models import TABLE_1
+from bglab.models import BASELINE, LISTS, TABLE_1
 from bglab.names import display_name
 from bglab.papers.artefact import Artefact, Product, Requirement, Test
-from bglab.papers.background_check.evaluation import Evaluation, evaluate_networks
+from bglab.papers.background_check.evaluation import SHOWN, Evaluation, evaluate_networks
 from bglab.papers.background_check.text_numbers import artefacts
 from bglab.papers.comparisons import PaperModel, compare_with_published, laid_out, model_tests, printed_layout
 from bglab.papers.missing import Missing
+from bglab.papers.work import Work, of_imagenet
 
 if TYPE_CHECKING:
     from bglab.papers.reproduction import Reproduction
@@ -281,6 +282,11 @@ def _printed_table_1(printed: pd.DataFrame) -> pd.DataFrame:
     return table.assign(**{"Ticks of seven": [int(ticks[model]) for model in table.index]})
 
 
+def _shown(*models: str) -> tuple[Work, ...]:
+    """Return the work of `evaluate_networks`: each network sees each photograph in all variants, in one pass."""
+    return (Work("stream", of_imagenet(*models), SHOWN, "boxed"),)
+
+
 _NEEDS = (usable_scenes(),)
 
 #: Every artefact, in the paper's order.
@@ -291,6 +297,7 @@ ARTEFACTS = (
         "white; ticks mark images that a network still classifies correctly. Our images are found by search: for each "
         "network, an image that it and all more accurate ones classify correctly, and no less accurate one.",
         make_table_1, _NEEDS, ("tbc-table-1",), layout=_printed_table_1,
+        work=_shown(*(network.uri for network in TABLE_1.values())),
         contradictions=(
             "The accuracies without foreground are not in the order of the networks: EfficientNet-b1 has 3.78 %, the "
             "stronger SWSL-ResNeXt50-32x4d 3.75 %.",
@@ -300,30 +307,30 @@ ARTEFACTS = (
         "tbc-figure-1", "Correct predictions without the foreground", "Figure 1",
         "The baseline's predictions and confidence on unmodified images and on the same images with the foreground's "
         "box painted white, for images that it classifies correctly both times.",
-        make_figure_1, _NEEDS,
+        make_figure_1, _NEEDS, work=_shown(BASELINE),
     ),
     Artefact(
         "tbc-figure-2", "Accuracy from the background alone", "Figure 2",
         "Top-1 and top-5 accuracy on images with the foreground's box painted white; networks are ordered by their "
         "accuracy on unmodified images.",
-        make_figure_2, _NEEDS,
+        make_figure_2, _NEEDS, work=_shown(*LISTS["thirty-two"]),
     ),
     Artefact(
         "tbc-figure-3", "Incorrect predictions on other backgrounds", "Figure 3",
         "Images that the baseline classifies correctly unmodified, but incorrectly when everything outside the "
         "foreground's box is white or a texture.",
-        make_figure_3, _NEEDS,
+        make_figure_3, _NEEDS, work=_shown(BASELINE),
     ),
     Artefact(
         "tbc-figure-4", "Objects on white and on textures", "Figure 4",
         "Top-1 accuracy when everything outside the foreground's box is white or a texture; networks are ordered by "
         "their accuracy on unmodified images (grey dashes).",
-        make_figure_4, _NEEDS,
+        make_figure_4, _NEEDS, work=_shown(*LISTS["thirty-two"]),
     ),
     Artefact(
         "tbc-figure-5", "Objects on white and on textures, top-5", "Figure 5",
         "The same as Figure 4 for top-5 accuracy; networks are ordered by top-1 accuracy on unmodified images.",
-        make_figure_5, _NEEDS,
+        make_figure_5, _NEEDS, work=_shown(*LISTS["thirty-two"]),
     ),
     *artefacts(_NEEDS),
 )  # fmt: skip

@@ -15,6 +15,7 @@ from bglab.papers.artefact import Artefact, Product
 from bglab.papers.comparisons import basis_of_trained
 from bglab.papers.requirements import scene_of
 from bglab.papers.verdicts import SEARCH_SPREAD
+from bglab.papers.work import Work, trained_on
 
 if TYPE_CHECKING:
     from bglab.papers.reproduction import Reproduction
@@ -91,6 +92,7 @@ def _with_total(best: pd.DataFrame, total: pd.DataFrame) -> pd.DataFrame:
 
 _TITLES = {f"fooling_rate_{rank}": f"background {rank}" for rank in range(1, _TOP + 1)}
 _TITLES |= {"fooling_rate_total": "any background of the class"}
+_ALL_PAIRS = (Work("matrix", trained_on("in9l")),)
 
 
 def _artefact(number: int, name: str, place: str) -> Artefact:
@@ -98,7 +100,7 @@ def _artefact(number: int, name: str, place: str) -> Artefact:
         f"nos-figure-{number}", f"The five most adversarial backgrounds: {name}", f"Figure {number}",
         f"The backgrounds of class {name} on which most foregrounds of other classes are classified as {name}: the "
         "fooling rate of each with its interval, and the share of foregrounds fooled by any background of the class.",
-        functools.partial(make_top_backgrounds, name), (scene_of(name),), (place,), name, _layout,
+        functools.partial(make_top_backgrounds, name), (scene_of(name),), (place,), name, _layout, work=_ALL_PAIRS,
     )  # fmt: skip
 
 
@@ -119,6 +121,6 @@ ARTEFACTS = (
         "nos-figure-4", "Fooling rates of single backgrounds", "Figure 4",
         "Histogram of insect backgrounds by fooling rate: the share of foregrounds of other classes that are "
         "classified as insects on it.",
-        make_figure_4, (scene_of("insect"),),
+        make_figure_4, (scene_of("insect"),), work=_ALL_PAIRS,
     ),
 )  # fmt: skip

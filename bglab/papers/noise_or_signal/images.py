@@ -27,6 +27,7 @@ from bglab.papers.artefact import Artefact, Product, Test
 from bglab.papers.examples import class_name, predicted_classes, shuffled_scenes
 from bglab.papers.illustrations import plot_tiling
 from bglab.papers.training_runs import TRAINING_RUNS
+from bglab.papers.work import Work, trained_on
 from bglab.saliency import saliency_maps, upsample
 
 if TYPE_CHECKING:
@@ -163,19 +164,21 @@ def _box_share(reproduction: Reproduction, scene: str) -> float:
 
 
 _SINGLE = tuple(name for name in IN9_NAMES if name != "insect")
+_EIGHT_VARIANTS = (Work("predict", trained_on("in9l"), _ORDER),)
 
 ARTEFACTS = (
     Artefact(
         "nos-figure-1", "One image in eight variants", "Figure 1",
         "An image of an insect in all variants, each with the prediction of a network trained on IN-9L or, without "
         "one, of the first pre-trained model.",
-        functools.partial(make_variants, "insect"), (requirements.scene_of("insect"),),
+        functools.partial(make_variants, "insect"), (requirements.scene_of("insect"),), work=_EIGHT_VARIANTS,
     ),
     Artefact(
         "nos-figure-6", "Where networks look", "Figure 6",
         "Saliency maps of the networks trained on Original and on Mixed-Rand for two images, and the share of "
         f"saliency on the object, averaged over up to {_SALIENCY_SCENES} images, which quantifies the claim.",
         make_figure_6, (requirements.scenes(), requirements.trained("original", "mixed_rand")),
+        work=(Work("saliency", trained_on("original", "mixed_rand"), ("original",), images=_SALIENCY_SCENES),),
     ),
     Artefact(
         "nos-figure-9", "How Only-BG-T is made", "Figure 9",
@@ -187,7 +190,7 @@ ARTEFACTS = (
         Artefact(
             f"nos-figure-{number}", f"One image in eight variants: {name}", f"Figure {number}",
             f"As Figure 1, with an image of the class {name}.",
-            functools.partial(make_variants, name), (requirements.scene_of(name),),
+            functools.partial(make_variants, name), (requirements.scene_of(name),), work=_EIGHT_VARIANTS,
         )
         for number, name in enumerate(_SINGLE, start=14)
     ),
@@ -195,6 +198,6 @@ ARTEFACTS = (
         "nos-figure-30", "Images fooled by their own background", "Figure 30",
         "Images that are classified incorrectly, as the same class as their background alone, but correctly on a "
         "random background; and the share of such images.",
-        make_figure_30, (requirements.scenes(),),
+        make_figure_30, (requirements.scenes(),), work=(Work("predict", trained_on("in9l"), _FOOLED_BY),),
     ),
 )  # fmt: skip

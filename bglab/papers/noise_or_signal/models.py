@@ -18,6 +18,7 @@ from bglab.analysis import (
     with_published,
 )
 from bglab.figures import plot_categories, plot_images, plot_trends
+from bglab.models import LISTS
 from bglab.names import display_name
 from bglab.papers.artefact import Artefact, Product, Test
 from bglab.papers.comparisons import (
@@ -31,6 +32,7 @@ from bglab.papers.comparisons import (
 )
 from bglab.papers.examples import predicted_classes, shuffled_scenes
 from bglab.papers.requirements import scenes
+from bglab.papers.work import Work, of_imagenet, trained_on
 
 if TYPE_CHECKING:
     from bglab.papers.reproduction import Reproduction
@@ -38,6 +40,9 @@ if TYPE_CHECKING:
 _CATEGORY_VARIANTS = ("original", "mixed_rand", "only_bg_t")
 _FIGURE_7 = ("mixed_rand", "original", "only_bg_t")
 _TRENDS = ("only_bg_t", "mixed_next", "mixed_rand", "mixed_same", "no_fg")
+# the paper lists neither the models of Figure 8 nor that of Figure 13
+_MANY = of_imagenet(*LISTS["thirty-two"])
+_RESNET_50 = "timm:resnet50.tv_in1k"
 _BLURRED = ("original", "only_fg", "bg_blurred", "mixed_same")
 
 
@@ -160,12 +165,17 @@ ARTEFACTS = (
         "The five categories of Table 3 as shares of all images, for networks trained on Mixed-Rand, Original and "
         "Only-BG-T; variants are matched by the scene of the foreground.",
         make_figure_7, (scenes(),), ("nos-figure-7",),
+        work=(Work("predict", trained_on(*_FIGURE_7), _CATEGORY_VARIANTS),),
     ),
     Artefact(
         "nos-figure-8", "Better models and backgrounds", "Figure 8",
         "Accuracy on five variants against ImageNet accuracy, one column of points per model, with one linear fit and "
         "95 % confidence band per variant.",
         make_figure_8, (scenes(),),
+        work=(
+            Work("predict", _MANY, ("original",), "imagenet"),
+            Work("predict", _MANY, ("original", *_TRENDS)),
+        ),
         contradictions=(
             "The introduction of version 1 says that more accurate models exploit backgrounds more and are more "
             "robust; its abstract says that they depend on backgrounds less.",
@@ -175,6 +185,6 @@ ARTEFACTS = (
         "nos-figure-13", "Blurred backgrounds", "Figure 13",
         "An image as Original, Only-FG and BG-Blurred with a model's predictions, and accuracies that test the claim "
         "that BG-Blurred lies between Only-FG and Mixed-Same.",
-        make_figure_13, (scenes(),),
+        make_figure_13, (scenes(),), work=(Work("predict", of_imagenet(_RESNET_50), _BLURRED),),
     ),
 )  # fmt: skip

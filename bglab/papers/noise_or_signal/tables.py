@@ -41,6 +41,8 @@ from bglab.papers.comparisons import (
 from bglab.papers.requirements import scenes, trained
 from bglab.papers.training_runs import TABLE_5, TRAINING_RUNS
 from bglab.papers.verdicts import SEARCH_SPREAD, Basis
+from bglab.papers.work import PlannedNetwork, Work, of_imagenet, trained_on
+from bglab.training import PAPER_ARCHITECTURES
 from bglab.variants import variant_table
 
 if TYPE_CHECKING:
@@ -63,8 +65,11 @@ README_WEIGHTS = {
     "tv:resnet152/IMAGENET1K_V1": "ResNet-152",
     "timm:resnet152.tv_in1k": "ResNet-152",
 }
+# the challenge's leader board has this one and the network trained on IN-9L
+_README_RESNET_50 = "tv:resnet50/IMAGENET1K_V1"
 _TABLE_2_VARIANTS = ("original", "only_bg_t", "mixed_same", "mixed_rand")
 _README_VARIANTS = ("original", "mixed_same", "mixed_rand")
+_TABLE_5_TESTS = tuple(name for name in TABLE_5 if name != "in9l")
 
 
 def make_table_1(reproduction: Reproduction) -> Product:
@@ -141,8 +146,7 @@ def make_table_4(reproduction: Reproduction) -> Product:
 def make_table_5(reproduction: Reproduction) -> Product:
     """Compute the accuracy of every trained network on every variant."""
     found = reproduction.trained.networks(TABLE_5, required=True)
-    tests = [name for name in TABLE_5 if name != "in9l"]
-    parts = [reproduction.predictions([uri], tests).assign(train=name) for name, uri in found.items()]
+    parts = [reproduction.predictions([uri], _TABLE_5_TESTS).assign(train=name) for name, uri in found.items()]
     if reproduction.in9l_scenes is not None:
         in9l = [
             reproduction.predictions([u], ["original"], scenes=reproduction.in9l_scenes).assign(train=t)
@@ -302,6 +306,22 @@ _WEIGHTS = ("The README's ResNet-50 (95.6 / 86.2 / 78.9) is not Table 2's (96.2 
 
 _MODELS = functools.partial(printed_layout, rows="test", columns="model")
 
+
+def _one_each(papers: Mapping[str, str]) -> tuple[PlannedNetwork, ...]:
+    """Return one set of weights for each model of the paper, out of URI → name in the paper."""
+    first = {name: uri for uri, name in reversed(list(papers.items()))}
+    return of_imagenet(*reversed(first.values()))
+
+
+# no weights of EfficientNet-b0 have the printed accuracy, but all have the same arithmetic
+_TABLE_2_NETWORKS = (*_one_each(TABLE_2_WEIGHTS), *of_imagenet("timm:efficientnet_b0.ra_in1k"))
+_TABLE_2_TRAINED = tuple(
+    network
+    for architecture in PAPER_ARCHITECTURES.values()
+    for network in trained_on("in9l", architecture=architecture)
+)
+_CHALLENGED = (*of_imagenet(_README_RESNET_50), *trained_on("in9l"))
+
 ARTEFACTS = (
     Artefact(
         "nos-table-1", "The eight variants of an image", "Table 1",
@@ -314,6 +334,11 @@ ARTEFACTS = (
         "Models trained on ImageNet, and one trained on IN-9L, on Original, Only-BG-T, Mixed-Same and Mixed-Rand; "
         "BG-Gap is Mixed-Same minus Mixed-Rand on the same scenes.",
         make_table_2, (scenes(),), ("nos-table-2",), layout=_MODELS, contradictions=(_WEIGHTS,),
+        work=(
+            Work("predict", _TABLE_2_NETWORKS, ("original",), "imagenet"),
+            Work("predict", (*_TABLE_2_NETWORKS, *_TABLE_2_TRAINED), ("original",), "in9l"),
+            Work("predict", (*_TABLE_2_NETWORKS, *_TABLE_2_TRAINED), _TABLE_2_VARIANTS),
+        ),
     ),
     Artefact(
         "nos-table-3", "Five ways in which a background matters", "Table 3",
@@ -333,6 +358,10 @@ ARTEFACTS = (
         "nos-table-5", "Trained on one variant, tested on another", "Table 5",
         "One network per training set, tested on every variant, with the background gap of each.",
         make_table_5, (scenes(), trained(*TABLE_5, at_least=2)), ("nos-table-5",),
+        work=(
+            Work("predict", trained_on(*TABLE_5), _TABLE_5_TESTS),
+            Work("predict", trained_on(*TABLE_5), ("original",), "in9l"),
+        ),
         layout=functools.partial(printed_layout, rows="train", columns="test"),
         contradictions=(
             "According to the text, the network trained on IN-9L is about 13 points more accurate on No-FG than on "
@@ -343,6 +372,9 @@ ARTEFACTS = (
         "nos-readme-gap", "The README's table of models", "README, first table",
         "Original, Mixed-Same, Mixed-Rand and their gap, for torchvision's weights and for two trained networks.",
         make_readme_gap, (scenes(),), ("nos-readme",), layout=_MODELS, contradictions=(_SWAPPED, _WEIGHTS),
+        work=(
+            Work("predict", (*_one_each(README_WEIGHTS), *trained_on("in9l", "mixed_rand")), _README_VARIANTS),
+        ),
     ),
     Artefact(
         "nos-readme-challenge", "The backgrounds challenge", "README, second table",
@@ -350,6 +382,7 @@ ARTEFACTS = (
         "Original, and the share of vulnerable foregrounds, which are classified as the background's class on some "
         "background of another class. Searched over all pairs.",
         make_readme_challenge, (scenes(),), ("nos-challenge",),
+        work=(Work("matrix", _CHALLENGED), Work("predict", _CHALLENGED, ("original",))),
         contradictions=(
             "The challenge counts any error on any background, including backgrounds of the image's own class; the "
             "paper's 87.5 % (88 % in the ICLR abstract) counts only foregrounds classified as the background's class.",

@@ -24,6 +24,7 @@ from bglab.papers.noise_or_signal.tables import README_WEIGHTS, TABLE_2_WEIGHTS
 from bglab.papers.requirements import scenes, trained
 from bglab.papers.training_runs import GRANULARITIES, SIZES, TRAINING_RUNS, granularity_id, size_id
 from bglab.papers.verdicts import Basis
+from bglab.papers.work import Work, of_imagenet, trained_on
 
 if TYPE_CHECKING:
     from bglab.papers.reproduction import Reproduction
@@ -37,6 +38,7 @@ _RESNET_50: dict[str, Basis] = {
     **{model: "other" for model, name in README_WEIGHTS.items() if name == "ResNet-50"},
     **{model: "guessed" for model, name in TABLE_2_WEIGHTS.items() if name == "ResNet-50"},
 }
+_PRE_TRAINED = next(iter(name for name, basis in _RESNET_50.items() if basis == "guessed"))
 # Figure 12 from left to right, after a pre-trained model
 _METHODS = ("in9lb-9", "in9lb-144", "in9l", "original", "mixed_rand", "in9-l2", "in9-linf")
 
@@ -180,29 +182,32 @@ ARTEFACTS = (
         "Networks trained on Only-BG-B, Only-BG-T and No-FG, tested on their own variant and on Original; the dotted "
         "line is chance.",
         make_figure_2, (scenes(), trained(*_BACKGROUNDS)), ("nos-figure-2",), layout=_TRAINED,
+        work=tuple(Work("predict", trained_on(name), (name, "original")) for name in _BACKGROUNDS),
     ),
     Artefact(
         "nos-figure-5", "Training on Mixed-Rand", "Figure 5",
         "The networks trained on Mixed-Rand and on Original, tested on five variants.",
         make_figure_5, (scenes(), trained("mixed_rand", "original")), ("nos-figure-5",), layout=_TRAINED,
-        contradictions=(_GAIN,),
+        contradictions=(_GAIN,), work=(Work("predict", trained_on("mixed_rand", "original"), _FIGURE_5),),
     ),
     Artefact(
         "nos-figure-10", "Finer labels", "Figure 10",
         "Networks trained on the same images with 9 to 144 classes, tested on nine.",
         make_figure_10, (scenes(), trained(*map(granularity_id, GRANULARITIES), at_least=2)),
-        ("nos-figure-10",),
+        ("nos-figure-10",), work=(Work("predict", trained_on(*map(granularity_id, GRANULARITIES)), _CURVES),),
     ),
     Artefact(
         "nos-figure-11", "More data", "Figure 11",
         "Networks trained on 0.25 to 4 times the number of images of IN-9, all with a learning rate of 0.01. Each "
         "training set contains all smaller ones.",
         make_figure_11, (scenes(), trained(*map(size_id, SIZES), at_least=2)),
+        work=(Work("predict", trained_on(*map(size_id, SIZES)), _CURVES),),
     ),
     Artefact(
         "nos-figure-12", "Training data and methods", "Figure 12",
         "Accuracy on Mixed-Same and Mixed-Rand of a pre-trained model, of networks trained on IN-9LB (9 and 144 "
         "classes), IN-9L, IN-9 and Mixed-Rand, and of adversarially trained networks (L2, L∞).",
         make_figure_12, (scenes(), trained("original", "mixed_rand")), ("nos-figure-12",), layout=_TRAINED,
+        work=(Work("predict", (*of_imagenet(_PRE_TRAINED), *trained_on(*_METHODS)), _MIXED),),
     ),
 )  # fmt: skip
