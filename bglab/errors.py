@@ -83,8 +83,10 @@ def unreadable(path: object, problem: OSError) -> Unreadable:
 
     Args:
         path: The file.
-        problem: Error of the operating system.
+        problem: Error of the operating system; one that is in words already stays.
     """
+    if isinstance(problem, Unreadable):
+        return problem
     reason = problem.strerror or str(problem)
     return Unreadable(f"expected to read {path}, but {reason}; nothing of this is kept: check the disk, and run again")
 
@@ -133,9 +135,7 @@ def is_machine_failure(problem: Exception) -> bool:
     Args:
         problem: What one of several parts of a run raised.
     """
-    return isinstance(problem, Unreadable) or (
-        isinstance(problem, OSError) and not isinstance(problem, MissingData) and is_environment_error(problem)
-    )
+    return isinstance(problem, OSError) and not isinstance(problem, MissingData) and is_environment_error(problem)
 
 
 def is_environment_error(problem: OSError) -> bool:
@@ -154,4 +154,4 @@ def is_environment_error(problem: OSError) -> bool:
         >>> is_environment_error(OSError("image file is truncated"))
         False
     """
-    return problem.errno is not None and problem.errno not in _OF_THE_FILE
+    return isinstance(problem, Unreadable) or (problem.errno is not None and problem.errno not in _OF_THE_FILE)

@@ -5,25 +5,27 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import io
 import json
 import os
 import stat
 import tempfile
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, Any, BinaryIO, NoReturn, cast, overload
 
 import platformdirs
 
 from bglab.errors import BadInput, MissingData, Unreadable, unreadable
-from bglab.scratch import scratch_file
+from bglab.locations import Place, StorePath, place_of
+from bglab.scratch import check_store, scratch_file, sent_file
 
 
 @contextmanager
 def whole_file(
-    path: Path, *, what: str, remedy: str, scratch_folder: Path | None = None, durable: bool = False
+    path: Place, *, what: str, remedy: str, scratch_folder: Place | None = None, durable: bool = False
 ) -> Iterator[BinaryIO]:
     """Open a temporary file for writing that is renamed to its final name once it is complete.
 
@@ -33,7 +35,7 @@ def whole_file(
         path: Final path; its folder is created.
         what: Content of the file, for the error message: ``results``.
         remedy: What to do if it cannot be written, for the error message: ``choose another --out``.
-        scratch_folder: Folder of the temporary file, on the same disk; by default that of ``path``.
+        scratch_folder: Folder of the temporary file, on the same disk or in that store; by default that of ``path``.
         durable: Whether to flush the file to disk before renaming it, so that it survives a power failure.
 
     Yields:
@@ -41,6 +43,7 @@ def whole_file(
 
     Raises:
         BadInput: If the file cannot be written.
+        Unreadable: If its store cannot be reached.
 
     Example:
         >>> import tempfile
@@ -56,6 +59,13 @@ def whole_file(
     if "\0" in str(path):
         raise BadInput(f"expected the name of a file to write {what} to, got {str(path)!r}; {remedy}")
     try:
+        if isinstance(path, StorePath) and isinstance(folder, StorePath):
+            folder.mkdir()
+            with sent_file(path, folder) as file:
+                yield file
+            return
+        assert isinstance(path, Path), "a disk and a store do not share a file"
+        assert isinstance(folder, Path), "as above"
         if _is_special(path):
             with path.open("ab") as stream:  # a shell may have written to it before
                 yield stream
@@ -74,11 +84,11 @@ def whole_file(
         raise BadInput(f"expected to write {what} to {path}, but {problem.strerror or problem}; {remedy}") from None
 
 
-def write_text(path: Path | str, text: str, *, what: str, remedy: str = "choose a place you can write to") -> Path:
+def write_text(path: Place | str, text: str, *, what: str, remedy: str = "choose a place you can write to") -> Place:
     """Write a text as UTF-8, whole or not at all; an earlier file stays until then.
 
     Args:
-        path: File to write; its folder is created. A pipe or device is written to as it is.
+        path: File to write, or its URL; its folder is created. A pipe or device is written to as it is.
         text: Content; what UTF-8 cannot encode is written as it was read.
         what: Content of the file, for the error message: ``a table``.
         remedy: What to do if it cannot be written, for the error message.
@@ -89,36 +99,48 @@ def write_text(path: Path | str, text: str, *, what: str, remedy: str = "choose 
     Raises:
         BadInput: If the file cannot be written.
     """
-    path, content = Path(path), text.encode("utf-8", "surrogateescape")
+    path, content = place_of(path), text.encode("utf-8", "surrogateescape")
     with whole_file(path, what=what, remedy=remedy) as file:
         file.write(content)
     return path
 
 
-def writable_file(path: Path | str) -> Path:
+def writable_file(path: Place | str) -> Place:
     """Check that a file can be written before the work begins whose result it is to hold; its folder is created.
 
     Args:
-        path: File to write later. An earlier one stays as it is.
+        path: File to write later, or its URL. An earlier one stays as it is.
 
     Raises:
         BadInput: If it cannot be written, or is a folder.
+        Unreadable: If its store cannot be reached.
     """
-    path = Path(path)
+    path = place_of(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileNotFoundError):
-            path.stat()  # raises if the name is too long
-        is_folder = path.is_dir()
-        if not is_folder and not _is_special(path):
-            with scratch_file(path.parent, path.name):
-                pass
+        is_folder = _tried(path)
+    except Unreadable:
+        raise
     except (OSError, ValueError) as problem:  # ValueError: a null byte in the name
         reason = getattr(problem, "strerror", None) or problem
         raise BadInput(f"expected a file to write to at {path}, but {reason}; choose another file") from None
     if is_folder:
         raise BadInput(f"expected a file to write to, but {path} is a folder; name a file in it")
     return path
+
+
+def _tried(path: Place) -> bool:
+    """Write an unfinished file beside a file that is to be written, and tell whether the latter is a folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(path, StorePath):
+        check_store(path.parent)
+        return path.is_dir()
+    with contextlib.suppress(FileNotFoundError):
+        path.stat()  # raises if the name is too long
+    is_folder = path.is_dir()
+    if not is_folder and not _is_special(path):
+        with scratch_file(path.parent, path.name):
+            pass
+    return is_folder
 
 
 def _is_special(path: Path) -> bool:
@@ -277,7 +299,11 @@ def check_regular(path: Path, what: str = "a file", *, most_bytes: int | None = 
         )
 
 
-def files_below(folder: Path, *, deepest: int | None = None) -> list[Path]:
+@overload
+def files_below(folder: Path, *, deepest: int | None = None) -> list[Path]: ...
+@overload
+def files_below(folder: StorePath, *, deepest: int | None = None) -> list[StorePath]: ...
+def files_below(folder: Place, *, deepest: int | None = None) -> Sequence[Place]:
     """List the files below a folder, sorted, without hidden ones; links to files count, also those that lead nowhere.
 
     `pathlib.Path.glob` passes over a folder that cannot be listed, and what is counted or compared then is a part.
@@ -300,9 +326,14 @@ def files_below(folder: Path, *, deepest: int | None = None) -> list[Path]:
         ['1.txt', '2.txt']
     """
 
-    def refuse(problem: OSError) -> None:
+    def refuse(problem: OSError) -> NoReturn:
         raise unreadable(problem.filename or folder, problem) from None
 
+    if isinstance(folder, StorePath):
+        try:
+            return folder.files(deepest=deepest)
+        except OSError as problem:
+            refuse(problem)
     found: list[Path] = []
     if not os.path.lexists(folder):
         return found
@@ -314,10 +345,15 @@ def files_below(folder: Path, *, deepest: int | None = None) -> list[Path]:
     return sorted(found)
 
 
-def sha256_of(path: Path) -> str:
+def sha256_of(path: Place) -> str:
     """Compute the SHA-256 of a file, read in parts; 64 hexadecimal digits."""
     with path.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
+        return sha256_in(content)
+
+
+def sha256_in(content: IO[bytes] | io.BytesIO) -> str:
+    """Compute the SHA-256 of what is in an open file from here to its end; 64 hexadecimal digits."""
+    return hashlib.file_digest(cast(Any, content), "sha256").hexdigest()
 
 
 def _sha256(path: Path) -> str | None:
@@ -337,17 +373,32 @@ def _write(path: Path, content: bytes) -> None:
         file.write(content)
 
 
-def writable_folder(path: Path) -> Path:
+@overload
+def writable_folder(path: Path) -> Path: ...
+@overload
+def writable_folder(path: Place | str) -> Place: ...
+def writable_folder(path: Place | str) -> Place:
     """Create a folder for results or caches, check that it is writable, and return it.
 
+    Args:
+        path: The folder, or its URL.
+
     Raises:
+        MissingData: If the package that reaches its store is not installed.
         BadInput: If it is not writable.
+        Unreadable: If its store cannot be reached.
     """
+    path = place_of(path)
     for is_last in (False, False, True):
         try:
             path.mkdir(parents=True, exist_ok=True)
+            if isinstance(path, StorePath):
+                check_store(path)
+                return path
             with tempfile.TemporaryFile(dir=path):
                 return path
+        except Unreadable:
+            raise
         except OSError as problem:
             if isinstance(problem, FileNotFoundError) and not is_last:
                 continue  # another process removed it, empty, in between

@@ -2,7 +2,7 @@
 
 Two processes may write to one folder at the same time, on one machine or on several that share a disk, where process
 ids repeat. So a name is random, and whether its process lives is told by a lock on the file, which ends with the
-process however it ends.
+process however it ends. In stores, which have no locks, age tells.
 """
 
 from __future__ import annotations
@@ -12,11 +12,14 @@ import os
 import re
 import secrets
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
+
+from bglab.locations import Place, StorePath
 
 try:
     import fcntl
@@ -29,10 +32,12 @@ _SCRATCH = re.compile(r"\..*\.[0-9a-f]{12}\.part")
 _LONGEST_NAME = 120
 # after a folder was searched, as many files are written to it without another search as it has hundreds of files
 _FILES_PER_WRITE = 100
-_WRITES_LEFT: dict[Path, int] = {}
+_WRITES_LEFT: dict[Place, int] = {}
 _ALIVE, _CONTENT, _LOCK = "alive", "content", ".lock"
 # where nothing can be locked
 _DEAD_AFTER_S = 24 * 3600.0
+#: Longest content of a file for a store that is collected in memory, in bytes; more goes to a temporary file.
+_HELD = 64 << 20
 
 
 @contextmanager
@@ -58,6 +63,48 @@ def scratch_file(folder: Path, name: str) -> Iterator[tuple[BinaryIO, Path]]:
             # a file is closed before it is renamed, which alone would end the lock: another process would remove it
             stack.callback(os.close, os.dup(file.fileno()))
         yield file, path
+
+
+@contextmanager
+def sent_file(path: StorePath, folder: StorePath) -> Iterator[BinaryIO]:
+    """Collect a file on this machine; when it is complete, send it under an unfinished name, and then move it.
+
+    Args:
+        path: Final place in the store.
+        folder: Folder of the unfinished file, in the same store; unfinished files in it that are a day old are removed.
+
+    Yields:
+        A temporary file on this machine.
+
+    Raises:
+        OSError: If it cannot be written; a file that was at the place stays.
+    """
+    _remove_dead_at_times(folder)
+    with tempfile.SpooledTemporaryFile(_HELD) as file:
+        yield cast(BinaryIO, file)
+        file.seek(0)
+        unfinished = folder / _scratch_name(path.name)
+        try:
+            unfinished.send(cast(BinaryIO, file))
+            unfinished.rename(path)
+        except BaseException:
+            _unlink(unfinished)
+            raise
+
+
+def check_store(folder: StorePath) -> None:
+    """Write a file to a store and remove it, to see that all can be done that writing takes.
+
+    Args:
+        folder: Folder in the store.
+
+    Raises:
+        OSError: If a part of it cannot be done.
+    """
+    path = folder / _scratch_name("writable")
+    with sent_file(path, folder):
+        pass
+    path.unlink()
 
 
 @contextmanager
@@ -94,14 +141,17 @@ def scratch_folder(folder: Path, name: str) -> Iterator[Path]:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Place) -> Iterator[None]:
     """Hold the lock of a folder, so that no other process moves or replaces what is in it at the same time.
 
-    Without effect where the file system knows no locks, or the folder cannot be written to.
+    Without effect in stores, where the file system knows no locks, or where the folder cannot be written to.
 
     Args:
         folder: Existing folder; its file ``.lock`` stays.
     """
+    if isinstance(folder, StorePath):
+        yield
+        return
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(OSError):
             file = stack.enter_context((folder / _LOCK).open("ab"))
@@ -110,7 +160,7 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def remove_dead(folder: Path) -> int:
+def remove_dead(folder: Place) -> int:
     """Remove unfinished files and folders that processes which have ended left in a folder.
 
     Args:
@@ -119,6 +169,8 @@ def remove_dead(folder: Path) -> int:
     Returns:
         Number of files and folders that were looked at.
     """
+    if isinstance(folder, StorePath):
+        return _remove_old(folder)
     count = 0
     with contextlib.suppress(OSError):
         for entry in os.scandir(folder):
@@ -129,25 +181,40 @@ def remove_dead(folder: Path) -> int:
     return count
 
 
-def _remove_dead_at_times(folder: Path) -> None:
+def _remove_old(folder: StorePath) -> int:
+    """Remove unfinished files that are a day old, and return the number of files and folders that were looked at."""
+    count = 0
+    with contextlib.suppress(OSError):
+        for entry in folder.iterdir():
+            count += 1
+            if is_scratch(entry) and entry.age_s() > _DEAD_AFTER_S:
+                _unlink(entry)
+    return count
+
+
+def _remove_dead_at_times(folder: Place) -> None:
     """Remove what dead processes left; in a large folder not each time, or looking would take longer than writing."""
     left = _WRITES_LEFT.get(folder, 0)
     _WRITES_LEFT[folder] = left - 1 if left else remove_dead(folder) // _FILES_PER_WRITE
 
 
-def remove_folder(folder: Path) -> None:
+def remove_folder(folder: Place) -> None:
     """Remove a folder and what is in it; if a call fails once, the rest is removed by the next attempt.
 
     Args:
         folder: Folder, which may be missing.
     """
+    if isinstance(folder, StorePath):
+        with contextlib.suppress(OSError):
+            folder.remove()
+        return
     for _ in range(3):
         shutil.rmtree(folder, ignore_errors=True)
         if not folder.exists():
             return
 
 
-def is_scratch(path: Path) -> bool:
+def is_scratch(path: Place) -> bool:
     """Decide whether a file or folder is an unfinished one by its name."""
     return bool(_SCRATCH.fullmatch(path.name))
 
@@ -199,7 +266,7 @@ def _remove_folder(outer: Path) -> None:
         outer.rmdir()
 
 
-def _unlink(path: Path) -> None:
+def _unlink(path: Place) -> None:
     with contextlib.suppress(OSError):
         path.unlink(missing_ok=True)
 

@@ -14,6 +14,7 @@ import pandas as pd
 from bglab.analysis.metrics import Space, mark_correct
 from bglab.errors import BadInput
 from bglab.labels import OUTSIDE
+from bglab.locations import place_of
 from bglab.results import read_predictions_file, read_provenance
 
 #: Fields that name or time a run, and follow from the other fields.
@@ -84,7 +85,8 @@ def read_both(path: Path | str) -> tuple[pd.DataFrame, dict[str, Any]]:
     Raises:
         BadInput: If the file cannot be read, or has no provenance.
     """
-    table, provenance = read_predictions_file(Path(path)), read_provenance(Path(path))
+    place = place_of(path)
+    table, provenance = read_predictions_file(place), read_provenance(place)
     if not provenance:
         raise BadInput(f"expected predictions with their provenance in {path}, got none; make them with bglab predict")
     return table, provenance
@@ -94,7 +96,8 @@ def compare_files(a: Path | str, b: Path | str) -> FileComparison:
     """Compare two prediction files of bglab.
 
     Args:
-        a: Path of the first file, ``<results>/predictions/<dataset>/<model>/<variant>.parquet``.
+        a: Path of the first file, ``<results>/predictions/<dataset>/<model>/<variant>.parquet``, or its
+            URL.
         b: Path of the second file.
 
     Raises:

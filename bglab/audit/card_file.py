@@ -9,6 +9,7 @@ from bglab.audit.card import CARD_FORMAT, Card
 from bglab.audit.evidence import ScenesFacts
 from bglab.audit.plain import read_capture, read_evidence
 from bglab.errors import BadInput, MissingData, brief
+from bglab.locations import place_of
 from bglab.results import read_content
 from bglab.sealed import unseal
 
@@ -19,20 +20,20 @@ def read_card(path: Path | str) -> Card:
     The models beside the card's own come back with their measures only.
 
     Args:
-        path: A ``.json`` file.
+        path: A ``.json`` file, or its URL.
 
     Raises:
         MissingData: If there is no such file.
         Unreadable: If the disk fails.
         BadInput: If it is no card, is damaged, or of another version of the format.
     """
-    path = Path(path)
-    if not path.is_file():
+    place = place_of(path)
+    if not place.is_file():
         raise MissingData(
             f"expected a card at {path}, but there is no such file; make it with bglab check --out {path}"
         )
     try:
-        content = unseal(json.loads(read_content(path)))
+        content = unseal(json.loads(read_content(place)))
         if content["format"] != CARD_FORMAT:
             raise ValueError(f"format {content['format']}, not {CARD_FORMAT}")
         return Card(

@@ -44,8 +44,8 @@ def check(
         beside: URIs of networks to show beside the model, itself excepted. They run on the model's device under its
             protocol; what they predict is cached in the data folder. One that cannot be loaded, or does not predict
             the classes of the scenes, is left out, which `Card.notices` tells.
-        results: Folder for the model's result files; finished ones are read instead of computed again. None stores
-            nothing.
+        results: Folder for the model's result files, or its URL; finished ones are read instead of computed again. None
+            stores nothing.
         progress: Show bars.
 
     Returns:
@@ -57,10 +57,11 @@ def check(
         MissingData: If weights or scenes are not on this machine.
         UnknownName: If the model or the source of scenes is unknown.
     """
-    folder = None if results is None else writable_folder(Path(results))
+    if results is not None:
+        writable_folder(results)
     classifier = as_classifier(model)
     prepared = audit_scenes(scenes, progress=progress)
-    evidence, captures = _subject(classifier, prepared, folder, progress=progress)
+    evidence, captures = _subject(classifier, prepared, results, progress=progress)
     others, notices = _others(classifier, prepared, beside, progress=progress)
     facts = prepared.facts
     return Card(
@@ -85,7 +86,7 @@ def _command(classifier: Classifier, scenes: ScenesLike) -> str:
 
 
 def _subject(
-    classifier: Classifier, scenes: AuditScenes, results: Path | None, *, progress: bool
+    classifier: Classifier, scenes: AuditScenes, results: Path | str | None, *, progress: bool
 ) -> tuple[Evidence, tuple[Capture, ...]]:
     """Measure the model, and render its clearest captures."""
     evidence, pairs = measure_model(classifier, scenes, results=results, progress=progress)

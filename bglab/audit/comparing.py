@@ -16,6 +16,7 @@ from bglab.audit.evidence import AuditScenes, Evidence, audit_scenes, measure_mo
 from bglab.audit.measures import measure_table
 from bglab.errors import EXPECTED_ERRORS, BadInput
 from bglab.files import writable_folder
+from bglab.locations import place_of
 from bglab.models import Classifier, ClassifierLike, as_classifier
 from bglab.results import read_predictions, read_predictions_file
 from bglab.scenes import DEFAULT_SCENES, ScenesLike, open_scenes
@@ -43,11 +44,11 @@ def compare(
     Args:
         before: Classifier, or what stands for one (URI, checkpoint, torch module); card; prediction table; or the path
             of a card (``.json``), a prediction file (``.parquet``) or a results folder with the predictions of one
-            model.
+            model, or the URL of one of these.
         after: The same; differences are after minus before.
         scenes: Scenes to measure models on, as for `bglab.check`; None takes those of a card that is given, else
             `bglab.scenes.DEFAULT_SCENES`.
-        results: Folder for result files of models; finished ones are read instead of computed again.
+        results: Folder for result files of models, or its URL; finished ones are read instead of computed again.
         progress: Show bars.
 
     Returns:
@@ -58,13 +59,14 @@ def compare(
         MissingData: If weights, scenes or files are not on this machine.
         UnknownName: If a model or the source of scenes is unknown.
     """
-    folder = None if results is None else writable_folder(Path(results))
+    if results is not None:
+        writable_folder(results)
     sides = [_read(side) for side in (before, after)]
     cards = [side for side in sides if isinstance(side, Card)]
     needed = any(isinstance(side, Classifier) for side in sides)
     chosen = scenes if scenes is not None else cards[0].scenes.uri if cards else DEFAULT_SCENES
     prepared = audit_scenes(chosen, progress=progress) if needed else None
-    first, second = (_evidence(side, prepared, folder, progress=progress) for side in sides)
+    first, second = (_evidence(side, prepared, results, progress=progress) for side in sides)
     images = pair_images(first, second)
     changes = changed_images(images)
     if prepared is None:
@@ -86,16 +88,16 @@ def _read(side: Compared) -> Classifier | Card | pd.DataFrame:
         return side
     if not isinstance(side, str | Path):
         return as_classifier(side)
-    path = Path(side)
+    path = place_of(side)
     if path.suffix.lower() == ".json":
-        return read_card(path)
+        return read_card(side)
     if path.suffix.lower() == ".parquet":
         return read_predictions_file(path)
-    return read_predictions(path) if path.is_dir() else as_classifier(side)
+    return read_predictions(side) if path.is_dir() else as_classifier(side)
 
 
 def _evidence(
-    side: Classifier | Card | pd.DataFrame, scenes: AuditScenes | None, results: Path | None, *, progress: bool
+    side: Classifier | Card | pd.DataFrame, scenes: AuditScenes | None, results: Path | str | None, *, progress: bool
 ) -> Evidence:
     if isinstance(side, Card):
         return side.subject

@@ -181,7 +181,7 @@ def measure_model(
     Args:
         classifier: From `bglab.load_classifier`.
         scenes: From `audit_scenes`.
-        results: Folder for result files; finished ones are read instead of computed again.
+        results: Folder for result files, or its URL; finished ones are read instead of computed again.
         progress: Show bars.
 
     Raises:

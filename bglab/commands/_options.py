@@ -44,6 +44,22 @@ def importing() -> Iterator[None]:
             gc.enable()
 
 
+def add_results_option(parser: argparse.ArgumentParser, what: str, *, required: bool = True) -> None:
+    """Add the folder of results, which `bglab.locations.place_of` reads.
+
+    Args:
+        parser: The command's.
+        what: What the folder is, for the help.
+        required: Whether the command needs one.
+    """
+    parser.add_argument(
+        "--results",
+        required=required,
+        metavar="FOLDER",
+        help=f"{what}; a path, or the URL of a store that fsspec knows, such as s3://bucket/lab",
+    )
+
+
 def add_variant_options(parser: argparse.ArgumentParser) -> None:
     """Add what `composed` reads: whose pixels, and how variants are made."""
     parser.add_argument("--published", action="store_true", help="use the release's own pixels")

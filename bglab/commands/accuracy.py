@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from bglab.commands._options import check_outputs, command, report_damaged
+from bglab.commands._options import add_results_option, check_outputs, command, report_damaged
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,7 +19,7 @@ LIMITS_OF_TOP5 = ("top5_low", "top5_high")
 def add(verbs: argparse._SubParsersAction) -> None:
     """Add `accuracy`."""
     accuracy = command(verbs, "accuracy", run_accuracy)
-    accuracy.add_argument("--results", required=True, help="results folder of bglab predict")
+    add_results_option(accuracy, "results folder of bglab predict")
     accuracy.add_argument("--by", default="model,dataset,variant", help="columns to group by (default: %(default)s)")
     accuracy.add_argument(
         "--space", choices=("in9", "native"), help="label space to evaluate in (default: that of the scenes)"

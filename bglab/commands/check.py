@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import argparse
 
-from bglab.commands._options import add_engine_options, add_protocol_option, check_outputs, command, load, watched
+from bglab.commands._options import (
+    add_engine_options,
+    add_protocol_option,
+    add_results_option,
+    check_outputs,
+    command,
+    load,
+    watched,
+)
 
 
 def add(verbs: argparse._SubParsersAction) -> None:
@@ -17,7 +25,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
     check.add_argument(
         "--out", nargs="+", default=[], metavar="FILE", help="also write the card as .html, .pdf, .png, .json or .csv"
     )
-    check.add_argument("--results", metavar="FOLDER", help="folder for result files; finished ones are reused")
+    add_results_option(check, "folder for result files; finished ones are reused", required=False)
     check.add_argument("--no-beside", action="store_true", help="do not show other networks beside the model")
     add_engine_options(check)
     add_protocol_option(check)

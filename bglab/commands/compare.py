@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from bglab.commands._options import add_engine_options, add_protocol_option, check_outputs, command, load, watched
+from bglab.commands._options import (
+    add_engine_options,
+    add_protocol_option,
+    add_results_option,
+    check_outputs,
+    command,
+    load,
+    watched,
+)
 
 
 def add(verbs: argparse._SubParsersAction) -> None:
@@ -20,7 +27,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
     compare.add_argument(
         "--out", nargs="+", default=[], metavar="FILE", help="also write the comparison as .html, .json or .csv"
     )
-    compare.add_argument("--results", metavar="FOLDER", help="folder for result files; finished ones are reused")
+    add_results_option(compare, "folder for result files; finished ones are reused", required=False)
     add_engine_options(compare)
     add_protocol_option(compare)
 
@@ -44,4 +51,7 @@ def run_compare(options: argparse.Namespace) -> int:
 
 def _is_file(side: str) -> bool:
     """Tell the path of a card, of predictions or of a folder from the URI of a model."""
-    return Path(side).suffix.lower() in {".json", ".parquet"} or Path(side).is_dir()
+    from bglab.locations import place_of
+
+    place = place_of(side)
+    return place.suffix.lower() in {".json", ".parquet"} or place.is_dir()

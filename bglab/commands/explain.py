@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bglab.commands._options import check_outputs, command, positive, print_error, watched
@@ -42,9 +41,10 @@ def run_explain(options: argparse.Namespace) -> int:
     """Explain why two prediction files differ: settings, images that changed, and what each setting changes."""
     from bglab.analysis import compare_files
     from bglab.files import write_text
+    from bglab.locations import place_of
 
     for path in (options.a, options.b):
-        if not Path(path).is_file():
+        if not place_of(path).is_file():
             raise MissingData(
                 f"expected a prediction file at {path}, but there is none; bglab predict --results R writes them to "
                 "R/predictions/DATASET/MODEL/VARIANT.parquet"

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bglab.commands._options import check_outputs, command, print_error, report_damaged
+from bglab.commands._options import add_results_option, check_outputs, command, print_error, report_damaged
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def add(verbs: argparse._SubParsersAction) -> None:
     """Add `export`."""
     export = command(verbs, "export", run_export)
-    export.add_argument("--results", required=True, help="results folder of bglab predict or bglab import")
+    add_results_option(export, "results folder of bglab predict or bglab import")
     export.add_argument("--model", help="model whose predictions to write (default: all)")
     export.add_argument("--variant", help="variant whose predictions to write (default: all)")
     export.add_argument("--dataset", help="key of the data set, or how it begins (default: all)")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from bglab.commands._options import check_outputs, command, print_error, report_damaged
+from bglab.commands._options import add_results_option, check_outputs, command, print_error, report_damaged
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,7 +19,7 @@ GAP_COLUMNS = ("model", "dataset", "n", "mixed_same", "mixed_rand", "gap", "gap_
 def add(verbs: argparse._SubParsersAction) -> None:
     """Add `gap`."""
     gap = command(verbs, "gap", run_gap)
-    gap.add_argument("--results", required=True, help="results folder of bglab predict")
+    add_results_option(gap, "results folder of bglab predict")
     gap.add_argument("--by", default="model,dataset", help="columns to group by (default: %(default)s)")
     gap.add_argument(
         "--minus",

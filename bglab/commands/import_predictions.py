@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from bglab.commands._options import add_variant_options, command, print_error, report_notices, watched
+from bglab.commands._options import (
+    add_results_option,
+    add_variant_options,
+    command,
+    print_error,
+    report_notices,
+    watched,
+)
 
 
 def add(verbs: argparse._SubParsersAction) -> None:
@@ -25,7 +31,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
     reader.add_argument(
         "--variant", default="", help="variant that the images show, for example original (default: the column variant)"
     )
-    reader.add_argument("--results", required=True, help="folder for result files, as of bglab predict")
+    add_results_option(reader, "folder for result files, as of bglab predict")
     reader.add_argument(
         "--classes",
         choices=("imagenet", "in9", "scenes"),
@@ -41,7 +47,7 @@ def run_import(options: argparse.Namespace) -> int:
     from bglab.files import writable_folder
     from bglab.scenes import open_scenes
 
-    writable_folder(Path(options.results))
+    writable_folder(options.results)
     scenes = open_scenes(options.scenes)
     report_notices(scenes)
     tables = import_predictions(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bglab.commands._options import (
     MODELS_HELP,
     add_engine_options,
     add_protocol_option,
+    add_results_option,
     add_variant_options,
     add_worker_options,
     command,
@@ -38,7 +38,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
     predict.add_argument("--scenes", required=True, help="for example sample, synthetic9?rho=1, in9:PATH")
     predict.add_argument("-m", "--models", required=True, nargs="+", help=MODELS_HELP)
     predict.add_argument("--variants", required=True, nargs="+", help="for example original mixed_same mixed_rand")
-    predict.add_argument("--results", required=True, help="folder for result files; finished ones are reused")
+    add_results_option(predict, "folder for result files; finished ones are reused")
     predict.add_argument(
         "-b", "--batch-size", type=positive, default=64, help="images per forward pass (default: %(default)s)"
     )
@@ -62,7 +62,7 @@ def run_predict(options: argparse.Namespace) -> int:
         from bglab.models import expand
         from bglab.scenes import open_scenes
 
-    writable_folder(Path(options.results))
+    writable_folder(options.results)
     scenes = open_scenes(options.scenes)
     report_notices(scenes)
     # read the scenes once for all models

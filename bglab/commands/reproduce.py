@@ -11,6 +11,7 @@ from bglab.commands._options import (
     MODELS_HELP,
     add_engine_options,
     add_protocol_option,
+    add_results_option,
     add_worker_options,
     command,
     engine_choice,
@@ -38,6 +39,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
         "-m", "--models", nargs="+", help=MODELS_HELP + "; default: the three networks installed with pip"
     )
     reproduce.add_argument("--out", help="folder for the report; predictions are stored in its folder results")
+    add_results_option(reproduce, "other folder for predictions and pair matrices", required=False)
     reproduce.add_argument(
         "--imagenet", default="", metavar="URI", help="ImageNet's validation set, for the columns ImageNet and IN-9L"
     )
@@ -117,6 +119,8 @@ def _reproduce(chosen: Sequence[Artefact], options: argparse.Namespace) -> int:
     if options.seed_sd < 0:
         raise BadInput(f"expected --seed-sd of at least 0 points, got {options.seed_sd:g}; leave it out for 0.5")
     writable_folder(Path(options.out))
+    if options.results is not None:
+        writable_folder(options.results)
     reproduction = _open_reproduction(options)
     report_notices(reproduction.scenes)
     width = max(len(artefact.id) for artefact in chosen)
@@ -163,5 +167,6 @@ def _open_reproduction(options: argparse.Namespace) -> Reproduction:
             protocol=options.protocol,
             progress=watched(),
             seed_sd=options.seed_sd / 100,
+            results=options.results,
         )
     )

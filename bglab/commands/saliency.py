@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from bglab.commands._options import (
     add_engine_options,
     add_protocol_option,
+    add_results_option,
     add_variant_options,
     add_worker_options,
     check_outputs,
@@ -33,7 +34,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
     saliency = command(verbs, "saliency", run_saliency)
     saliency.add_argument("--scenes", required=True, help="for example sample, synthetic9?rho=1, in9:PATH")
     saliency.add_argument("-m", "--model", required=True, help="for example lite:efficientnet_lite0")
-    saliency.add_argument("--results", required=True, help="folder for result files; finished ones are reused")
+    add_results_option(saliency, "folder for result files; finished ones are reused")
     saliency.add_argument(
         "--variants",
         nargs="+",
@@ -60,8 +61,6 @@ def add(verbs: argparse._SubParsersAction) -> None:
 
 def run_saliency(options: argparse.Namespace) -> int:
     """Compute saliency maps of variants and measure how much of them lies on the object."""
-    from pathlib import Path
-
     from bglab.analysis import localisation_summary, to_markdown
     from bglab.files import writable_folder
     from bglab.results import write_table
@@ -69,7 +68,7 @@ def run_saliency(options: argparse.Namespace) -> int:
     from bglab.scenes import Rejection, open_scenes, prepare
 
     target = read_target(options.target)
-    writable_folder(Path(options.results))
+    writable_folder(options.results)
     check_outputs(options.csv)
     scenes = open_scenes(options.scenes)
     report_notices(scenes)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bglab.commands._options import (
     add_engine_options,
     add_protocol_option,
+    add_results_option,
     add_worker_options,
     check_outputs,
     command,
@@ -31,7 +31,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
     search = command(verbs, "search", run_search)
     search.add_argument("--scenes", required=True, help="for example sample, synthetic9?rho=1, in9:PATH")
     search.add_argument("-m", "--model", required=True, help="for example lite:efficientnet_lite0")
-    search.add_argument("--results", required=True, help="folder for result files; finished rows are reused")
+    add_results_option(search, "folder for result files; finished rows are reused")
     search.add_argument(
         "--mode",
         default="matrix",
@@ -69,7 +69,7 @@ def run_search(options: argparse.Namespace) -> int:
     from bglab.files import writable_folder, write_text
     from bglab.scenes import open_scenes, prepare
 
-    writable_folder(Path(options.results))
+    writable_folder(options.results)
     check_outputs(options.json)
     scenes = open_scenes(options.scenes)
     report_notices(scenes)

@@ -26,6 +26,7 @@ from bglab.executors import current
 from bglab.files import sha256_of
 from bglab.images import EvaluationTransform
 from bglab.labels import DecisionRule
+from bglab.locations import place_of
 from bglab.models import Batching, Classifier, classify_batches
 from bglab.parallel import prefetch
 from bglab.results import PREDICTION_SCHEMA, prediction_file, read_provenance, table_blocks
@@ -241,7 +242,7 @@ def finished(
     """Return the variants for which a model's predictions are stored, without loading its weights.
 
     Args:
-        results: Results folder.
+        results: Results folder, or its URL.
         model: URI as given to `load_classifier`.
         full: From `bglab.variants.open_full`.
         variants: Names out of `bglab.variants.STREAMED`, or variants.
@@ -254,7 +255,7 @@ def finished(
     for variant in expand(variants, full.settings):
         key = full_dataset(full, variant).key
         key = key if precision == "float32" else f"{key}-{precision}"
-        stored = read_provenance(prediction_file(Path(results), key, model, variant.name))
+        stored = read_provenance(prediction_file(place_of(results), key, model, variant.name))
         if stored.get("transform") and stored.get("model") == model and _is_same_file(model, stored):
             transform = EvaluationTransform(**stored["transform"] | {"mean": tuple(stored["transform"]["mean"])})
             found += [variant.name] if stored.get("pixels") == full.definition(variant, transform) else []

@@ -26,6 +26,7 @@ from bglab.evaluation.prediction_cells import (
 from bglab.evaluation.row_matching import match_rows, matcher_of
 from bglab.evaluation.scene_matching import SceneMatcher
 from bglab.evaluation.tabulate import Predicted, check_space, describe_dataset, prediction_table
+from bglab.locations import Place, place_of
 from bglab.results import (
     IMAGENET_X,
     PREDICTION_SCHEMA,
@@ -105,7 +106,7 @@ def from_table(
         resolution: As for `bglab.variants.compose`.
         size: Side of the prepared images in pixels.
         seed: Seed of donors, textures and noise.
-        results: Results folder to write to, in the layout of `bglab.predict`; None writes nothing.
+        results: Results folder to write to, or its URL, in the layout of `bglab.predict`; None writes nothing.
         progress: Whether to show a progress bar while scenes are prepared for the first time.
 
     Returns:
@@ -186,7 +187,7 @@ def import_predictions(
         keys = ", ".join(dataset.key for made in datasets.values() for dataset in made)
         raise BadInput(f"expected rows of {keys} under dataset in {text.source}, got none; check --scenes")
     if results is not None:
-        _write(tables, Path(results))
+        _write(tables, place_of(results))
     return tuple(tables)
 
 
@@ -361,9 +362,9 @@ def _key(run: _Run, dataset: Dataset) -> tuple[str, str]:
     return dataset.key, f"the column dataset says {shorten(run.dataset)}, but these scenes are {dataset.key}"
 
 
-def _write(tables: Sequence[pd.DataFrame], results: Path) -> None:
+def _write(tables: Sequence[pd.DataFrame], results: Place) -> None:
     """Write all tables, after a check that no two have one file name and none replaces that of another model."""
-    files: dict[Path, Mapping[Any, Any]] = {}
+    files: dict[Place, Mapping[Any, Any]] = {}
     for table in tables:
         made = table.attrs
         path = prediction_file(results, made["dataset"], made["model"], made["variant"])

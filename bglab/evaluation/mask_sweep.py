@@ -120,7 +120,7 @@ def mask_predictions(
         feathers: Standard deviations in pixels of the Gaussian that softens the edge.
         seed: Seed of the donors and of GrabCut.
         size: Side of the images in pixels.
-        results: Results folder for the prediction tables; stored ones are read. None stores nothing.
+        results: Results folder for the prediction tables, or its URL; stored ones are read. None stores nothing.
         batch_size: Images per forward pass.
         progress: Whether to show progress bars.
 

@@ -20,6 +20,7 @@ from bglab.evaluation.parts import compute_parts
 from bglab.evaluation.tabulate import PredictionWriter, encode_predictions, matched, seen_by, tabulate
 from bglab.executors import current
 from bglab.labels import DecisionRule
+from bglab.locations import place_of
 from bglab.models import Batching, Classifier, ClassifierLike, as_classifier, classify_batches
 from bglab.results import PREDICTION_SCHEMA, table_blocks
 from bglab.scenes import ScenesLike
@@ -45,8 +46,8 @@ def predict(
         dataset: From `bglab.variants.compose` or `bglab.variants.open_published`, or scenes, whose unmodified images
             are classified. Images made at full resolution are
             resized and cropped by the evaluation transform of the classifier's weights.
-        results: Results folder; a stored table of the same pixels and weights is read instead of computed again. None
-            stores nothing.
+        results: Results folder, or its URL; a stored table of the same pixels and weights is read instead of computed
+            again. None stores nothing.
         batch_size: Images per forward pass; halved when a device runs out of memory.
         decision_rule: How ImageNet logits are mapped to nine classes, see `bglab.labels.decide_in9`.
         progress: Whether to show a progress bar.
@@ -95,7 +96,7 @@ def predict_all(
         BadInput: As for `predict`.
     """
     Batching(batch_size)  # checks the size before anything is read
-    folder = None if results is None else Path(results)
+    folder = None if results is None else place_of(results)
     classifier = matched(classifier, *datasets)
     seen = [seen_by(classifier, dataset) for dataset in datasets]
     writers = [PredictionWriter(classifier, dataset, folder, decision_rule) for dataset in seen]

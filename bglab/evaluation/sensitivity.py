@@ -153,7 +153,7 @@ def noise_predictions(
         grid: Strengths and number of draws.
         seed: Seed of the noise; every draw uses another seed derived from it.
         size: Side of the images in pixels; ignored for prepared scenes.
-        results: Results folder for the prediction tables; stored ones are read. None stores nothing.
+        results: Results folder for the prediction tables, or its URL; stored ones are read. None stores nothing.
         batch_size: Images per forward pass.
         progress: Whether to show progress bars.
 
@@ -196,7 +196,7 @@ def ablation_predictions(
         scenes: A set, its prepared form, or a URI.
         ablations: Variants without the object.
         size: Side of the images in pixels; ignored for prepared scenes.
-        results: Results folder for the prediction tables; stored ones are read. None stores nothing.
+        results: Results folder for the prediction tables, or its URL; stored ones are read. None stores nothing.
         batch_size: Images per forward pass.
         progress: Whether to show progress bars.
 

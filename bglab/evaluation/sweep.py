@@ -62,7 +62,7 @@ def run_grid(
         models: URIs for `load_classifier`; duplicates are evaluated once.
         full: From `bglab.variants.open_full`.
         variants: Names out of `bglab.variants.STREAMED`, or variants.
-        results: Results folder.
+        results: Results folder, or its URL.
         load: Loads a classifier by its URI.
         precision: Precision of the engines of ``load``.
         batch_size: Images per forward pass.
@@ -74,7 +74,7 @@ def run_grid(
     """
     import pandas as pd
 
-    writable_folder(Path(results))
+    writable_folder(results)
     options: _Options = {"batch_size": batch_size, "progress": progress}
     datasets = [full_dataset(full, variant) for variant in expand(variants, full.settings)]
     names = [dataset.variant.name for dataset in datasets]

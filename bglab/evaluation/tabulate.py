@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -15,6 +14,7 @@ from jaxtyping import Float, Int
 
 from bglab.errors import BadInput
 from bglab.labels import DecisionRule, decide_in9, softmax
+from bglab.locations import Place
 from bglab.models import Classifier, ClassifierLike, as_classifier, finite_logits, match_classes
 from bglab.results import (
     PREDICTION_SCHEMA,
@@ -74,7 +74,7 @@ class PredictionWriter:
     """
 
     def __init__(
-        self, classifier: Classifier, dataset: Dataset, results: Path | None, decision_rule: DecisionRule
+        self, classifier: Classifier, dataset: Dataset, results: Place | None, decision_rule: DecisionRule
     ) -> None:
         classifier = matched(classifier, dataset)
         self.classifier, self.dataset = classifier, dataset

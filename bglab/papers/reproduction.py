@@ -1,7 +1,7 @@
 """One reproduction: its scenes, models, trained networks and cached results.
 
-Prediction tables, pair matrices and trained networks are stored under ``OUT/results``. An interrupted run resumes from
-them, and both papers share them.
+Prediction tables, pair matrices and trained networks are stored under ``OUT/results``, the first two also elsewhere. An
+interrupted run resumes from them, and both papers share them.
 """
 
 from __future__ import annotations
@@ -42,11 +42,16 @@ class Reproduction:
         self.settings = settings
         self._tables: dict[tuple[str, str, str], pd.DataFrame] = {}
         self._pairs: dict[str, PairPredictions] = {}
-        self.trained = TrainedNetworks(settings, self.results)
+        self.trained = TrainedNetworks(settings, self.networks)
 
     @property
-    def results(self) -> Path:
-        """Folder of prediction tables, pair matrices and trained networks."""
+    def results(self) -> Path | str:
+        """Folder of prediction tables and pair matrices, or its URL."""
+        return self.networks if self.settings.results is None else self.settings.results
+
+    @property
+    def networks(self) -> Path:
+        """Folder of trained networks."""
         return self.settings.out / "results"
 
     @functools.cached_property

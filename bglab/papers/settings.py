@@ -41,6 +41,8 @@ class Settings:
         progress: Show progress bars.
         seed_sd: Assumed standard deviation of accuracies over training seeds, a fraction: how much a network trained
             again by the paper's recipe may differ (`bglab.papers.verdicts`).
+        results: Folder of predictions and pair matrices, or its URL; None stands for ``out/results``, where checkpoints
+            are stored in either case.
     """
 
     scenes: str
@@ -60,3 +62,4 @@ class Settings:
     protocol: InputProtocol = "as-is"
     progress: bool = True
     seed_sd: float = ASSUMED_SEED_SD
+    results: Path | str | None = None

@@ -14,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from bglab.catalogue import Catalogue
+from bglab.locations import Place, place_of
 from bglab.papers.reproduction import Reproduction
 from bglab.papers.settings import Settings
 from bglab.papers.training_runs import TRAINING_RUNS
@@ -82,7 +83,7 @@ def trained_predictions(
     Args:
         source: Test scenes, training scenes, and the folder of trained networks.
         names: Names of the networks in `bglab.papers.training_runs`.
-        folder: Folder of the prediction files; predictions that had to be computed are added to it.
+        folder: Folder of the prediction files, or its URL; predictions that had to be computed are added to it.
         variants: Names of the variants.
 
     Returns:
@@ -93,22 +94,24 @@ def trained_predictions(
         BadInput: If a file is broken.
     """
     reproduction = source if isinstance(source, Reproduction) else Reproduction(source)
-    tables = [_load_or_predict(reproduction, name, Path(folder), tuple(variants)) for name in names]
+    tables = [_load_or_predict(reproduction, name, folder, tuple(variants)) for name in names]
     return pd.concat(tables, ignore_index=True)
 
 
-def predictions_path(reproduction: Reproduction, name: str, folder: Path | str) -> Path:
+def predictions_path(reproduction: Reproduction, name: str, folder: Path | str) -> Place:
     """Return the prediction file of a network; other training or test scenes have a file of their own."""
     data = TRAINING_RUNS[name].data
     source = _slug(reproduction.trained.training_scenes(data)) if reproduction.trained.training_uri(data) else "given"
-    return Path(folder) / _slug(reproduction.scenes) / f"{name}-{reproduction.trained.preset}-{source}.parquet"
+    return place_of(folder) / _slug(reproduction.scenes) / f"{name}-{reproduction.trained.preset}-{source}.parquet"
 
 
 def _slug(scenes: SceneSet) -> str:
     return data_file_name(scenes.name, scenes.fingerprint)
 
 
-def _load_or_predict(reproduction: Reproduction, name: str, folder: Path, variants: tuple[str, ...]) -> pd.DataFrame:
+def _load_or_predict(
+    reproduction: Reproduction, name: str, folder: Path | str, variants: tuple[str, ...]
+) -> pd.DataFrame:
     path = predictions_path(reproduction, name, folder)
     found = read_predictions_file(path) if path.is_file() else None
     if found is None or not set(variants) <= set(found["variant"]):
@@ -119,7 +122,7 @@ def _load_or_predict(reproduction: Reproduction, name: str, folder: Path, varian
     return chosen.assign(train=name).sort_values("variant", key=lambda v: v.map(variants.index), kind="stable")
 
 
-def _predict(reproduction: Reproduction, name: str, path: Path, variants: tuple[str, ...]) -> pd.DataFrame:
+def _predict(reproduction: Reproduction, name: str, path: Place, variants: tuple[str, ...]) -> pd.DataFrame:
     """Locate or train a network, classify the variants, and write the predictions with their provenance."""
     uri = reproduction.trained.network(name)
     recipe = reproduction.trained.recipe_of(uri)

@@ -10,7 +10,6 @@ import re
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
@@ -18,7 +17,8 @@ import pyarrow as pa
 from jaxtyping import Int
 
 from bglab.errors import BadInput, MissingData
-from bglab.files import sha256_of, whole_file
+from bglab.files import sha256_in, whole_file
+from bglab.locations import Place
 from bglab.results.pairs import (
     BACKGROUNDS,
     FOREGROUNDS,
@@ -52,7 +52,7 @@ class _Block(NamedTuple):
     """A stored block of rows; files of earlier versions have no digest in their name."""
 
     rows: range
-    path: Path
+    path: Place
     digest: str
 
 
@@ -72,7 +72,7 @@ class PairStore:
         BadInput: If an earlier matrix cannot be set aside.
     """
 
-    def __init__(self, folder: Path, provenance: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Place, provenance: Mapping[str, Any]) -> None:
         self.folder = folder
         stored = self._begun()
         differing = differing_fields(stored, provenance) if stored else []
@@ -193,8 +193,8 @@ class PairStore:
         """Write the matrix, and before it counts as finished, its digest in the form of ``sha256sum``."""
         with _opened(self.folder, MATRIX) as file:
             np.save(file, native)
-            file.flush()
-            digest = sha256_of(Path(file.name))
+            file.seek(0)
+            digest = sha256_in(file)
             _write(self.folder, MATRIX_DIGEST, f"{digest}  {MATRIX}\n".encode())
 
     def _blocks(self) -> list[_Block]:
@@ -227,12 +227,12 @@ def _side_columns(side: Side) -> dict[str, Any]:
     return {"scene": list(side.ids), **numbers}
 
 
-def _write(folder: Path, name: str, content: bytes) -> None:
+def _write(folder: Place, name: str, content: bytes) -> None:
     with _opened(folder, name) as file:
         file.write(content)
 
 
-def _opened(folder: Path, name: str) -> AbstractContextManager[BinaryIO]:
+def _opened(folder: Place, name: str) -> AbstractContextManager[BinaryIO]:
     """Open a file that is written whole or not at all, and flushed to disk before it gets its name."""
     # temporary files lie with the blocks, so that those of a killed run are removed with them
     return whole_file(folder / name, what="pairs", remedy=_REMEDY, scratch_folder=folder / _ROWS, durable=True)

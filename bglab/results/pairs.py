@@ -1,14 +1,16 @@
 """Pair matrices: the predictions of one classifier for every foreground on every background, stored without torch.
 
 ``<results>/pairs/<dataset>/<model>/`` holds ``native.npy`` (int16, foreground × background, memory-mapped when
-read) with its digest in ``native.sha256``, ``foregrounds.parquet`` and ``backgrounds.parquet`` (the scenes of rows and
-columns; the former carries the provenance) and ``run.json`` (duration and speed). During a run, ``rows/`` holds its
-finished blocks, each written whole or not at all, with a digest in its name. Everything except ``run.json`` depends
-only on pixels, weights and software, so a resumed run writes the same bytes as an uninterrupted one.
+read from a disk) with its digest in ``native.sha256``, ``foregrounds.parquet`` and ``backgrounds.parquet`` (the scenes
+of rows and columns; the former carries the provenance) and ``run.json`` (duration and speed). During a run, ``rows/``
+holds its finished blocks, each written whole or not at all, with a digest in its name. Everything except ``run.json``
+depends only on pixels, weights and software, so a resumed run writes the same bytes as an uninterrupted one.
 """
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -23,6 +25,7 @@ from jaxtyping import Bool, Int
 from bglab.errors import BadInput, MissingData, brief, check_environment, unreadable
 from bglab.files import sha256_of
 from bglab.labels import to_in9
+from bglab.locations import Place, StorePath, place_of
 from bglab.results.checks import beyond_space, odd_provenance
 from bglab.results.names import earlier_file_name, file_name, is_component, may_begin, model_file_name
 from bglab.results.protocol import Protocol, Side, allowed_pairs, read_protocol
@@ -109,7 +112,7 @@ class PairPredictions:
         return np.where(native == NOT_EVALUATED, NOT_EVALUATED, to_in9(native)).astype(np.int16)
 
 
-def pairs_folder(results: Path, dataset: str, model: str, *, kind: str = "pairs") -> Path:
+def pairs_folder(results: Place, dataset: str, model: str, *, kind: str = "pairs") -> Place:
     """Return the folder of one model's matrix on one data set.
 
     Different models and data sets have different folders, whatever their names. A folder that an earlier version wrote
@@ -129,27 +132,30 @@ def pairs_folder(results: Path, dataset: str, model: str, *, kind: str = "pairs"
     return earlier if found else folder
 
 
-def pair_folders(results: Path | str) -> Iterator[Path]:
+def pair_folders(results: Place) -> Iterator[Place]:
     """Yield the folders of all finished matrices of a results folder, sorted by path."""
-    yield from (path.parent for path in result_files(Path(results) / "pairs", MATRIX))
+    yield from (path.parent for path in result_files(results / "pairs", MATRIX))
 
 
-def open_pairs(folder: Path | str) -> PairPredictions:
-    """Open a finished matrix; ``native`` is memory-mapped.
+def open_pairs(folder: Place | str) -> PairPredictions:
+    """Open a finished matrix; ``native`` is memory-mapped, or read whole from a store.
+
+    Args:
+        folder: Folder of the matrix, or its URL.
 
     Raises:
         MissingData: If the folder holds no finished matrix.
         Unreadable: If the disk fails.
         BadInput: If its files are damaged or do not belong together.
     """
-    folder = Path(folder)
+    folder = place_of(folder)
     if not (folder / MATRIX).is_file():
         raise MissingData(f"no finished pair matrix in {folder}; make it, or finish it, with bglab search")
     head = open_head(folder)
     return replace(head, native=_load_matrix(folder, head), run=read_run(folder))
 
 
-def open_head(folder: Path) -> PairPredictions:
+def open_head(folder: Place) -> PairPredictions:
     """Read what a run begins with: rows, columns, and the predictions of the untouched images; no pair is evaluated.
 
     Args:
@@ -212,17 +218,20 @@ def _odd_head(head: PairPredictions) -> str:
     )
 
 
-def _load_matrix(folder: Path, head: PairPredictions) -> Int[np.ndarray, "f b"]:
-    """Map the matrix into memory, and check that it is as it was written."""
+def _load_matrix(folder: Place, head: PairPredictions) -> Int[np.ndarray, "f b"]:
+    """Map the matrix into memory, or read it from a store, and check that it is as it was written."""
     path, digest_file = folder / MATRIX, folder / MATRIX_DIGEST
     try:
         stated = digest_file.read_text(errors="replace").split(" ")[0] if digest_file.is_file() else ""
-        found = sha256_of(path) if stated else ""
+        source = path.open() if isinstance(path, StorePath) else path
+        found = _sha256(source) if stated else ""
     except OSError as problem:
         raise unreadable(path, problem) from None
     if found != stated:
         raise BadInput(f"expected pairs in {path}, but they have changed since they were written; {_AGAIN}")
-    native = load_array(path, lambda: np.load(path, mmap_mode="r", allow_pickle=False))
+    mode = "r" if isinstance(source, Path) else None
+    native = load_array(path, lambda: np.load(source, mmap_mode=mode, allow_pickle=False))
+    native.flags.writeable = False  # as if it was mapped
     shape = (len(head.foregrounds.ids), len(head.backgrounds.ids))
     if native.shape != shape or native.dtype != np.int16:
         came = f"{native.dtype} of shape {native.shape}"
@@ -233,7 +242,11 @@ def _load_matrix(folder: Path, head: PairPredictions) -> Int[np.ndarray, "f b"]:
     return native
 
 
-def load_array(path: Path, load: Callable[[], Any]) -> np.ndarray:
+def _sha256(source: Path | io.BytesIO) -> str:
+    return sha256_of(source) if isinstance(source, Path) else hashlib.sha256(source.getbuffer()).hexdigest()
+
+
+def load_array(path: Place, load: Callable[[], Any]) -> np.ndarray:
     """Load an array with numpy.
 
     Args:
@@ -254,7 +267,7 @@ def load_array(path: Path, load: Callable[[], Any]) -> np.ndarray:
     return found
 
 
-def read_run(folder: Path) -> dict[str, Any]:
+def read_run(folder: Place) -> dict[str, Any]:
     """Read duration and speed of the runs of a matrix; empty if there are none.
 
     Raises:
@@ -292,7 +305,7 @@ def read_pairs(results: Path | str, *, dataset: str = "", model: str = "") -> Pa
     """Open the only matrix of a results folder that matches.
 
     Args:
-        results: The folder given to ``bglab search --results``.
+        results: The folder given to ``bglab search --results``, or its URL.
         dataset: Prefix of the data set's key, e.g. ``in9-bg_challenge``; "" for any.
         model: URI of the weights; "" for any.
 
@@ -300,19 +313,20 @@ def read_pairs(results: Path | str, *, dataset: str = "", model: str = "") -> Pa
         MissingData: If none matches.
         BadInput: If several match.
     """
-    found = [folder for folder in pair_folders(results) if _is_of(folder, dataset, model)]
+    place = place_of(results)
+    found = [folder for folder in pair_folders(place) if _is_of(folder, dataset, model)]
     if not found:
         raise MissingData(
             f"no pair matrix of '{model or 'any model'}' on '{dataset or 'any set'}' under {results}; make it with "
             f"bglab search --results {results} …"
         )
     if len(found) > 1:
-        names = ", ".join(folder.relative_to(results).as_posix() for folder in found)
+        names = ", ".join("/".join(folder.parts[len(place.parts) :]) for folder in found)
         raise BadInput(f"expected one pair matrix that matches, got {len(found)} ({names}); name dataset and model")
     return open_pairs(found[0])
 
 
-def _is_of(folder: Path, dataset: str, model: str) -> bool:
+def _is_of(folder: Place, dataset: str, model: str) -> bool:
     """Decide whether a matrix is of a data set and a model, each "" for any."""
     if not may_begin(folder.parent.name, dataset):
         return False

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
 from bglab.errors import BadInput
 from bglab.files import whole_file
+from bglab.locations import Place
 from bglab.results.provenance import identity
 from bglab.results.stored import decode_table, encode_table, read_content
 from bglab.scratch import remove_folder
@@ -68,7 +68,7 @@ class PartFiles:
         schema: Columns of the parts.
     """
 
-    def __init__(self, path: Path, provenance: Mapping[str, Any], schema: pa.Schema) -> None:
+    def __init__(self, path: Place, provenance: Mapping[str, Any], schema: pa.Schema) -> None:
         stamp = hashlib.sha256(json.dumps(identity(provenance), sort_keys=True, default=str).encode()).hexdigest()[:16]
         self._path, self._schema = path, schema
         self._folder = path.parent / f".{path.stem[:100]}.{stamp}.parts"
@@ -76,6 +76,8 @@ class PartFiles:
     def stored(self, blocks: Sequence[range]) -> dict[range, bytes]:
         """Read the finished parts of some blocks; one that is damaged counts as missing."""
         found: dict[range, bytes] = {}
+        if not self._folder.is_dir():
+            return found
         for block in blocks:
             file = self._file(block)
             if file.is_file():
@@ -103,7 +105,7 @@ class PartFiles:
         for folder in self._path.parent.glob(f".{self._path.stem[:100]}.*.parts"):
             remove_folder(folder)
 
-    def _file(self, block: range) -> Path:
+    def _file(self, block: range) -> Place:
         return self._folder / f"{block.start:07d}-{block.stop:07d}.parquet"
 
 

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from bglab.errors import BadInput, MissingData
 from bglab.files import whole_file
+from bglab.locations import Place, place_of
 from bglab.results.checks import odd_rows
 from bglab.results.names import file_name, may_begin
 from bglab.results.stored import encode_table, read_stored, result_files, run_file
@@ -45,7 +46,7 @@ _LIMITS = {"confidence": (0.0, 1.0)}
 _REMEDY = "remove it, and make it again with bglab predict or bglab import"
 
 
-def prediction_file(results: Path, dataset: str, model: str, variant: str) -> Path:
+def prediction_file(results: Place, dataset: str, model: str, variant: str) -> Place:
     """Return the path of the predictions of one model on one variant.
 
     Different models, data sets and variants have different files, whatever their names; no name leads out of the
@@ -62,7 +63,7 @@ def prediction_file(results: Path, dataset: str, model: str, variant: str) -> Pa
     return run_file(results / "predictions", run, file_name(variant), variant)
 
 
-def write_predictions(path: Path, predictions: pd.DataFrame, provenance: Mapping[str, Any]) -> None:
+def write_predictions(path: Place, predictions: pd.DataFrame, provenance: Mapping[str, Any]) -> None:
     """Write one prediction table with its provenance, whole or not at all.
 
     Args:
@@ -88,12 +89,12 @@ def prediction_rows(stored: pa.Table) -> pd.DataFrame:
     return stored.to_pandas().astype(dict.fromkeys(_WHOLE_NUMBERS, np.int64))
 
 
-def prediction_files(results: Path) -> Iterator[Path]:
+def prediction_files(results: Place) -> Iterator[Place]:
     """Yield all prediction files of a results folder, sorted by path."""
     yield from result_files(results / "predictions", ".parquet")
 
 
-def read_predictions_file(path: Path) -> pd.DataFrame:
+def read_predictions_file(path: Place) -> pd.DataFrame:
     """Read one prediction table; integer columns are int64, and ``.attrs`` has the provenance.
 
     Raises:
@@ -118,7 +119,7 @@ def read_predictions(
     """Read all predictions of a results folder as one table.
 
     Args:
-        results: The folder given to ``bglab predict --results``.
+        results: The folder given to ``bglab predict --results``, or its URL.
         dataset: Prefix of the data sets' keys, e.g. ``in9-bg_challenge``; None reads all.
         damaged: Whether to ``raise`` at a damaged file, or to ``skip`` it; ``.attrs["damaged"]`` then lists what is
             wrong with each.
@@ -131,9 +132,9 @@ def read_predictions(
     import pandas as pd
 
     parts, skipped = [], []
-    whose: dict[tuple[str, ...], Path] = {}
+    whose: dict[tuple[str, ...], Place] = {}
     prefix = dataset or ""
-    for path in prediction_files(Path(results)):
+    for path in prediction_files(place_of(results)):
         if not may_begin(path.parts[-3], prefix):
             continue
         try:
@@ -158,7 +159,7 @@ def read_predictions(
     return table
 
 
-def _check_once(part: pd.DataFrame, path: Path, whose: dict[tuple[str, ...], Path]) -> None:
+def _check_once(part: pd.DataFrame, path: Place, whose: dict[tuple[str, ...], Place]) -> None:
     """Check that no file before has predictions of the same run, which would count twice."""
     runs = part[["model", "dataset", "variant"]].drop_duplicates().itertuples(index=False, name=None)
     for run in runs:

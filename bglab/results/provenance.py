@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from bglab.errors import BadInput
 from bglab.files import checkout
+from bglab.locations import Place
 from bglab.results.stored import set_aside
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def differing_fields(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> li
     return [name for name in now if before.get(name) != now[name]]
 
 
-def reusable(path: Path, wanted: Mapping[str, Any], read: Callable[[Path], pd.DataFrame]) -> pd.DataFrame | None:
+def reusable(path: Place, wanted: Mapping[str, Any], read: Callable[[Place], pd.DataFrame]) -> pd.DataFrame | None:
     """Read a stored result if it can be used instead of computing it again.
 
     Every computation resumes by this rule: a stored result is used if its `identity` agrees. A result that differs is

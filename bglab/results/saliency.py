@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from bglab.errors import BadInput, MissingData
 from bglab.files import whole_file
+from bglab.locations import Place, place_of
 from bglab.results.checks import odd_rows
 from bglab.results.names import earlier_file_name, file_name, may_begin
 from bglab.results.predictions import PREDICTION_SCHEMA
@@ -55,7 +56,7 @@ SALIENCY_SCHEMA = pa.schema(
 )
 
 
-def saliency_file(results: Path, dataset: str, model: str, variant: str, how: str) -> Path:
+def saliency_file(results: Place, dataset: str, model: str, variant: str, how: str) -> Place:
     """Return the path of the saliency table of one model on one variant, by the rules of `prediction_file`.
 
     Args:
@@ -71,7 +72,7 @@ def saliency_file(results: Path, dataset: str, model: str, variant: str, how: st
     return run_file(results / "saliency", run, name, f"{variant}-{earlier_file_name(how)}")
 
 
-def write_saliency(path: Path, rows: pd.DataFrame, provenance: Mapping[str, Any]) -> None:
+def write_saliency(path: Place, rows: pd.DataFrame, provenance: Mapping[str, Any]) -> None:
     """Write one saliency table with its provenance, whole or not at all.
 
     Raises:
@@ -93,12 +94,12 @@ def saliency_rows(stored: pa.Table) -> pd.DataFrame:
     return stored.to_pandas().astype(kinds)
 
 
-def saliency_files(results: Path) -> Iterator[Path]:
+def saliency_files(results: Place) -> Iterator[Place]:
     """Yield all saliency files of a results folder, sorted by path."""
     yield from result_files(results / "saliency", ".parquet")
 
 
-def read_saliency_file(path: Path) -> pd.DataFrame:
+def read_saliency_file(path: Place) -> pd.DataFrame:
     """Read one saliency table; integer columns are int64, measures float64, and ``.attrs`` has the provenance.
 
     Raises:
@@ -118,7 +119,7 @@ def read_saliency(results: Path | str, *, dataset: str = "") -> pd.DataFrame:
     """Read all saliency tables of a results folder as one table.
 
     Args:
-        results: The folder given to ``bglab saliency --results``.
+        results: The folder given to ``bglab saliency --results``, or its URL.
         dataset: Prefix of the data sets' keys, e.g. ``in9-bg_challenge``; "" reads all.
 
     Raises:
@@ -128,7 +129,9 @@ def read_saliency(results: Path | str, *, dataset: str = "") -> pd.DataFrame:
     """
     import pandas as pd
 
-    parts = [read_saliency_file(path) for path in saliency_files(Path(results)) if may_begin(path.parts[-3], dataset)]
+    parts = [
+        read_saliency_file(path) for path in saliency_files(place_of(results)) if may_begin(path.parts[-3], dataset)
+    ]
     chosen = [part for part in parts if part["dataset"].iloc[0].startswith(dataset)]
     if not chosen:
         which = f" of '{dataset}'" if dataset else ""

@@ -11,7 +11,6 @@ import io
 import itertools
 import json
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,8 +18,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from bglab.errors import BadInput, check_environment
+from bglab.errors import BadInput, Unreadable, check_environment
 from bglab.files import files_below
+from bglab.locations import Place, move
 from bglab.results.names import earlier_file_name, file_name, is_component, model_file_name
 from bglab.scratch import locked
 
@@ -56,7 +56,7 @@ def encode_table(table: pa.Table, provenance: Mapping[str, Any]) -> bytes:
     return file.getvalue()
 
 
-def read_content(path: Path, *, remedy: str = "check its permissions") -> bytes:
+def read_content(path: Place, *, remedy: str = "check its permissions") -> bytes:
     """Read a file of results.
 
     Args:
@@ -74,7 +74,7 @@ def read_content(path: Path, *, remedy: str = "check its permissions") -> bytes:
         raise BadInput(f"expected to read {path}, but {problem.strerror or problem}; {remedy}") from None
 
 
-def read_stored(path: Path, schema: pa.Schema, *, what: str, remedy: str) -> Stored:
+def read_stored(path: Place, schema: pa.Schema, *, what: str, remedy: str) -> Stored:
     """Read a table, and check that it is as it was written.
 
     Args:
@@ -110,7 +110,7 @@ def decode_table(content: bytes, schema: pa.Schema, source: str, *, what: str, r
         raise BadInput(f"expected {what} in {source}, but reading failed ({reason}); {remedy}") from None
 
 
-def read_provenance(path: Path) -> dict[str, Any]:
+def read_provenance(path: Place) -> dict[str, Any]:
     """Read the provenance stored in a parquet file; empty if there is none, or the file is missing or damaged.
 
     Raises:
@@ -124,7 +124,7 @@ def read_provenance(path: Path) -> dict[str, Any]:
         return {}
 
 
-def run_file(folder: Path, run: Mapping[str, str], name: str, earlier_name: str) -> Path:
+def run_file(folder: Place, run: Mapping[str, str], name: str, earlier_name: str) -> Place:
     """Return the path of the table of one run, or that of an earlier version if it is of exactly this run.
 
     Args:
@@ -140,18 +140,18 @@ def run_file(folder: Path, run: Mapping[str, str], name: str, earlier_name: str)
     return earlier if earlier != path and run.items() <= read_provenance(earlier).items() else path
 
 
-def result_files(folder: Path, ending: str) -> Iterator[Path]:
+def result_files(folder: Place, ending: str) -> Iterator[Place]:
     """Yield the files of the runs in a folder ``DATASET/MODEL/…`` whose names end in a certain way, sorted by path.
 
     Raises:
         Unreadable: If a folder cannot be listed, since a part of the runs would look like all.
     """
     for path in files_below(folder, deepest=3):
-        if len(path.relative_to(folder).parts) == 3 and path.name.endswith(ending):
+        if len(path.parts) == len(folder.parts) + 3 and path.name.endswith(ending):
             yield path
 
 
-def set_aside(path: Path, *, remedy: str = "move it away, or choose another folder with --results") -> Path:
+def set_aside(path: Place, *, remedy: str = "move it away, or choose another folder with --results") -> Place:
     """Move a file or folder into ``earlier/`` beside it, where no reader takes it for a current result.
 
     Args:
@@ -162,6 +162,7 @@ def set_aside(path: Path, *, remedy: str = "move it away, or choose another fold
         Where it is now.
 
     Raises:
+        Unreadable: If its store cannot be reached.
         BadInput: If it cannot be moved.
     """
     folder = path.parent / _EARLIER
@@ -172,9 +173,11 @@ def set_aside(path: Path, *, remedy: str = "move it away, or choose another fold
             stem, ending = (path.stem, path.suffix) if path.is_file() else (path.name, "")
             places = (folder / f"{stem}-{number}{ending}" for number in itertools.count(1))
             kept = next(place for place in places if not place.exists())
-            path.rename(kept)
+            move(path, kept)
     except FileNotFoundError:
         pass
+    except Unreadable:
+        raise
     except OSError as problem:
         raise BadInput(f"expected to move {path} to {kept}, but {problem.strerror or problem}; {remedy}") from None
     return kept

@@ -20,6 +20,7 @@ from bglab.analysis import QUANTILE, TOLERANCE_PX, localise, map_drift
 from bglab.errors import BadInput, UnknownName
 from bglab.evaluation import compute_parts, describe, matched, seen_by, tabulate
 from bglab.executors import current
+from bglab.locations import Place, place_of
 from bglab.models import Batching, Classifier, ClassifierLike
 from bglab.parallel import prefetch
 from bglab.results import (
@@ -105,7 +106,7 @@ def saliency_table(
         seed: Seed of donors, textures and noise.
         resolution: Resolution at which variants given by name are made, see `bglab.compose`. At full resolution, a map
             is compared with the region that the variant is cut by (boxes or mask), cropped like the image.
-        results: Folder to store the rows in; finished variants are read instead of computed.
+        results: Folder to store the rows in, or its URL; finished variants are read instead of computed.
         batch_size: Images per forward pass; halved when a device runs out of memory.
         progress: Show a bar.
 
@@ -123,7 +124,7 @@ def saliency_table(
     datasets = _in_order(scenes, variants, seed=seed, resolution=resolution, progress=progress)
     classifier = matched(classifier, *datasets)
     question = ask(classifier, method, target, seed)
-    folder = None if results is None else Path(results)
+    folder = None if results is None else place_of(results)
     tables = []
     for dataset in datasets:
         if dataset.full is None:
@@ -172,7 +173,7 @@ def _needs_prepared(dataset: Dataset) -> BadInput:
     )
 
 
-def _explained(job: _SaliencyJob, results: Path | None, *, progress: bool) -> pd.DataFrame:
+def _explained(job: _SaliencyJob, results: Place | None, *, progress: bool) -> pd.DataFrame:
     """Explain one data set, or read the stored rows of an earlier run."""
     question, dataset = job.question, job.dataset
     provenance = _describe(question, dataset)

@@ -17,6 +17,7 @@ from tqdm.auto import tqdm
 
 from bglab.errors import BadInput
 from bglab.executors import current
+from bglab.locations import place_of
 from bglab.models import Batching, ClassifierLike
 from bglab.results import (
     NOT_EVALUATED,
@@ -94,8 +95,8 @@ def first_hit(
         scenes: Scene set, prepared scenes, or a URI for `open_scenes`.
         criterion: What counts as fooled: ``any`` error, or ``targeted``, a prediction of the background's class where
             it differs from the foreground's.
-        results: Folder to store the result in. An interrupted run resumes after its last finished group and writes the
-            same bytes as an uninterrupted one. None stores nothing.
+        results: Folder to store the result in, or its URL. An interrupted run resumes after its last finished group
+            and writes the same bytes as an uninterrupted one. None stores nothing.
         protocol: Rules for which pairs are candidates; None stands for ``Protocol()``, all pairs.
         size: Side of the images in pixels; ignored for prepared scenes.
         batch_size: Images per forward pass; ``auto`` depends on the device. Halved when a device runs out of memory.
@@ -112,7 +113,7 @@ def first_hit(
     batching = start_batching(classifier, _CPU_BATCH if batch_size == "auto" and on_cpu else batch_size)
     store = None
     if results is not None:
-        folder = pairs_folder(Path(results), f"{evaluator.key}-{criterion}", classifier.spec.id, kind="first_hits")
+        folder = pairs_folder(place_of(results), f"{evaluator.key}-{criterion}", classifier.spec.id, kind="first_hits")
         store = PairStore(folder, evaluator.provenance)
         if store.is_finished:
             return _first_hits(open_pairs(folder), criterion)

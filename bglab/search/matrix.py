@@ -13,6 +13,7 @@ from tqdm.auto import tqdm
 
 from bglab.errors import BadInput
 from bglab.executors import current
+from bglab.locations import place_of
 from bglab.models import Batching, ClassifierLike
 from bglab.results import NOT_EVALUATED, PairPredictions, PairStore, Protocol, open_pairs, pairs_folder, row_blocks
 from bglab.scenes import ScenesLike
@@ -40,8 +41,8 @@ def search_matrix(
     Args:
         classifier: Classifier, or what stands for one: a URI, the path of a checkpoint, a torch module.
         scenes: Scene set, prepared scenes, or a URI for `open_scenes`.
-        results: Folder to store the matrix in; an interrupted run resumes with its first missing row. None keeps the
-            matrix in memory only.
+        results: Folder to store the matrix in, or its URL; an interrupted run resumes with its first missing row. None
+            keeps the matrix in memory only.
         protocol: Rules for which pairs are tried; None tries all pairs, which `bglab.analysis` can restrict afterwards.
         size: Side of the images in pixels; ignored for prepared scenes.
         block_rows: Foregrounds per block, the unit of storing and resuming; None chooses blocks of about 4,096 pairs.
@@ -63,7 +64,7 @@ def search_matrix(
     batching = start_batching(classifier, batch_size)
     if results is None:
         return _fill(evaluator, None, evaluator.head(progress=progress), rows, batching, progress=progress)
-    folder = pairs_folder(Path(results), evaluator.key, classifier.spec.id)
+    folder = pairs_folder(place_of(results), evaluator.key, classifier.spec.id)
     store = PairStore(folder, evaluator.provenance)
     if store.is_finished:
         return open_pairs(folder)

@@ -15,6 +15,7 @@ import torch
 
 from bglab.errors import BadInput
 from bglab.evaluation import predict_all
+from bglab.locations import place_of
 from bglab.models import Classifier, create_network, load_classifier
 from bglab.results import earlier_file_name
 from bglab.scenes import SceneSet, open_by_box, with_options
@@ -170,6 +171,7 @@ def check_backgrounds(
     uri: str,
     *,
     results: Path | str,
+    networks: Path | str | None = None,
     weights: str = WEIGHTS,
     recipe: Recipe = FINE_TUNING,
     variants: Sequence[str | Variant] = BACKGROUNDS,
@@ -184,7 +186,8 @@ def check_backgrounds(
 
     Args:
         uri: URI of the data set, as for `open_split`.
-        results: Folder of predictions; checkpoints are stored in its folder ``networks``. Finished work is reused.
+        results: Folder of predictions, or its URL. Finished work is reused.
+        networks: Folder of checkpoints on this machine; None stands for the folder ``networks`` in that of predictions.
         weights: URI of the initial weights, or ``random``.
         recipe: Training recipe; run ``i`` adds ``i`` to its seed.
         variants: Names out of `bglab.variants.STREAMED`: by box, or by mask with the suffix ``_mask``.
@@ -199,16 +202,19 @@ def check_backgrounds(
         The predictions of all runs, with one model name per run; `bglab.analysis.mean_of_runs` averages them.
 
     Raises:
-        BadInput: If the data set or the recipe cannot be used.
+        BadInput: If the data set or the recipe cannot be used, or checkpoints would be stored at a URL.
         MissingData: If the data set or the weights are not available.
     """
+    folder = place_of(results) / "networks" if networks is None else Path(networks)
+    if not isinstance(folder, Path):
+        raise BadInput(f"expected a folder on this machine for checkpoints, got {folder}; name one with networks=")
     tables: list[pd.DataFrame] = []
     for run in range(runs):
         split = open_split(uri, run, per_class=per_class, settings=settings, progress=progress)
         own = replace(recipe, seed=recipe.seed + run)
         named = digest([repr(own), weights, split.train.fingerprint])[:8]
         readable = earlier_file_name(f"{split.train.name}-{own.architecture}")[:150]  # the digest tells runs apart
-        out = Path(results) / "networks" / f"{readable}-run{run}-{named}.pt"
+        out = folder / f"{readable}-run{run}-{named}.pt"
         classifier = finetune(own, split.train, weights, out=out, device=device, progress=progress)
         datasets = [full_dataset(split.test, variant) for variant in expand(variants, split.test.settings)]
         tables += predict_all(classifier, datasets, results=results, batch_size=batch_size, progress=progress)

@@ -17,6 +17,7 @@ from bglab.errors import BadInput
 from bglab.evaluation import run_grid
 from bglab.images import EvaluationTransform
 from bglab.labels import OUTSIDE
+from bglab.locations import place_of
 from bglab.models import BASELINE, Classifier, load_classifier
 from bglab.papers.artefact import Test
 from bglab.papers.illustrations import OUTSIDE_NAME
@@ -171,7 +172,7 @@ def _read(
         for variant in expand(variants, full.settings):
             key = full_dataset(full, variant).key
             folder = key if precision == "float32" else f"{key}-{precision}"
-            path = prediction_file(reproduction.results, folder, model, variant.name)
+            path = prediction_file(place_of(reproduction.results), folder, model, variant.name)
             parts.append(read_predictions_file(path).assign(model=model, dataset=full.name))
             if model not in transforms:
                 stored = read_provenance(path)["transform"]

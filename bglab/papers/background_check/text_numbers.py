@@ -97,7 +97,8 @@ def make_set(name: str, reproduction: Reproduction) -> Product:
     recipe = replace(FINE_TUNING, epochs=_TOY_EPOCHS) if toy else FINE_TUNING
     runs = _RUNS[name]
     predictions = check_backgrounds(
-        settings.scenes, results=reproduction.results, weights=RANDOM if toy else WEIGHTS, recipe=recipe, runs=runs,
+        settings.scenes, results=reproduction.results, networks=reproduction.networks / "networks",
+        weights=RANDOM if toy else WEIGHTS, recipe=recipe, runs=runs,
         device=settings.engine.device, batch_size=settings.batch_size, progress=settings.progress,
     )  # fmt: skip
     table = mean_of_runs(predictions)

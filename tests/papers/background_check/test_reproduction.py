@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -218,8 +219,9 @@ def test_a_data_set_is_the_mean_of_its_runs_next_to_the_published_numbers(monkey
     chosen = dict(
         scenes="caltech101:X", train="auto", engine=EngineChoice("torch", "cpu"), batch_size=4, progress=False
     )
+    own = SimpleNamespace(settings=SimpleNamespace(**chosen), results="R", networks=Path("R"))
     with theme():
-        product = TBC["tbc-text-caltech101"].make(SimpleNamespace(settings=SimpleNamespace(**chosen), results="R"))
+        product = TBC["tbc-text-caltech101"].make(own)
     compared = product.compared.set_index("variant")
     assert compared["ours"].round(4).tolist() == [0.94, 0.85, 0.74]
     assert compared["published"].tolist() == [0.94, 0.85, 0.74]
