@@ -66,7 +66,7 @@ def test_a_second_run_reads_what_is_there(results, capsys, monkeypatch):
     def refuse(*_args, **_options):
         raise AssertionError("everything is there already")
 
-    monkeypatch.setattr(import_module("bglab.evaluation.predict"), "all_logits", refuse)
+    monkeypatch.setattr(import_module("bglab.evaluation.predict"), "classify_batches", refuse)
     arguments = ["predict", "--scenes", SCENES, "--models", MODEL, "--size", "64", "--results", str(results)]
     assert main([*arguments, "--variants", "original"]) == 0
     assert f"{MODEL} original: 27 images" in capsys.readouterr().out
@@ -81,15 +81,15 @@ def test_one_bad_model_does_not_stop_the_others(tmp_path, capsys):
 
 
 def test_one_model_that_fails_while_it_classifies_does_not_stop_the_others(tmp_path, capsys, monkeypatch):
-    all_logits = import_module("bglab.evaluation.predict").all_logits
+    classify_batches = import_module("bglab.evaluation.predict").classify_batches
     failures = [BadInput("expected a classifier of other classes, got these"), RuntimeError("no such kernel")]
 
     def fail_twice(*arguments, **options):
         if failures:
             raise failures.pop(0)
-        return all_logits(*arguments, **options)
+        return classify_batches(*arguments, **options)
 
-    monkeypatch.setattr(import_module("bglab.evaluation.predict"), "all_logits", fail_twice)
+    monkeypatch.setattr(import_module("bglab.evaluation.predict"), "classify_batches", fail_twice)
     arguments = ["predict", "--scenes", SCENES, "--size", "64", "--results", str(tmp_path), "--variants", "original"]
     assert main([*arguments, "--models", "lite:efficientnet_lite1", "lite:efficientnet_lite2", MODEL]) == 1
     captured = capsys.readouterr()

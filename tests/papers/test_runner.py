@@ -225,7 +225,7 @@ def test_a_second_run_reads_the_results_of_the_first(settings, reproduction, mon
     def refuse(*arguments, **options):
         raise AssertionError("computed again")
 
-    monkeypatch.setattr(import_module("bglab.evaluation.predict"), "all_logits", refuse)
+    monkeypatch.setattr(import_module("bglab.evaluation.predict"), "classify_batches", refuse)
     again = Reproduction(settings)
     pd.testing.assert_frame_equal(made(NOS["nos-table-2"], again).table, before)
     made(NOS["nos-readme-challenge"], again)
