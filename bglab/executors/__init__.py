@@ -5,7 +5,6 @@ Verbs divide their work into blocks and hand them to the `current` executor; wha
 
 from bglab.executors.blocks import Executor, InProcess, Job, Statistics, current
 from bglab.executors.connecting import connect, disconnect
-from bglab.executors.mapping import in_order
 from bglab.executors.worker import assigned_device
 
 __all__ = [
@@ -17,5 +16,4 @@ __all__ = [
     "connect",
     "current",
     "disconnect",
-    "in_order",
 ]

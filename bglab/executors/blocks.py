@@ -59,16 +59,14 @@ class Executor(ABC):
     """Computes the blocks of jobs. As a context manager, it is the current one until the end, and is then closed.
 
     Attributes:
+        is_remote: Whether blocks are computed in other processes.
         statistics: What it has done so far.
     """
 
+    is_remote: bool = True
+
     def __init__(self) -> None:
         self.statistics = Statistics()
-
-    @property
-    def is_remote(self) -> bool:
-        """Whether blocks are computed in other processes."""
-        return True
 
     @abstractmethod
     def get_ready(self, job: Job[Any, Any]) -> None:
@@ -120,10 +118,7 @@ class InProcess(Executor):
         [(0, 6), (1, 8)]
     """
 
-    @property
-    def is_remote(self) -> bool:
-        """Whether blocks are computed in other processes: no."""
-        return False
+    is_remote = False
 
     def get_ready(self, job: Job[Any, Any]) -> None:
         """Do what comes once before a job's blocks."""

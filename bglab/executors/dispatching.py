@@ -9,12 +9,11 @@ from abc import abstractmethod
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import contextmanager
 from typing import Any, Protocol, runtime_checkable
 
-from bglab.errors import BadInput
+from bglab.errors import BadInput, brief
 from bglab.executors.blocks import Block, Done, Executor, Job, Result
-from bglab.executors.worker import Failure, Outcome
+from bglab.executors.worker import Outcome
 
 _LOG = logging.getLogger(__name__)
 
@@ -30,8 +29,8 @@ _LOOK_S = 10.0
 class Seat(Protocol):
     """A worker, as the dispatcher sees it."""
 
-    def hello(self) -> Future[dict[str, str]]:
-        """Return what runs there, once it runs."""
+    def hello(self) -> Future[str]:
+        """Return why it cannot take part, or "", once it runs."""
         ...
 
     def submit(self, name: str, shipped: Any, block: Any) -> Future[Outcome]:
@@ -48,8 +47,8 @@ class Remote(Executor):
 
     def __init__(self) -> None:
         super().__init__()
-        self._starting: dict[Future[dict[str, str]], Seat] = {}
-        self._given: dict[Seat, deque[int]] = {}  # blocks of each worker that runs, the one that it computes first
+        self.starting: dict[Future[str], Seat] = {}
+        self.given: dict[Seat, deque[int]] = {}  # blocks of each worker that runs, the one that it computes first
 
     @property
     @abstractmethod
@@ -64,67 +63,49 @@ class Remote(Executor):
     def ship(self, job: object) -> Any:
         """Put a job where workers find it, and return what tells them where."""
 
-    def welcome(self, told: dict[str, str]) -> None:
-        """Check a worker before it gets blocks.
-
-        Raises:
-            BadInput: If it cannot take part.
-        """
-
     def get_ready(self, job: Job[Any, Any]) -> None:
         """Do nothing here: workers get ready when they get the first block."""
 
     def run(self, job: Job[Block, Result], blocks: Sequence[Block], done: Done = int) -> Iterator[tuple[int, Result]]:
         """Compute blocks on the workers, in any order."""
-        if not len(blocks):
-            return
         dispatch = _Dispatch(self, job, blocks)
         try:
-            for index, outcome in dispatch.outcomes():
+            for index, outcome in dispatch.outcomes() if len(blocks) else ():
                 done(outcome.images)
                 self.statistics.blocks += 1
                 yield index, outcome.result
         finally:
-            self._abandon()
+            # of a run that is left early: the next one shall not wait for its blocks
+            for seat in [seat for seat, given in self.given.items() if given]:
+                self.retire(seat)
         dispatch.check()
 
     def close(self) -> None:
         """End the workers."""
-        for seat in (*self._starting.values(), *self._given):
+        for seat in (*self.starting.values(), *self.given):
             seat.end()
-        self._starting.clear()
-        self._given.clear()
-
-    def fill(self) -> None:
-        """Start workers until there are as many as there should be."""
-        for _ in range(self.size - len(self._starting) - len(self._given)):
-            seat = self.start()
-            self._starting[seat.hello()] = seat
+        self.starting, self.given = {}, {}
 
     def settle(self) -> None:
-        """Take in the workers that have started."""
-        for future in [future for future in self._starting if future.done()]:
-            seat = self._starting.pop(future)
-            try:
-                self.welcome(future.result())
-            except BadInput:
-                seat.end()
-                raise
-            except Exception as problem:  # noqa: BLE001 - it was lost while it started: another one is tried
-                _LOG.warning("a worker did not start: %s", problem)
-                seat.end()
-            else:
-                self._given[seat] = deque()
+        """Start workers until there are as many as there should be, and take in those that have started."""
+        for _ in range(self.size - len(self.starting) - len(self.given)):
+            seat = self.start()
+            self.starting[seat.hello()] = seat
+        for future in [future for future in self.starting if future.done()]:
+            seat = self.starting.pop(future)
+            self.given[seat] = deque()
+            problem = future.exception()
+            if problem is not None:
+                self.retire(seat)
+                _LOG.warning("a worker did not start: %s", brief(problem))
+            elif future.result():
+                self.retire(seat)
+                raise BadInput(future.result())
 
     def retire(self, seat: Seat) -> deque[int]:
-        """Let go of a worker that was lost, and return the blocks that it had."""
+        """Let go of a worker, and return the blocks that it had."""
         seat.end()
-        return self._given.pop(seat, deque())
-
-    def _abandon(self) -> None:
-        """End the workers that still compute blocks of a run that has ended, so that the next one need not wait."""
-        for seat in [seat for seat, given in self._given.items() if given]:
-            self.retire(seat)
+        return self.given.pop(seat, deque())
 
 
 class _Dispatch:
@@ -140,25 +121,21 @@ class _Dispatch:
 
     def outcomes(self) -> Iterator[tuple[int, Outcome]]:
         """Yield the outcome of each block that has one."""
-        with self._timed():
-            shipped = self._executor.ship(self._job)
-        waited = 0.0
+        executor, shipped = self._executor, self._executor.ship(self._job)
         while self._left or self._running:
-            with self._timed():
-                self._executor.settle()
-                self._give(shipped)
             started = time.perf_counter()
-            futures: list[Future[Any]] = [*self._running, *self._executor._starting]
+            executor.settle()
+            self._give(shipped)
+            waiting = time.perf_counter()
+            futures: list[Future[Any]] = [*self._running, *executor.starting]
             ready, _ = wait(futures, _LOOK_S, FIRST_COMPLETED)
-            waited = 0.0 if ready or self._running else waited + time.perf_counter() - started
-            if waited > 3 * _LOOK_S:
-                _LOG.warning("waiting for a worker: no core or GPU is free for one (%d blocks left)", len(self._left))
-                waited = 0.0
-            for future in ready & set(self._running):
-                with self._timed():
-                    found = self._take(future)
-                if found is not None:
-                    yield found
+            ended = time.perf_counter()
+            if not futures or not (ready or self._running):
+                _LOG.warning("waiting for a core or a GPU that is free (%d blocks left)", len(self._left))
+                time.sleep(0 if futures else _LOOK_S)
+            found = [self._take(future) for future in ready & set(self._running)]
+            executor.statistics.seconds += waiting - started + time.perf_counter() - ended
+            yield from filter(None, found)
 
     def check(self) -> None:
         """Name the blocks that failed.
@@ -175,8 +152,7 @@ class _Dispatch:
 
     def _give(self, shipped: Any) -> None:
         """Give every worker blocks, the next one to whoever has fewest."""
-        self._executor.fill()
-        given = self._executor._given
+        given = self._executor.given
         while self._left and given:
             seat = min(given, key=lambda each: len(given[each]))
             if len(given[seat]) >= _AHEAD:
@@ -202,11 +178,13 @@ class _Dispatch:
         except Exception as problem:  # noqa: BLE001 - whatever a lost worker raises, its blocks go to others
             self._lost(seat, problem)
             return None
-        if seat in self._executor._given:
-            self._executor._given[seat].remove(index)
-        if outcome.failure is None:
+        if seat in self._executor.given:
+            self._executor.given[seat].remove(index)
+        if not outcome.reason:
             return index, outcome
-        self._failed(index, outcome.failure)
+        if outcome.kind is not None:
+            raise outcome.kind(outcome.reason)
+        self._failed(index, outcome.reason)
         return None
 
     def _lost(self, seat: Seat, problem: Exception) -> None:
@@ -216,32 +194,15 @@ class _Dispatch:
                 given.remove(index)  # it was finished before
             elif whose is seat:
                 del self._running[future]
-        _LOG.warning("a worker was lost, and %d blocks go to others: %s", len(given), _first_line(problem))
-        for position, index in enumerate(given):
-            if position == 0:  # the others were only waiting
-                self._failed(index, Failure(None, f"its worker was lost: {_first_line(problem)}", ""))
-            else:
-                self._left.appendleft(index)
+        _LOG.warning("a worker was lost, and %d blocks go to others: %s", len(given), brief(problem))
+        self._left.extendleft(list(given)[1:])  # these were only waiting
+        for index in list(given)[:1]:
+            self._failed(index, f"its worker was lost: {brief(problem)}")
 
-    def _failed(self, index: int, failure: Failure) -> None:
-        if failure.kind is not None:
-            raise failure.kind(failure.reason)
-        _LOG.debug("%s", failure.traceback)
+    def _failed(self, index: int, reason: str) -> None:
         self._failures[index] += 1
         if self._failures[index] < _ATTEMPTS:
             self._left.append(index)
             return
-        self._named[index] = failure.reason
-        _LOG.warning("going on without %s: %s", self._job.name(self._blocks[index]), failure.reason)
-
-    @contextmanager
-    def _timed(self) -> Iterator[None]:
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            self._executor.statistics.seconds += time.perf_counter() - started
-
-
-def _first_line(problem: Exception) -> str:
-    return (str(problem).splitlines() or [type(problem).__name__])[0]
+        self._named[index] = reason
+        _LOG.warning("going on without %s: %s", self._job.name(self._blocks[index]), reason)

@@ -7,7 +7,6 @@ import socket
 import tempfile
 import warnings
 import weakref
-from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,8 @@ import ray
 from bglab import __version__
 from bglab.errors import BadInput, brief
 from bglab.executors.dispatching import Remote, Seat
-from bglab.executors.worker import Outcome, Worker, pack, unpack
+from bglab.executors.worker import Outcome, Worker
+from bglab.packing import pack, unpack
 
 #: Most cores of a worker: one thread of Python feeds it, and more cores are fed by more workers.
 _MOST_CORES = 8
@@ -41,40 +41,30 @@ class OnRay(Remote):
     def __init__(self, address: str, cores: int | None = None, gpus: float | None = None) -> None:
         super().__init__()
         _join(address)
-        alive = [node for node in ray.nodes() if node["Alive"]]
-        nodes = [node["Resources"] for node in alive]
-        smallest = min([n["CPU"] for n in nodes if n.get("CPU")], default=1)
-        self.cores = cores or min(int(smallest), _MOST_CORES)
-        here = [n["Resources"] for n in alive if n["NodeManagerAddress"] == ray.util.get_node_ip_address()]
-        self.gpus = float(any(n.get("GPU") for n in here)) if gpus is None else gpus
+        nodes = _nodes()
+        self.cores = cores or int(min([_MOST_CORES, *(n["CPU"] for n in nodes.values() if n.get("CPU"))]))
+        here = next((n for name, n in nodes.items() if ray.get_runtime_context().get_node_id() in name), {})
+        self.gpus = float(bool(here.get("GPU"))) if gpus is None else gpus
         self._shared: dict[int, Any] = {}
         self._actor: Any = ray.remote(num_cpus=self.cores, num_gpus=self.gpus, max_restarts=0)(_Actor)
         if not self.size:
+            ray.shutdown()
+            got = "; ".join(f"{n.get('CPU', 0):g} cores and {n.get('GPU', 0):g} GPUs" for n in nodes.values())
             raise BadInput(
                 f"expected a node with {self.cores} cores{f' and {self.gpus:g} GPUs' if self.gpus else ''} for a "
-                f"worker, got {_described(nodes)}; choose smaller --worker-cpus or --worker-gpus"
+                f"worker, got {got}; choose smaller --worker-cpus or --worker-gpus"
             )
 
     @property
     def size(self) -> int:
         """Number of workers that fit on the nodes which are there now."""
-        return sum(self._fitting(node["Resources"]) for node in ray.nodes() if node["Alive"])
-
-    def _fitting(self, resources: dict[str, float]) -> int:
-        by_cores = resources.get("CPU", 0) // self.cores
-        return int(min(by_cores, resources.get("GPU", 0) // self.gpus) if self.gpus else by_cores)
+        wanted = {"CPU": self.cores, "GPU": self.gpus}
+        fitting = ([n.get(kind, 0) // count for kind, count in wanted.items() if count] for n in _nodes().values())
+        return sum(int(min(counts)) for counts in fitting)
 
     def start(self) -> Seat:
         """Start an actor; Ray chooses its node."""
         return _Seat(self._actor.remote(self.cores, "cuda" if self.gpus else None))
-
-    def welcome(self, told: dict[str, str]) -> None:
-        """Check that the worker has this version of bglab."""
-        if told["bglab"] != __version__:
-            raise BadInput(
-                f"expected bglab {__version__} on every node, got {told['bglab']} on {told['node']}; install the same "
-                "version there"
-            )
 
     def ship(self, job: object) -> Any:
         """Put a job into the object store, and its large arrays beside it, once each."""
@@ -99,13 +89,12 @@ class OnRay(Remote):
 
     def _check_room(self, count: int) -> None:
         wanted = count + sum(size for _, size in self._shared.values())
-        for node in ray.nodes():
-            room = node["Resources"].get("object_store_memory", 0) if node["Alive"] else float("inf")
+        for name, node in _nodes().items():
+            room = node.get("object_store_memory", 0)
             if wanted > _STORE_SHARE * room:
                 raise BadInput(
                     f"expected an object store of {wanted / _STORE_SHARE / 1e9:.2f} GB or more on each node, got "
-                    f"{room / 1e9:.2f} GB on {node['NodeManagerHostname']}; start it with ray start "
-                    "--object-store-memory BYTES"
+                    f"{room / 1e9:.2f} GB on {name}; start it with ray start --object-store-memory BYTES"
                 )
 
 
@@ -117,11 +106,8 @@ class _Actor:
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         self._worker = Worker(cores, device)
 
-    def hello(self) -> dict[str, str]:
-        return self._worker.hello() | {"node": ray.util.get_node_ip_address()}
-
-    def process(self) -> int:
-        return os.getpid()
+    def hello(self, version: str) -> str:
+        return self._worker.hello(version)
 
     def compute(self, name: str, shipped: list[Any], block: object) -> Outcome:
         def opened() -> object:
@@ -135,14 +121,20 @@ class _Seat:
     def __init__(self, actor: Any) -> None:
         self._actor = actor
 
-    def hello(self) -> Future[dict[str, str]]:
-        return self._actor.hello.remote().future()
+    def hello(self) -> Future[str]:
+        return self._actor.hello.remote(__version__).future()
 
     def submit(self, name: str, shipped: Any, block: Any) -> Future[Outcome]:
         return self._actor.compute.remote(name, shipped, block).future()
 
     def end(self) -> None:
         ray.kill(self._actor)
+
+
+def _nodes() -> dict[str, dict[str, float]]:
+    """Return what each node has, by its name and id."""
+    alive = (node for node in ray.nodes() if node["Alive"])
+    return {f"{node['NodeManagerHostname']} ({node['NodeID']})": node["Resources"] for node in alive}
 
 
 def _join(address: str) -> None:
@@ -162,7 +154,9 @@ def _join(address: str) -> None:
     quiet = {"log_to_driver": False, "configure_logging": False, "logging_level": "ERROR"}
     here: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
     try:
-        _started(lambda: ray.init(address, ignore_reinit_error=True, **here, **quiet))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Ray announces changes of its own options
+            ray.init(address, ignore_reinit_error=True, **here, **quiet)
     except ConnectionError as problem:
         raise _absent(address, problem) from None
     except (RuntimeError, ValueError, TimeoutError) as problem:
@@ -193,13 +187,3 @@ def _absent(address: str, problem: Exception) -> BadInput:
         f"expected a Ray cluster at {address}, but there is none ({brief(problem)}); start one with ray start --head, "
         "or use --ray local"
     )
-
-
-def _started(start: Callable[[], object]) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Ray announces changes of its own options
-        start()
-
-
-def _described(nodes: list[dict[str, float]]) -> str:
-    return "; ".join(f"{n.get('CPU', 0):g} cores and {n.get('GPU', 0):g} GPUs" for n in nodes) or "no node"

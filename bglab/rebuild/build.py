@@ -23,7 +23,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from bglab.errors import BadInput
-from bglab.executors import current, in_order
+from bglab.executors import current
 from bglab.images import LEAST_BOX_SHARE, LEAST_CONNECTED_SHARE, LEAST_KEPT_SHARE, MOST_CROP_SHARE
 from bglab.labels import IN9, imagenet_synsets, synset_index
 from bglab.parallel import WorkerPool
@@ -41,6 +41,7 @@ from bglab.rebuild.filters import (
     write_atomically,
 )
 from bglab.rebuild.render import MIXED, QUALITY, SUBSAMPLING, BuildPaths, RenderTask, output_names, render_cached
+from bglab.rebuild.spreading import in_order
 from bglab.results import versions
 from bglab.scenes import choose
 from bglab.scratch import locked

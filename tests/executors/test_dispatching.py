@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 
 from bglab.errors import BadInput, MissingData
-from bglab.executors import InProcess, current, in_order
+from bglab.executors import InProcess, current
 from bglab.executors import dispatching as module
 from bglab.executors.dispatching import Remote
-from bglab.executors.worker import Worker, pack, unpack
+from bglab.executors.worker import Worker
+from bglab.packing import pack, unpack
+from bglab.rebuild.spreading import in_order
 from fixtures.executed import Squares
 
 
@@ -25,7 +27,7 @@ class Thread:
         self.worker._name = ""
 
     def hello(self):
-        return self.pool.submit(dict)
+        return self.pool.submit(str)
 
     def submit(self, name, shipped, block):
         return self.pool.submit(self.compute, name, shipped, block)

@@ -41,7 +41,7 @@ def test_a_killed_process_costs_only_what_it_was_computing(tmp_path):
         for index, result in executor.run(Squares(tmp_path, seconds=0.1), range(12)):
             found[index] = result
             if len(found) == 3:
-                seat = next(iter(executor._given))
+                seat = next(iter(executor.given))
                 next(iter(seat._pool._processes.values())).kill()
     assert found == {i: i * i for i in range(12)}
     assert sum(Squares(tmp_path).times(i) for i in range(12)) <= 14

@@ -8,7 +8,7 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from bglab.executors.blocks import current
+from bglab.executors import current
 
 #: Items per block: enough that handing them out takes no time, few enough that little is lost with a worker.
 _AT_ONCE = 8
