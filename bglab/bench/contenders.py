@@ -50,7 +50,7 @@ class Plan:
         rounds: Number of rounds; every contender is measured in each.
         workers: Numbers of DataLoader workers of the reference loop, each measured separately.
         scenes_per_class: Scenes per class.
-        images: Images of a prediction run.
+        images: Images of a prediction run, about as many as IN-9 has.
         files: Backgrounds per foreground of the reference loop without early stopping, repeated if there are fewer; the
             more there are, the less the start of the worker processes counts.
         written: Foregrounds per round of the reference loop with early stopping.
@@ -61,7 +61,7 @@ class Plan:
     rounds: int = 3
     workers: tuple[int, ...] = (WORKERS, 0, 1, 2, 4)
     scenes_per_class: int = 8
-    images: int = 1024
+    images: int = 4096
     files: int = 128
     written: int = 3
     map_batch: int = 32

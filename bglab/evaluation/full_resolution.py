@@ -27,8 +27,8 @@ from bglab.files import sha256_of
 from bglab.images import EvaluationTransform
 from bglab.labels import DecisionRule
 from bglab.locations import place_of
-from bglab.models import Batching, Classifier, classify_batches
-from bglab.parallel import prefetch
+from bglab.models import Batching, Classifier, classify_batches, finite_logits
+from bglab.parallel import in_flight, prefetch
 from bglab.results import PREDICTION_SCHEMA, prediction_file, read_provenance, table_blocks
 from bglab.scenes import Rejection, SceneSet
 from bglab.variants import (
@@ -173,12 +173,13 @@ class _StreamedJob:
         batching = _batching(self.classifier, self.batch_size)
         rows = _Rows(self)
         with closing(prefetch(self._made(blocks))) as ready:
-            for crops in ready:
-                if crops is None:
+            begun = ((crops, crops and _begin(self.classifier, crops, batching)) for crops in ready)
+            for crops, waiting in in_flight(begun):
+                if crops is None or waiting is None:
                     yield rows.encode()
                     rows = _Rows(self)
                 else:
-                    rows.add(crops, _logits(self.classifier, crops, batching))
+                    rows.add(crops, waiting())
                     done(_images(crops))
 
     def _made(self, blocks: Sequence[range]) -> Iterator[Block | None]:
@@ -311,8 +312,22 @@ def stream_logits(
         BadInput: If a single image does not fit on the device.
     """
     batching = _batching(classifier, batch_size)
-    for block in blocks(full, variants, classifier.spec.transform, batching.size):
-        yield block, _logits(classifier, block, batching)
+    made = blocks(full, variants, classifier.spec.transform, batching.size)
+    for block, waiting in in_flight((block, _begin(classifier, block, batching)) for block in made):
+        yield block, waiting()
+
+
+def _begin(classifier: Classifier, block: Block, batching: Batching) -> Callable[[], Float[np.ndarray, "v n c"]]:
+    """Begin to compute the logits of a block, and return a function that waits for them.
+
+    On a CPU, the engine begins with the next block before this one is waited for, so its cores are never idle.
+    """
+    images = torch.from_numpy(block.crops).flatten(0, 1)
+    if classifier.engine.device.type != "cpu" or not 0 < len(images) <= batching.size:
+        logits = _logits(classifier, block, batching)
+        return lambda: logits
+    waiting = classifier.begin(images)
+    return lambda: finite_logits(classifier, waiting()).numpy().reshape(*block.crops.shape[:2], -1)
 
 
 def _logits(classifier: Classifier, block: Block, batching: Batching) -> Float[np.ndarray, "v n c"]:

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+#: Rows of a block, at least and at most.
+_LEAST, _MOST = 256, 1024
+
+
 class Part(NamedTuple):
     """Rows of a block of scenes.
 
@@ -109,17 +113,21 @@ class PartFiles:
         return self._folder / f"{block.start:07d}-{block.stop:07d}.parquet"
 
 
-def table_blocks(count: int, batch_size: int) -> list[range]:
-    """Divide the rows of a table into blocks of whole batches: about 64, of 1,024 rows at most.
+def table_blocks(count: int, batch_size: int, *, least: int | None = None) -> list[range]:
+    """Divide the rows of a table into about 64 blocks of whole batches.
+
+    Encoding and writing a block takes some milliseconds, so it should not be small.
 
     Args:
         count: Number of rows.
         batch_size: Images per forward pass.
+        least: Least number of rows of a block, if there are as many; None stands for 256. The most is 1,024.
 
     Example:
-        >>> table_blocks(200, 64)
-        [range(0, 64), range(64, 128), range(128, 192), range(192, 200)]
+        >>> table_blocks(600, 64)
+        [range(0, 256), range(256, 512), range(512, 600)]
     """
-    batches = max(1, min(-(-count // (64 * batch_size)), 1024 // batch_size))
+    rows = min(max(-(-count // 64), _LEAST if least is None else least), _MOST)
+    batches = max(1, rows // batch_size)
     size = batches * batch_size
     return [range(start, min(start + size, count)) for start in range(0, count, size)]

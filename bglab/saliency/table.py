@@ -196,7 +196,7 @@ def _explained(job: _SaliencyJob, results: Place | None, *, progress: bool) -> p
             bar.update(count)
             images += count
 
-        blocks = table_blocks(len(dataset), job.batch_size)
+        blocks = table_blocks(len(dataset), job.batch_size, least=job.batch_size)
         (parts,) = compute_parts(job, blocks, [files], SALIENCY_SCHEMA, done)
     elapsed_s = time.perf_counter() - started
     rows = saliency_rows(pa.concat_tables(part.table for part in parts))

@@ -261,6 +261,8 @@ def _render_prepared(
     """Render images of prepared scenes; ``donors`` is None for variants whose background is no other scene's."""
     wanted = _as_slice(usable[positions])
     own = resident.batch(wanted, device)
+    if chosen.is_untouched:
+        return own.images  # a view where the images are neighbours
     if donors is None:
         return render(chosen, own, own if chosen.donor == "self" else None, seed=seed)
     return render(chosen, own, resident.batch(donors[wanted], device), seed=seed)
