@@ -30,7 +30,7 @@ def commands():
                 yield [*words[words.index("docs/slurm/bglab.sbatch") + 1 :], "--ray", "node:6379"]
 
 
-@pytest.mark.parametrize("words", commands(), ids=" ".join)
+@pytest.mark.parametrize("words", list(commands()), ids=" ".join)
 def test_the_commands_of_the_page_are_commands(words):
     assert _parser().parse_args(words).ray is not None
 

@@ -4,7 +4,7 @@ Tables computed here are stored by `bglab.results` and summarised by `bglab.anal
 """
 
 from bglab.evaluation.class_vocabulary import CLASSES, Classes
-from bglab.evaluation.full_resolution import StreamSpeed, attainable_rate, finished, measure_speed, stream_logits
+from bglab.evaluation.full_resolution import finished, stream_logits
 from bglab.evaluation.import_notices import import_notices
 from bglab.evaluation.imported import from_table, import_predictions
 from bglab.evaluation.ladder import FACTORS, Ladder, Step, explain
@@ -13,6 +13,7 @@ from bglab.evaluation.parts import compute_parts
 from bglab.evaluation.predict import all_logits, predict, predict_all
 from bglab.evaluation.row_matching import file_names
 from bglab.evaluation.sensitivity import LINF, NoiseGrid, ablation_predictions, noise_predictions
+from bglab.evaluation.stream_speed import StreamSpeed, attainable_rate, measure_speed
 from bglab.evaluation.sweep import run_grid
 from bglab.evaluation.tabulate import describe, matched, run_key, seen_by, tabulate
 

@@ -5,20 +5,21 @@ All variants of a set are made in one pass over the photographs, then resized an
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from tqdm.auto import tqdm
 
-from bglab.errors import BadInput, MissingData
+from bglab.errors import MissingData
 from bglab.evaluation.crop_cache import cache_crops, cached_blocks
 from bglab.evaluation.parts import compute_parts
 from bglab.evaluation.tabulate import PredictionWriter, encode_predictions, tabulate
@@ -140,7 +141,7 @@ class _StreamedJob:
     @property
     def scenes_at_once(self) -> int:
         """Number of scenes whose variants make a batch."""
-        return max(1, _batching(self.classifier, self.batch_size).size // len(self.datasets))
+        return max(1, stream_batching(self.classifier, self.batch_size).size // len(self.datasets))
 
     def blocks(self) -> list[range]:
         """Divide the scenes; crops are kept for all of them at once."""
@@ -170,10 +171,10 @@ class _StreamedJob:
                 done(_images(crops))
             yield rows.encode()
             return
-        batching = _batching(self.classifier, self.batch_size)
+        batching = stream_batching(self.classifier, self.batch_size)
         rows = _Rows(self)
         with closing(prefetch(self._made(blocks))) as ready:
-            begun = ((crops, crops and _begin(self.classifier, crops, batching)) for crops in ready)
+            begun = ((crops, crops and begin_block(self.classifier, crops, batching)) for crops in ready)
             for crops, waiting in in_flight(begun):
                 if crops is None or waiting is None:
                     yield rows.encode()
@@ -275,7 +276,13 @@ def _is_same_file(model: str, stored: Mapping[str, Any]) -> bool:
     return Path(path).is_file() and stored.get("file_sha256") == sha256_of(Path(path))[:16]
 
 
-def _batching(classifier: Classifier, wanted: int) -> Batching:
+def stream_batching(classifier: Classifier, wanted: int) -> Batching:
+    """Return the batch size of streaming: at most 16 on a CPU.
+
+    Args:
+        classifier: From `load_classifier`.
+        wanted: Images per forward pass.
+    """
     return Batching(min(wanted, _PROCESSOR_BATCH) if classifier.engine.device.type == "cpu" else wanted)
 
 
@@ -311,23 +318,36 @@ def stream_logits(
     Raises:
         BadInput: If a single image does not fit on the device.
     """
-    batching = _batching(classifier, batch_size)
+    batching = stream_batching(classifier, batch_size)
     made = blocks(full, variants, classifier.spec.transform, batching.size)
-    for block, waiting in in_flight((block, _begin(classifier, block, batching)) for block in made):
+    for block, waiting in in_flight((block, begin_block(classifier, block, batching)) for block in made):
         yield block, waiting()
 
 
-def _begin(classifier: Classifier, block: Block, batching: Batching) -> Callable[[], Float[np.ndarray, "v n c"]]:
+def begin_block(classifier: Classifier, block: Block, batching: Batching) -> Callable[[], Float[np.ndarray, "v n c"]]:
     """Begin to compute the logits of a block, and return a function that waits for them.
 
-    On a CPU, the engine begins with the next block before this one is waited for, so its cores are never idle.
+    The engine begins with the next block before this one is waited for, so its cores are never idle.
+
+    Args:
+        classifier: From `load_classifier`.
+        block: Crops of some scenes.
+        batching: Images per forward pass; halved when a device runs out of memory.
     """
     images = torch.from_numpy(block.crops).flatten(0, 1)
-    if classifier.engine.device.type != "cpu" or not 0 < len(images) <= batching.size:
-        logits = _logits(classifier, block, batching)
-        return lambda: logits
-    waiting = classifier.begin(images)
-    return lambda: finite_logits(classifier, waiting()).numpy().reshape(*block.crops.shape[:2], -1)
+    try:
+        waiting = classifier.begin(images) if 0 < len(images) <= batching.size else None
+    except torch.cuda.OutOfMemoryError:
+        waiting = None
+
+    def finish() -> Float[np.ndarray, "v n c"]:
+        if waiting is not None:
+            with contextlib.suppress(torch.cuda.OutOfMemoryError):
+                logits = finite_logits(classifier, waiting().cpu())
+                return logits.numpy().reshape(*block.crops.shape[:2], -1)
+        return _logits(classifier, block, batching)
+
+    return finish
 
 
 def _logits(classifier: Classifier, block: Block, batching: Batching) -> Float[np.ndarray, "v n c"]:
@@ -339,98 +359,5 @@ def _logits(classifier: Classifier, block: Block, batching: Batching) -> Float[n
     return logits.numpy().reshape(*block.crops.shape[:2], -1)
 
 
-class StreamSpeed(NamedTuple):
-    """Throughput of streaming in images per second, all measured in one run.
-
-    Attributes:
-        decoded: Decoding, rendering and cropping alone.
-        forward: The network alone, on finished crops.
-        streamed: Both together, as in an evaluation.
-        attainable: Upper bound on ``streamed``: the smaller of the two rates where the network runs on an accelerator,
-            ``1 / (1 / decoded + 1 / forward)`` where both share the CPU.
-    """
-
-    decoded: float
-    forward: float
-    streamed: float
-    attainable: float
-
-
-def measure_speed(
-    classifier: Classifier,
-    full: FullScenes,
-    variants: Sequence[str | Variant] = ("original",),
-    *,
-    batch_size: int = 64,
-    rounds: int = 4,
-) -> StreamSpeed:
-    """Measure the throughput of streaming, and that of decoding alone and of the network alone.
-
-    The three are measured in turn on the same part of the scenes, so that other load on the machine affects all alike.
-
-    Args:
-        classifier: From `load_classifier`.
-        full: From `bglab.variants.open_full`; cached crops are not used.
-        variants: Variants to make of each scene.
-        batch_size: Images per forward pass.
-        rounds: Number of parts that the scenes are split into.
-
-    Raises:
-        BadInput: If there are no scenes.
-    """
-    chosen, transform = expand(variants, full.settings), classifier.spec.transform
-    batch = _batching(classifier, batch_size).size
-    classifier.engine.get_ready(transform.size, transform.size, len(full.by_box) * len(chosen))
-    turns = np.zeros((3, 2))
-    for ids in np.array_split(np.array(full.by_box.ids, dtype=object), min(rounds, len(full.by_box))):
-        part = full.select(ids.tolist())
-
-        def fresh(part: FullScenes = part) -> Iterator[Block]:
-            return stream(part, chosen, transform, block_size=max(1, batch // len(chosen)))
-
-        block, decoding = _timed(fresh())
-        again = [block] * -(-int(decoding[0]) // max(1, _images(block)))
-        _, forward = _timed(_classified(classifier, again, batch))
-        _, both = _timed(_classified(classifier, prefetch(fresh()), batch))
-        turns += [decoding, forward, both]
-    decoded, alone, streamed = (turns[:, 0] / turns[:, 1]).tolist()
-    shared = classifier.engine.device.type == "cpu"
-    return StreamSpeed(decoded, alone, streamed, attainable_rate(decoded, alone, shared=shared))
-
-
-def attainable_rate(decoded: float, forward: float, *, shared: bool) -> float:
-    """Return the upper bound on the rate of streaming.
-
-    Args:
-        decoded: Images per second of decoding alone.
-        forward: Images per second of the network alone.
-        shared: Whether both share the CPU.
-
-    Example:
-        >>> attainable_rate(300, 100, shared=True), attainable_rate(300, 100, shared=False)
-        (75.0, 100)
-    """
-    return 1 / (1 / decoded + 1 / forward) if shared else min(decoded, forward)
-
-
-def _classified(classifier: Classifier, given: Iterable[Block], batch_size: int) -> Iterator[Block]:
-    for block in given:
-        _logits(classifier, block, Batching(batch_size))
-        yield block
-
-
 def _images(block: Block) -> int:
     return block.crops.shape[0] * block.crops.shape[1]
-
-
-def _timed(given: Iterator[Block]) -> tuple[Block, tuple[int, float]]:
-    """Consume blocks; return the largest one, the number of images, and the duration in seconds."""
-    started = time.perf_counter()
-    count, largest = 0, None
-    for block in given:
-        count += _images(block)
-        if largest is None or _images(block) > _images(largest):
-            largest = block
-    if largest is None:
-        raise BadInput("expected scenes to measure the speed on, got none; open a set that has some")
-    return largest, (count, time.perf_counter() - started)
