@@ -42,12 +42,13 @@ def test_there_are_commands_of_each_kind():
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="Slurm runs on Linux")
 def test_the_script_runs_a_command_on_its_nodes(tmp_path):
-    pytest.importorskip("ray", reason="Ray is not installed; pip install 'bglab[ray]'")
+    ray = pytest.importorskip("ray", reason="Ray is not installed; pip install 'bglab[ray]'")
+    address = ray.util.get_node_ip_address()
     tools = tmp_path / "tools"
     tools.mkdir()
     # two nodes of one machine; srun runs what follows its options
     stand_ins = {
-        "scontrol": 'printf "127.0.0.1\\n127.0.0.1\\n"',
+        "scontrol": f'printf "{address}\\n{address}\\n"',
         "srun": 'while [[ "$1" == --* ]]; do shift; done; echo "$@" >> "$SRUN_LOG"; exec "$@"',
         "ray": f'exec {sys.executable} -m ray.scripts.scripts "$@"',
         "bglab": f'exec {sys.executable} -m bglab "$@"',

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import ray
+from ray.exceptions import RayError
 
 from bglab import __version__
 from bglab.errors import BadInput, brief
@@ -157,7 +158,7 @@ def _join(address: str) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Ray announces changes of its own options
             ray.init(address, ignore_reinit_error=True, **here, **quiet)
-    except ConnectionError as problem:
+    except (ConnectionError, RayError) as problem:  # such as a wrong token
         raise _absent(address, problem) from None
     except (RuntimeError, ValueError, TimeoutError) as problem:
         raise BadInput(
@@ -184,6 +185,6 @@ def _check_answers(address: str) -> None:
 
 def _absent(address: str, problem: Exception) -> BadInput:
     return BadInput(
-        f"expected a Ray cluster at {address}, but there is none ({brief(problem)}); start one with ray start --head, "
-        "or use --ray local"
+        f"expected a Ray cluster at {address}, but it cannot be joined ({brief(problem)}); start one with ray start "
+        "--head, use --ray local, or set RAY_AUTH_MODE and RAY_AUTH_TOKEN as they were for the cluster"
     )

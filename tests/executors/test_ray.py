@@ -149,7 +149,7 @@ def test_a_killed_driver_goes_on_without_computing_a_stored_block_again(cluster,
 
 
 def test_what_cannot_work_is_one_sentence(cluster, inputs):
-    with pytest.raises(BadInput, match="expected a Ray cluster at 127.0.0.1:1, but there is none .* use --ray local"):
+    with pytest.raises(BadInput, match="expected a Ray cluster at 127.0.0.1:1, but it cannot be .* --ray local, or"):
         connect("127.0.0.1:1")
     with pytest.raises(BadInput, match=r"expected a node with 64 cores for a worker, got 1 cores and 0 GPUs; 1 cores"):
         connect(cluster.address, worker_cpus=64)
