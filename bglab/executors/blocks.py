@@ -108,6 +108,9 @@ class InProcess(Executor):
 
     Example:
         >>> class Double:
+        ...     def get_ready(self):
+        ...         pass
+        ...
         ...     def run(self, blocks, done):
         ...         for block in blocks:
         ...             yield 2 * block
