@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import ray
-from ray.exceptions import RayError
+import ray  # pyright: ignore[reportMissingImports] - optional
+from ray.exceptions import RayError  # pyright: ignore[reportMissingImports]
 
 from bglab import __version__
 from bglab.errors import BadInput, brief
