@@ -20,6 +20,7 @@ import pytest
 from PIL import Image
 
 from bglab.errors import BadInput, UnknownName
+from bglab.executors import connect
 from bglab.images import read_image, read_mask
 from bglab.labels import IN9, IN9_NAMES
 from bglab.rebuild import Construction, filters, render, repair
@@ -207,8 +208,12 @@ def test_twice_gives_identical_bytes(good, tmp_path):
 
 @pytest.mark.slow
 def test_the_number_of_workers_changes_nothing(source, built, tmp_path):
-    quiet(source[0], tmp_path, Construction("in9"), workers=2)
-    assert files_of(tmp_path) == files_of(built.folder)
+    quiet(source[0], tmp_path / "two", Construction("in9"), workers=2)
+    assert files_of(tmp_path / "two") == files_of(built.folder)
+    with connect(devices=["cpu", "cpu"]) as executor:
+        quiet(source[0], tmp_path / "workers", Construction("in9"))
+    assert files_of(tmp_path / "workers") == files_of(built.folder)
+    assert executor.statistics.blocks > 1
 
 
 @pytest.mark.parametrize(("step", "after"), [("filter_cached", 4), ("render_cached", 5)])
