@@ -25,6 +25,7 @@ from bglab.results import (
     SALIENCY_SCHEMA,
     PairStore,
     open_pairs,
+    parts,
     prediction_file,
     read_predictions,
     read_predictions_file,
@@ -248,7 +249,8 @@ def test_a_stopped_search_goes_on_with_the_missing_rows(stop_at):
     assert without_statistics("memory://lab/stopped") == without_statistics("memory://lab/whole")
 
 
-def test_a_stopped_table_goes_on_with_the_missing_parts(dataset):
+def test_a_stopped_table_goes_on_with_the_missing_parts(dataset, monkeypatch):
+    monkeypatch.setattr(parts, "_LEAST", 4)
     asked = []
 
     def counted(images):
