@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fixtures.accelerators import CUDA, Place, imagined_gpu
+from bglab.scenes import prepare
+from fixtures.accelerators import CUDA, SIZE, Place, imagined_gpu
+from fixtures.networks import fresh
+from fixtures.stand_ins import make_scenes
 
 
 def pytest_collection_modifyitems(items):
@@ -23,3 +26,15 @@ def place(request, monkeypatch):
         return
     with imagined_gpu(monkeypatch) as imagined:
         yield imagined
+
+
+@pytest.fixture(scope="module")
+def classifier(data_folder):
+    """Start a small network."""
+    return fresh("resnet10t", SIZE)
+
+
+@pytest.fixture(scope="module")
+def scenes(data_folder):
+    """Prepare two scenes of each class."""
+    return prepare(make_scenes(per_class=2, size=SIZE), SIZE, progress=False)

@@ -14,27 +14,14 @@ from bglab.evaluation import all_logits, predict
 from bglab.models import Batching, classify_batches
 from bglab.models.engines import EngineChoice, pick_device
 from bglab.saliency import saliency_maps, saliency_table
-from bglab.scenes import prepare
 from bglab.search import search_matrix
 from bglab.training import PRESETS, fit
 from bglab.variants import compose
-from fixtures.accelerators import CUDA, Place
+from fixtures.accelerators import CUDA, SIZE, Place
 from fixtures.networks import fresh, random_images
-from fixtures.stand_ins import make_scenes
 
 pytestmark = pytest.mark.cuda
-SIZE = 64
 QUIET = {"progress": False}
-
-
-@pytest.fixture(scope="module")
-def classifier(data_folder):
-    return fresh("resnet10t", SIZE)
-
-
-@pytest.fixture(scope="module")
-def scenes(data_folder):
-    return prepare(make_scenes(per_class=2, size=SIZE), SIZE, progress=False)
 
 
 def relative_error(found, exact):

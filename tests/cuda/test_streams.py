@@ -10,25 +10,11 @@ from bglab.models import Batching, SideStream, classify_batches, images_that_fit
 from bglab.models.cuda_streams import copied_back
 from bglab.models.engines import TorchEngine
 from bglab.saliency import smooth_grad
-from bglab.scenes import prepare
 from bglab.search import PairImages, Pairs, open_evaluator, pair_batches
-from fixtures.accelerators import CPU, CUDA, imagined_gpu
+from fixtures.accelerators import CPU, CUDA, SIZE, imagined_gpu
 from fixtures.matrices import LABELS, MATRIX, ORIGINAL, coded_scenes, matrix_classifier
-from fixtures.networks import fresh, random_images
-from fixtures.stand_ins import make_scenes
+from fixtures.networks import random_images
 from fixtures.streams import Streams
-
-SIZE = 64
-
-
-@pytest.fixture(scope="module")
-def classifier(data_folder):
-    return fresh("resnet10t", SIZE)
-
-
-@pytest.fixture(scope="module")
-def scenes(data_folder):
-    return prepare(make_scenes(per_class=2, size=SIZE), SIZE, progress=False)
 
 
 @pytest.fixture
