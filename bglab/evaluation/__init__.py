@@ -9,7 +9,7 @@ from bglab.evaluation.import_notices import import_notices
 from bglab.evaluation.imported import from_table, import_predictions
 from bglab.evaluation.ladder import FACTORS, Ladder, Step, explain
 from bglab.evaluation.mask_sweep import MASK_SOURCES, mask_predictions, replace_masks
-from bglab.evaluation.parts import compute_parts
+from bglab.evaluation.parts import compute_tables
 from bglab.evaluation.predict import all_logits, predict, predict_all
 from bglab.evaluation.row_matching import file_names
 from bglab.evaluation.sensitivity import LINF, NoiseGrid, ablation_predictions, noise_predictions
@@ -30,7 +30,7 @@ __all__ = [
     "ablation_predictions",
     "all_logits",
     "attainable_rate",
-    "compute_parts",
+    "compute_tables",
     "describe",
     "explain",
     "file_names",

@@ -6,7 +6,6 @@ All variants of a set are made in one pass over the photographs, then resized an
 from __future__ import annotations
 
 import contextlib
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -17,11 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from jaxtyping import Float
-from tqdm.auto import tqdm
 
 from bglab.errors import MissingData
 from bglab.evaluation.crop_cache import cache_crops, cached_blocks
-from bglab.evaluation.parts import compute_parts
+from bglab.evaluation.parts import compute_tables
 from bglab.evaluation.tabulate import PredictionWriter, encode_predictions, tabulate
 from bglab.executors import current
 from bglab.files import sha256_of
@@ -89,23 +87,16 @@ def _one_pass(
     assert full is not None, "only full-resolution data sets have it"
     if current().is_remote:  # crops are kept where they are made, which is elsewhere
         full = replace(full, settings=replace(full.settings, keep_crops=False))
-    files = next((record.files for record in full.by_box.records), ())
-    first = next((file for file in files if file.exists()), None)
+    photographs = next((record.files for record in full.by_box.records), ())
+    first = next((file for file in photographs if file.exists()), None)
     job = _StreamedJob(classifier, full, tuple(w.dataset for w in writers), batch_size, writers[0].rule, first)
-    current().get_ready(job)
-    started, images = time.perf_counter(), 0
     title, total = f"{classifier.spec.name} · {len(writers)} variants", len(full.by_box) * len(writers)
-    with tqdm(total=total, desc=title, unit="image", disable=not progress) as bar:
-
-        def done(count: int) -> None:
-            nonlocal images
-            bar.update(count)
-            images += count
-
-        tables = compute_parts(job, job.blocks(), [writer.files for writer in writers], PREDICTION_SCHEMA, done)
-    elapsed_s = time.perf_counter() - started
-    speed = images / elapsed_s
-    return [writer.finish(parts, elapsed_s, speed) for writer, parts in zip(writers, tables, strict=True)]
+    files = [writer.files for writer in writers]
+    made = compute_tables(job, job.blocks(), files, PREDICTION_SCHEMA, title=title, total=total, progress=progress)
+    return [
+        writer.finish(parts, made.seconds, made.images_per_s)
+        for writer, parts in zip(writers, made.tables, strict=True)
+    ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,7 +159,7 @@ class _StreamedJob:
             rows = _Rows(self)
             for crops, logits in stream_logits(self.classifier, self.full, self.variants, self.batch_size):
                 rows.add(crops, logits)
-                done(_images(crops))
+                done(crops.image_count)
             yield rows.encode()
             return
         batching = stream_batching(self.classifier, self.batch_size)
@@ -181,7 +172,7 @@ class _StreamedJob:
                     rows = _Rows(self)
                 else:
                     rows.add(crops, waiting())
-                    done(_images(crops))
+                    done(crops.image_count)
 
     def _made(self, blocks: Sequence[range]) -> Iterator[Block | None]:
         """Make the crops of some blocks; None comes after the last ones of each."""
@@ -357,7 +348,3 @@ def _logits(classifier: Classifier, block: Block, batching: Batching) -> Float[n
         return np.zeros((*block.crops.shape[:2], len(classifier.classes)), np.float32)
     logits = torch.cat(list(classify_batches(classifier, lambda part: images[part], len(images), batching)))
     return logits.numpy().reshape(*block.crops.shape[:2], -1)
-
-
-def _images(block: Block) -> int:
-    return block.crops.shape[0] * block.crops.shape[1]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,9 +15,8 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from bglab.evaluation.full_resolution import stream_predictions
-from bglab.evaluation.parts import compute_parts
+from bglab.evaluation.parts import compute_tables
 from bglab.evaluation.tabulate import PredictionWriter, encode_predictions, matched, seen_by, tabulate
-from bglab.executors import current
 from bglab.labels import DecisionRule
 from bglab.locations import place_of
 from bglab.models import Batching, Classifier, ClassifierLike, as_classifier, classify_batches
@@ -115,20 +113,11 @@ def _predict_prepared(writer: PredictionWriter, batch_size: int, *, progress: bo
     """Classify a data set of prepared images."""
     dataset, classifier = writer.dataset, writer.classifier
     job = _PreparedJob(classifier, dataset, batch_size, writer.rule)
-    current().get_ready(job)
-    started, images = time.perf_counter(), 0
-    title = f"{classifier.spec.name} · {dataset.variant.name}"
-    with tqdm(total=len(dataset), desc=title, unit="image", disable=not progress) as bar:
-
-        def done(count: int) -> None:
-            nonlocal images
-            bar.update(count)
-            images += count
-
-        blocks = table_blocks(len(dataset), batch_size)
-        (parts,) = compute_parts(job, blocks, [writer.files], PREDICTION_SCHEMA, done)
-    elapsed_s = time.perf_counter() - started
-    return writer.finish(parts, elapsed_s, images / elapsed_s)
+    blocks, title = table_blocks(len(dataset), batch_size), f"{classifier.spec.name} · {dataset.variant.name}"
+    made = compute_tables(
+        job, blocks, [writer.files], PREDICTION_SCHEMA, title=title, total=len(dataset), progress=progress
+    )
+    return writer.finish(made.tables[0], made.seconds, made.images_per_s)
 
 
 @dataclass(frozen=True, eq=False)

@@ -65,7 +65,7 @@ def measure_speed(
             return stream(part, chosen, transform, block_size=max(1, batch // len(chosen)))
 
         block, decoding = _timed(fresh())
-        again = [block] * -(-int(decoding[0]) // max(1, _images(block)))
+        again = [block] * -(-int(decoding[0]) // max(1, block.image_count))
         _, forward = _timed(_classified(classifier, again, batch))
         _, both = _timed(_classified(classifier, prefetch(fresh()), batch))
         turns += [decoding, forward, both]
@@ -96,17 +96,13 @@ def _classified(classifier: Classifier, given: Iterable[Block], batch_size: int)
         yield block
 
 
-def _images(block: Block) -> int:
-    return block.crops.shape[0] * block.crops.shape[1]
-
-
 def _timed(given: Iterator[Block]) -> tuple[Block, tuple[int, float]]:
     """Consume blocks; return the largest one, the number of images, and the duration in seconds."""
     started = time.perf_counter()
     count, largest = 0, None
     for block in given:
-        count += _images(block)
-        if largest is None or _images(block) > _images(largest):
+        count += block.image_count
+        if largest is None or block.image_count > largest.image_count:
             largest = block
     if largest is None:
         raise BadInput("expected scenes to measure the speed on, got none; open a set that has some")

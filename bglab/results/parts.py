@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -77,20 +78,17 @@ class PartFiles:
         self._path, self._schema = path, schema
         self._folder = path.parent / f".{path.stem[:100]}.{stamp}.parts"
 
-    def stored(self, blocks: Sequence[range]) -> dict[range, bytes]:
+    def stored(self, blocks: Sequence[range]) -> dict[range, Part]:
         """Read the finished parts of some blocks; one that is damaged counts as missing."""
-        found: dict[range, bytes] = {}
+        found: dict[range, Part] = {}
         if not self._folder.is_dir():
             return found
         for block in blocks:
             file = self._file(block)
             if file.is_file():
                 content = read_content(file)
-                try:
-                    decode_part(content, self._schema, str(file))
-                except BadInput:
-                    continue
-                found[block] = content
+                with contextlib.suppress(BadInput):
+                    found[block] = decode_part(content, self._schema, str(file))
         return found
 
     def write(self, block: range, content: bytes) -> None:

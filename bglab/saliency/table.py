@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -14,12 +13,10 @@ import pandas as pd
 import pyarrow as pa
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from bglab.analysis import QUANTILE, TOLERANCE_PX, localise, map_drift
 from bglab.errors import BadInput, UnknownName
-from bglab.evaluation import compute_parts, describe, matched, seen_by, tabulate
-from bglab.executors import current
+from bglab.evaluation import compute_tables, describe, matched, seen_by, tabulate
 from bglab.locations import Place, place_of
 from bglab.models import Batching, Classifier, ClassifierLike
 from bglab.parallel import prefetch
@@ -186,19 +183,10 @@ def _explained(job: _SaliencyJob, results: Place | None, *, progress: bool) -> p
         if stored is not None:
             stored.attrs = {"rejected": stored.attrs.get("rejected", [])}
             return stored
-    current().get_ready(job)
-    started, images = time.perf_counter(), 0
+    blocks = table_blocks(len(dataset), job.batch_size, least=job.batch_size)
     title = f"{question.classifier.spec.name} · {dataset.variant.name} · {question.method}"
-    with tqdm(total=len(dataset), desc=title, unit="image", disable=not progress) as bar:
-
-        def done(count: int) -> None:
-            nonlocal images
-            bar.update(count)
-            images += count
-
-        blocks = table_blocks(len(dataset), job.batch_size, least=job.batch_size)
-        (parts,) = compute_parts(job, blocks, [files], SALIENCY_SCHEMA, done)
-    elapsed_s = time.perf_counter() - started
+    made = compute_tables(job, blocks, [files], SALIENCY_SCHEMA, title=title, total=len(dataset), progress=progress)
+    (parts,) = made.tables
     rows = saliency_rows(pa.concat_tables(part.table for part in parts))
     rejected = [each for part in parts for each in part.rejected]
     if not len(rows):
@@ -206,7 +194,7 @@ def _explained(job: _SaliencyJob, results: Place | None, *, progress: bool) -> p
         raise BadInput(f"expected usable images of {dataset.variant.name}, got none; the first: {first}")
     rows.attrs["rejected"] = [*map(list, dataset.rejected), *rejected]
     if path is not None and files is not None:
-        run = {"seconds": round(elapsed_s, 3), "images_per_s": round(images / elapsed_s, 2)}
+        run = {"seconds": round(made.seconds, 3), "images_per_s": round(made.images_per_s, 2)}
         told = {"rows": len(rows), "rejected": rows.attrs["rejected"]}
         write_saliency(path, rows, provenance | told | run)
         files.remove()

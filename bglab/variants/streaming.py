@@ -46,6 +46,11 @@ class Block(NamedTuple):
     rejected: tuple[Rejection, ...]
     masks: Bool[np.ndarray, "n s s"] | None = None
 
+    @property
+    def image_count(self) -> int:
+        """Number of crops of all variants."""
+        return self.crops.shape[0] * self.crops.shape[1]
+
 
 def stream(
     full: FullScenes,
