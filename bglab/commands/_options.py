@@ -191,10 +191,10 @@ def workers(options: argparse.Namespace) -> Iterator[None]:
         BadInput: If options of Ray are given without it, or there is no such cluster or device.
         MissingData: If Ray is not installed.
     """
-    address, devices = getattr(options, "ray", None), str(getattr(options, "device", "")).split(",")
-    if address is None and not hasattr(options, "ray"):
+    if not hasattr(options, "ray"):
         yield
         return
+    address, devices = options.ray, str(getattr(options, "device", "")).split(",")
     from bglab.errors import BadInput
 
     given = [f"--worker-{kind}" for kind in ("cpus", "gpus") if getattr(options, f"worker_{kind}") is not None]

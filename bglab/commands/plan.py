@@ -123,7 +123,7 @@ def _row(name: str, cells: Sequence[str], width: int) -> str:
 
 
 def _time(found: Estimates, gpus: int) -> str:
-    """Say how long it takes until all is done."""
+    """Describe how long it takes until all is done."""
     count, what = (gpus, "GPU") if found.rates.is_gpu else (found.rates.cores, "core")
     total, untrained = (_hours(part.hours / count) for part in (found.total, found.together))
     without = f", {untrained} of them without training" if found.trainings else ""

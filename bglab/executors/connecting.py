@@ -34,6 +34,7 @@ def connect(
         MissingData: If Ray is not installed.
         BadInput: If there is no such cluster, or no place for a worker on it.
     """
+    disconnect()  # first: a process belongs to one cluster at a time
     if devices:
         from bglab.executors.processes import OnDevices
 
@@ -48,7 +49,6 @@ def connect(
 
 
 def _made_current(executor: Executor) -> Executor:
-    disconnect()
     _CURRENT.append(executor)
     return executor
 

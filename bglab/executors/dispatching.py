@@ -48,6 +48,7 @@ class Remote(Executor):
     def __init__(self) -> None:
         super().__init__()
         self.starting: dict[Future[str], Seat] = {}
+        self._look_at = 0.0
         self.given: dict[Seat, deque[int]] = {}  # blocks of each worker that runs, the one that it computes first
 
     @property
@@ -87,10 +88,12 @@ class Remote(Executor):
         self.starting, self.given = {}, {}
 
     def settle(self) -> None:
-        """Start workers until there are as many as there should be, and take in those that have started."""
-        for _ in range(self.size - len(self.starting) - len(self.given)):
-            seat = self.start()
-            self.starting[seat.hello()] = seat
+        """Start workers, at times and after a loss, and take in those that have started."""
+        if time.monotonic() >= self._look_at:  # asking a cluster for its nodes with each block would take longest
+            self._look_at = time.monotonic() + _LOOK_S
+            for _ in range(self.size - len(self.starting) - len(self.given)):
+                seat = self.start()
+                self.starting[seat.hello()] = seat
         for future in [future for future in self.starting if future.done()]:
             seat = self.starting.pop(future)
             self.given[seat] = deque()
@@ -103,7 +106,8 @@ class Remote(Executor):
                 raise BadInput(future.result())
 
     def retire(self, seat: Seat) -> deque[int]:
-        """Let go of a worker, and return the blocks that it had."""
+        """Let go of a worker, in whose place another is started, and return the blocks that it had."""
+        self._look_at = 0.0
         seat.end()
         return self.given.pop(seat, deque())
 
@@ -151,7 +155,7 @@ class _Dispatch:
             )
 
     def _give(self, shipped: Any) -> None:
-        """Give every worker blocks, the next one to whoever has fewest."""
+        """Assign blocks to all workers, the next one to whoever has fewest."""
         given = self._executor.given
         while self._left and given:
             seat = min(given, key=lambda each: len(given[each]))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
-import os
 import pickle
 import signal
 import tempfile
@@ -33,8 +33,9 @@ class OnDevices(Remote):
 
     def __init__(self, devices: Sequence[str]) -> None:
         super().__init__()
-        self._devices, self._seats = list(devices), {}
+        self._devices = list(devices)
         self._folder = tempfile.TemporaryDirectory(prefix="bglab-jobs-")
+        self._numbers = itertools.count()
         self._shared: dict[int, Path] = {}
 
     @property
@@ -53,7 +54,7 @@ class OnDevices(Remote):
     def ship(self, job: object) -> Path:
         """Write a job to a file, and its large arrays to others, which the processes map."""
         content = pickle.dumps(pack(job, self._share))
-        path = Path(self._folder.name) / "job.pickle"
+        path = self._new_file("pickle")
         path.write_bytes(content)
         return path
 
@@ -62,9 +63,12 @@ class OnDevices(Remote):
         super().close()
         self._folder.cleanup()
 
+    def _new_file(self, ending: str) -> Path:
+        return Path(self._folder.name) / f"{next(self._numbers)}.{ending}"
+
     def _share(self, array: np.ndarray) -> Path:
         if id(array) not in self._shared:
-            path = Path(self._folder.name) / f"{len(list(Path(self._folder.name).iterdir()))}.npy"
+            path = self._new_file("npy")
             np.save(path, array)
             self._shared[id(array)] = path
             weakref.finalize(array, self._shared.pop, id(array), None)
@@ -92,7 +96,6 @@ class _Seat:
 
 def _begin(cores: int, device: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
-    os.environ["OMP_NUM_THREADS"] = str(cores)
     warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
     _WORKERS[:] = [Worker(cores, device)]
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from bglab.errors import BadInput
-from bglab.executors import connect
+from bglab.executors import connect, current
 from bglab.models import load_classifier
 from bglab.results import open_pairs
 from bglab.scenes import open_scenes, prepare
@@ -161,6 +161,14 @@ def test_what_cannot_work_is_one_sentence(cluster, inputs):
         connect("local", worker_cpus=0)
     with connect(cluster.address) as executor, pytest.raises(BadInput, match="object store of .* GB or more on each"):
         executor.ship(np.zeros(_STORE, dtype=np.uint8))
+
+
+def test_a_second_connection_takes_the_place_of_the_first(cluster, tmp_path):
+    first = connect(cluster.address)
+    with connect(cluster.address) as second:
+        assert dict(second.run(Squares(tmp_path), range(3))) == {0: 0, 1: 1, 2: 4}
+    assert first is not second
+    assert not current().is_remote
 
 
 def test_a_worker_of_another_version_is_named(cluster, monkeypatch, tmp_path):
