@@ -39,11 +39,9 @@ def best_forward(classifier: Classifier, images: UInt8[Tensor, "n 3 h w"]) -> Ba
         classifier: Classifier whose engine is timed.
         images: A batch on the engine's device, as large as searches use.
     """
-    engine = classifier.engine
+    engine, by_batches = classifier.engine, in_turn(lambda: classifier.begin(images), len(images))
     if not isinstance(engine, OpenVINOEngine):
-        return BareForward(
-            f"bare forward pass, batches of {len(images)}, images in memory", _in_turn(classifier, images), {}
-        )
+        return BareForward(f"bare forward pass, batches of {len(images)}, images in memory", by_batches, {})
     compiled, levels = engine.compiled(*images.shape[-2:]), images[:5].numpy()
     rates: dict[str, float] = {}
 
@@ -54,27 +52,32 @@ def best_forward(classifier: Classifier, images: UInt8[Tensor, "n 3 h w"]) -> Ba
 
     found = fastest(noted(), [levels])
     if found is None:
-        return BareForward("bare forward pass, single images first", _in_turn(classifier, images), {})
+        return BareForward("bare forward pass, single images first", by_batches, {})
     best, rates[str(found[0].setting)] = found
     return BareForward(f"best bare forward pass: {best.setting}", _by_queue(best, images.numpy()), rates)
 
 
-def _in_turn(classifier: Classifier, images: UInt8[Tensor, "n 3 h w"]) -> Callable[[float], tuple[int, float]]:
-    """Keep two batches with the engine, as searches do."""
+def in_turn(begin: Callable[[], Callable[[], Tensor]], count: int) -> Callable[[float], tuple[int, float]]:
+    """Return a function that keeps two batches with the engine, as searches do.
+
+    Args:
+        begin: Begins with a batch, and returns a function that waits for it.
+        count: Images of a batch.
+    """
 
     def run(seconds: float) -> tuple[int, float]:
         started = time.perf_counter()
 
         def begun() -> Iterator[Callable[[], Tensor]]:
-            yield classifier.begin(images)
+            yield begin()
             while time.perf_counter() - started < seconds:
-                yield classifier.begin(images)
+                yield begin()
 
-        count = 0
+        done = 0
         for waiting in in_flight(begun()):
-            waiting()[-1:].cpu()  # a GPU has finished when the last logits are here
-            count += len(images)
-        return count, time.perf_counter() - started
+            waiting()[-1:].cpu()  # a GPU has finished when the last values are here
+            done += count
+        return done, time.perf_counter() - started
 
     return run
 

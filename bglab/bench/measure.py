@@ -126,7 +126,9 @@ def _ratios(turns: Sequence[Turn], workload: Workload) -> list[Ratio]:
         _ratio(turns, "grad_cam", "pytorch_grad_cam", "Grad-CAM, bglab / pytorch-grad-cam"),
         _share(turns, "grad_cam", "bare", "Grad-CAM / best bare forward pass", 0.90),
         _share(turns, "grad_cam_below", "bare", "Grad-CAM below the head / best bare forward pass", 0.80),
-        _stream_share(turns, workload),
+        _stream_share(turns, workload, "pillow", "Pillow's decoding", 0.95),
+        _stream_share(turns, workload, "decode", "decoding"),
+        _ratio(turns, "decode", "pillow", "decoding, resizing and cropping, bglab / Pillow and timm"),
     ]
     return [ratio for ratio in found if ratio]
 
@@ -167,16 +169,18 @@ def _beside(turns: Sequence[Turn], name: str, baseline: str) -> list[tuple[Turn,
     return found
 
 
-def _stream_share(turns: Sequence[Turn], workload: Workload) -> Ratio:
-    """Divide the rate of streaming by the attainable one, of decoding and the forward pass in the same round."""
+def _stream_share(
+    turns: Sequence[Turn], workload: Workload, decoder: str, title: str, aim: float | None = None
+) -> Ratio:
+    """Divide the rate of streaming by the attainable one, of a decoder and the forward pass in the same round."""
     shared = workload.classifier.engine.device.type == "cpu"
-    decode = _rates(turns, "decode")
+    decoded = _rates(turns, decoder)
     shares = [
-        turn.timing.rate / attainable_rate(decode[turn.round], bare, shared=shared)
+        turn.timing.rate / attainable_rate(decoded[turn.round], bare, shared=shared)
         for turn, bare in _beside(turns, "stream", "bare")
     ]
-    bound = "1 / (1 / decoding + 1 / bare forward pass)" if shared else "the slower of decoding and bare forward pass"
-    return Ratio("stream / attainable", f"streaming / {bound}", median(shares), "share", 0.95)
+    bound = f"1 / (1 / {title} + 1 / bare forward pass)" if shared else f"the slower of {title} and bare forward pass"
+    return Ratio(f"stream / attainable with {decoder}", f"streaming / {bound}", median(shares), "share", aim)
 
 
 def _time_per_foreground(turns: Sequence[Turn], name: str, title: str, aim: float | None = None) -> Ratio:

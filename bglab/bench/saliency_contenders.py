@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import importlib
 import importlib.util
 from collections.abc import Callable
@@ -12,7 +11,8 @@ import torch
 from jaxtyping import Int, UInt8
 from torch import Tensor
 
-from bglab.bench.contenders import Contender, Workload, repeat
+from bglab.bench.contenders import Contender, Timing, Workload, repeat
+from bglab.bench.forwards import in_turn
 from bglab.errors import BadInput
 from bglab.models import MANY
 from bglab.saliency import CamLayer, GradCam, find_layer, head_weight, locate_layer
@@ -38,8 +38,13 @@ def _bglab(workload: Workload, name: str, title: str, layer: CamLayer, batch: UI
     explainer = GradCam(workload.classifier, layer)
     explainer.get_ready(*batch.shape[-2:], count=MANY)
     workload.maps[name] = explainer.cam(batch).maps.cpu()
-    work = functools.partial(explainer.cam, batch)
-    return Contender(name, title, lambda _: repeat(workload, len(batch), work), baseline="bare")
+
+    def begin() -> Callable[[], Tensor]:
+        begun = explainer.begin(batch)
+        return lambda: begun().maps
+
+    steady = in_turn(begin, len(batch))
+    return Contender(name, title, lambda _: Timing(*steady(workload.plan.seconds)), baseline="bare")
 
 
 def _below_head(workload: Workload, layer: CamLayer, batch: UInt8[Tensor, "n 3 h w"]) -> Contender:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import UInt8
 from PIL import Image
 
 from bglab.bench.contenders import Contender, Workload, repeat
 from bglab.evaluation import stream_logits
-from bglab.images import from_levels, open_image
+from bglab.images import EvaluationTransform, from_levels, open_image
 from bglab.models import MANY
+from bglab.parallel import thread_map, usable_cores
 from bglab.scenes import Scene, SceneRecord, SceneSet
 from bglab.search import start_batching
 from bglab.seeding import digest
@@ -26,7 +29,7 @@ _QUALITY = 90
 
 
 def streaming_contenders(workload: Workload, folder: Path) -> list[Contender]:
-    """List streaming from JPEG files, and decoding, resizing and cropping them alone.
+    """List streaming from JPEG files, and decoding, resizing and cropping them alone, by bglab and as it is usual.
 
     Args:
         workload: Workload whose original images are written as JPEG files of ImageNet's usual sizes.
@@ -34,7 +37,7 @@ def streaming_contenders(workload: Workload, folder: Path) -> list[Contender]:
     """
     full = _photographs(workload, folder)
     classifier, count = workload.classifier, len(full.by_box)
-    batch_size = start_batching(classifier, "auto").size
+    batch_size, transform = start_batching(classifier, "auto").size, classifier.spec.transform
     variants = expand(["original"], full.settings)
 
     def run() -> None:
@@ -42,19 +45,32 @@ def streaming_contenders(workload: Workload, folder: Path) -> list[Contender]:
             pass
 
     def decode() -> None:
-        for _ in stream(full, variants, classifier.spec.transform):
+        for _ in stream(full, variants, transform):
             pass
 
-    side = classifier.spec.transform.size
+    def decode_by_pillow() -> None:
+        workers = usable_cores()
+        records = full.by_box.records
+        for _ in thread_map(functools.partial(_by_pillow, transform), records, workers=workers, pending=3 * workers):
+            pass
+
+    side = transform.size
     classifier.engine.get_ready(side, side, MANY)
     works: dict[str, tuple[str, Callable[[], None]]] = {
         "stream": (f"streaming {count} JPEG files of {_WIDTH} × {_HEIGHT} pixels", run),
         "decode": ("decoding, resizing and cropping them alone", decode),
+        "pillow": ("the same by Pillow and timm's transform", decode_by_pillow),
     }
     return [
         Contender(name, title, lambda _, work=work: repeat(workload, count, work), baseline="bare")
         for name, (title, work) in works.items()
     ]
+
+
+def _by_pillow(transform: EvaluationTransform, record: SceneRecord) -> UInt8[np.ndarray, "3 s s"]:
+    """Decode, resize and crop a photograph as evaluation scripts do."""
+    with Image.open(record.files[0]) as image:
+        return transform.by_timm(image.convert("RGB"))
 
 
 def _photographs(workload: Workload, folder: Path) -> FullScenes:

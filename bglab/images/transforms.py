@@ -60,9 +60,11 @@ class EvaluationTransform:
     def __call__(self, image: Image.Image) -> UInt8[np.ndarray, "3 s s"]:
         """Resize and crop an RGB image; the values of the result are in [0, 255]."""
         found = self._center_crop(image) if self.crop_mode == "center" else None
-        if found is None:
-            return _timm_transform(*astuple(self))(image).numpy()
-        return to_levels(found)
+        return self.by_timm(image) if found is None else to_levels(found)
+
+    def by_timm(self, image: Image.Image) -> UInt8[np.ndarray, "3 s s"]:
+        """Resize and crop by timm's own transform, which resizes all of an image: slower, with the pixels of a call."""
+        return _timm_transform(*astuple(self))(image).numpy()
 
     def _center_crop(self, image: Image.Image) -> Image.Image | None:
         """Resize and crop as timm does, but compute only the crop; None if the crop is larger than the image."""

@@ -19,7 +19,7 @@ from bglab.models.architectures import check_architecture, create_network
 from bglab.models.arithmetic_count import architecture_gmacs, architecture_size, network_gmacs
 from bglab.models.backward_graph import write_out
 from bglab.models.classifier import Classifier, load_classifier
-from bglab.models.cuda_streams import Pace, SideStream, images_that_fit, runs_ahead, upload
+from bglab.models.cuda_streams import Pace, SideStream, copied_back, images_that_fit, runs_ahead, upload
 from bglab.models.engines import (
     Engine,
     EngineChoice,
@@ -93,6 +93,7 @@ __all__ = [
     "classify",
     "classify_batches",
     "classify_image",
+    "copied_back",
     "create_network",
     "differentiable",
     "expand",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -152,16 +153,39 @@ class GradCam:
             targets: Class to explain in each image; None explains the predicted one.
             against: Class whose logit is subtracted, to explain why the target rather than this class.
         """
+        return self.begin(images, targets, against=against)()
+
+    def begin(
+        self,
+        images: UInt8[Tensor, "n 3 h w"],
+        targets: ClassChoice | None = None,
+        *,
+        against: ClassChoice | None = None,
+    ) -> Callable[[], CamResult]:
+        """Begin to explain a batch, and return a function that waits for the maps; otherwise as `cam`.
+
+        The engine is busy all the time if the next batch begins before the maps of this one are waited for.
+
+        Args:
+            images: RGB images in [0, 255], which must not be changed before the maps are there.
+            targets: Class to explain in each image.
+            against: Class whose logit is subtracted.
+        """
         count = len(images)
         wanted = mark_classes(targets, count, self._classes, missing=True)
         unwanted = mark_classes(against, count, self._classes, missing=False)
         compiled = self._graph(*images.shape[-2:])
         if compiled is None:
             logits, chosen, maps = self._by_torch(images, wanted, unwanted)
-        else:
-            outputs = compiled.begin([tensor.cpu().numpy() for tensor in (images, wanted, unwanted)])()
-            logits, chosen, maps = map(torch.from_numpy, outputs)
-        return CamResult(maps, logits, chosen)
+            result = CamResult(maps, logits, chosen)
+            return lambda: result
+        waiting = compiled.begin([tensor.cpu().numpy() for tensor in (images, wanted, unwanted)])
+
+        def wait() -> CamResult:
+            logits, chosen, maps = map(torch.from_numpy, waiting())
+            return CamResult(maps, logits, chosen)
+
+        return wait
 
     def _graph(self, height: int, width: int) -> Compiled | None:
         """Return the engine's graph for images of this size; None if torch computes the maps."""

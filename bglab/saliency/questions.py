@@ -14,8 +14,8 @@ from torch import Tensor
 
 from bglab.errors import BadInput
 from bglab.labels import OUTSIDE
-from bglab.models import Batching, Classifier, upload
-from bglab.saliency.activation_maps import GradCam, grad_cam_map, grad_cam_plus_plus_map
+from bglab.models import Batching, Classifier, copied_back, upload
+from bglab.saliency.activation_maps import CamResult, GradCam, grad_cam_map, grad_cam_plus_plus_map
 from bglab.saliency.methods import METHODS, saliency_maps, upsample
 from bglab.saliency.targets import TargetRule, Targets, mark_classes, resolve_targets
 from bglab.scenes import PreparedScenes
@@ -28,9 +28,9 @@ Target = TargetRule | tuple[TargetRule, TargetRule]
 
 
 class Answer(NamedTuple):
-    """Saliency maps of a batch with logits and explained classes, on the device."""
+    """Saliency maps of a batch, resized to its images, with logits and explained classes, on the CPU."""
 
-    maps: Float[Tensor, "n _ _"]
+    maps: Float[Tensor, "n s s"]
     logits: Float[Tensor, "n c"]
     targets: Int[Tensor, " n"]
 
@@ -117,8 +117,13 @@ def classes_to_explain(
     )
 
 
-def explain_batch(question: Question, images: UInt8[Tensor, "n 3 h w"], classes: Targets, batching: Batching) -> Answer:
-    """Explain a batch, part by part if it does not fit on the device.
+def begin_batch(
+    question: Question, images: UInt8[Tensor, "n 3 s s"], classes: Targets, batching: Batching
+) -> Callable[[], Answer]:
+    """Begin to explain a batch, part by part if it does not fit on the device, and return a function that waits for it.
+
+    Class activation maps are computed meanwhile, if the next batch begins before this one is waited for; other methods
+    need several passes, and are done at once.
 
     Args:
         question: From `ask`.
@@ -129,33 +134,48 @@ def explain_batch(question: Question, images: UInt8[Tensor, "n 3 h w"], classes:
     Raises:
         BadInput: If a single image does not fit.
     """
-    parts: list[Answer] = []
+    begun: list[Callable[[], Answer]] = []
     position = 0
     while position < len(images):
         part = slice(position, position + batching.size)
         chosen = Targets(*(choice if choice is None else choice[part] for choice in classes))
         try:
-            parts.append(_explain_at_once(question, images[part], chosen))
+            begun.append(_begin_part(question, images[part], chosen))
         except torch.cuda.OutOfMemoryError:
             batching.halve(question.classifier)
         else:
-            position += len(parts[-1].logits)
+            position += len(images[part])
+    return lambda: _joined([waiting() for waiting in begun])
+
+
+def _joined(parts: Sequence[Answer]) -> Answer:
     return parts[0] if len(parts) == 1 else Answer(*(torch.cat(values) for values in zip(*parts, strict=True)))
 
 
-def _explain_at_once(question: Question, images: UInt8[Tensor, "n 3 h w"], classes: Targets) -> Answer:
+def _begin_part(question: Question, images: UInt8[Tensor, "n 3 s s"], classes: Targets) -> Callable[[], Answer]:
     if question.cam is not None:
-        result = question.cam.cam(images, classes.targets, against=classes.against)
-        return Answer(result.maps, result.logits, result.targets)
+        begun = question.cam.begin(images, classes.targets, against=classes.against)
+    else:
+        done = _explain(question, images, classes)
+        begun = lambda: done  # noqa: E731 - stands for what another method begins
+    size = images.shape[-1]
+
+    @functools.cache
+    def resized() -> Answer:
+        maps, logits, targets = begun()
+        return Answer(upsample(maps, size, size).float(), logits, targets)
+
+    device = question.classifier.engine.device
+    fields = [copied_back(lambda i=i: resized()[i], device) for i in range(len(Answer._fields))]
+    return lambda: Answer(*(field() for field in fields))
+
+
+def _explain(question: Question, images: UInt8[Tensor, "n 3 s s"], classes: Targets) -> CamResult:
+    """Explain images by a method that needs the classes first."""
     logits = question.classifier(images)
     marked = upload(mark_classes(classes.targets, *logits.shape, missing=True), logits.device)
     targets = logits.masked_fill(~marked, -torch.inf).argmax(dim=1)
     maps = saliency_maps(
         question.classifier, images, targets, against=classes.against, method=question.method, seed=question.seed
     )
-    return Answer(maps, logits, targets)
-
-
-def at_full_size(batch: Answer, size: int) -> Float[np.ndarray, "n s s"]:
-    """Resize the maps of a batch to the size of its images in pixels."""
-    return upsample(batch.maps, size, size).float().cpu().numpy()
+    return CamResult(maps, logits, targets)

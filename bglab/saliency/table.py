@@ -11,15 +11,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from jaxtyping import Bool, Float, Int, UInt8
-from torch import Tensor
+from jaxtyping import Bool, Float, UInt8
 
 from bglab.analysis import QUANTILE, TOLERANCE_PX, localise, map_drift
 from bglab.errors import BadInput, UnknownName
 from bglab.evaluation import compute_tables, describe, matched, seen_by, tabulate
 from bglab.locations import Place, place_of
 from bglab.models import Batching, Classifier, ClassifierLike
-from bglab.parallel import prefetch
+from bglab.parallel import in_flight, prefetch
 from bglab.results import (
     SALIENCY_SCHEMA,
     PartFiles,
@@ -33,7 +32,7 @@ from bglab.results import (
 )
 from bglab.saliency.batches import ImageBatch, prepared_batches, seen_masks, streamed_batches, with_masks
 from bglab.saliency.methods import SMOOTH_SAMPLES
-from bglab.saliency.questions import Question, Target, ask, at_full_size, classes_to_explain, explain_batch
+from bglab.saliency.questions import Answer, Question, Target, ask, begin_batch, classes_to_explain
 from bglab.scenes import PreparedScenes, SceneSet, ScenesLike, as_prepared, as_scenes
 from bglab.variants import (
     Dataset,
@@ -225,52 +224,74 @@ class _SaliencyJob:
         engine.get_ready(self.dataset.size, self.dataset.size, len(self.dataset))
 
     def run(self, blocks: Sequence[range], done: Callable[[int], object]) -> Iterator[tuple[bytes, ...]]:
-        """Encode the rows of each block; images of one are made while those before them are explained."""
+        """Encode the rows of each block; a batch is measured while those after it are made and explained."""
         batching, tables, rejected = Batching(self.batch_size), [], []
         with closing(prefetch(self._batches(blocks))) as ready:
-            for batch in ready:
-                if batch is None:
-                    table = pd.concat(tables, ignore_index=True) if tables else _no_rows()
-                    yield (encode_part(table, SALIENCY_SCHEMA, rejected),)
-                    tables, rejected = [], []
-                    continue
+            begun = in_flight((batch, is_last, self._begin(batch, batching)) for batch, is_last in ready)
+            for batch, is_last, measured in in_flight((batch, last, explained()) for batch, last, explained in begun):
                 done(len(batch.rows) + len(batch.rejected))
                 rejected += batch.rejected
                 if batch.rows:
-                    tables.append(self._explain(batch, batching))
+                    tables.append(measured())
+                if is_last:
+                    table = pd.concat(tables, ignore_index=True) if tables else _no_rows()
+                    yield (encode_part(table, SALIENCY_SCHEMA, rejected),)
+                    tables, rejected = [], []
 
     def name(self, block: range) -> str:
         """Name the images of a block."""
         return f"images {block.start} to {block.stop - 1} of {self.dataset.variant.name}"
 
-    def _batches(self, blocks: Sequence[range]) -> Iterator[ImageBatch | None]:
-        """Make the images of some blocks; None comes after the last ones of each."""
+    def _batches(self, blocks: Sequence[range]) -> Iterator[tuple[ImageBatch, bool]]:
+        """Make the images of some blocks, and say of each batch whether it is the last one of its block."""
         device, transform = self.question.classifier.engine.device, self.question.classifier.spec.transform
         for block in blocks:
             if self.dataset.full is None:
                 assert self.original is not None, "only full-resolution data sets have none"
                 assert self.prepared is not None, "only full-resolution data sets have none"
                 part = self.dataset.part(block.start, block.stop)
-                yield from prepared_batches(part, self.original, self.prepared, device, self.batch_size)
+                made = prepared_batches(part, self.original, self.prepared, device, self.batch_size)
             else:
                 ids = [row.scene for row in self.dataset.rows[block.start : block.stop]]
                 some = full_dataset(self.dataset.full.select(ids), self.dataset.variant, transform)
-                yield from streamed_batches(some, transform, device, self.batch_size)
-            yield None
+                made = streamed_batches(some, transform, device, self.batch_size)
+            latest = next(made)
+            for batch in made:
+                yield latest, False
+                latest = batch
+            yield latest, True
 
-    def _explain(self, part: ImageBatch, batching: Batching) -> pd.DataFrame:
-        """Explain a batch."""
-        question, dataset = self.question, self.dataset
-        classes = classes_to_explain(question, dataset, part.rows, self.prepared)
-        batch = explain_batch(question, part.images, classes, batching)
-        maps = at_full_size(batch, dataset.size)
-        measured = _measure(maps, part.masks)
-        if part.photographs is not None:
-            same = classes._replace(targets=batch.targets)
-            reference = explain_batch(question, part.photographs, same, batching)
-            drift = map_drift(maps, at_full_size(reference, dataset.size), part.masks)
+    def _begin(self, batch: ImageBatch, batching: Batching) -> Callable[[], Callable[[], pd.DataFrame]]:
+        """Begin to explain a batch.
+
+        Returns:
+            A function that waits for the maps and begins with those of the photographs. It returns one that waits for
+            these too, and measures both.
+        """
+        if not batch.rows:
+            return lambda: _no_rows
+        question = self.question
+        classes = classes_to_explain(question, self.dataset, batch.rows, self.prepared)
+        waiting = begin_batch(question, batch.images, classes, batching)
+
+        def explained() -> Callable[[], pd.DataFrame]:
+            answer = waiting()
+            if batch.photographs is None:
+                return lambda: self._measured(batch, answer, None)
+            same = classes._replace(targets=answer.targets)
+            reference = begin_batch(question, batch.photographs, same, batching)
+            return lambda: self._measured(batch, answer, reference())
+
+        return explained
+
+    def _measured(self, batch: ImageBatch, answer: Answer, reference: Answer | None) -> pd.DataFrame:
+        """Measure the maps of a batch, and their drift from those of the photographs."""
+        maps = answer.maps.numpy()
+        measured = _measure(maps, batch.masks)
+        if reference is not None:
+            drift = map_drift(maps, reference.maps.numpy(), batch.masks)
             measured = measured.assign(drift_inside=drift.inside, drift_outside=drift.outside)
-        return _tabulate(question, replace(dataset, rows=part.rows), batch.logits, batch.targets, measured)
+        return _tabulate(self.question, replace(self.dataset, rows=batch.rows), answer, measured)
 
 
 def _no_rows() -> pd.DataFrame:
@@ -315,10 +336,9 @@ def explain_scenes(
     part = _some_images(classifier, dataset, scenes, ids)
     known = scenes if isinstance(scenes, PreparedScenes) else None
     classes = classes_to_explain(question, dataset, part.rows, known)
-    batch = explain_batch(question, part.images, classes, Batching(max(1, len(ids))))
-    maps = at_full_size(batch, part.masks.shape[-1])
-    chosen = replace(dataset, rows=part.rows)
-    table = _tabulate(question, chosen, batch.logits, batch.targets, _measure(maps, part.masks))
+    answer = begin_batch(question, part.images, classes, Batching(max(1, len(ids))))()
+    maps = answer.maps.numpy()
+    table = _tabulate(question, replace(dataset, rows=part.rows), answer, _measure(maps, part.masks))
     answers = tuple((*dataset.classes, "outside")[label] for label in table["prediction"])  # -1 selects the last
     return Explained(part.images.cpu().numpy(), maps, part.masks, answers, table)
 
@@ -352,16 +372,11 @@ def _measure(maps: Float[np.ndarray, "n s s"], masks: Bool[np.ndarray, "n s s"])
     return localise(maps, masks, tolerance_px=_tolerance(masks.shape[-1]), quantile=QUANTILE)
 
 
-def _tabulate(
-    question: Question,
-    dataset: Dataset,
-    logits: Float[Tensor, "n c"],
-    targets: Int[Tensor, " n"],
-    measures: pd.DataFrame,
-) -> pd.DataFrame:
+def _tabulate(question: Question, dataset: Dataset, answer: Answer, measures: pd.DataFrame) -> pd.DataFrame:
     """Join predictions and measures; measures are rounded to the file's precision, so that a reread table is equal."""
-    rows = tabulate(question.classifier, dataset, logits.cpu().numpy())
-    rows = rows.assign(method=question.method, target_rule=question.rule, target=targets.cpu().numpy().astype(np.int64))
+    rows = tabulate(question.classifier, dataset, answer.logits.numpy())
+    targets = answer.targets.numpy().astype(np.int64)
+    rows = rows.assign(method=question.method, target_rule=question.rule, target=targets)
     rounded = measures.astype(np.float32).astype(np.float64)
     return pd.concat([rows, rounded], axis=1).reindex(columns=SALIENCY_SCHEMA.names)
 

@@ -118,7 +118,7 @@ def test_rows_are_kept_and_read_again(rows, prepared, reader, tmp_path, monkeypa
     assert provenance["method"] == "grad_cam"
     assert provenance["tolerance_px"] == pytest.approx(15 * SIZE / 224)
     assert provenance["layer"]
-    monkeypatch.setattr(table, "explain_batch", lambda *_: pytest.fail("computed again"))
+    monkeypatch.setattr(table, "begin_batch", lambda *_: pytest.fail("computed again"))
     again = saliency_table(reader, prepared, ["original", "mixed_next"], **options)
     pd.testing.assert_frame_equal(again, first, check_flags=False)
     pd.testing.assert_frame_equal(first, rows, check_flags=False)
@@ -204,19 +204,38 @@ def test_a_device_that_runs_out_of_memory_gets_smaller_batches(prepared, reader,
     few = prepare(prepared.scenes.select(ids=prepared.scenes.ids[:5]), SIZE, progress=False)
     options = {"method": method, "target": ("true", "predicted"), "progress": False}
     expected = saliency_table(reader, few, ["mixed_next"], **options)
-    at_once, limit = questions._explain_at_once, [2]
+    at_once, limit = questions._begin_part, [2]
 
     def explain_few(question, images, classes):
         if len(images) > limit[0]:
             raise torch.cuda.OutOfMemoryError("simulated")
         return at_once(question, images, classes)
 
-    monkeypatch.setattr(questions, "_explain_at_once", explain_few)
+    monkeypatch.setattr(questions, "_begin_part", explain_few)
     pd.testing.assert_frame_equal(saliency_table(reader, few, ["mixed_next"], **options), expected, rtol=1e-4)
     assert "out of memory on cpu: going on with batches of 2" in caplog.text
     limit[0] = 0
     with pytest.raises(BadInput, match="a single image runs out of its memory; use --device cpu"):
         saliency_table(reader, few, ["mixed_next"], **options)
+
+
+def test_a_batch_begins_before_those_ahead_of_it_are_measured(prepared, reader, monkeypatch):
+    begin, measure, events = table.begin_batch, table._measure, []
+
+    def begun(question, images, classes, batching):
+        events.append("begin")
+        return begin(question, images, classes, batching)
+
+    monkeypatch.setattr(table, "begin_batch", begun)
+    monkeypatch.setattr(table, "_measure", lambda *given, **options: events.append("measure") or measure(*given))
+    few = prepare(prepared.scenes.select(ids=prepared.scenes.ids[:6]), SIZE, progress=False)
+    expected = saliency_table(reader, few, ["original", "mixed_next"], batch_size=6, progress=False)
+    events.clear()
+    made = saliency_table(reader, few, ["original", "mixed_next"], batch_size=2, progress=False)
+    pd.testing.assert_frame_equal(made, expected, rtol=1e-4)
+    # original: all three batches; mixed_next: also the photographs of each, after the next batch of variants
+    assert events[:6] == ["begin", "begin", "begin", "measure", "measure", "measure"]
+    assert events[6:] == [*["begin"] * 5, "measure", "begin", "measure", "measure"]
 
 
 def test_prepared_data_sets_need_prepared_scenes(prepared, reader):
