@@ -1,5 +1,7 @@
 // The search for a background that captures the shown object: its button, and the controls of what it finds.
 
+import { button, make } from "./controls.js";
+
 // Settings that change the image; the others only change what is shown about it.
 const PICTURED = ["scene", "background", "mix", "background_blur", "brightness", "feather", "grow", "dx", "dy", "scale", "flip"];
 
@@ -56,7 +58,7 @@ export class CapturePanel {
 }
 
 // Methods of the explorer's view.
-const CAPTURE_HANDLERS = {
+export const CAPTURE_HANDLERS = {
   captureButton() {
     this.find = button("Find a background that captures this", () => this.findCapture(), {
       class: "bglab-button bglab-find",

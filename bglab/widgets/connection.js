@@ -1,6 +1,6 @@
 // Whether the kernel still answers. One that is busy answers late, one that was restarted never answers this view.
 
-const NOTICES = {
+export const NOTICES = {
   waiting: "Waiting for the kernel…",
   silent: "The kernel has not answered for a while. If it was restarted, run the cell again.",
   lost: "The kernel was restarted: run the cell again.",
@@ -10,7 +10,7 @@ const SILENT_MS = 30_000;
 // An idle widget asks only when someone comes back to it: a regular message would keep hubs from stopping idle kernels.
 const STALE_MS = 5000;
 
-class Connection {
+export class Connection {
   // `ask` sends a message that the kernel answers at once, `isGone` looks for the widget in the kernel, and `show` is
   // called with live, waiting, silent or lost.
   constructor({ ask, isGone, show }) {
@@ -68,7 +68,7 @@ class Connection {
 
 // JupyterLab, Notebook and Voilà let a widget reach its kernel: `ended` is called when that ends or starts anew. Returns a
 // function that looks for the comm of a widget in the kernel, and one that stops listening.
-const kernelToReach = (model, ended, started) => {
+export const kernelToReach = (model, ended, started) => {
   const kernel = model.widget_manager?.kernel;
   const changed = (_kernel, status) => {
     if (["restarting", "autorestarting", "terminating", "dead"].includes(status)) ended();

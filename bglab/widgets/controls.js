@@ -1,7 +1,7 @@
 // Labelled controls, whose key presses never reach the notebook.
 
 // JupyterLab looks for this attribute on the focused element only, so every control needs it.
-const QUIET = { "data-lm-suppress-shortcuts": "true" };
+export const QUIET = { "data-lm-suppress-shortcuts": "true" };
 
 export const make = (tag, attributes = {}, ...children) => {
   const element = document.createElement(tag);

@@ -1,6 +1,11 @@
 // The explorer's front end: composes at once, and has the kernel classify the latest state, one request at a time.
 
-const PLACED = ["dx", "dy", "scale", "flip"];
+import { CAPTURE_HANDLERS } from "./capture.js";
+import { colourMap, Composer } from "./composer.js";
+import { download, make, QUIET } from "./controls.js";
+import { ExplorerLayout, SWATCHES } from "./layout.js";
+import { asPixels } from "./results.js";
+
 const SETTLED_MS = 1200;
 // Shortest time between two requests of a drag: nobody reads faster, and a smooth canvas needs the processor's time.
 const PACE_MS = 100;

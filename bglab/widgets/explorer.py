@@ -28,23 +28,12 @@ from bglab.variants import Variant
 from bglab.widgets import export, fields
 from bglab.widgets.capture import CaptureSearch, CaptureWidget
 from bglab.widgets.inspection import Inspection
-from bglab.widgets.live_widget import VIEW_PARTS, Message, made_by_cell, module_of
+from bglab.widgets.live_widget import Message, made_by_cell, module_of, style_of
 from bglab.widgets.messages import Sheets, greeting, result_message, texture_sheet, uploads
 from bglab.widgets.session import Session
 from bglab.widgets.state import FIELDS, State
 from bglab.widgets.uploads import as_source
 
-#: The parts of the ES module, in order.
-PARTS = (
-    *VIEW_PARTS,
-    "strip.js",
-    "composer.js",
-    "results.js",
-    "stage.js",
-    "capture.js",
-    "layout.js",
-    "explorer.js",
-)
 #: Farthest corner of a box, as a multiple of the image's side: a pointer leaves the canvas.
 _FARTHEST = 100.0
 _MIME = {"pdf": "application/pdf", "svg": "image/svg+xml", "png": "image/png", "csv": "text/csv"}
@@ -56,8 +45,8 @@ class Explorer(CaptureWidget):
     Every setting is a trait, so code can read and set whatever the controls set; `State` describes each of them.
     """
 
-    _esm = module_of(PARTS)
-    _css = module_of(["explorer.css", "strip.css", "capture.css"])
+    _esm = module_of("explorer.js")
+    _css = style_of(["explorer.css", "strip.css", "capture.css"])
 
     title = "explorer"
     urgency = {"hello": 4, "layers": 3, "inspect": 2, "correctness": -1, "capture_step": -1}

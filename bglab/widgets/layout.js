@@ -1,13 +1,23 @@
 // The explorer's parts and their arrangement: everything that the view is built from once.
 
+import { CapturePanel } from "./capture.js";
+import { button, fileButton, make, QUIET, select, slider } from "./controls.js";
+import { isShortcut } from "./keys.js";
+import { barLegend, namesOf, PhotographPanel, ResultPanel } from "./results.js";
+import { Stage } from "./stage.js";
+import { Strip } from "./strip.js";
+import { View } from "./view.js";
+
 const BACKGROUNDS = [
   ["own", "As photographed"], ["scene", "Other scene"], ["variant", "Variant"], ["colour", "Colour"],
   ["texture", "Texture"], ["noise", "Noise"], ["image", "Own picture"],
 ];
-const SWATCHES = ["#ffffff", "#000000", "#808080", "#008000", "#ffff00", "#0072b2", "#d55e00"];
+// What a drag of the object changes.
+const PLACED = ["dx", "dy", "scale", "flip"];
+export const SWATCHES = ["#ffffff", "#000000", "#808080", "#008000", "#ffff00", "#0072b2", "#d55e00"];
 
 // What `ExplorerView` is made of; the methods that it calls on a choice are there.
-class ExplorerLayout extends View {
+export class ExplorerLayout extends View {
   build() {
     const { config } = this;
     this.stage = new Stage(config.size, {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import os
+import re
 import threading
 import time
 from abc import abstractmethod
@@ -25,16 +26,38 @@ _FOLDER = Path(__file__).parent
 
 #: Seconds after which a widget's snapshot is drawn if no view has asked for it, which views do when they are idle.
 _SNAPSHOT_DELAY_S = 10.0
-#: The parts of the ES module that every widget needs, in order.
-VIEW_PARTS = ("keys.js", "controls.js", "connection.js", "view.js")
+_IMPORT = re.compile(r"^import \{[^}]*\} from \"\./([\w-]+\.js)\";\n", re.MULTILINE)
 #: Words with which the snapshot of a widget begins. VS Code makes them the image's alternative text, by which the
 #: widget's style sheet finds the image there.
 _SNAPSHOT = "bglab snapshot"
 
 
-def module_of(parts: Sequence[str]) -> str:
-    """Concatenate files into one ES module, so that a browser needs neither bundler nor network."""
-    return "\n".join((_FOLDER / part).read_text(encoding="utf-8") for part in parts)
+def module_of(entry: str) -> str:
+    """Join a file and those that it imports into one ES module, so that a browser needs neither bundler nor network.
+
+    Args:
+        entry: Name of a file of this folder. Its exports are those of the module; top-level names of all files differ.
+    """
+    order: list[str] = []
+
+    def visit(name: str) -> None:
+        for imported in _IMPORT.findall(_source(name)):
+            if imported not in order:
+                visit(imported)
+        order.append(name)
+
+    visit(entry)
+    *before, last = (_IMPORT.sub("", _source(name)) for name in order)
+    return "\n".join([*(re.sub(r"^export ", "", source, flags=re.MULTILINE) for source in before), last])
+
+
+def style_of(parts: Sequence[str]) -> str:
+    """Join style sheets of this folder."""
+    return "\n".join(map(_source, parts))
+
+
+def _source(name: str) -> str:
+    return (_FOLDER / name).read_text(encoding="utf-8")
 
 
 class LiveWidget(anywidget.AnyWidget):

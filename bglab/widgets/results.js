@@ -1,6 +1,8 @@
 // One classifier's result: correctness, probabilities of the classes shown and the top native ones, saliency on the object.
 
-const percent = (value) => `${Math.round(100 * value)}`;
+import { make, write } from "./controls.js";
+
+export const percent = (value) => `${Math.round(100 * value)}`;
 const signed = (change) => {
   const points = Math.round(100 * change);
   return points === 0 ? "" : points > 0 ? `+${points}` : `−${-points}`;

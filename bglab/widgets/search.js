@@ -1,5 +1,11 @@
 // The live search's front end: a growing grid of tried backgrounds, and the worst so far next to the original.
 
+import { colourMap } from "./composer.js";
+import { button, make, QUIET, select } from "./controls.js";
+import { describe, namesOf, percent } from "./results.js";
+import { Strip } from "./strip.js";
+import { View } from "./view.js";
+
 class SearchView extends View {
   constructor(model, root) {
     super(model, root);

@@ -24,7 +24,7 @@ from bglab.widgets import fields
 from bglab.widgets.explorer import Explorer
 from bglab.widgets.export import draw
 from bglab.widgets.live_results import TARGETS, LiveResults, criterion_of
-from bglab.widgets.live_widget import VIEW_PARTS, LiveWidget, Message, made_by_cell, module_of
+from bglab.widgets.live_widget import LiveWidget, Message, made_by_cell, module_of, style_of
 from bglab.widgets.messages import PER_SHEET, Sheets, greeting, map_bytes, png_of, result_message, sheet_of
 from bglab.widgets.session import Session
 from bglab.widgets.state import State
@@ -46,8 +46,8 @@ class LiveSearch(LiveWidget):
         explorer: Explorer in which a background that was found is opened.
     """
 
-    _esm = module_of((*VIEW_PARTS, "strip.js", "composer.js", "results.js", "search.js"))
-    _css = module_of(["explorer.css", "strip.css", "search.css"])
+    _esm = module_of("search.js")
+    _css = style_of(["explorer.css", "strip.css", "search.css"])
 
     title = "live search"
     urgency = {"hello": 4, "show": 1, "thumbs": 2, "open": 3, "refine": 1}

@@ -1,5 +1,7 @@
 // The canvas: shows the composed image, and handles moving the object, drawing a box, and brushing the mask.
 
+import { make, QUIET } from "./controls.js";
+
 const within = (value, low, high) => Math.min(Math.max(value, low), high);
 
 export class Stage {

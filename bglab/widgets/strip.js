@@ -1,5 +1,7 @@
 // Thumbnails to choose from: a row, which opens into a grid where there are many, with a search field.
 
+import { button, make, QUIET, write } from "./controls.js";
+
 // Up to so many thumbnails are all in the page, and need no search.
 const FEW = 48;
 const GAP_PX = 4;
@@ -211,7 +213,7 @@ class Tiles {
 
 // A row of thumbnails or chips to choose from, with the mouse or arrow keys. Where there are more than a few dozen, it has
 // a search field and opens into a grid that lies over what is below it, so that nothing in the page moves.
-class Strip {
+export class Strip {
   constructor({ label, side, perSheet, perRow, needSheet, choose }) {
     Object.assign(this, { label, perSheet, choose, all: [], emptyText: "" });
     this.loader = new SheetLoader(needSheet);

@@ -1,6 +1,10 @@
 // One view of a widget: messages to and from the kernel, errors, whether the kernel is there, and clean-up.
 
-class View {
+import { Connection, kernelToReach, NOTICES } from "./connection.js";
+import { button, make } from "./controls.js";
+import { passShortcuts } from "./keys.js";
+
+export class View {
   constructor(model, root) {
     Object.assign(this, { model, root, id: `${Date.now()}-${Math.random()}`, seq: 0, listeners: [] });
     this.error = make("div", { class: "bglab-error", role: "alert", hidden: true });

@@ -80,7 +80,7 @@ def in_the_browser(page, scene, adjustment):
             const image = new Composer(size, layers).compose(state);
             return Array.from(image);
         }""",
-        [module_of(("controls.js", "composer.js")), SIZE, layers, adjustment._asdict()],
+        [module_of("composer.js"), SIZE, layers, adjustment._asdict()],
     )
     return np.array(levels, dtype=np.int64).reshape(SIZE, SIZE, 4)[..., :3].transpose(2, 0, 1)
 
@@ -107,7 +107,7 @@ COLOUR_MAP = """async ([source, values, height, width, size]) => {
 @pytest.mark.browser
 def test_the_overlay_is_the_map_scaled_to_its_maximum(page):
     values = np.random.default_rng(1).gamma(0.5, size=(5, 7)).astype(np.float32)
-    source = module_of(("controls.js", "composer.js"))
+    source = module_of("composer.js")
     drawn = page.evaluate(COLOUR_MAP, [source, values.ravel().tolist(), *values.shape, SIZE])
     drawn = np.array(drawn, dtype=np.int64).reshape(SIZE, SIZE, 4)
     large = upsample(torch.from_numpy(values)[None], SIZE, SIZE)[0].numpy()

@@ -96,7 +96,7 @@ def test_keys_with_ctrl_or_cmd_are_shortcuts_and_plain_keys_are_not(page):
         const field = document.createElement("input"), range = document.createElement("input");
         range.type = "range";
         export const ask = (keys, isText) => isShortcut({...keys, target: isText ? field : range});"""
-    source = module_of(("keys.js",)) + fields
+    source = module_of("keys.js") + fields
     ask = """async ([source, keys, isText]) => {
         const module = await import(URL.createObjectURL(new Blob([source], {type: "text/javascript"})));
         return module.ask(keys, isText);

@@ -6,7 +6,6 @@ import pytest
 
 import bglab
 from bglab.scenes import prepare
-from bglab.widgets.explorer import PARTS
 from bglab.widgets.live_widget import module_of
 from bglab.widgets.messages import greeting
 from fixtures.chromium import open_page
@@ -63,7 +62,7 @@ def page(browser, data_folder):
     explorer = bglab.explore(prepare(make_scenes(), SIZE, progress=False), classifier)
     hello = greeting(explorer._session, explorer.state)
     explorer.close()
-    browser.evaluate(PAGE, [module_of(PARTS), hello])
+    browser.evaluate(PAGE, [module_of("explorer.js"), hello])
     return browser
 
 

@@ -6,7 +6,6 @@ import pytest
 
 import bglab
 from bglab.scenes import prepare
-from bglab.widgets.live_widget import VIEW_PARTS
 from bglab.widgets.messages import greeting
 from fixtures.chromium import open_page
 from fixtures.plain_page import PlainPage
@@ -38,9 +37,7 @@ def page():
 def view(page, data_folder):
     prepared = prepare(make_scenes(), 32, progress=False)
     search = bglab.search_live("scene-3-1", make_classifier(lambda images: images[:, 0, 0, 0].long() * 0), prepared)
-    view = PlainPage(
-        page, (*VIEW_PARTS, "strip.js", "composer.js", "results.js", "search.js"), ("explorer.css", "search.css")
-    )
+    view = PlainPage(page, "search.js", ("explorer.css", "search.css"))
     content = greeting(search._session, {"scene": search.scene, "target": search.target})
     view.hear({"type": "hello", **content, "targets": search._targets})
     search.close()

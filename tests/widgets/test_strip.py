@@ -6,7 +6,7 @@ import statistics
 
 import pytest
 
-from bglab.widgets.live_widget import module_of
+from bglab.widgets.live_widget import module_of, style_of
 from fixtures.chromium import open_page
 
 pytestmark = pytest.mark.slow
@@ -60,8 +60,8 @@ def browser():
 
 
 def build(page, count=COUNT, delay=5):
-    source = module_of(["controls.js", "strip.js"]) + "\nexport { Strip };"
-    page.evaluate(PAGE, [source, module_of(["explorer.css", "strip.css"]), count, delay])
+    source = module_of("strip.js") + "\nexport { make };"
+    page.evaluate(PAGE, [source, style_of(["explorer.css", "strip.css"]), count, delay])
     return page
 
 
