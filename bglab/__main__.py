@@ -28,6 +28,7 @@ from bglab.commands import (
     plan,
     predict,
     print_error,
+    progress_lines,
     reproduce,
     saliency,
     search,
@@ -96,6 +97,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         with (
             redirect_stdout(_Escaped(cast(Any, sys.stdout))),
             redirect_stderr(_Escaped(cast(Any, sys.stderr))),
+            progress_lines(),
             workers(options),
         ):
             return options.run(options)

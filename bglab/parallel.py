@@ -14,9 +14,8 @@ from concurrent.futures.process import BrokenProcessPool
 from queue import Queue
 from typing import TypeVar, final
 
-from tqdm.auto import tqdm
-
 from bglab.errors import BadInput
+from bglab.progress import Bar
 
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
@@ -192,7 +191,7 @@ class WorkerPool:
             BadInput: If a process is killed.
         """
         outcomes = map(work, items) if self._workers <= 1 else self._in_processes(work, items)
-        with tqdm(total=len(items), desc=title, disable=not self._progress, unit="image") as bar:
+        with Bar(total=len(items), desc=title, disable=not self._progress, unit="image") as bar:
             for outcome in outcomes:
                 yield outcome
                 bar.update()

@@ -1,6 +1,6 @@
 """The command line: one module per command, each with ``add`` (its arguments) and ``run``."""
 
-from bglab.commands._options import print_error, workers
+from bglab.commands._options import print_error, progress_lines, workers
 from bglab.commands._parser import CommandParser
 
-__all__ = ["CommandParser", "print_error", "workers"]
+__all__ = ["CommandParser", "print_error", "progress_lines", "workers"]

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from bglab.errors import printable
 
@@ -311,6 +311,18 @@ def positive(text: str) -> int:
 def watched() -> bool:
     """Check whether stderr is a terminal, since progress bars do not belong in log files."""
     return sys.stderr.isatty()
+
+
+@contextmanager
+def progress_lines() -> Iterator[None]:
+    """Write progress to stderr every half minute if it is no terminal, where there are no bars."""
+    if watched():
+        yield
+        return
+    from bglab.progress import Lines, watching
+
+    with watching(Lines(cast(Any, sys.stderr))):
+        yield
 
 
 def print_error(sentence: str) -> None:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import pyarrow as pa
-from tqdm.auto import tqdm
 
 from bglab.executors import Job, current
+from bglab.progress import Bar
 from bglab.results import Part, PartFiles, decode_part
 
 
@@ -54,7 +54,7 @@ def compute_tables(
     stored = [{} if place is None else place.stored(blocks) for place in files]
     found = {block: tuple(parts[block] for parts in stored) for block in blocks if all(block in p for p in stored)}
     left = [block for block in blocks if block not in found]
-    with tqdm(total=total, desc=title, unit="image", disable=not progress) as bar:
+    with Bar(total=total, desc=title, unit="image", disable=not progress) as bar:
 
         def done(count: int) -> None:
             nonlocal images

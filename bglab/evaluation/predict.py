@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from bglab.evaluation.full_resolution import stream_predictions
 from bglab.evaluation.parts import compute_tables
@@ -20,6 +19,7 @@ from bglab.evaluation.tabulate import PredictionWriter, encode_predictions, matc
 from bglab.labels import DecisionRule
 from bglab.locations import place_of
 from bglab.models import Batching, Classifier, ClassifierLike, as_classifier, classify_batches
+from bglab.progress import Bar
 from bglab.results import PREDICTION_SCHEMA, table_blocks
 from bglab.scenes import ScenesLike
 from bglab.variants import Dataset, compose
@@ -179,7 +179,7 @@ def all_logits(
     device, dataset = classifier.engine.device, seen_by(classifier, dataset)
     title = f"{classifier.spec.name} · {dataset.variant.name}"
     parts: list[Tensor] = []
-    with tqdm(total=len(dataset), desc=title, unit="image", disable=not progress) as bar:
+    with Bar(total=len(dataset), desc=title, unit="image", disable=not progress) as bar:
         batching = Batching(batch_size)
         for logits in classify_batches(classifier, lambda part: dataset.images(part, device), len(dataset), batching):
             parts.append(logits)

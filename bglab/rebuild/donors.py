@@ -18,12 +18,12 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int, UInt8
 from PIL import Image
-from tqdm.auto import tqdm
 
 from bglab.errors import BadInput, MissingData
 from bglab.files import whole_file
 from bglab.images import read_mask
 from bglab.labels import IN9_NAMES
+from bglab.progress import Bar
 from bglab.scenes import PreparedImages, PublishedImage, Rejection, SceneSet, prepare_published, read_or_reject
 
 #: Variants whose images have the background of another image.
@@ -154,7 +154,7 @@ def _match_variant(
     rows = [_row(variant, Path(r.file), r.scene, None, pool) for r in mixed.rejected]
     unmatched = list(mixed.rejected)
     batches = range(0, len(mixed), _BATCH)
-    for start in tqdm(batches, desc=f"matching {variant}", disable=not progress, unit="batch"):
+    for start in Bar(batches, desc=f"matching {variant}", disable=not progress, unit="batch"):
         images = mixed.published[start : start + _BATCH]
         outcomes = _match_batch(scenes, images, mixed.images[start : start + _BATCH], pool)
         for image, outcome in zip(images, outcomes, strict=True):

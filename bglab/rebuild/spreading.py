@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tqdm.auto import tqdm
-
 from bglab.executors import current
+from bglab.progress import Bar
 
 #: Items per block: enough that handing them out takes no time, few enough that little is lost with a worker.
 _AT_ONCE = 8
@@ -49,7 +48,7 @@ def in_order(
     blocks = [items[start : start + _AT_ONCE] for start in range(0, len(items), _AT_ONCE)]
     waiting: dict[int, list[Any]] = {}
     position = 0
-    with tqdm(total=len(items), desc=title, disable=not progress, unit="image") as bar:
+    with Bar(total=len(items), desc=title, disable=not progress, unit="image") as bar:
         for index, outcomes in current().run(_Each(work), blocks, bar.update):
             waiting[index] = outcomes
             while position in waiting:

@@ -12,10 +12,10 @@ from typing import NamedTuple
 from urllib.parse import parse_qsl, urlencode
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from bglab.errors import BadInput, UnknownName
 from bglab.labels import imagenet_synsets
+from bglab.progress import Bar
 from bglab.scenes.reading import read_or_reject
 from bglab.scenes.scene import Rejection, Scene, SceneRecord, SceneSet, log_notices
 from bglab.scenes.sources import open_scenes
@@ -103,7 +103,7 @@ def area_census(
     larger: list[str] = []
     rejected: list[Rejection] = list(source.rejected)
     notices: list[str] = []
-    for record in tqdm(source.records, desc="measuring foregrounds", unit="scene", disable=not progress):
+    for record in Bar(source.records, desc="measuring foregrounds", unit="scene", disable=not progress):
         found = read_or_reject(functools.partial(_measure, source, record), record.files)
         if isinstance(found, BadInput):
             rejected.append(Rejection(record.id, record.file, str(found)))

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from bglab.cache_entries import CacheEntry
 from bglab.errors import BadInput
 from bglab.parallel import thread_map
+from bglab.progress import Bar
 from bglab.scenes.reading import files_stamp, read_or_reject
 from bglab.scenes.scene import Rejection
 
@@ -120,7 +120,7 @@ class ArrayStore:
         rejected: list[Rejection] = []
         hashed = hashlib.blake2b(digest_size=8)
         try:
-            bar = tqdm(total=len(self.items), desc=title, disable=title is None, unit="scene")
+            bar = Bar(total=len(self.items), desc=title, disable=title is None, unit="scene")
             for item, outcome in zip(self.items, self._build_in_order(build), strict=True):
                 bar.update()
                 if isinstance(outcome, BadInput):

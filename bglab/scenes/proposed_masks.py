@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, UInt8
 from PIL import Image
-from tqdm.auto import tqdm
 
 from bglab.catalogue import Catalogue
 from bglab.errors import BadInput, MissingData
@@ -30,6 +29,7 @@ from bglab.images import (
     upright,
 )
 from bglab.parallel import thread_map
+from bglab.progress import Bar
 from bglab.scenes.scene import Rejection, SceneRecord, SceneSet
 from bglab.scenes.sources._folder_tables import read_boxes
 from bglab.scenes.sources._folders import check_mask, empty_file, find_folder
@@ -254,7 +254,7 @@ def _outcomes(
 
     workers = min(8, os.cpu_count() or 1) if proposer.is_threaded else 1
     outcomes = thread_map(attempt, wanted.values(), workers=workers, pending=2 * workers, name="bglab-propose")
-    bar = tqdm(zip(wanted, outcomes, strict=True), total=len(wanted), desc=title, unit="image", disable=not progress)
+    bar = Bar(zip(wanted, outcomes, strict=True), total=len(wanted), desc=title, unit="image", disable=not progress)
     yield from bar
 
 

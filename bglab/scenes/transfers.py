@@ -13,7 +13,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
-from tqdm.auto import tqdm
+from bglab.progress import Bar
 
 #: Seconds that a server may be silent.
 _TIMEOUT_S = 30.0
@@ -126,7 +126,7 @@ def _receive(reply: Any, part: Path, start: int, size: int | None, name: str) ->
     begun, before = time.monotonic(), 0
     with (
         part.open("ab" if start else "wb") as file,
-        tqdm(total=size, initial=start, unit="B", unit_scale=True, desc=name) as bar,
+        Bar(total=size, initial=start, unit="B", unit_scale=True, desc=name) as bar,
     ):
         received = 0
         while block := reply.read1(_BLOCK):

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
 
 from bglab.errors import BadInput
 from bglab.labels import OUTSIDE
 from bglab.models import ClassifierLike
+from bglab.progress import Bar
 from bglab.results import Protocol, Side, allowed_pairs
 from bglab.scenes import ScenesLike
 from bglab.search.capture import CaptureTask, Trial, search_capture_steps
@@ -92,7 +92,7 @@ def clear_captures(
     size_of_batch = start_batching(evaluator.classifier, batch_size).size
     rows = [
         row
-        for foreground in tqdm(evaluator.foregrounds.ids, desc="captures", unit="object", disable=not progress)
+        for foreground in Bar(evaluator.foregrounds.ids, desc="captures", unit="object", disable=not progress)
         for row in _clear_rows(evaluator, foreground, size_of_batch)
     ]
     table = pd.DataFrame(rows, columns=list(_COLUMNS)).sort_values("clarity", ascending=False, kind="stable")

@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from tqdm.auto import tqdm
 
 from bglab.errors import BadInput
 from bglab.executors import current
 from bglab.locations import place_of
 from bglab.models import Batching, ClassifierLike
+from bglab.progress import Bar
 from bglab.results import (
     NOT_EVALUATED,
     Criterion,
@@ -167,7 +167,7 @@ def _run(search: _Search, store: PairStore | None, *, progress: bool) -> PairPre
     executor.get_ready(job)
     clock = Clock(head.run)
     title = f"{search.evaluator.classifier.spec.name} · first {search.criterion} hit"
-    with tqdm(
+    with Bar(
         total=count, initial=count - sum(map(len, groups)), desc=title, unit="foreground", disable=not progress
     ) as bar:
         for wave in _waves(count, group):

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Int
-from tqdm.auto import tqdm
 
 from bglab.errors import BadInput
 from bglab.executors import current
 from bglab.locations import place_of
 from bglab.models import Batching, ClassifierLike
+from bglab.progress import Bar
 from bglab.results import NOT_EVALUATED, PairPredictions, PairStore, Protocol, open_pairs, pairs_folder, row_blocks
 from bglab.scenes import ScenesLike
 from bglab.search.pair_batches import BatchSize, Clock, answer_blocks, start_batching
@@ -90,7 +90,7 @@ def _fill(
     executor.get_ready(job)
     clock = Clock(head.run)
     title = f"{evaluator.classifier.spec.name} · pairs"
-    with tqdm(total=cells.total, desc=title, unit="image", disable=not progress) as bar:
+    with Bar(total=cells.total, desc=title, unit="image", disable=not progress) as bar:
 
         def done(images: int) -> None:
             bar.update(images)

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Int
-from tqdm.auto import tqdm
 
 from bglab.errors import BadInput
 from bglab.evaluation import all_logits, describe, matched, run_key, seen_by
 from bglab.models import Classifier, ClassifierLike
+from bglab.progress import Bar
 from bglab.results import NOT_EVALUATED, PairPredictions, Protocol, Side, protocol_provenance
 from bglab.scenes import PreparedScenes, ScenesLike, as_prepared
 from bglab.search.pair_images import PairImages
@@ -78,7 +78,7 @@ class PairEvaluator:
     def _classify_originals(self, *, progress: bool) -> Int[np.ndarray, " f"]:
         """Return the predicted class of every original image among the classifier's own classes."""
         native = np.empty(len(self.originals), dtype=np.int16)
-        with tqdm(total=len(native), desc="originals", unit="image", disable=not progress) as bar:
+        with Bar(total=len(native), desc="originals", unit="image", disable=not progress) as bar:
             for start in range(0, len(native), _ORIGINALS_AT_ONCE):
                 part = self.originals.part(start, start + _ORIGINALS_AT_ONCE)
                 native[start : start + len(part)] = all_logits(self.classifier, part, progress=False).argmax(dim=1)

@@ -22,7 +22,6 @@ import torch.distributed
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from tqdm.auto import tqdm
 
 from bglab.errors import BadInput
 from bglab.files import writable_folder
@@ -42,6 +41,7 @@ from bglab.models import (
     pick_device,
     precision_of,
 )
+from bglab.progress import Bar
 from bglab.scenes import PreparedScenes, SceneSet
 from bglab.seeding import keyed_generator, keyed_seed
 from bglab.training.augmentation import augment, draw_all
@@ -216,7 +216,7 @@ class _Run:
         sizes = _batch_sizes(len(self.data), recipe.batch_size, self.group.world)
         done = self.epoch * sum(sizes)
         total = recipe.epochs * sum(sizes)
-        with tqdm(total=total, initial=done, desc=title, unit="image", disable=not progress) as bar:
+        with Bar(total=total, initial=done, desc=title, unit="image", disable=not progress) as bar:
             while self.epoch < recipe.epochs:
                 row = self._run_epoch(sizes, bar)
                 self.epoch += 1
@@ -228,7 +228,7 @@ class _Run:
                     if callback is not None:
                         callback(pd.DataFrame(self.history))
 
-    def _run_epoch(self, sizes: list[int], bar: tqdm) -> dict[str, float]:
+    def _run_epoch(self, sizes: list[int], bar: Bar) -> dict[str, float]:
         """Train one epoch and return its row of the history."""
         recipe, started = self.recipe, time.perf_counter()
         self.model.train()

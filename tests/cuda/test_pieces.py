@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 import torch
 from torch._subclasses.fake_tensor import unset_fake_temporarily
-from tqdm.auto import tqdm
 
 from bglab.evaluation import all_logits, predict_all, seen_by
 from bglab.evaluation.sensitivity import noise_variants
 from bglab.images import EvaluationTransform, Placement, box_mask, composite
 from bglab.images import place as place_objects
 from bglab.models import classify, classify_image
+from bglab.progress import Bar
 from bglab.results import Protocol
 from bglab.saliency import methods, saliency_table
 from bglab.saliency.target_layers import CamLayer, head_weight
@@ -259,7 +259,7 @@ def test_algorithms_are_chosen_for_the_steps_of_training_only(place, scenes, mon
     before, backward, seen = algorithms(), torch.Tensor.backward, []
     run.network.register_forward_hook(lambda *_: seen.append(algorithms()))
     monkeypatch.setattr(torch.Tensor, "backward", lambda loss: seen.append(algorithms()) or backward(loss))
-    run._run_epoch([9], tqdm(disable=True))
+    run._run_epoch([9], Bar(disable=True))
     run.accuracy(compose(scenes, "original"))
     assert algorithms() == before
     assert seen == [(2, True, False) if deterministic else before] * 3
@@ -271,7 +271,7 @@ def test_an_epoch_of_training(place, scenes):
 
     def piece(at):
         run = _Run(data, _ProcessGroup(0, 1, at.device), None, {})
-        run._run_epoch([9, 9], tqdm(disable=True))
+        run._run_epoch([9, 9], Bar(disable=True))
         run.accuracy(compose(scenes, "original"))
         return run.network.network.state_dict()
 
