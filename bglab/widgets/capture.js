@@ -3,7 +3,19 @@
 import { button, make } from "./controls.js";
 
 // Settings that change the image; the others only change what is shown about it.
-const PICTURED = ["scene", "background", "mix", "background_blur", "brightness", "feather", "grow", "dx", "dy", "scale", "flip"];
+const PICTURED = [
+  "scene",
+  "background",
+  "mix",
+  "background_blur",
+  "brightness",
+  "feather",
+  "grow",
+  "dx",
+  "dy",
+  "scale",
+  "flip",
+];
 
 // Keeps a number and its unit in one line.
 const unbroken = (words) => words.replaceAll(" %", "\u00a0%");
@@ -14,31 +26,52 @@ export class CapturePanel {
   constructor(size, choose) {
     this.size = size;
     this.sentence = make("div", { class: "bglab-capture-text", role: "status" });
-    this.again = button("Show it", () => choose(Object.fromEntries(PICTURED.map((name) => [name, this.state[name]]))), { hidden: true });
+    this.again = button("Show it", () => choose(Object.fromEntries(PICTURED.map((name) => [name, this.state[name]]))), {
+      hidden: true,
+    });
     this.figures = make("div", { class: "bglab-capture-figures" });
-    this.element = make("section", { class: "bglab-capture", "aria-label": "Control of the found background", hidden: true },
-      this.figures, make("div", {}, this.sentence, this.again));
+    this.element = make(
+      "section",
+      { class: "bglab-capture", "aria-label": "Control of the found background", hidden: true },
+      this.figures,
+      make("div", {}, this.sentence, this.again),
+    );
   }
 
   async show({ state, text, clear, captured, controls }, images, current) {
     this.state = state;
     this.captured = captured;
-    this.element.setAttribute("aria-label", captured ? "Control of the found background" : "Control of the closest background");
+    this.element.setAttribute(
+      "aria-label",
+      captured ? "Control of the found background" : "Control of the closest background",
+    );
     this.sentence.textContent = unbroken(text);
     this.sentence.classList.toggle("bglab-clear", clear);
     const figures = controls.map(({ name, correct, words }) => {
-      const canvas = make("canvas", { width: this.size, height: this.size, role: "img", "aria-label": `The object on ${name}: ${words}` });
+      const canvas = make("canvas", {
+        width: this.size,
+        height: this.size,
+        role: "img",
+        "aria-label": `The object on ${name}: ${words}`,
+      });
       const verdict = make("b", { class: correct ? "bglab-correct" : "bglab-incorrect" }, correct ? "✓" : "✗");
-      return make("figure", {}, canvas, make("figcaption", {}, verdict, ` ${unbroken(words)}`, make("span", {}, `on ${name}`)));
+      return make(
+        "figure",
+        {},
+        canvas,
+        make("figcaption", {}, verdict, ` ${unbroken(words)}`, make("span", {}, `on ${name}`)),
+      );
     });
     this.figures.replaceChildren(...figures);
     this.element.hidden = false;
     this.follow(current);
-    await Promise.all(figures.map(async (figure, i) => {
-      const bitmap = await createImageBitmap(new Blob([images[i]], { type: "image/png" }));
-      figure.firstChild.getContext("2d").drawImage(bitmap, 0, 0);
-      bitmap.close();
-    }));
+    await Promise.all(
+      figures.map(async (figure, i) => {
+        const bitmap = await createImageBitmap(new Blob([images[i]], { type: "image/png" }));
+        figure.firstChild.getContext("2d").drawImage(bitmap, 0, 0);
+        bitmap.close();
+      }),
+    );
   }
 
   // The controls belong to one state: they turn grey while another one is shown, and go with the object.
@@ -62,7 +95,8 @@ export const CAPTURE_HANDLERS = {
   captureButton() {
     this.find = button("Find a background that captures this", () => this.findCapture(), {
       class: "bglab-button bglab-find",
-      title: "Search the backgrounds of other classes, then other positions and scales, until the classifier predicts the background's class",
+      title:
+        "Search the backgrounds of other classes, then other positions and scales, until the classifier predicts the background's class",
     });
     return this.find;
   },
@@ -85,7 +119,8 @@ export const CAPTURE_HANDLERS = {
   },
 
   on_capture(message, images) {
-    if (message.captured && !message.again) this.change(Object.fromEntries(PICTURED.map((name) => [name, message.state[name]])));
+    if (message.captured && !message.again)
+      this.change(Object.fromEntries(PICTURED.map((name) => [name, message.state[name]])));
     this.capture.show(message, images, this.state);
     this.root.dataset.capture = JSON.stringify({ ...message, type: undefined });
   },

@@ -84,15 +84,20 @@ const pointsOf = (size, shift, scale, flip) => {
 const sampled = (source, target, size, columns, rows, border) => {
   const clamp = (i) => Math.min(Math.max(i, 0), size - 1);
   const get = (plane, y, x) =>
-    border ? source[plane + clamp(y) * size + clamp(x)]
-      : y < 0 || x < 0 || y >= size || x >= size ? 0 : source[plane + y * size + x];
+    border
+      ? source[plane + clamp(y) * size + clamp(x)]
+      : y < 0 || x < 0 || y >= size || x >= size
+        ? 0
+        : source[plane + y * size + x];
   for (let plane = 0; plane < source.length; plane += size * size) {
     for (let y = 0; y < size; y++) {
       const row = rows[y];
       for (let x = 0; x < size; x++) {
         const column = columns[x];
-        const above = get(plane, row.low, column.low) * (1 - column.weight) + get(plane, row.low, column.high) * column.weight;
-        const below = get(plane, row.high, column.low) * (1 - column.weight) + get(plane, row.high, column.high) * column.weight;
+        const above =
+          get(plane, row.low, column.low) * (1 - column.weight) + get(plane, row.low, column.high) * column.weight;
+        const below =
+          get(plane, row.high, column.low) * (1 - column.weight) + get(plane, row.high, column.high) * column.weight;
         target[plane + y * size + x] = above * (1 - row.weight) + below * row.weight;
       }
     }
@@ -110,7 +115,13 @@ export class Composer {
   constructor(size, { image, front, alpha, plate }) {
     // arrays of one type: loops over them are compiled once
     const levels = (plane) => new Uint8ClampedArray(plane.buffer, plane.byteOffset, plane.length);
-    Object.assign(this, { size, image: levels(image), front: levels(front), plate: levels(plate), mask: Float32Array.from(alpha) });
+    Object.assign(this, {
+      size,
+      image: levels(image),
+      front: levels(front),
+      plate: levels(plate),
+      mask: Float32Array.from(alpha),
+    });
     this.cache = new Map();
     this.composed = new Uint8ClampedArray(4 * size * size).fill(255);
   }
@@ -125,10 +136,12 @@ export class Composer {
 
   alpha(s) {
     const soft = this.stage("soft", `${s.grow} ${s.feather}`, () =>
-      blurPlanes(growMask(this.mask, this.size, s.grow), this.size, s.feather));
+      blurPlanes(growMask(this.mask, this.size, s.grow), this.size, s.feather),
+    );
     if (!isPlaced(s)) return soft;
     return this.stage("alpha", `${s.grow} ${s.feather} ${s.dx} ${s.dy} ${s.scale} ${s.flip}`, () =>
-      sampled(soft, new Float32Array(soft.length), this.size, ...this.points(s), false));
+      sampled(soft, new Float32Array(soft.length), this.size, ...this.points(s), false),
+    );
   }
 
   points(s) {
@@ -138,7 +151,8 @@ export class Composer {
   colours(s) {
     if (!isPlaced(s)) return this.front;
     return this.stage("front", `${s.dx} ${s.dy} ${s.scale} ${s.flip}`, () =>
-      sampled(this.front, new Uint8ClampedArray(this.front.length), this.size, ...this.points(s), true));
+      sampled(this.front, new Uint8ClampedArray(this.front.length), this.size, ...this.points(s), true),
+    );
   }
 
   // Returns the state as RGBA, in an array that the next call overwrites.
@@ -146,11 +160,15 @@ export class Composer {
     const { size, image, composed } = this;
     const blurred = this.stage("blurred", s.background_blur, () => blurPlanes(this.plate, size, s.background_blur));
     const lit = this.stage("lit", `${s.background_blur} ${s.brightness}`, () => brightenPlanes(blurred, s.brightness));
-    const alpha = this.alpha(s), front = this.colours(s), area = size * size, { mix } = s;
+    const alpha = this.alpha(s),
+      front = this.colours(s),
+      area = size * size,
+      { mix } = s;
     for (let channel = 0, at = 0; channel < 3; channel++) {
       for (let i = 0, j = channel; i < area; i++, j += 4, at++) {
         // either layer is mixed with the photograph; almost every pixel shows only one of them
-        const a = alpha[i], own = image[at];
+        const a = alpha[i],
+          own = image[at];
         const back = a === 1 ? 0 : own + mix * (lit[at] - own) + HALF_EVEN - HALF_EVEN;
         const fore = a === 0 ? 0 : own + mix * (front[at] - own) + HALF_EVEN - HALF_EVEN;
         composed[j] = a === 0 ? back : a === 1 ? fore : back + a * (fore - back);
@@ -162,7 +180,9 @@ export class Composer {
 
 // Places of `size` pixels between `count` values: the neighbours before and after, and the weight of the second.
 const between = (count, size) => {
-  const low = new Uint16Array(size), high = new Uint16Array(size), weight = new Float64Array(size);
+  const low = new Uint16Array(size),
+    high = new Uint16Array(size),
+    weight = new Float64Array(size);
   for (let i = 0; i < size; i++) {
     const place = Math.min(Math.max(((i + 0.5) * count) / size - 0.5, 0), count - 1);
     low[i] = Math.floor(place);
@@ -181,11 +201,14 @@ export const colourMap = (map, height, width, size, table) => {
     const alpha = Math.round(255 * Math.sqrt(level / 255));
     colours[level] = (alpha << 24) | (table[3 * level + 2] << 16) | (table[3 * level + 1] << 8) | table[3 * level];
   }
-  const columns = between(width, size), rows = between(height, size);
+  const columns = between(width, size),
+    rows = between(height, size);
   const coloured = new Uint32Array(size * size);
   const line = new Float32Array(width);
   for (let y = 0; y < size; y++) {
-    const above = rows.low[y] * width, below = rows.high[y] * width, b = rows.weight[y];
+    const above = rows.low[y] * width,
+      below = rows.high[y] * width,
+      b = rows.weight[y];
     for (let x = 0; x < width; x++) line[x] = (255 / top) * (map[above + x] * (1 - b) + map[below + x] * b);
     for (let x = 0; x < size; x++) {
       const a = columns.weight[x];

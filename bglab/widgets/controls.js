@@ -23,7 +23,13 @@ export const button = (text, press, attributes = {}) =>
   make("button", { type: "button", class: "bglab-button", onclick: press, ...QUIET, ...attributes }, text);
 
 export const select = (label, options, choose, attributes = {}) => {
-  const control = make("select", { "aria-label": label, title: label, onchange: () => choose(control.value), ...QUIET, ...attributes });
+  const control = make("select", {
+    "aria-label": label,
+    title: label,
+    onchange: () => choose(control.value),
+    ...QUIET,
+    ...attributes,
+  });
   control.replaceChildren(...options.map(([value, text]) => make("option", { value }, text)));
   return control;
 };
@@ -35,8 +41,17 @@ export const formatted = (value, unit) =>
 export const slider = (name, { low, high, step, label, unit }, drag, settle) => {
   const readout = make("output", { class: "bglab-readout" });
   const input = make("input", {
-    type: "range", min: low, max: high, step, name, "aria-label": label, ...QUIET,
-    oninput: () => { show(); drag(Number(input.value)); },
+    type: "range",
+    min: low,
+    max: high,
+    step,
+    name,
+    "aria-label": label,
+    ...QUIET,
+    oninput: () => {
+      show();
+      drag(Number(input.value));
+    },
     onchange: () => settle(),
     ondblclick: () => input.dispatchEvent(new CustomEvent("reset", { bubbles: true })),
   });
@@ -47,7 +62,14 @@ export const slider = (name, { low, high, step, label, unit }, drag, settle) => 
     input.setAttribute("aria-valuetext", words);
   };
   const element = make("label", { class: "bglab-slider" }, make("span", {}, label), input, readout);
-  return { element, input, set: (value) => { if (Number(input.value) !== value) input.value = value; show(); } };
+  return {
+    element,
+    input,
+    set: (value) => {
+      if (Number(input.value) !== value) input.value = value;
+      show();
+    },
+  };
 };
 
 // Servers close a connection that sends more than about ten megabytes at once.
@@ -69,7 +91,12 @@ export const fileButton = (text, accept, take, attributes = {}) => {
     if (file) take(file.name.replace(/\.[^.]*$/, ""), await (await shrunk(file)).arrayBuffer());
     input.value = "";
   });
-  return make("span", {}, button(text, () => input.click(), attributes), input);
+  return make(
+    "span",
+    {},
+    button(text, () => input.click(), attributes),
+    input,
+  );
 };
 
 export const download = (name, mime, bytes) => {

@@ -32,13 +32,19 @@ class ExplorerView extends ExplorerLayout {
 
   fillScenes() {
     const { config } = this;
-    const wantedClass = this.classFilter.value, wanted = this.correctnessFilter.value;
+    const wantedClass = this.classFilter.value,
+      wanted = this.correctnessFilter.value;
     const unusable = new Set(config.unusable);
     const usable = config.scenes.filter(([id]) => !unusable.has(id));
-    const shown = usable.filter(([, label, place]) =>
-      (wantedClass === "" || String(label) === wantedClass) && (!wanted || !this.correctness || this.correctness[place] === wanted));
+    const shown = usable.filter(
+      ([, label, place]) =>
+        (wantedClass === "" || String(label) === wantedClass) &&
+        (!wanted || !this.correctness || this.correctness[place] === wanted),
+    );
     const thumbnail = ([id, label, place]) => ({
-      value: id, label: `${config.class_names[label] ?? "unknown class"} · ${id}`, sheet: String(Math.floor(place / config.per_sheet)),
+      value: id,
+      label: `${config.class_names[label] ?? "unknown class"} · ${id}`,
+      sheet: String(Math.floor(place / config.per_sheet)),
       place: place % config.per_sheet,
     });
     const marked = (scene) => ({ ...thumbnail(scene), mark: this.correctness?.[scene[2]] });
@@ -50,9 +56,15 @@ class ExplorerView extends ExplorerLayout {
 
   // Shows a kind of background and chooses the first of it. Where there is none yet, the background stays until one is uploaded.
   pickKind(kind) {
-    const first = { own: "own", colour: "colour:#ffffff", noise: "noise:gaussian", variant: "variant:only_fg",
-      texture: `texture:${this.config.textures[0]}`, image: this.config.backgrounds.length ? `image:${this.config.backgrounds[0]}` : null,
-      scene: `scene:${(this.config.scenes.find(([id, , , lends]) => lends && id !== this.state.scene && !this.config.unusable.includes(id)) ?? [this.state.scene])[0]}` }[kind];
+    const first = {
+      own: "own",
+      colour: "colour:#ffffff",
+      noise: "noise:gaussian",
+      variant: "variant:only_fg",
+      texture: `texture:${this.config.textures[0]}`,
+      image: this.config.backgrounds.length ? `image:${this.config.backgrounds[0]}` : null,
+      scene: `scene:${(this.config.scenes.find(([id, , , lends]) => lends && id !== this.state.scene && !this.config.unusable.includes(id)) ?? [this.state.scene])[0]}`,
+    }[kind];
     this.showKind(kind);
     if (first && this.state.background.split(":")[0] !== kind) this.choose({ background: first });
   }
@@ -70,13 +82,19 @@ class ExplorerView extends ExplorerLayout {
     this.colour.hidden = kind !== "colour";
     this.upload.hidden = kind !== "image";
     this.hint.hidden = !asks && kind !== "own";
-    this.hint.textContent = asks ? "Upload a picture to use as the background. Until then the background stays as it is."
+    this.hint.textContent = asks
+      ? "Upload a picture to use as the background. Until then the background stays as it is."
       : "The object stands where it was photographed.";
     const chips = {
       variant: config.variants.map(([name, title, text]) => ({ value: `variant:${name}`, label: text, text: title })),
       colour: SWATCHES.map((colour) => ({ value: `colour:${colour}`, label: colour, colour })),
       // a texture is drawn anew for each image, and so are its thumbnails
-      texture: config.textures.map((name, i) => ({ value: `texture:${name}`, label: name, sheet: this.state.scene, place: i })),
+      texture: config.textures.map((name, i) => ({
+        value: `texture:${name}`,
+        label: name,
+        sheet: this.state.scene,
+        place: i,
+      })),
       noise: ["gaussian", "uniform"].map((name) => ({ value: `noise:${name}`, label: `${name} noise`, text: name })),
       image: config.backgrounds.map((name) => ({ value: `image:${name}`, label: name, text: name })),
     }[kind];
@@ -146,7 +164,10 @@ class ExplorerView extends ExplorerLayout {
     const clamped = (name, value) => Math.min(Math.max(value, sliders[name].low), sliders[name].high);
     const s = this.state;
     this.change({
-      dx: clamped("dx", s.dx + dx), dy: clamped("dy", s.dy + dy), scale: clamped("scale", s.scale * scale), flip: flip ? !s.flip : s.flip,
+      dx: clamped("dx", s.dx + dx),
+      dy: clamped("dy", s.dy + dy),
+      scale: clamped("scale", s.scale * scale),
+      flip: flip ? !s.flip : s.flip,
     });
   }
 
@@ -226,7 +247,13 @@ class ExplorerView extends ExplorerLayout {
     this.panels.forEach((panel) => panel.dim(false));
     if (!this.waiting) return;
     // the state changed before its answer came, so it is being dragged; a single step is never delayed
-    this.paced = setTimeout(() => { this.paced = 0; this.pump(); }, this.sentAt + PACE_MS - performance.now());
+    this.paced = setTimeout(
+      () => {
+        this.paced = 0;
+        this.pump();
+      },
+      this.sentAt + PACE_MS - performance.now(),
+    );
   }
 
   on_result({ seq, state, results, originals, ms, forwards }, maps) {
@@ -234,7 +261,8 @@ class ExplorerView extends ExplorerLayout {
     if (state.scene !== this.state.scene) return;
     results.forEach((result, i) => this.panels[i].show(result, originals[i], this.truth, this.donorLabel));
     this.photograph.show(originals, this.panels);
-    const shape = (results[this.state.model] ?? results[0]).map, map = maps[this.state.model];
+    const shape = (results[this.state.model] ?? results[0]).map,
+      map = maps[this.state.model];
     if (shape && map?.byteLength) {
       const values = new Float32Array(map.slice().buffer);
       this.stage.drawHeat(colourMap(values, ...shape, this.config.size, this.table), this.overlay);
@@ -289,7 +317,12 @@ class ExplorerView extends ExplorerLayout {
   }
 
   async on_code({ code }) {
-    this.code ??= make("pre", { class: "bglab-code", tabindex: 0, "aria-label": "Code that reproduces this view", ...QUIET });
+    this.code ??= make("pre", {
+      class: "bglab-code",
+      tabindex: 0,
+      "aria-label": "Code that reproduces this view",
+      ...QUIET,
+    });
     this.code.textContent = code;
     this.status.parentElement.after(this.code);
     try {

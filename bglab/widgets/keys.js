@@ -1,9 +1,23 @@
 // Which keys on a control go to the notebook's front end: shortcuts with Ctrl or Cmd and the like, but never plain keys,
 // with which JupyterLab would move between cells, insert and delete them.
 
-const EDITING = new Set(["a", "c", "v", "x", "y", "z", "backspace", "delete", "home", "end", "arrowleft", "arrowright"]);
+const EDITING = new Set([
+  "a",
+  "c",
+  "v",
+  "x",
+  "y",
+  "z",
+  "backspace",
+  "delete",
+  "home",
+  "end",
+  "arrowleft",
+  "arrowright",
+]);
 
-const isText = (element) => element.matches?.("input:not([type]), input[type=text], input[type=search], input[type=number], textarea");
+const isText = (element) =>
+  element.matches?.("input:not([type]), input[type=text], input[type=search], input[type=number], textarea");
 
 export const isShortcut = ({ key, ctrlKey, metaKey, altKey, shiftKey, target }) => {
   if (key === "Escape" || /^F\d+$/.test(key)) return true;

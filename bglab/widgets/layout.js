@@ -9,8 +9,13 @@ import { Strip } from "./strip.js";
 import { View } from "./view.js";
 
 const BACKGROUNDS = [
-  ["own", "As photographed"], ["scene", "Other scene"], ["variant", "Variant"], ["colour", "Colour"],
-  ["texture", "Texture"], ["noise", "Noise"], ["image", "Own picture"],
+  ["own", "As photographed"],
+  ["scene", "Other scene"],
+  ["variant", "Variant"],
+  ["colour", "Colour"],
+  ["texture", "Texture"],
+  ["noise", "Noise"],
+  ["image", "Own picture"],
 ];
 // What a drag of the object changes.
 const PLACED = ["dx", "dy", "scale", "flip"];
@@ -29,10 +34,15 @@ export class ExplorerLayout extends View {
         this.work({ type: "edit_mask", scene: this.state.scene }, "", [mask.slice().buffer]);
       },
     });
-    const strip = (label, kind, choose) => new Strip({
-      label, side: config.thumb, perSheet: config.per_sheet, perRow: config.per_row, choose,
-      needSheet: (sheet) => this.send({ type: "thumbs", kind, sheet }),
-    });
+    const strip = (label, kind, choose) =>
+      new Strip({
+        label,
+        side: config.thumb,
+        perSheet: config.per_sheet,
+        perRow: config.per_row,
+        choose,
+        needSheet: (sheet) => this.send({ type: "thumbs", kind, sheet }),
+      });
     this.scenes = strip("Images", "scene", (scene) => this.choose({ scene }));
     this.plates = strip("Backgrounds of other scenes", "plate", (id) => this.choose({ background: `scene:${id}` }));
     this.chips = strip("Backgrounds", "texture", (background) => this.choose({ background }));
@@ -40,50 +50,115 @@ export class ExplorerLayout extends View {
     this.capture = new CapturePanel(config.size, (state) => this.choose(state));
     this.panels = config.models.map((name) => new ResultPanel(name, config));
     this.root.replaceChildren(
-      make("div", { class: "bglab-explorer" },
+      make(
+        "div",
+        { class: "bglab-explorer" },
         make("div", { class: "bglab-row" }, make("h2", {}, "Image"), ...this.sceneControls()),
         this.scenes.element,
         make("div", { class: "bglab-row" }, make("h2", {}, "Background"), ...this.backgroundControls()),
-        make("div", { class: "bglab-choices" }, this.colour, this.upload, this.hint, this.plates.element, this.chips.element),
-        make("div", { class: "bglab-main", "data-count": this.panels.length },
+        make(
+          "div",
+          { class: "bglab-choices" },
+          this.colour,
+          this.upload,
+          this.hint,
+          this.plates.element,
+          this.chips.element,
+        ),
+        make(
+          "div",
+          { class: "bglab-main", "data-count": this.panels.length },
           make("div", { class: "bglab-left" }, this.stage.element, this.legend(), this.maskControls()),
           make("div", { class: "bglab-beside" }, this.photograph.element, this.capture.element),
           make("div", { class: "bglab-results" }, ...this.panels.map((panel) => panel.element), barLegend()),
-          this.sliderPanel()),
+          this.sliderPanel(),
+        ),
         this.error,
-        make("div", { class: "bglab-row bglab-foot" }, ...this.exportControls(), this.status)));
+        make("div", { class: "bglab-row bglab-foot" }, ...this.exportControls(), this.status),
+      ),
+    );
   }
 
   sceneControls() {
     const { config } = this;
     const shown = new Set(config.scenes.map(([, label]) => label));
-    const classes = [["", "all classes"], ...config.class_names.map((name, i) => [String(i), name]).filter((_, i) => shown.has(i))];
+    const classes = [
+      ["", "all classes"],
+      ...config.class_names.map((name, i) => [String(i), name]).filter((_, i) => shown.has(i)),
+    ];
     this.classFilter = select("Filter images by class", classes, () => this.fillScenes());
-    this.correctnessFilter = select("Filter images by prediction", [["", "all predictions"], ["correct", "correct"], ["incorrect", "incorrect"]], (wanted) => {
-      if (wanted && !this.correctness) this.work({ type: "correctness" }, "Classifying all images…");
-      this.fillScenes();
-    }, { hidden: !config.has_labels });
-    this.uploadLabel = select("Class of your image", [["-1", "unknown class"], ...namesOf(config).slice(0, config.nine.length ? -1 : undefined).map((name, i) => [String(i), name])],
-      (label) => this.work({ type: "label", scene: this.state.scene, label: Number(label) }), { hidden: true });
-    return [this.classFilter, this.correctnessFilter, make("span", { class: "bglab-space" }), this.uploadLabel,
-      fileButton("Upload image…", "image/*", (name, bytes) => this.work({ type: "upload", name }, "Uploading…", [bytes]),
-        { title: "Upload your own image, draw a box around its object, then correct the mask" })];
+    this.correctnessFilter = select(
+      "Filter images by prediction",
+      [
+        ["", "all predictions"],
+        ["correct", "correct"],
+        ["incorrect", "incorrect"],
+      ],
+      (wanted) => {
+        if (wanted && !this.correctness) this.work({ type: "correctness" }, "Classifying all images…");
+        this.fillScenes();
+      },
+      { hidden: !config.has_labels },
+    );
+    this.uploadLabel = select(
+      "Class of your image",
+      [
+        ["-1", "unknown class"],
+        ...namesOf(config)
+          .slice(0, config.nine.length ? -1 : undefined)
+          .map((name, i) => [String(i), name]),
+      ],
+      (label) => this.work({ type: "label", scene: this.state.scene, label: Number(label) }),
+      { hidden: true },
+    );
+    return [
+      this.classFilter,
+      this.correctnessFilter,
+      make("span", { class: "bglab-space" }),
+      this.uploadLabel,
+      fileButton(
+        "Upload image…",
+        "image/*",
+        (name, bytes) => this.work({ type: "upload", name }, "Uploading…", [bytes]),
+        { title: "Upload your own image, draw a box around its object, then correct the mask" },
+      ),
+    ];
   }
 
   backgroundControls() {
-    this.kinds = make("div", { class: "bglab-kinds", role: "radiogroup", "aria-label": "Kind of background" },
-      ...BACKGROUNDS.map(([kind, text]) => button(text, () => this.pickKind(kind), { role: "radio", "data-kind": kind })));
+    this.kinds = make(
+      "div",
+      { class: "bglab-kinds", role: "radiogroup", "aria-label": "Kind of background" },
+      ...BACKGROUNDS.map(([kind, text]) =>
+        button(text, () => this.pickKind(kind), { role: "radio", "data-kind": kind }),
+      ),
+    );
     this.kinds.addEventListener("keydown", (event) => {
       if (isShortcut(event)) return;
       const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
       const all = [...this.kinds.children];
       const next = step && all[(all.indexOf(event.target) + step + all.length) % all.length];
-      if (next) { next.focus(); next.click(); event.preventDefault(); event.stopPropagation(); }
+      if (next) {
+        next.focus();
+        next.click();
+        event.preventDefault();
+        event.stopPropagation();
+      }
     });
-    this.colour = make("input", { type: "color", "aria-label": "Background colour", value: "#3366cc", hidden: true, ...QUIET,
-      oninput: () => this.choose({ background: `colour:${this.colour.value}` }) });
-    this.upload = fileButton("Upload…", "image/*", (name, bytes) =>
-      this.work({ type: "upload_background", name }, "Uploading…", [bytes]), { title: "Upload a picture to use as the background" });
+    this.colour = make("input", {
+      type: "color",
+      "aria-label": "Background colour",
+      value: "#3366cc",
+      hidden: true,
+      ...QUIET,
+      oninput: () => this.choose({ background: `colour:${this.colour.value}` }),
+    });
+    this.upload = fileButton(
+      "Upload…",
+      "image/*",
+      (name, bytes) => this.work({ type: "upload_background", name }, "Uploading…", [bytes]),
+      { title: "Upload a picture to use as the background" },
+    );
     this.upload.hidden = true;
     this.hint = make("span", { class: "bglab-note bglab-hint" });
     return [this.kinds, make("span", { class: "bglab-space" }), this.captureButton()];
@@ -98,41 +173,116 @@ export class ExplorerLayout extends View {
   }
 
   maskControls() {
-    const modes = [["move", "Move", "Drag the object"], ["box", "Box", "Draw a box around the object, which GrabCut segments"], ["brush", "Brush", "Correct the mask with a brush"]];
-    this.modes = modes.map(([mode, text, title]) => button(text, () => this.useMode(mode), { "data-mode": mode, title, "aria-pressed": String(mode === "move") }));
-    const brush = slider("brush", { low: 0.01, high: 0.2, step: 0.005, label: "Brush size", unit: "%" }, (value) => { this.stage.brush = value; }, () => {});
+    const modes = [
+      ["move", "Move", "Drag the object"],
+      ["box", "Box", "Draw a box around the object, which GrabCut segments"],
+      ["brush", "Brush", "Correct the mask with a brush"],
+    ];
+    this.modes = modes.map(([mode, text, title]) =>
+      button(text, () => this.useMode(mode), { "data-mode": mode, title, "aria-pressed": String(mode === "move") }),
+    );
+    const brush = slider(
+      "brush",
+      { low: 0.01, high: 0.2, step: 0.005, label: "Brush size", unit: "%" },
+      (value) => {
+        this.stage.brush = value;
+      },
+      () => {},
+    );
     brush.set(this.stage.brush);
-    const side = select("Brush mode", [["add", "add to mask"], ["remove", "remove from mask"]], (value) => { this.stage.erase = value === "remove"; });
-    this.brushControls = make("div", { class: "bglab-brush", hidden: true }, brush.element, side, button("Undo", () => this.stage.undo()));
-    const flip = button("Flip", () => { this.move({ flip: true }); this.settle(PLACED); }, { title: "Mirror the object left to right" });
-    const reset = button("Reset", () => this.choose({ ...this.config.beginning }), { title: "Back to the image, background and settings that this began with" });
-    return make("div", { class: "bglab-tools" }, make("div", { class: "bglab-row", role: "toolbar", "aria-label": "Tools" }, ...this.modes, flip, reset), this.brushControls);
+    const side = select(
+      "Brush mode",
+      [
+        ["add", "add to mask"],
+        ["remove", "remove from mask"],
+      ],
+      (value) => {
+        this.stage.erase = value === "remove";
+      },
+    );
+    this.brushControls = make(
+      "div",
+      { class: "bglab-brush", hidden: true },
+      brush.element,
+      side,
+      button("Undo", () => this.stage.undo()),
+    );
+    const flip = button(
+      "Flip",
+      () => {
+        this.move({ flip: true });
+        this.settle(PLACED);
+      },
+      { title: "Mirror the object left to right" },
+    );
+    const reset = button("Reset", () => this.choose({ ...this.config.beginning }), {
+      title: "Back to the image, background and settings that this began with",
+    });
+    return make(
+      "div",
+      { class: "bglab-tools" },
+      make("div", { class: "bglab-row", role: "toolbar", "aria-label": "Tools" }, ...this.modes, flip, reset),
+      this.brushControls,
+    );
   }
 
   sliderPanel() {
-    const groups = [["mix", "background_blur", "brightness"], ["feather", "grow", "scale"], ["dx", "dy", "saliency_opacity"]];
+    const groups = [
+      ["mix", "background_blur", "brightness"],
+      ["feather", "grow", "scale"],
+      ["dx", "dy", "saliency_opacity"],
+    ];
     const panel = make("div", { class: "bglab-sliders" });
     for (const name of groups.flat()) {
-      const made = slider(name, this.config.sliders[name], (value) => this.change({ [name]: value }), () => this.settle([name]));
-      made.input.addEventListener("reset", () => { this.change({ [name]: this.config.beginning[name] }); this.settle([name]); });
+      const made = slider(
+        name,
+        this.config.sliders[name],
+        (value) => this.change({ [name]: value }),
+        () => this.settle([name]),
+      );
+      made.input.addEventListener("reset", () => {
+        this.change({ [name]: this.config.beginning[name] });
+        this.settle([name]);
+      });
       this.sliders[name] = made;
       panel.append(made.element);
     }
-    this.target = select("Class that the saliency map explains", [["predicted", "predicted class"], ["true", "true class"], ["background", "background's class"]],
-      (target) => this.choose({ target }));
-    this.modelPick = select("Classifier whose saliency map is shown", this.config.models.map((name, i) => [String(i), name]), (model) => this.choose({ model: Number(model) }));
+    this.target = select(
+      "Class that the saliency map explains",
+      [
+        ["predicted", "predicted class"],
+        ["true", "true class"],
+        ["background", "background's class"],
+      ],
+      (target) => this.choose({ target }),
+    );
+    this.modelPick = select(
+      "Classifier whose saliency map is shown",
+      this.config.models.map((name, i) => [String(i), name]),
+      (model) => this.choose({ model: Number(model) }),
+    );
     panel.append(make("label", { class: "bglab-slider" }, make("span", {}, "Saliency for"), this.target));
-    if (this.config.models.length > 1) panel.append(make("label", { class: "bglab-slider" }, make("span", {}, "Saliency of"), this.modelPick));
+    if (this.config.models.length > 1)
+      panel.append(make("label", { class: "bglab-slider" }, make("span", {}, "Saliency of"), this.modelPick));
     return panel;
   }
 
   exportControls() {
-    const venue = select("Venue whose column width and fonts the figure has", this.config.venues.map((name) => [name, name]), () => {});
+    const venue = select(
+      "Venue whose column width and fonts the figure has",
+      this.config.venues.map((name) => [name, name]),
+      () => {},
+    );
     const save = (format) => () => this.work({ type: "export", format, venue: venue.value }, "Exporting…");
-    return [make("span", { class: "bglab-note" }, "Export"), venue,
-      ...["pdf", "svg", "png"].map((format) => button(format.toUpperCase(), save(format), { "aria-label": `Figure as ${format.toUpperCase()}` })),
+    return [
+      make("span", { class: "bglab-note" }, "Export"),
+      venue,
+      ...["pdf", "svg", "png"].map((format) =>
+        button(format.toUpperCase(), save(format), { "aria-label": `Figure as ${format.toUpperCase()}` }),
+      ),
       button("CSV", save("csv"), { "aria-label": "Numbers as CSV", title: "Every number shown, as CSV" }),
       button("Cut-out", save("cutout"), { title: "The object on a transparent background, as PNG" }),
-      button("Code", () => this.work({ type: "code" }), { title: "Copy code that reproduces this view" })];
+      button("Code", () => this.work({ type: "code" }), { title: "Copy code that reproduces this view" }),
+    ];
   }
 }

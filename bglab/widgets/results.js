@@ -52,7 +52,17 @@ const OUTCOMES = {
 };
 
 export const outcomeOf = ({ correct, captured, is_comparable: isComparable }) =>
-  OUTCOMES[isComparable === false ? "foreign" : correct === null ? "unknown" : correct ? "correct" : captured ? "captured" : "incorrect"];
+  OUTCOMES[
+    isComparable === false
+      ? "foreign"
+      : correct === null
+        ? "unknown"
+        : correct
+          ? "correct"
+          : captured
+            ? "captured"
+            : "incorrect"
+  ];
 
 const UNSURE = 0.2;
 // Letters of a reason that is said at once; a longer one is the title of what it explains.
@@ -60,10 +70,12 @@ const SHORT = 100;
 
 // The most probable native class, in words that say so if it is hardly probable.
 const topAnswer = ([, name, probability]) =>
-  probability < UNSURE ? `top answer only ${percent(probability)}\u00a0%: ${name}` : `${name}, ${percent(probability)}\u00a0%`;
+  probability < UNSURE
+    ? `top answer only ${percent(probability)}\u00a0%: ${name}`
+    : `${name}, ${percent(probability)}\u00a0%`;
 
 // Names of the nine classes and of everything outside them, or of the scenes' own classes.
-export const namesOf = ({ nine, own }) => own.length ? own : nine;
+export const namesOf = ({ nine, own }) => (own.length ? own : nine);
 
 // A result in words: outcome, predicted class, and in parentheses the most probable native class where these are others.
 export const describe = (result, names) => {
@@ -73,7 +85,8 @@ export const describe = (result, names) => {
   return { tone, words, predicted: predicted ? `${predicted} (${top})` : top };
 };
 
-const OWN_ROWS = "The true class, the background's, and the most probable classes of the photograph, in the order of their probability there";
+const OWN_ROWS =
+  "The true class, the background's, and the most probable classes of the photograph, in the order of their probability there";
 
 export class ResultPanel {
   constructor(model, { nine, own, own_rows: ownRows }) {
@@ -87,14 +100,24 @@ export class ResultPanel {
     this.share = make("div", { class: "bglab-share" });
     const isPart = ownRows[0] === "";
     const title = nine.length ? "ImageNet-9 classes, %" : isPart ? "Most probable as photographed, %" : "Classes, %";
-    this.shown = make("div", { class: `bglab-bars${own.length ? " bglab-own" : ""}` },
-      make("h4", { title: isPart && OWN_ROWS }, title), ...this.bars.map((bar) => bar.element));
-    this.native = make("div", { class: "bglab-bars bglab-native" },
-      this.nativeTitle = make("h4", {}, "Native classes (top 5), %"), ...this.top.map((bar) => bar.element));
+    this.shown = make(
+      "div",
+      { class: `bglab-bars${own.length ? " bglab-own" : ""}` },
+      make("h4", { title: isPart && OWN_ROWS }, title),
+      ...this.bars.map((bar) => bar.element),
+    );
+    this.native = make(
+      "div",
+      { class: "bglab-bars bglab-native" },
+      (this.nativeTitle = make("h4", {}, "Native classes (top 5), %")),
+      ...this.top.map((bar) => bar.element),
+    );
     this.isPart = isPart;
     this.element = make(
-      "section", { class: "bglab-result", "aria-label": `Prediction of ${model}` },
-      make("div", { class: "bglab-head" }, make("h3", { title: model }, this.model), this.share), this.outcome,
+      "section",
+      { class: "bglab-result", "aria-label": `Prediction of ${model}` },
+      make("div", { class: "bglab-head" }, make("h3", { title: model }, this.model), this.share),
+      this.outcome,
       make("div", { class: "bglab-both" }, this.shown, this.native),
     );
   }
@@ -109,7 +132,7 @@ export class ResultPanel {
     // a classifier of the scenes' own classes has them all in the bars, or the likeliest of them in both lists
     this.native.hidden = Boolean(result.own) && !this.isPart;
     if (result.own) write(this.nativeTitle, "Most probable now (top 5), %");
-    const roleOf = (label) => label < 0 ? "" : label === truth ? "true" : label === donor ? "background" : "";
+    const roleOf = (label) => (label < 0 ? "" : label === truth ? "true" : label === donor ? "background" : "");
     rows?.forEach(([label, name, now, before], i) => {
       const bar = this.bars[i];
       if (name !== null) bar.name(name);
@@ -123,11 +146,18 @@ export class ResultPanel {
       bar.show(now, before);
       if (result.own) bar.mean(roleOf(label));
     });
-    const change = result.share === null || original.share === null ? "" : ` (${signed(result.share - original.share) || "±0"})`;
+    const change =
+      result.share === null || original.share === null ? "" : ` (${signed(result.share - original.share) || "±0"})`;
     this.share.title = result.no_map ?? "";
     const reason = result.no_map?.length <= SHORT ? `: ${result.no_map}` : "";
-    write(this.share, result.no_map ? `No saliency map${reason}`
-      : result.share === null ? "Saliency on object: –" : `Saliency on object: ${percent(result.share)} %${change}`);
+    write(
+      this.share,
+      result.no_map
+        ? `No saliency map${reason}`
+        : result.share === null
+          ? "Saliency on object: –"
+          : `Saliency on object: ${percent(result.share)} %${change}`,
+    );
     this.spoken = `${words.replace(/[✓✗] /, "")}, predicted ${predicted}`;
   }
 
@@ -137,20 +167,38 @@ export class ResultPanel {
 }
 
 // What the marks of the bars mean, once for all panels.
-export const barLegend = () => make("div", { class: "bglab-key" },
-  ...[["true", "true class"], ["background", "background's class"]].map(([role, text]) => make("span", { "data-role": role }, text)),
-  make("span", { class: "bglab-key-before" }, "as photographed"),
-  make("span", {}, "± change since then, points"));
+export const barLegend = () =>
+  make(
+    "div",
+    { class: "bglab-key" },
+    ...[
+      ["true", "true class"],
+      ["background", "background's class"],
+    ].map(([role, text]) => make("span", { "data-role": role }, text)),
+    make("span", { class: "bglab-key-before" }, "as photographed"),
+    make("span", {}, "± change since then, points"),
+  );
 
 // The photograph beside the composite, and what the classifiers predict for it. While the mask is edited on the large
 // canvas, the two change places.
 export class PhotographPanel {
   constructor(size) {
     this.size = size;
-    this.canvas = make("canvas", { class: "bglab-original", width: size, height: size, role: "img", "aria-label": "As photographed" });
+    this.canvas = make("canvas", {
+      class: "bglab-original",
+      width: size,
+      height: size,
+      role: "img",
+      "aria-label": "As photographed",
+    });
     this.title = make("h4", {}, "As photographed");
     this.outcomes = make("div", { class: "bglab-outcomes" });
-    this.element = make("figure", { class: "bglab-photograph" }, this.canvas, make("figcaption", {}, this.title, this.outcomes));
+    this.element = make(
+      "figure",
+      { class: "bglab-photograph" },
+      this.canvas,
+      make("figcaption", {}, this.title, this.outcomes),
+    );
   }
 
   draw(levels, isComposite) {
@@ -164,15 +212,24 @@ export class PhotographPanel {
     const lines = originals.map((original, i) => {
       const { tone, words, predicted } = describe(original, panels[i].names);
       const model = originals.length > 1 ? make("span", { class: "bglab-note" }, `${panels[i].model}: `) : null;
-      return make("div", {}, model, make("b", { class: `bglab-${tone}`, title: words }, words.match(/^[✓✗]/)?.[0] ?? ""), ` ${predicted}`);
+      return make(
+        "div",
+        {},
+        model,
+        make("b", { class: `bglab-${tone}`, title: words }, words.match(/^[✓✗]/)?.[0] ?? ""),
+        ` ${predicted}`,
+      );
     });
-    if (this.outcomes.textContent !== lines.map((line) => line.textContent).join("")) this.outcomes.replaceChildren(...lines);
+    if (this.outcomes.textContent !== lines.map((line) => line.textContent).join(""))
+      this.outcomes.replaceChildren(...lines);
   }
 }
 
 // A photograph's three planes as RGBA.
 export const asPixels = (planes, size) => {
-  const area = size * size, pixels = new Uint8ClampedArray(4 * area).fill(255);
-  for (let i = 0; i < area; i++) for (let channel = 0; channel < 3; channel++) pixels[4 * i + channel] = planes[channel * area + i];
+  const area = size * size,
+    pixels = new Uint8ClampedArray(4 * area).fill(255);
+  for (let i = 0; i < area; i++)
+    for (let channel = 0; channel < 3; channel++) pixels[4 * i + channel] = planes[channel * area + i];
   return pixels;
 };

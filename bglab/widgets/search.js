@@ -16,32 +16,77 @@ class SearchView extends View {
     this.config = config;
     this.table = Uint8Array.from(config.colour_map);
     this.scenes = new Strip({
-      label: "Foregrounds", side: config.thumb, perSheet: config.per_sheet, perRow: config.per_row,
-      choose: (scene) => this.choose({ scene }), needSheet: (sheet) => this.send({ type: "thumbs", sheet }),
+      label: "Foregrounds",
+      side: config.thumb,
+      perSheet: config.per_sheet,
+      perRow: config.per_row,
+      choose: (scene) => this.choose({ scene }),
+      needSheet: (sheet) => this.send({ type: "thumbs", sheet }),
     });
-    this.target = select("Target of the search", config.targets.map((name) => [name, name]), (target) => this.choose({ target }));
+    this.target = select(
+      "Target of the search",
+      config.targets.map((name) => [name, name]),
+      (target) => this.choose({ target }),
+    );
     this.target.value = config.state.target;
-    this.go = button("Start", () => this.send({ type: this.running ? "cancel" : "start" }), { class: "bglab-button bglab-go" });
+    this.go = button("Start", () => this.send({ type: this.running ? "cancel" : "start" }), {
+      class: "bglab-button bglab-go",
+    });
     this.refine = button("Refine the worst", () => this.refineWorst(), {
-      title: "Search over position, scale and mix of the object, starting from the worst backgrounds, for the most certain error" });
+      title:
+        "Search over position, scale and mix of the object, starting from the worst backgrounds, for the most certain error",
+    });
     this.gauge = make("div");
     this.whisker = make("span", { hidden: true });
     this.status = make("span", { class: "bglab-note", role: "status" }, "No background tried yet");
     this.note = make("div", { class: "bglab-note bglab-refinement", role: "status", hidden: true });
     this.found = make("div", { class: "bglab-found", role: "group", "aria-label": "Tried backgrounds, worst first" });
-    this.panels = { original: this.panel("Original"), candidate: this.panel("Worst so far"), refined: this.panel("Refined: moved, scaled, mixed") };
+    this.panels = {
+      original: this.panel("Original"),
+      candidate: this.panel("Worst so far"),
+      refined: this.panel("Refined: moved, scaled, mixed"),
+    };
     this.panels.refined.element.hidden = true;
-    this.root.replaceChildren(make("div", { class: "bglab-explorer bglab-search" },
-      make("div", { class: "bglab-row" }, make("h2", {}, "Foreground"), make("span", { class: "bglab-space" }), make("label", { class: "bglab-note" }, "Target ", this.target), this.go, this.refine),
-      this.scenes.element, this.error,
-      make("div", { class: "bglab-row" }, make("h2", {}, "Fooled"), make("div", { class: "bglab-gauge" }, this.gauge, this.whisker), this.status),
-      this.note,
-      this.found,
-      make("div", { class: "bglab-panels" }, ...Object.values(this.panels).map((panel) => panel.element)),
-      make("div", { class: "bglab-note" }, "Click a background to enlarge it; open it in the explorer to change it by hand. Overlay: Grad-CAM of the predicted class, scaled to the maximum of each map.")));
-    this.scenes.fill(config.scenes.map(([id, label, place]) => ({
-      value: id, label: `${config.class_names[label] ?? ""} · ${id}`, sheet: String(Math.floor(place / config.per_sheet)), place: place % config.per_sheet,
-    })));
+    this.root.replaceChildren(
+      make(
+        "div",
+        { class: "bglab-explorer bglab-search" },
+        make(
+          "div",
+          { class: "bglab-row" },
+          make("h2", {}, "Foreground"),
+          make("span", { class: "bglab-space" }),
+          make("label", { class: "bglab-note" }, "Target ", this.target),
+          this.go,
+          this.refine,
+        ),
+        this.scenes.element,
+        this.error,
+        make(
+          "div",
+          { class: "bglab-row" },
+          make("h2", {}, "Fooled"),
+          make("div", { class: "bglab-gauge" }, this.gauge, this.whisker),
+          this.status,
+        ),
+        this.note,
+        this.found,
+        make("div", { class: "bglab-panels" }, ...Object.values(this.panels).map((panel) => panel.element)),
+        make(
+          "div",
+          { class: "bglab-note" },
+          "Click a background to enlarge it; open it in the explorer to change it by hand. Overlay: Grad-CAM of the predicted class, scaled to the maximum of each map.",
+        ),
+      ),
+    );
+    this.scenes.fill(
+      config.scenes.map(([id, label, place]) => ({
+        value: id,
+        label: `${config.class_names[label] ?? ""} · ${id}`,
+        sheet: String(Math.floor(place / config.per_sheet)),
+        place: place % config.per_sheet,
+      })),
+    );
     this.scenes.select(config.state.scene);
     this.listen("change:scene", () => this.choose({ scene: this.model.get("scene") }, true));
   }
@@ -53,7 +98,14 @@ class SearchView extends View {
     heat.style.opacity = 0.45;
     const outcome = make("div", { class: "bglab-outcome" });
     const open = button("Open in the explorer", () => this.send({ type: "open", state: open.state }), { hidden: true });
-    const element = make("section", { class: "bglab-panel", "aria-label": title }, make("h3", {}, title), make("div", { class: "bglab-stage" }, image, heat), outcome, open);
+    const element = make(
+      "section",
+      { class: "bglab-panel", "aria-label": title },
+      make("h3", {}, title),
+      make("div", { class: "bglab-stage" }, image, heat),
+      outcome,
+      open,
+    );
     return { element, image, heat, outcome, open };
   }
 
@@ -68,7 +120,7 @@ class SearchView extends View {
     }
     this.panels.refined.element.hidden = true;
     if (this.refining) this.send({ type: "cancel_refine" });
-    this.setRefining(this.wantsRefined = false);
+    this.setRefining((this.wantsRefined = false));
     this.say("");
     this.send({ type: "choose", ...changes });
   }
@@ -87,7 +139,8 @@ class SearchView extends View {
     const percent = (value) => `${(100 * value).toFixed(0)} %`;
     this.gauge.style.width = share ? `${100 * share[0]}%` : 0;
     this.whisker.hidden = !share;
-    if (share) Object.assign(this.whisker.style, { left: `${100 * share[1]}%`, width: `${100 * (share[2] - share[1])}%` });
+    if (share)
+      Object.assign(this.whisker.style, { left: `${100 * share[1]}%`, width: `${100 * (share[2] - share[1])}%` });
     this.status.textContent = share
       ? `${percent(share[0])} of ${tried} tried (95 % interval ${percent(share[1])} to ${percent(share[2])}), ${total - tried} left`
       : "No background tried yet";
@@ -101,8 +154,18 @@ class SearchView extends View {
     this.urls.push(url);
     items.forEach((item, i) => {
       const label = `background of ${item.class} · ${item.id}: predicted ${item.predicted}`;
-      const element = make("button", { type: "button", class: "bglab-thumb", title: label, "aria-label": label, "aria-pressed": "false", "data-fooled": item.fooled ? "true" : null, ...QUIET, onclick: () => this.show(item.id, true) });
-      const x = i % this.config.per_row, y = Math.floor(i / this.config.per_row);
+      const element = make("button", {
+        type: "button",
+        class: "bglab-thumb",
+        title: label,
+        "aria-label": label,
+        "aria-pressed": "false",
+        "data-fooled": item.fooled ? "true" : null,
+        ...QUIET,
+        onclick: () => this.show(item.id, true),
+      });
+      const x = i % this.config.per_row,
+        y = Math.floor(i / this.config.per_row);
       element.style.background = `url(${url}) ${-64 * x}px ${-64 * y}px`;
       this.items.set(item.id, { ...item, element });
     });
@@ -121,7 +184,7 @@ class SearchView extends View {
 
   refineWorst() {
     if (this.refining) return this.send({ type: "cancel_refine" });
-    this.setRefining(this.wantsRefined = true);
+    this.setRefining((this.wantsRefined = true));
     this.say("Trying positions, scales and mixes…");
     this.send({ type: "refine" });
   }
@@ -143,7 +206,11 @@ class SearchView extends View {
     const percent = (value) => `${(100 * value).toFixed(1)} %`;
     const change = `probability of ${of} ${percent(before)} → ${percent(now)}`;
     const outcome = hit_before ? "fooled before and after" : hit ? "now fooled" : "still not fooled";
-    this.say(running ? `Refining: ${forwards} of ${budget} images, ${change}` : `Refined with ${forwards} images: ${change}; ${outcome}`);
+    this.say(
+      running
+        ? `Refining: ${forwards} of ${budget} images, ${change}`
+        : `Refined with ${forwards} images: ${change}; ${outcome}`,
+    );
     this.root.dataset.refined = JSON.stringify({ running, forwards, before, now, hit });
   }
 
@@ -158,7 +225,8 @@ class SearchView extends View {
     const { place, state } = message;
     const panel = this.panels[place];
     panel.element.hidden = false;
-    if (place === "candidate") panel.element.querySelector("h3").textContent = this.picked ? "Selected background" : "Worst so far";
+    if (place === "candidate")
+      panel.element.querySelector("h3").textContent = this.picked ? "Selected background" : "Worst so far";
     await this.draw(this.panels.original, original, message.originals[0], originalMap);
     await this.draw(panel, image, message.results[0], map);
     if (place === "refined") {
@@ -176,7 +244,17 @@ class SearchView extends View {
     bitmap.close();
     if (result.map && map.byteLength) {
       const values = new Float32Array(map.slice().buffer);
-      heat.getContext("2d").putImageData(new ImageData(colourMap(values, ...result.map, this.config.size, this.table), this.config.size, this.config.size), 0, 0);
+      heat
+        .getContext("2d")
+        .putImageData(
+          new ImageData(
+            colourMap(values, ...result.map, this.config.size, this.table),
+            this.config.size,
+            this.config.size,
+          ),
+          0,
+          0,
+        );
     }
     const { tone, words, predicted } = describe(result, namesOf(this.config));
     outcome.replaceChildren(make("b", { class: `bglab-${tone}` }, words), ` · ${predicted}`);

@@ -8,9 +8,13 @@ export class Stage {
   // `on` holds the callbacks: moved(changes), settled(), boxed(box), brushed(mask).
   constructor(size, on) {
     Object.assign(this, { size, on, mode: "move", undone: [], mask: null, brush: 0.06, erase: false });
-    const surface = (kind, attributes = {}) => make("canvas", { width: size, height: size, class: kind, ...attributes });
+    const surface = (kind, attributes = {}) =>
+      make("canvas", { width: size, height: size, class: kind, ...attributes });
     this.canvas = surface("bglab-image", {
-      role: "img", tabindex: 0, "aria-label": "Composed image", ...QUIET,
+      role: "img",
+      tabindex: 0,
+      "aria-label": "Composed image",
+      ...QUIET,
       title: "Drag to move the object; click it and scroll to scale. Keys: arrows move, + and − scale, f flips",
     });
     this.heat = surface("bglab-heat", { "aria-hidden": "true" });
@@ -99,8 +103,13 @@ export class Stage {
   keydown(event) {
     const step = (event.shiftKey ? 10 : 1) / this.size;
     const moves = {
-      ArrowLeft: { dx: -step }, ArrowRight: { dx: step }, ArrowUp: { dy: -step }, ArrowDown: { dy: step },
-      "+": { scale: 1.05 }, "-": { scale: 1 / 1.05 }, f: { flip: true },
+      ArrowLeft: { dx: -step },
+      ArrowRight: { dx: step },
+      ArrowUp: { dy: -step },
+      ArrowDown: { dy: step },
+      "+": { scale: 1.05 },
+      "-": { scale: 1 / 1.05 },
+      f: { flip: true },
     };
     if (event.key === "z" && (event.ctrlKey || event.metaKey) && this.mode === "brush") this.undo();
     else if (this.mode === "move" && moves[event.key] && !event.ctrlKey && !event.metaKey) {
@@ -114,10 +123,12 @@ export class Stage {
   stroke([x, y]) {
     const { size, mask } = this;
     if (!mask) return;
-    const radius = this.brush * size, [lastX, lastY] = this.last;
-    const steps = Math.max(1, Math.ceil(Math.hypot(x - lastX, y - lastY) * size / Math.max(1, radius / 2)));
+    const radius = this.brush * size,
+      [lastX, lastY] = this.last;
+    const steps = Math.max(1, Math.ceil((Math.hypot(x - lastX, y - lastY) * size) / Math.max(1, radius / 2)));
     for (let step = 1; step <= steps; step++) {
-      const cx = (lastX + ((x - lastX) * step) / steps) * size, cy = (lastY + ((y - lastY) * step) / steps) * size;
+      const cx = (lastX + ((x - lastX) * step) / steps) * size,
+        cy = (lastY + ((y - lastY) * step) / steps) * size;
       for (let row = Math.max(0, Math.floor(cy - radius)); row < Math.min(size, cy + radius); row++) {
         for (let column = Math.max(0, Math.floor(cx - radius)); column < Math.min(size, cx + radius); column++) {
           if (Math.hypot(column + 0.5 - cx, row + 0.5 - cy) <= radius) mask[row * size + column] = this.erase ? 0 : 1;
@@ -146,7 +157,10 @@ export class Stage {
     if (!box) return;
     const [x0, y0, x1, y1] = box.map((v) => within(v, 0, 1) * this.size);
     pen.lineWidth = 2;
-    for (const [colour, dash] of [["#000", []], ["#fff", [5, 5]]]) {
+    for (const [colour, dash] of [
+      ["#000", []],
+      ["#fff", [5, 5]],
+    ]) {
       pen.strokeStyle = colour;
       pen.setLineDash(dash);
       pen.strokeRect(x0, y0, x1 - x0, y1 - y0);

@@ -58,15 +58,38 @@ class SheetLoader {
 // A list box of items in one row or in a grid. Of many items only those that are visible are in the page.
 class Tiles {
   constructor({ label, isGrid, side, perRow, sheets, seen, press }) {
-    Object.assign(this, { isGrid, side, perRow, sheets, seen, pitch: side + GAP_PX, items: [], inPage: new Map(), places: new Map(), chosen: null, active: 0 });
+    Object.assign(this, {
+      isGrid,
+      side,
+      perRow,
+      sheets,
+      seen,
+      pitch: side + GAP_PX,
+      items: [],
+      inPage: new Map(),
+      places: new Map(),
+      chosen: null,
+      active: 0,
+    });
     this.inside = make("div", { class: "bglab-tiles", role: "presentation" });
-    this.element = make("div", { class: isGrid ? "bglab-grid" : "bglab-strip", role: "listbox", "aria-label": label, "aria-orientation": isGrid ? null : "horizontal" });
+    this.element = make("div", {
+      class: isGrid ? "bglab-grid" : "bglab-strip",
+      role: "listbox",
+      "aria-label": label,
+      "aria-orientation": isGrid ? null : "horizontal",
+    });
     this.element.addEventListener("keydown", (event) => this.onKey(event, press));
     this.element.addEventListener("click", (event) => {
       const item = event.target.closest("[role=option]");
       if (item) press(item.dataset.value, "click");
     });
-    this.element.addEventListener("scroll", () => { this.frame ??= requestAnimationFrame(() => this.layOut()); }, { passive: true });
+    this.element.addEventListener(
+      "scroll",
+      () => {
+        this.frame ??= requestAnimationFrame(() => this.layOut());
+      },
+      { passive: true },
+    );
     this.resized = new ResizeObserver(() => this.layOut());
     this.resized.observe(this.element);
   }
@@ -85,13 +108,17 @@ class Tiles {
   }
 
   get columns() {
-    return this.isGrid ? Math.max(1, Math.floor((this.element.clientWidth - 4 + GAP_PX) / this.pitch)) : Math.max(1, this.items.length);
+    return this.isGrid
+      ? Math.max(1, Math.floor((this.element.clientWidth - 4 + GAP_PX) / this.pitch))
+      : Math.max(1, this.items.length);
   }
 
   // The items from the first to the last that are visible, with some more around them.
   visible() {
     const { element, pitch, items, isGrid } = this;
-    const [start, length] = isGrid ? [element.scrollTop, element.clientHeight] : [element.scrollLeft, element.clientWidth];
+    const [start, length] = isGrid
+      ? [element.scrollTop, element.clientHeight]
+      : [element.scrollLeft, element.clientWidth];
     const each = isGrid ? this.columns : 1;
     const from = each * Math.max(0, Math.floor((start - MARGIN_PX) / pitch));
     return length ? [from, Math.min(items.length, each * Math.ceil((start + length + MARGIN_PX) / pitch))] : [0, 0];
@@ -110,14 +137,21 @@ class Tiles {
   // Puts the items of a range into the page, and takes others out except the one that can have the focus.
   renew(from, to) {
     const { columns, pitch, isGrid, inside } = this;
-    Object.assign(inside.style, isGrid
-      ? { height: `${Math.ceil(this.items.length / columns) * pitch - GAP_PX}px`, width: "100%" }
-      : { width: `${this.items.length * pitch - GAP_PX}px`, height: `${this.side}px` });
+    Object.assign(
+      inside.style,
+      isGrid
+        ? { height: `${Math.ceil(this.items.length / columns) * pitch - GAP_PX}px`, width: "100%" }
+        : { width: `${this.items.length * pitch - GAP_PX}px`, height: `${this.side}px` },
+    );
     const wanted = Array.from({ length: Math.max(0, to - from) }, (_, i) => from + i);
     if (this.active < from) wanted.unshift(this.active);
     else if (this.active >= to && this.active < this.items.length) wanted.push(this.active);
     const keep = new Set(wanted);
-    for (const [i, element] of this.inPage) if (!keep.has(i)) { element.remove(); this.inPage.delete(i); }
+    for (const [i, element] of this.inPage)
+      if (!keep.has(i)) {
+        element.remove();
+        this.inPage.delete(i);
+      }
     let next = inside.firstChild;
     for (const i of wanted) {
       const element = this.inPage.get(i) ?? this.tile(this.items[i], i);
@@ -130,11 +164,23 @@ class Tiles {
 
   tile(item, i) {
     const isChosen = item.value === this.chosen;
-    const element = make("div", {
-      role: "option", class: item.text || item.colour ? "bglab-chip" : "bglab-thumb", title: item.label, "aria-label": item.label,
-      "data-value": item.value, "aria-selected": String(isChosen), tabindex: i === this.active ? 0 : -1,
-      "aria-posinset": i + 1, "aria-setsize": this.items.length, "data-mark": item.mark, ...QUIET,
-    }, item.text ?? null);
+    const element = make(
+      "div",
+      {
+        role: "option",
+        class: item.text || item.colour ? "bglab-chip" : "bglab-thumb",
+        title: item.label,
+        "aria-label": item.label,
+        "data-value": item.value,
+        "aria-selected": String(isChosen),
+        tabindex: i === this.active ? 0 : -1,
+        "aria-posinset": i + 1,
+        "aria-setsize": this.items.length,
+        "data-mark": item.mark,
+        ...QUIET,
+      },
+      item.text ?? null,
+    );
     if (item.colour) element.style.background = item.colour;
     element.place = i;
     this.inPage.set(i, element);
@@ -171,7 +217,10 @@ class Tiles {
     const { element, pitch, side } = this;
     if (this.isGrid) {
       const top = Math.floor(at / this.columns) * pitch;
-      element.scrollTop = Math.min(Math.max(element.scrollTop, top + side - element.clientHeight + 2 * GAP_PX), Math.max(0, top - GAP_PX));
+      element.scrollTop = Math.min(
+        Math.max(element.scrollTop, top + side - element.clientHeight + 2 * GAP_PX),
+        Math.max(0, top - GAP_PX),
+      );
     } else if (this.isVirtual) element.scrollLeft = at * pitch + side / 2 - element.clientWidth / 2;
     else {
       const item = this.inPage.get(at);
@@ -188,11 +237,21 @@ class Tiles {
 
   onKey(event, press) {
     if (event.ctrlKey || event.metaKey || event.altKey || (event.shiftKey && event.key === "Enter")) return;
-    const at = event.target.place, last = this.items.length - 1, across = this.isGrid ? this.columns : 1;
-    const page = this.isGrid ? across * Math.max(1, Math.floor(this.element.clientHeight / this.pitch) - 1) : Math.max(1, Math.floor(this.element.clientWidth / this.pitch));
+    const at = event.target.place,
+      last = this.items.length - 1,
+      across = this.isGrid ? this.columns : 1;
+    const page = this.isGrid
+      ? across * Math.max(1, Math.floor(this.element.clientHeight / this.pitch) - 1)
+      : Math.max(1, Math.floor(this.element.clientWidth / this.pitch));
     const to = {
-      ArrowRight: at + 1, ArrowLeft: at - 1, ArrowDown: at + across, ArrowUp: at - across, Home: 0, End: last,
-      PageDown: Math.min(at + page, last), PageUp: Math.max(at - page, 0),
+      ArrowRight: at + 1,
+      ArrowLeft: at - 1,
+      ArrowDown: at + across,
+      ArrowUp: at - across,
+      Home: 0,
+      End: last,
+      PageDown: Math.min(at + page, last),
+      PageUp: Math.max(at - page, 0),
     }[event.key];
     if (event.key === "Enter" || event.key === " ") press(event.target.dataset.value, "enter");
     else if (event.key === "Escape" && this.isGrid) press(null, "escape");
@@ -219,22 +278,50 @@ export class Strip {
     this.loader = new SheetLoader(needSheet);
     const shared = { side, perRow, sheets: this.loader, seen: (tiles, sheets) => this.see(tiles, sheets) };
     this.row = new Tiles({ ...shared, label, isGrid: false, press: (value) => this.choose(value) });
-    this.grid = new Tiles({ ...shared, label: `${label}, all`, isGrid: true, press: (value, how) => this.pressInGrid(value, how) });
+    this.grid = new Tiles({
+      ...shared,
+      label: `${label}, all`,
+      isGrid: true,
+      press: (value, how) => this.pressInGrid(value, how),
+    });
     this.search = make("input", {
-      type: "search", class: "bglab-search-field", placeholder: "Search…", "aria-label": `Search ${label.toLowerCase()}`, title: "Words of the name or class",
-      spellcheck: "false", autocomplete: "off", ...QUIET, oninput: () => this.look(), onkeydown: (event) => this.onSearchKey(event),
+      type: "search",
+      class: "bglab-search-field",
+      placeholder: "Search…",
+      "aria-label": `Search ${label.toLowerCase()}`,
+      title: "Words of the name or class",
+      spellcheck: "false",
+      autocomplete: "off",
+      ...QUIET,
+      oninput: () => this.look(),
+      onkeydown: (event) => this.onSearchKey(event),
     });
     this.count = make("span", { class: "bglab-note", role: "status" });
-    this.opener = button("Grid ▾", () => (this.isOpen ? this.shut() : this.open()), { "aria-haspopup": "listbox", "aria-expanded": "false", title: "Show all of them" });
-    this.finder = make("div", { class: "bglab-finder", hidden: true }, this.search, make("div", {}, this.opener, this.count));
+    this.opener = button("Grid ▾", () => (this.isOpen ? this.shut() : this.open()), {
+      "aria-haspopup": "listbox",
+      "aria-expanded": "false",
+      title: "Show all of them",
+    });
+    this.finder = make(
+      "div",
+      { class: "bglab-finder", hidden: true },
+      this.search,
+      make("div", {}, this.opener, this.count),
+    );
     this.panel = make("div", { class: "bglab-grid-panel", hidden: true }, this.grid.element);
     this.element = make("div", { class: "bglab-chooser" }, this.finder, this.row.element, this.panel);
-    this.outside = (event) => { if (!this.element.contains(event.target)) this.shut(); };
+    this.outside = (event) => {
+      if (!this.element.contains(event.target)) this.shut();
+    };
   }
 
-  get chosen() { return this.row.chosen; }
+  get chosen() {
+    return this.row.chosen;
+  }
 
-  get isOpen() { return !this.panel.hidden; }
+  get isOpen() {
+    return !this.panel.hidden;
+  }
 
   // Items: {value, label, sheet, place, mark} for a thumbnail, or {value, label, text, colour} for a chip.
   fill(items, emptyText = "No such images") {
@@ -246,10 +333,16 @@ export class Strip {
 
   // Shows the items that have all words of the search field in their name or class.
   filter() {
-    const words = this.search.value.toLowerCase().split(/\s+/).filter((word) => word);
+    const words = this.search.value
+      .toLowerCase()
+      .split(/\s+/)
+      .filter((word) => word);
     const found = words.length ? this.all.filter((item) => words.every((word) => item.words.includes(word))) : this.all;
     const count = (n) => n.toLocaleString("en");
-    write(this.count, words.length ? `${count(found.length)} of ${count(this.all.length)}` : `${count(this.all.length)}`);
+    write(
+      this.count,
+      words.length ? `${count(found.length)} of ${count(this.all.length)}` : `${count(this.all.length)}`,
+    );
     this.row.fill(found, this.emptyText);
     this.found = found;
     if (this.isOpen) this.fillGrid();
@@ -271,8 +364,10 @@ export class Strip {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key === "Enter" || event.key === "ArrowDown") this.open();
     else if (event.key === "Escape" && this.isOpen) this.shut();
-    else if (event.key === "Escape") { this.search.value = ""; this.look(); }
-    else return event.stopPropagation();
+    else if (event.key === "Escape") {
+      this.search.value = "";
+      this.look();
+    } else return event.stopPropagation();
     event.preventDefault();
     event.stopPropagation();
   }
@@ -307,12 +402,13 @@ export class Strip {
   see(tiles, sheets) {
     tiles.wanted = sheets;
     // the grid lies over what else may be visible, so its thumbnails come first
-    this.loader.want(new Set([...(this.isOpen ? this.grid.wanted ?? [] : []), ...(this.row.wanted ?? [])]));
+    this.loader.want(new Set([...(this.isOpen ? (this.grid.wanted ?? []) : []), ...(this.row.wanted ?? [])]));
   }
 
   showSheet(sheet, bytes) {
     this.loader.take(sheet, bytes);
-    for (const tiles of [this.row, this.grid]) for (const [i, element] of tiles.inPage) tiles.paint(tiles.items[i], element);
+    for (const tiles of [this.row, this.grid])
+      for (const [i, element] of tiles.inPage) tiles.paint(tiles.items[i], element);
   }
 
   // Has a sheet requested again, since its image has changed.

@@ -9,7 +9,11 @@ export class View {
     Object.assign(this, { model, root, id: `${Date.now()}-${Math.random()}`, seq: 0, listeners: [] });
     this.error = make("div", { class: "bglab-error", role: "alert", hidden: true });
     this.notice = make("div", { class: "bglab-notice", role: "alert", hidden: true }, make("span"));
-    this.kernel = kernelToReach(model, () => this.connection.lose(), () => this.connection.verify());
+    this.kernel = kernelToReach(
+      model,
+      () => this.connection.lose(),
+      () => this.connection.verify(),
+    );
     this.connection = new Connection({
       ask: () => this.post({ type: "ping" }),
       isGone: () => this.kernel.lacks(this.comm),
@@ -51,7 +55,9 @@ export class View {
   receive(message, buffers) {
     this.connection.heard();
     if (message.view && message.view !== this.id) return;
-    const bytes = buffers.map((buffer) => new Uint8Array(buffer.buffer ?? buffer, buffer.byteOffset ?? 0, buffer.byteLength));
+    const bytes = buffers.map(
+      (buffer) => new Uint8Array(buffer.buffer ?? buffer, buffer.byteOffset ?? 0, buffer.byteLength),
+    );
     this[`on_${message.type}`]?.(message, bytes);
   }
 
@@ -63,7 +69,8 @@ export class View {
     this.root.append(this.notice);
     const isLost = state === "lost";
     this.root.firstElementChild.inert = isLost;
-    if (isLost) this.disabled ??= [...this.root.querySelectorAll("button, input, select")].filter((control) => !control.disabled);
+    if (isLost)
+      this.disabled ??= [...this.root.querySelectorAll("button, input, select")].filter((control) => !control.disabled);
     for (const control of this.disabled ?? []) control.disabled = isLost;
     if (!isLost) this.disabled = null;
   }
@@ -73,7 +80,10 @@ export class View {
   }
 
   on_error({ text }) {
-    this.error.replaceChildren(text, button("×", () => this.hideError(), { "aria-label": "Dismiss" }));
+    this.error.replaceChildren(
+      text,
+      button("×", () => this.hideError(), { "aria-label": "Dismiss" }),
+    );
     this.error.hidden = false;
     if (!this.error.parentElement) this.root.replaceChildren(this.error);
   }
