@@ -32,7 +32,7 @@ export class Pump {
   }
 
   next() {
-    if (this.inFlight || this.pause || !this.waiting) return;
+    if (this.inFlight !== null || this.pause || this.waiting === null) return;
     const item = this.waiting;
     this.waiting = null;
     this.inFlight = this.number();
@@ -49,7 +49,7 @@ export class Pump {
     if (seq == null || seq !== this.inFlight) return false;
     this.inFlight = null;
     // an item that waits came before the answer, so something is being dragged; a single step is never delayed
-    if (this.waiting) {
+    if (this.waiting !== null) {
       const resume = () => {
         this.pause = 0;
         this.next();
