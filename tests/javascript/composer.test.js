@@ -202,6 +202,7 @@ const STATES = [
   { feather: 1.1 },
   { grow: 2, feather: 0.7 },
   { grow: -1 },
+  { scale: 2 },
   { scale: 1.7, dx: 0.13 },
   { scale: 0.4, dx: -0.2, dy: 0.31, flip: true },
   { mix: 0.61, background_blur: 2, brightness: 0.7, feather: 1, grow: 1, dx: 0.07, dy: 0.11, scale: 0.8, flip: true },
@@ -225,6 +226,17 @@ test("what is cached never outlives what it depends on", () => {
     const state = { ...PLAIN, ...changes };
     assert.deepEqual(composer.compose(state), new Composer(SIZE, given).compose(state), JSON.stringify(changes));
   }
+});
+
+test("what a change leaves as it is is not computed again", () => {
+  const composer = new Composer(SIZE, layers());
+  const state = { ...PLAIN, feather: 1, dx: 0.1 };
+  const [alpha, colours] = [composer.alpha(state), composer.colours(state)];
+  const brighter = { ...state, mix: 0.5, brightness: 1.5, background_blur: 2 };
+  assert.equal(composer.alpha(brighter), alpha);
+  assert.equal(composer.colours(brighter), colours);
+  assert.notEqual(composer.alpha({ ...state, grow: 1 }), alpha);
+  assert.equal(composer.colours({ ...state, grow: 1 }), colours);
 });
 
 test("layers are read where they begin in a larger buffer", () => {

@@ -50,6 +50,7 @@ test("further requests do not prolong the wait", async () => {
   await clock.pass(2000);
   connection.sent();
   await clock.pass(4000);
+  assert.deepEqual(asked, [3000]);
   assert.deepEqual(shown, [[6000, "waiting"]]);
 });
 

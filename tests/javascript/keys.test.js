@@ -2,7 +2,8 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { isShortcut } from "../../bglab/widgets/keys.js";
+import { isShortcut, passShortcuts } from "../../bglab/widgets/keys.js";
+import { Clock } from "./clock.js";
 
 const slider = { matches: () => false };
 const field = { matches: (selector) => selector.includes("input[type=search]") };
@@ -65,5 +66,53 @@ test("a target that is no element, such as a document, is no text field", () => 
   for (const target of [{}, null]) {
     assert.ok(pressed("Ctrl+c", target));
     assert.ok(!pressed("c", target));
+  }
+});
+
+// A control of a view: what JupyterLab reads of it, and nothing else.
+const control = (suppressed) => ({
+  ...slider,
+  dataset: { lmSuppressShortcuts: suppressed },
+  removeAttribute() {
+    delete this.dataset.lmSuppressShortcuts;
+  },
+  setAttribute(_name, value) {
+    this.dataset.lmSuppressShortcuts = value;
+  },
+});
+
+test("a control hides its attribute while a shortcut is handled, and only then", async () => {
+  const clock = new Clock();
+  const listeners = [];
+  globalThis.window = {
+    addEventListener: (...added) => listeners.push(added),
+    removeEventListener: (...removed) => {
+      const at = listeners.findIndex((added) => added.every((part, i) => part === removed[i]));
+      listeners.splice(at, at < 0 ? 0 : 1);
+    },
+  };
+  try {
+    const [quiet, loud, outside] = [control("true"), control(undefined), control("true")];
+    const stop = passShortcuts({ contains: (element) => element !== outside });
+    const [[kind, pass, isCapturing]] = listeners;
+    assert.deepEqual([kind, isCapturing], ["keydown", true]);
+    const press = (key, target) => pass({ key, ctrlKey: true, metaKey: false, altKey: false, shiftKey: false, target });
+    const seen = (target) => target.dataset.lmSuppressShortcuts;
+    press("s", quiet);
+    assert.equal(seen(quiet), undefined);
+    await clock.pass(1);
+    assert.equal(seen(quiet), "true");
+    pass({ key: "b", ctrlKey: false, metaKey: false, target: quiet });
+    assert.equal(seen(quiet), "true");
+    press("s", outside);
+    press("s", loud);
+    assert.deepEqual([seen(outside), seen(loud)], ["true", undefined]);
+    await clock.pass(1);
+    assert.equal(seen(loud), undefined);
+    stop();
+    assert.equal(listeners.length, 0);
+  } finally {
+    delete globalThis.window;
+    clock.restore();
   }
 });

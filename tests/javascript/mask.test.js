@@ -27,6 +27,7 @@ test("a box ends at the image, and one that is hardly there was a click", () => 
   assert.deepEqual(boxBetween([-0.5, 0.25], [0.5, 7]), [0, 0.25, 0.5, 1]);
   assert.equal(boxBetween([0.5, 0.5], [0.5, 0.5]), null);
   assert.equal(boxBetween([0.25, 0.25], [0.26, 0.9]), null);
+  assert.equal(boxBetween([0.25, 0.5], [0.9, 0.51]), null);
   assert.equal(boxBetween([1.2, 0.1], [1.9, 0.9]), null); // wholly outside
 });
 

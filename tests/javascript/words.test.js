@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { unbroken } from "../../bglab/widgets/capture.js";
 import { formatted } from "../../bglab/widgets/controls.js";
-import { describe, namesOf, outcomeOf, percent, signed } from "../../bglab/widgets/results.js";
+import { asPixels, describe, namesOf, outcomeOf, percent, signed } from "../../bglab/widgets/results.js";
 import { goWords, placementWords, progressWords, refinedWords, worseFirst } from "../../bglab/widgets/search.js";
 import { matching } from "../../bglab/widgets/strip.js";
 
@@ -42,6 +42,11 @@ test("a result names the predicted class, and says if the native one is unsure",
   assert.equal(words(0.19), "bird (top answer only 19\u00a0%: retriever)");
   const own = describe({ ...result, nine: null, top: [[0, "cat", 0.5, 0]] }, ["dog", "bird"]);
   assert.deepEqual(own, { tone: "incorrect", words: "✗ incorrect", predicted: "cat, 50\u00a0%" });
+});
+
+test("planes become pixels, none of them transparent", () => {
+  const planes = Uint8Array.from([1, 2, 3, 4, 11, 12, 13, 14, 21, 22, 23, 24]);
+  assert.deepEqual([...asPixels(planes, 2)], [1, 11, 21, 255, 2, 12, 22, 255, 3, 13, 23, 255, 4, 14, 24, 255]);
 });
 
 test("names are the scenes' own where these are not the nine", () => {
