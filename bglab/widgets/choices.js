@@ -162,7 +162,7 @@ export class ExplorerChoices extends ExplorerLayout {
 
   /**
    * @this {ExplorerView}
-   * @param {Tool} mode
+   * @param {Tool | "show"} mode
    */
   useStage(mode) {
     this.stage.use(mode, mode === "brush" && this.composer ? this.composer.mask : null);

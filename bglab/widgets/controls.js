@@ -76,16 +76,21 @@ export const select = (label, options, choose, attributes = {}) => {
   return control;
 };
 
+/** @typedef {string | ((value: number) => string)} Unit Stands behind a number, or turns it into words; "%" is for shares */
+
 /**
  * A number as a slider shows it.
  *
  * @param {number} value
- * @param {string} unit "%" stands for shares
+ * @param {Unit} unit
  */
-export const formatted = (value, unit) =>
-  unit === "%" ? `${Math.round(100 * value)} %` : `${Number(value.toFixed(1))}${unit ? ` ${unit}` : ""}`;
+export const formatted = (value, unit) => {
+  if (typeof unit === "function") return unit(value);
+  if (unit === "%") return `${Math.round(100 * value)} %`;
+  return `${Number(value.toFixed(1))}${unit ? ` ${unit}` : ""}`;
+};
 
-/** @typedef {{ low: number, high: number, step: number, label: string, unit: string }} SliderRange */
+/** @typedef {{ low: number, high: number, step: number, label: string, unit: Unit }} SliderRange */
 /** @typedef {{ element: HTMLElement, input: HTMLInputElement, set: (value: number) => void }} Slider */
 
 /**
@@ -128,6 +133,27 @@ export const slider = (name, { low, high, step, label, unit }, drag, settle) => 
   };
   return { element, input, set };
 };
+
+/**
+ * Copies a text, where the page may; returns whether it did.
+ *
+ * @param {string} text
+ */
+export const copied = async (text) => {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    return false;
+  }
+};
+
+/**
+ * A place for code that can be selected.
+ *
+ * @param {string} label
+ */
+export const codeBlock = (label) => make("pre", { class: "bglab-code", tabindex: 0, "aria-label": label, ...QUIET });
 
 /**
  * Servers close a connection that sends more than about ten megabytes at once.

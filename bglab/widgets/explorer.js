@@ -3,7 +3,7 @@
 import { heatOf } from "./canvases.js";
 import { ExplorerChoices } from "./choices.js";
 import { Composer } from "./composer.js";
-import { download, make, QUIET } from "./controls.js";
+import { codeBlock, copied, download } from "./controls.js";
 import { Pump } from "./pump.js";
 import { asPixels } from "./results.js";
 import { kindOf, PICTURED, settingsOf } from "./state.js";
@@ -237,20 +237,11 @@ export class ExplorerView extends ExplorerChoices {
 
   /** @param {{ code: string }} message */
   async on_code({ code }) {
-    this.code ??= make("pre", {
-      class: "bglab-code",
-      tabindex: 0,
-      "aria-label": "Code that reproduces this view",
-      ...QUIET,
-    });
+    this.code ??= codeBlock("Code that reproduces this view");
     this.code.textContent = code;
     this.status.parentElement?.after(this.code);
-    try {
-      await navigator.clipboard.writeText(code);
-      this.status.textContent = "Code copied; paste it into a cell";
-    } catch {
-      this.status.textContent = "Copy the code below into a cell";
-    }
+    const isCopied = await copied(code);
+    this.status.textContent = isCopied ? "Code copied; paste it into a cell" : "Copy the code below into a cell";
   }
 
   /** @param {{ scenes: string[] }} message */

@@ -64,6 +64,13 @@ export class SheetLoader {
     this.urls.delete(sheet);
   }
 
+  // Forgets all sheets and requests, as when every place shows something else.
+  clear() {
+    this.close();
+    this.asked.clear();
+    this.wanted = [];
+  }
+
   close() {
     for (const sheet of [...this.urls.keys()]) this.forget(sheet);
   }

@@ -9,6 +9,14 @@ import { boxBetween, brushMask, within } from "./mask.js";
 
 /** @typedef {"move" | "box" | "brush"} Tool */
 
+/**
+ * @typedef {object} StageCallbacks
+ * @property {(movement: Movement) => void} moved
+ * @property {() => void} settled
+ * @property {(box: DrawnBox) => void} boxed
+ * @property {(mask: Uint8Array<ArrayBuffer>) => void} brushed
+ */
+
 const STROKES_KEPT = 50;
 
 export class Stage {
@@ -20,35 +28,30 @@ export class Stage {
 
   /**
    * @param {number} size Side in pixels
-   * @param {object} on
-   * @param {(movement: Movement) => void} on.moved
-   * @param {() => void} on.settled
-   * @param {(box: DrawnBox) => void} on.boxed
-   * @param {(mask: Uint8Array<ArrayBuffer>) => void} on.brushed
+   * @param {StageCallbacks | null} on Without them the canvas only shows
    */
-  constructor(size, on) {
+  constructor(size, on = null) {
     this.size = size;
     this.on = on;
-    /** @type {Tool} */
-    this.mode = "move";
+    /** @type {Tool | "show"} */
+    this.mode = on ? "move" : "show";
     /** @type {Uint8Array<ArrayBuffer>[]} */
     this.undone = [];
     /** @type {Uint8Array<ArrayBuffer> | null} */
     this.mask = null;
     this.brush = 0.06;
     this.erase = false;
-    this.canvas = square(size, {
-      class: "bglab-image",
-      role: "img",
+    const handled = on && {
       tabindex: 0,
-      "aria-label": "Composed image",
       ...QUIET,
       title: "Drag to move the object; click it and scroll to scale. Keys: arrows move, + and − scale, f flips",
-    });
+    };
+    this.canvas = square(size, { class: "bglab-image", role: "img", "aria-label": "Composed image", ...handled });
     this.heat = square(size, { class: "bglab-heat", "aria-hidden": "true" });
     this.marks = square(size, { class: "bglab-marks", "aria-hidden": "true" });
-    this.element = make("div", { class: "bglab-stage", "data-mode": "move" }, this.canvas, this.heat, this.marks);
+    this.element = make("div", { class: "bglab-stage", "data-mode": this.mode }, this.canvas, this.heat, this.marks);
     penOf(this.canvas, { willReadFrequently: true });
+    if (!on) return;
     this.canvas.addEventListener("pointerdown", (event) => this.pointerdown(event));
     this.canvas.addEventListener("pointermove", (event) => this.pointermove(event));
     this.canvas.addEventListener("pointerup", (event) => this.pointerup(event));
@@ -73,7 +76,7 @@ export class Stage {
   }
 
   /**
-   * @param {Tool} mode
+   * @param {Tool | "show"} mode
    * @param {ArrayLike<number> | null} mask What the brush corrects
    */
   use(mode, mask) {
@@ -111,7 +114,7 @@ export class Stage {
   pointermove(event) {
     if (!this.from) return;
     const point = this.point(event);
-    if (this.mode === "move") this.on.moved({ dx: point[0] - this.last[0], dy: point[1] - this.last[1] });
+    if (this.mode === "move") this.on?.moved({ dx: point[0] - this.last[0], dy: point[1] - this.last[1] });
     else if (this.mode === "box") this.drawMarks([...this.from, ...point]);
     else this.stroke(point);
     this.last = point;
@@ -122,24 +125,24 @@ export class Stage {
     if (!this.from) return;
     const box = boxBetween(this.from, this.point(event));
     this.from = null;
-    if (this.mode === "move") this.on.settled();
+    if (this.mode === "move") this.on?.settled();
     else if (this.mode === "brush") this.brushed();
-    else if (box) this.on.boxed(box);
+    else if (box) this.on?.boxed(box);
     else this.drawMarks();
   }
 
   pointercancel() {
     this.from = null;
-    this.on.settled();
+    this.on?.settled();
   }
 
   /** @param {WheelEvent} event */
   wheel(event) {
     if (this.mode !== "move" || document.activeElement !== this.canvas) return;
     event.preventDefault();
-    this.on.moved({ scale: Math.exp(-event.deltaY / 500) });
+    this.on?.moved({ scale: Math.exp(-event.deltaY / 500) });
     clearTimeout(this.wheeling);
-    this.wheeling = setTimeout(() => this.on.settled(), 250);
+    this.wheeling = setTimeout(() => this.on?.settled(), 250);
   }
 
   /** @param {KeyboardEvent} event */
@@ -157,8 +160,8 @@ export class Stage {
     };
     if (event.key === "z" && (event.ctrlKey || event.metaKey) && this.mode === "brush") this.undo();
     else if (this.mode === "move" && moves[event.key] && !event.ctrlKey && !event.metaKey) {
-      this.on.moved(moves[event.key]);
-      this.on.settled();
+      this.on?.moved(moves[event.key]);
+      this.on?.settled();
     } else return;
     event.preventDefault();
     event.stopPropagation();
@@ -172,7 +175,7 @@ export class Stage {
   }
 
   brushed() {
-    if (this.mask) this.on.brushed(this.mask);
+    if (this.mask) this.on?.brushed(this.mask);
   }
 
   undo() {

@@ -17,6 +17,7 @@ import { FEW, Tiles } from "./tiles.js";
  * @property {string | null} [mark] "correct" or "incorrect"
  * @property {string} [text]
  * @property {string} [colour]
+ * @property {string} [kind] Suffix of its CSS class, where that is neither "thumb" nor "chip"
  */
 
 const GRID_PX = { least: 220, most: 490 };
@@ -208,7 +209,7 @@ export class Strip {
    */
   showSheet(sheet, bytes) {
     this.loader.take(sheet, bytes);
-    for (const tiles of [this.row, this.grid]) tiles.paintAll();
+    for (const tiles of [this.row, this.grid]) tiles.repaint();
   }
 
   /**

@@ -10,6 +10,28 @@ import { columnsIn, GAP_PX, placeByKey, visibleTiles } from "./tile_places.js";
 /** @typedef {HTMLDivElement & { place: number, url?: string }} Tile Knows its place, and the URL of the sheet that it shows */
 /** @typedef {(value: string | null, how: "click" | "enter" | "move" | "escape") => void} Press Takes the value of a tile; null for none */
 
+/**
+ * Items by their places. Thousands need not be made before they are shown.
+ *
+ * @typedef {object} Items
+ * @property {number} length
+ * @property {(place: number) => StripItem} at
+ * @property {(value: string | null) => number | undefined} placeOf
+ */
+
+/**
+ * @param {StripItem[]} items
+ * @returns {Items}
+ */
+export const listed = (items) => {
+  const places = new Map(items.map(({ value }, i) => [value, i]));
+  return {
+    length: items.length,
+    at: (place) => items[place],
+    placeOf: (value) => (value === null ? undefined : places.get(value)),
+  };
+};
+
 // Up to so many tiles are all in the page, and need no search.
 export const FEW = 48;
 
@@ -38,12 +60,9 @@ export class Tiles {
     this.sheets = sheets;
     this.seen = seen;
     this.pitch = side + GAP_PX;
-    /** @type {StripItem[]} */
-    this.items = [];
+    this.items = listed([]);
     /** Tiles by their places. @type {Map<number, Tile>} */
     this.inPage = new Map();
-    /** Places by the values there. @type {Map<string | null, number>} */
-    this.places = new Map();
     /** @type {string | null} */
     this.chosen = null;
     this.active = 0;
@@ -72,19 +91,19 @@ export class Tiles {
   }
 
   /**
-   * @param {StripItem[]} items
+   * @param {StripItem[] | Items} items
    * @param {string} emptyText What is shown where there are none
    */
   fill(items, emptyText) {
-    this.items = items;
-    this.places = new Map(items.map(({ value }, i) => [value, i]));
+    this.items = Array.isArray(items) ? listed(items) : items;
     this.inPage.clear();
     this.isVirtual = items.length > FEW;
     this.inside.replaceChildren();
+    this.active = Math.max(0, this.items.placeOf(this.chosen) ?? 0);
     if (!items.length) this.element.replaceChildren(make("span", { class: "bglab-note" }, emptyText));
     else if (this.isVirtual) this.element.replaceChildren(this.inside);
-    else this.element.replaceChildren(...items.map((item, i) => this.tile(item, i)));
-    this.active = Math.max(0, this.places.get(this.chosen) ?? 0);
+    else
+      this.element.replaceChildren(...Array.from({ length: items.length }, (_, i) => this.tile(this.items.at(i), i)));
     this.layOut();
   }
 
@@ -107,9 +126,14 @@ export class Tiles {
     const start = this.isGrid ? this.element.scrollTop : this.element.scrollLeft;
     const [from, to] = visibleTiles(this.arrangement, start, this.length);
     if (this.isVirtual) this.renew(from, to);
-    this.paintAll();
-    const sheets = this.items.slice(from, to).flatMap(({ sheet }) => sheet ?? []);
-    this.seen(this, new Set(sheets));
+    this.repaint();
+    /** @type {Set<string>} */
+    const sheets = new Set();
+    for (let i = from; i < to; i++) {
+      const { sheet } = this.items.at(i);
+      if (sheet) sheets.add(sheet);
+    }
+    this.seen(this, sheets);
   }
 
   /**
@@ -137,7 +161,7 @@ export class Tiles {
     }
     let next = inside.firstChild;
     for (const i of wanted) {
-      const tile = this.inPage.get(i) ?? this.tile(this.items[i], i);
+      const tile = this.inPage.get(i) ?? this.tile(this.items.at(i), i);
       tile.style.left = `${(i % columns) * pitch}px`;
       tile.style.top = `${isGrid ? Math.floor(i / columns) * pitch : 0}px`;
       if (tile === next) next = next.nextSibling;
@@ -155,7 +179,7 @@ export class Tiles {
       "div",
       {
         role: "option",
-        class: item.text || item.colour ? "bglab-chip" : "bglab-thumb",
+        class: `bglab-${item.kind ?? (item.text || item.colour ? "chip" : "thumb")}`,
         title: item.label,
         "aria-label": item.label,
         "data-value": item.value,
@@ -174,8 +198,8 @@ export class Tiles {
     return tile;
   }
 
-  paintAll() {
-    for (const [i, tile] of this.inPage) this.paint(this.items[i], tile);
+  repaint() {
+    for (const [i, tile] of this.inPage) this.paint(this.items.at(i), tile);
   }
 
   /**
@@ -201,14 +225,14 @@ export class Tiles {
       this.chosen = value;
       this.tileOf(value)?.setAttribute("aria-selected", "true");
     }
-    const at = this.places.get(value);
+    const at = this.items.placeOf(value);
     this.activate(at ?? 0);
     if (at !== undefined && scroll) this.reveal(at);
   }
 
   /** @param {string | null} value */
   tileOf(value) {
-    return this.inPage.get(this.places.get(value) ?? -1);
+    return this.inPage.get(this.items.placeOf(value) ?? -1);
   }
 
   /**
@@ -260,9 +284,9 @@ export class Tiles {
     if (event.key === "Enter" || event.key === " ") press(tile.dataset.value ?? null, "enter");
     else if (event.key === "Escape" && this.isGrid) press(null, "escape");
     else if (to === undefined) return;
-    else if (this.items[to]) {
+    else if (to >= 0 && to < this.items.length) {
       this.focus(to);
-      press(this.items[to].value, "move");
+      press(this.items.at(to).value, "move");
     }
     event.preventDefault();
     event.stopPropagation();

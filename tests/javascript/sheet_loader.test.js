@@ -97,3 +97,14 @@ test("a closed loader keeps no URL", () => {
   assert.deepEqual([...revoked], urls);
   assert.equal(loader.urls.size, 0);
 });
+
+test("a cleared loader begins anew, as if it had never asked", () => {
+  loader.want(new Set(["0", "1", "2"]));
+  take("0");
+  loader.clear();
+  assert.equal(loader.urls.size, 0);
+  loader.request();
+  assert.deepEqual(asked, ["0", "1", "2"]);
+  loader.want(new Set(["1"]));
+  assert.deepEqual(asked.slice(3), ["1"]);
+});

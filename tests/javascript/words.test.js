@@ -18,6 +18,10 @@ test("a slider shows its value with its unit", () => {
   assert.equal(formatted(2.04, "px"), "2 px");
   assert.equal(formatted(-2.25, ""), "-2.3");
   assert.equal(formatted(0, "px"), "0 px");
+  assert.equal(
+    formatted(2, (step) => `step ${step}`),
+    "step 2",
+  );
 });
 
 test("a number and its percent sign stay in one line", () => {
