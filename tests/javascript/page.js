@@ -25,8 +25,7 @@ class Element extends EventTarget {
   }
 
   setAttribute(name, value) {
-    if (name === "hidden") this.hidden = true;
-    this[name] = value;
+    this[name] = name === "hidden" || value;
   }
 
   append(...children) {

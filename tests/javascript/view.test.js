@@ -93,17 +93,20 @@ test("an error is shown even before the view has anything else to show", () => {
 
 test("a lost view disables what was enabled, and gives it back if the kernel was there after all", () => {
   hear({ type: "hello" });
+  assert.deepEqual([view.notice.hidden, view.error.hidden], [true, true]);
   const [button, input] = root.querySelectorAll("button, input");
   input.disabled = true;
   model.emit("comm_live_update");
   assert.equal(root.dataset.kernel, "lost");
   assert.deepEqual([button.disabled, input.disabled, root.firstElementChild.inert], [true, true, true]);
   assert.match(root.textContent, /The kernel was restarted: run the cell again\.$/);
+  assert.equal(view.notice.hidden, false);
   const before = model.sent.length;
   view.send({ type: "inspect" });
   assert.equal(model.sent.length, before);
   hear({ type: "pong", comm: "c" });
   assert.deepEqual([button.disabled, input.disabled, root.firstElementChild.inert], [false, true, false]);
+  assert.equal(view.notice.hidden, true);
   assert.equal(view.comm, "c");
 });
 
