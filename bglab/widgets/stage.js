@@ -1,38 +1,84 @@
 // The canvas: shows the composed image, and handles moving the object, drawing a box, and brushing the mask.
 
+import { penOf, putLevels, square } from "./canvases.js";
 import { make, QUIET } from "./controls.js";
+import { boxBetween, brushMask, within } from "./mask.js";
 
-const within = (value, low, high) => Math.min(Math.max(value, low), high);
+/** @import { DrawnBox, Point } from "./mask.js" */
+/** @import { Movement } from "./state.js" */
+
+/** @typedef {"move" | "box" | "brush"} Tool */
+
+/**
+ * @typedef {object} StageCallbacks
+ * @property {(movement: Movement) => void} moved
+ * @property {() => void} settled
+ * @property {(box: DrawnBox) => void} boxed
+ * @property {(mask: Uint8Array<ArrayBuffer>) => void} brushed
+ */
+
+const STROKES_KEPT = 50;
 
 export class Stage {
-  // `on` holds the callbacks: moved(changes), settled(), boxed(box), brushed(mask).
-  constructor(size, on) {
-    Object.assign(this, { size, on, mode: "move", undone: [], mask: null, brush: 0.06, erase: false });
-    const surface = (kind, attributes = {}) => make("canvas", { width: size, height: size, class: kind, ...attributes });
-    this.canvas = surface("bglab-image", {
-      role: "img", tabindex: 0, "aria-label": "Composed image", ...QUIET,
+  /** Where the pointer went down, while it is down. @type {Point | null} */
+  from = null;
+  /** Where it was last. @type {Point} */
+  last = [0, 0];
+  wheeling = 0;
+
+  /**
+   * @param {number} size Side in pixels
+   * @param {StageCallbacks | null} on Without them the canvas only shows
+   */
+  constructor(size, on = null) {
+    this.size = size;
+    this.on = on;
+    /** @type {Tool | "show"} */
+    this.mode = on ? "move" : "show";
+    /** @type {Uint8Array<ArrayBuffer>[]} */
+    this.undone = [];
+    /** @type {Uint8Array<ArrayBuffer> | null} */
+    this.mask = null;
+    this.brush = 0.06;
+    this.erase = false;
+    const handled = on && {
+      tabindex: 0,
+      ...QUIET,
       title: "Drag to move the object; click it and scroll to scale. Keys: arrows move, + and − scale, f flips",
-    });
-    this.heat = surface("bglab-heat", { "aria-hidden": "true" });
-    this.marks = surface("bglab-marks", { "aria-hidden": "true" });
-    this.element = make("div", { class: "bglab-stage", "data-mode": "move" }, this.canvas, this.heat, this.marks);
-    this.pen = this.canvas.getContext("2d", { willReadFrequently: true });
-    for (const kind of ["pointerdown", "pointermove", "pointerup", "pointercancel", "keydown"]) {
-      this.canvas.addEventListener(kind, (event) => this[kind](event));
-    }
+    };
+    this.canvas = square(size, { class: "bglab-image", role: "img", "aria-label": "Composed image", ...handled });
+    this.heat = square(size, { class: "bglab-heat", "aria-hidden": "true" });
+    this.marks = square(size, { class: "bglab-marks", "aria-hidden": "true" });
+    this.element = make("div", { class: "bglab-stage", "data-mode": this.mode }, this.canvas, this.heat, this.marks);
+    penOf(this.canvas, { willReadFrequently: true });
+    if (!on) return;
+    this.canvas.addEventListener("pointerdown", (event) => this.pointerdown(event));
+    this.canvas.addEventListener("pointermove", (event) => this.pointermove(event));
+    this.canvas.addEventListener("pointerup", (event) => this.pointerup(event));
+    this.canvas.addEventListener("pointercancel", () => this.pointercancel());
+    this.canvas.addEventListener("keydown", (event) => this.keydown(event));
     this.canvas.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
   }
 
+  /** @param {Uint8ClampedArray<ArrayBuffer>} levels RGBA */
   draw(levels) {
-    this.pen.putImageData(new ImageData(levels, this.size, this.size), 0, 0);
+    putLevels(this.canvas, levels);
   }
 
+  /**
+   * @param {Uint8ClampedArray<ArrayBuffer> | null} levels RGBA; null leaves what was drawn before
+   * @param {number} opacity
+   */
   drawHeat(levels, opacity) {
     this.heat.hidden = !opacity;
-    this.heat.style.opacity = opacity;
-    if (levels) this.heat.getContext("2d").putImageData(new ImageData(levels, this.size, this.size), 0, 0);
+    this.heat.style.opacity = String(opacity);
+    if (levels) putLevels(this.heat, levels);
   }
 
+  /**
+   * @param {Tool | "show"} mode
+   * @param {ArrayLike<number> | null} mask What the brush corrects
+   */
   use(mode, mask) {
     this.mode = mode;
     this.undone = [];
@@ -41,12 +87,16 @@ export class Stage {
     this.drawMarks();
   }
 
-  // Position of an event, as shares of the side.
+  /**
+   * @param {MouseEvent} event
+   * @returns {Point}
+   */
   point(event) {
     const { left, top, width, height } = this.canvas.getBoundingClientRect();
     return [(event.clientX - left) / width, (event.clientY - top) / height];
   }
 
+  /** @param {PointerEvent} event */
   pointerdown(event) {
     if (event.button) return;
     this.canvas.setPointerCapture(event.pointerId);
@@ -54,99 +104,109 @@ export class Stage {
     this.from = this.last = this.point(event);
     if (this.mode === "brush" && this.mask) {
       this.undone.push(this.mask.slice());
-      if (this.undone.length > 50) this.undone.shift();
+      if (this.undone.length > STROKES_KEPT) this.undone.shift();
       this.stroke(this.from);
     }
     event.preventDefault();
   }
 
+  /** @param {PointerEvent} event */
   pointermove(event) {
     if (!this.from) return;
     const point = this.point(event);
-    if (this.mode === "move") this.on.moved({ dx: point[0] - this.last[0], dy: point[1] - this.last[1] });
+    if (this.mode === "move") this.on?.moved({ dx: point[0] - this.last[0], dy: point[1] - this.last[1] });
     else if (this.mode === "box") this.drawMarks([...this.from, ...point]);
     else this.stroke(point);
     this.last = point;
   }
 
+  /** @param {PointerEvent} event */
   pointerup(event) {
     if (!this.from) return;
-    const [from, to] = [this.from, this.point(event)];
+    const box = boxBetween(this.from, this.point(event));
     this.from = null;
-    if (this.mode === "move") this.on.settled();
-    else if (this.mode === "brush") this.on.brushed(this.mask);
-    else {
-      const [x0, x1] = [from[0], to[0]].sort((a, b) => a - b).map((v) => within(v, 0, 1));
-      const [y0, y1] = [from[1], to[1]].sort((a, b) => a - b).map((v) => within(v, 0, 1));
-      if (x1 - x0 > 0.02 && y1 - y0 > 0.02) this.on.boxed([x0, y0, x1, y1]);
-      else this.drawMarks();
-    }
+    if (this.mode === "move") this.on?.settled();
+    else if (this.mode === "brush") this.brushed();
+    else if (box) this.on?.boxed(box);
+    else this.drawMarks();
   }
 
   pointercancel() {
     this.from = null;
-    this.on.settled();
+    this.on?.settled();
   }
 
+  /** @param {WheelEvent} event */
   wheel(event) {
     if (this.mode !== "move" || document.activeElement !== this.canvas) return;
     event.preventDefault();
-    this.on.moved({ scale: Math.exp(-event.deltaY / 500) });
+    this.on?.moved({ scale: Math.exp(-event.deltaY / 500) });
     clearTimeout(this.wheeling);
-    this.wheeling = setTimeout(() => this.on.settled(), 250);
+    this.wheeling = setTimeout(() => this.on?.settled(), 250);
   }
 
+  /** @param {KeyboardEvent} event */
   keydown(event) {
     const step = (event.shiftKey ? 10 : 1) / this.size;
+    /** @type {Record<string, Movement>} */
     const moves = {
-      ArrowLeft: { dx: -step }, ArrowRight: { dx: step }, ArrowUp: { dy: -step }, ArrowDown: { dy: step },
-      "+": { scale: 1.05 }, "-": { scale: 1 / 1.05 }, f: { flip: true },
+      ArrowLeft: { dx: -step },
+      ArrowRight: { dx: step },
+      ArrowUp: { dy: -step },
+      ArrowDown: { dy: step },
+      "+": { scale: 1.05 },
+      "-": { scale: 1 / 1.05 },
+      f: { flip: true },
     };
     if (event.key === "z" && (event.ctrlKey || event.metaKey) && this.mode === "brush") this.undo();
     else if (this.mode === "move" && moves[event.key] && !event.ctrlKey && !event.metaKey) {
-      this.on.moved(moves[event.key]);
-      this.on.settled();
+      this.on?.moved(moves[event.key]);
+      this.on?.settled();
     } else return;
     event.preventDefault();
     event.stopPropagation();
   }
 
-  stroke([x, y]) {
-    const { size, mask } = this;
-    if (!mask) return;
-    const radius = this.brush * size, [lastX, lastY] = this.last;
-    const steps = Math.max(1, Math.ceil(Math.hypot(x - lastX, y - lastY) * size / Math.max(1, radius / 2)));
-    for (let step = 1; step <= steps; step++) {
-      const cx = (lastX + ((x - lastX) * step) / steps) * size, cy = (lastY + ((y - lastY) * step) / steps) * size;
-      for (let row = Math.max(0, Math.floor(cy - radius)); row < Math.min(size, cy + radius); row++) {
-        for (let column = Math.max(0, Math.floor(cx - radius)); column < Math.min(size, cx + radius); column++) {
-          if (Math.hypot(column + 0.5 - cx, row + 0.5 - cy) <= radius) mask[row * size + column] = this.erase ? 0 : 1;
-        }
-      }
-    }
+  /** @param {Point} point */
+  stroke(point) {
+    if (!this.mask) return;
+    brushMask(this.mask, this.size, this.last, point, this.brush, this.erase ? 0 : 1);
     this.drawMarks();
+  }
+
+  brushed() {
+    if (this.mask) this.on?.brushed(this.mask);
   }
 
   undo() {
-    if (!this.undone.length) return;
-    this.mask = this.undone.pop();
+    const before = this.undone.pop();
+    if (!before) return;
+    this.mask = before;
     this.drawMarks();
-    this.on.brushed(this.mask);
+    this.brushed();
   }
 
-  // Draws the tinted mask while it is edited, and the box while it is drawn.
+  /**
+   * Draws the tinted mask while it is edited, and the box while it is drawn.
+   *
+   * @param {DrawnBox} [box] From where the pointer went down to where it is, in any direction
+   */
   drawMarks(box) {
-    const pen = this.marks.getContext("2d");
+    const pen = penOf(this.marks);
     pen.clearRect(0, 0, this.size, this.size);
     if (this.mode === "brush" && this.mask) {
       const tint = new ImageData(this.size, this.size);
-      this.mask.forEach((inside, i) => tint.data.set(inside ? [230, 159, 0, 110] : [0, 0, 0, 90], 4 * i));
+      for (let i = 0; i < this.mask.length; i++)
+        tint.data.set(this.mask[i] ? [230, 159, 0, 110] : [0, 0, 0, 90], 4 * i);
       pen.putImageData(tint, 0, 0);
     }
     if (!box) return;
-    const [x0, y0, x1, y1] = box.map((v) => within(v, 0, 1) * this.size);
+    const [x0, y0, x1, y1] = box.map((value) => within(value, 0, 1) * this.size);
     pen.lineWidth = 2;
-    for (const [colour, dash] of [["#000", []], ["#fff", [5, 5]]]) {
+    for (const [colour, dash] of /** @type {[string, number[]][]} */ ([
+      ["#000", []],
+      ["#fff", [5, 5]],
+    ])) {
       pen.strokeStyle = colour;
       pen.setLineDash(dash);
       pen.strokeRect(x0, y0, x1 - x0, y1 - y0);
