@@ -54,6 +54,7 @@ from bglab.analysis.metrics import (
     compare_models,
     scene_categories,
 )
+from bglab.analysis.latex import latex_text, to_latex
 from bglab.analysis.multiplicity import holm
 from bglab.analysis.pair_outcomes import PairOutcomes, pair_outcomes
 from bglab.analysis.power import detectable_difference
@@ -80,7 +81,6 @@ from bglab.analysis.tables import (
     styled,
     to_csv,
     to_html,
-    to_latex,
     to_markdown,
     to_records,
     with_intervals,
@@ -139,6 +139,7 @@ __all__ = [
     "hardest_foregrounds",
     "intersection_over_union",
     "json_value",
+    "latex_text",
     "localisation_summary",
     "localise",
     "map_drift",

@@ -39,8 +39,9 @@ from bglab.figures.search import (
     plot_transfer,
     plot_vulnerability_curve,
 )
-from bglab.figures.theme import COLORS, VENUES, color_of, figure_of, save, theme
+from bglab.figures.theme import COLORS, color_of, figure_of, save, theme
 from bglab.figures.training import LiveCurves, draw_curves, plot_learning, plot_loss
+from bglab.figures.venues import SMALLEST_PT, VENUES, Placed, Venue, Width, find_venue, font_note, venue_names
 
 __all__ = [
     "CARD_COLORS",
@@ -49,13 +50,19 @@ __all__ = [
     "LiveCurves",
     "Measure",
     "Normalisation",
+    "Placed",
+    "SMALLEST_PT",
     "ShownAxes",
     "ShownFigure",
     "VENUES",
+    "Venue",
+    "Width",
     "color_of",
     "draw_card",
     "draw_curves",
     "figure_of",
+    "find_venue",
+    "font_note",
     "one_line_names",
     "plot_accuracy",
     "plot_background_gap",
@@ -88,4 +95,5 @@ __all__ = [
     "save",
     "set_name",
     "theme",
+    "venue_names",
 ]

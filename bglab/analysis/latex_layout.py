@@ -1,0 +1,244 @@
+"""Choose a layout in which a table fits the width of a page: text size, place of the intervals, wrapped columns.
+
+Widths are estimated from the characters of Computer Modern, which is wider than the Times of most conferences, so that
+a table that fits here fits there.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+Intervals = Literal["beside", "below", "omitted"]
+
+# widths of the printable characters of ASCII in thousandths of the text size; AFM file of Computer Modern Roman 10
+_WIDTHS = dict(zip(map(chr, range(32, 127)), (
+    333, 278, 500, 833, 500, 833, 778, 278, 389, 389, 500, 778, 278, 333, 278, 500, 500, 500, 500, 500, 500, 500, 500,
+    500, 500, 500, 278, 278, 778, 778, 778, 472, 778, 750, 708, 722, 764, 681, 653, 785, 750, 361, 514, 778, 625, 917,
+    750, 778, 681, 778, 736, 556, 722, 750, 750, 1028, 750, 750, 611, 278, 500, 278, 500, 500, 278, 500, 556, 444, 556,
+    444, 306, 500, 556, 278, 306, 528, 278, 833, 556, 500, 556, 528, 392, 394, 389, 556, 528, 722, 528, 528, 444, 500,
+    278, 500, 500,
+), strict=True))  # fmt: skip
+_OTHER, _BOLD = 800, 1.16
+#: Pieces that a line can end after; longer ones are broken at `_LONGEST` characters.
+_PIECE = re.compile(r"[^\s/_.:=,·-]*[/_.:=,·-]*\s*")
+_LONGEST = 10
+
+
+class Size(NamedTuple):
+    """A text size of LaTeX in a document of 10 points.
+
+    Attributes:
+        name: Its command, without the backslash.
+        points: Text size in points.
+        breadth: How much wider letters are than those of 10 points, scaled to this size.
+        gap: Half of the space between columns in points.
+    """
+
+    name: str
+    points: float
+    breadth: float
+    gap: float
+
+
+SMALL, FOOTNOTE, SCRIPT = (
+    Size("small", 9, 1.03, 4), Size("footnotesize", 8, 1.07, 3), Size("scriptsize", 7, 1.14, 2.5)
+)  # fmt: skip
+
+
+class Column(NamedTuple):
+    """The plain text of one column.
+
+    Attributes:
+        heading: Its heading.
+        cells: Value of each row.
+        intervals: Interval of each row; "" where there is none.
+        bold: Whether each value is bold.
+        wraps: Whether cells may be broken into several lines.
+    """
+
+    heading: str
+    cells: tuple[str, ...]
+    intervals: tuple[str, ...]
+    bold: tuple[bool, ...]
+    wraps: bool
+
+
+class Layout(NamedTuple):
+    """How a table is set.
+
+    Attributes:
+        size: Text size.
+        intervals: Place of the intervals.
+        rotated: Whether the headings of numbers are rotated.
+        panels: Positions of the columns of each panel; a table has one unless it is too wide.
+        widths: Width of each column in points; None leaves it as wide as its cells.
+        headings: Lines of each heading.
+        lines: Number of lines of each row.
+    """
+
+    size: Size
+    intervals: Intervals
+    rotated: bool
+    panels: tuple[tuple[int, ...], ...]
+    widths: tuple[float | None, ...]
+    headings: tuple[tuple[str, ...], ...]
+    lines: tuple[int, ...]
+
+
+def pieces(text: str) -> list[str]:
+    """Split a text where a line may end: after spaces and punctuation, and within long words.
+
+    Example:
+        >>> pieces("timm:resnet50.tv_in1k")
+        ['timm:', 'resnet50.', 'tv_', 'in1k']
+    """
+    found = [piece for piece in _PIECE.findall(text) if piece]
+    return [piece[at : at + _LONGEST] if len(piece) > _LONGEST + 3 else piece
+            for piece in found for at in range(0, len(piece) if len(piece) > _LONGEST + 3 else 1, _LONGEST)]  # fmt: skip
+
+
+def choose_layout(columns: Sequence[Column], points: float) -> Layout:
+    """Choose the most readable layout that fits a width.
+
+    Intervals stay beside their values if possible, else move below them, else are left out; the largest text that fits
+    is taken. A table too wide for all of these is divided into panels, one below the other, which repeat the leading
+    columns of names.
+
+    Args:
+        columns: The columns.
+        points: Width in points.
+    """
+    names = next((k for k, column in enumerate(columns) if not column.wraps), len(columns))
+    for count in range(1, len(columns) + 1):
+        panels = _panels(len(columns), min(max(names, 1), 2), count)
+        fitting = [layout for layout in _candidates(columns, panels, points) if layout is not None]
+        if fitting:
+            return min(fitting, key=lambda layout: _cost(layout, columns))
+    raise AssertionError("a table with one column of numbers fits any page")
+
+
+def text_width(text: str, size: Size, *, bold: bool = False) -> float:
+    """Estimate the width of a text in points."""
+    letters = sum(_WIDTHS.get(letter, _OTHER) for letter in text) / 1000
+    return letters * size.points * size.breadth * (_BOLD if bold else 1)
+
+
+def _panels(count: int, names: int, parts: int) -> tuple[tuple[int, ...], ...]:
+    """Divide columns into panels of equal size, each of which begins with the columns of names."""
+    first, rest = tuple(range(min(names, count))), list(range(min(names, count), count))
+    if parts == 1 or not rest:
+        return (tuple(range(count)),)
+    per_panel = math.ceil(len(rest) / parts)
+    return tuple((*first, *rest[at : at + per_panel]) for at in range(0, len(rest), per_panel))
+
+
+def _candidates(
+    columns: Sequence[Column], panels: tuple[tuple[int, ...], ...], points: float
+) -> list[Layout | None]:
+    """Lay a table out in each text size, place of the intervals and direction of the headings."""
+    places: tuple[Intervals, ...] = ("beside", "below", "omitted")
+    if not any(any(column.intervals) for column in columns):
+        places = ("beside",)
+    choices = itertools.product(places, (SMALL, FOOTNOTE, SCRIPT), (False, True))
+    return [_lay_out(columns, panels, points, *choice) for choice in choices]
+
+
+def _lay_out(
+    columns: Sequence[Column],
+    panels: tuple[tuple[int, ...], ...],
+    points: float,
+    place: Intervals,
+    size: Size,
+    rotated: bool,  # noqa: FBT001 - one of three coordinates of a candidate
+) -> Layout | None:
+    """Lay a table out; None if it does not fit."""
+    natural = [_natural(column, size, place) for column in columns]
+    least = [
+        max((text_width(p, size) for cell in column.cells for p in pieces(cell)), default=0.0) if column.wraps else width
+        for column, width in zip(columns, natural, strict=True)
+    ]
+    words = [_heading_width(column, size, rotated=rotated) for column in columns]
+    natural, least = ([max(pair) for pair in zip(w, words, strict=True)] for w in (natural, least))
+    widths: list[float] = list(natural)
+    for panel in panels:
+        room = points - 2 * size.gap * (len(panel) - 1)
+        shared = _share([natural[k] for k in panel], [least[k] for k in panel], room)
+        if shared is None:
+            return None
+        for k, width in zip(panel, shared, strict=True):
+            widths[k] = min(widths[k], width)
+    wrapped = [w + 0.01 < n for w, n in zip(widths, natural, strict=True)]
+    headings = tuple(
+        (column.heading,) if rotated and not column.wraps else _wrap(column.heading, width, size)
+        for column, width in zip(columns, widths, strict=True)
+    )
+    lines = tuple(
+        max(
+            len(_wrap(column.cells[row], width, size)) if narrow else 1
+            for column, width, narrow in zip(columns, widths, wrapped, strict=True)
+        )
+        for row in range(len(columns[0].cells))
+    )
+    fixed = tuple(w if narrow else None for w, narrow in zip(widths, wrapped, strict=True))
+    return Layout(size, place, rotated, panels, fixed, headings, lines)
+
+
+def _natural(column: Column, size: Size, place: Intervals) -> float:
+    """Return the width of a column whose cells are not broken."""
+    small = SCRIPT if size is not SCRIPT else size
+    widest = 0.0
+    for cell, interval, bold in zip(column.cells, column.intervals, column.bold, strict=True):
+        value, limits = text_width(cell, size, bold=bold), text_width(interval, small)
+        if place == "beside" and interval:
+            value += text_width(" ", size) + limits
+        widest = max(widest, value, limits if place == "below" else 0.0)
+    return widest
+
+
+def _heading_width(column: Column, size: Size, *, rotated: bool) -> float:
+    """Return the least width of a heading: that of its longest piece, or the height of a rotated line."""
+    if rotated and not column.wraps:
+        return 1.1 * size.points
+    return max((text_width(piece.rstrip(), size) for piece in pieces(column.heading)), default=0.0)
+
+
+def _share(natural: list[float], least: list[float], room: float) -> list[float] | None:
+    """Narrow the widest columns until all fit; None if they cannot."""
+    if sum(least) > room:
+        return None
+    low, high = 0.0, max(natural)
+    if sum(natural) <= room:
+        return natural
+    for _ in range(40):  # the widest that any column may be, by bisection
+        middle = (low + high) / 2
+        total = sum(max(few, min(many, middle)) for few, many in zip(least, natural, strict=True))
+        low, high = (middle, high) if total <= room else (low, middle)
+    return [max(few, min(many, low)) for few, many in zip(least, natural, strict=True)]
+
+
+def _wrap(text: str, width: float, size: Size) -> tuple[str, ...]:
+    """Break a text into lines of at most a width."""
+    lines, line = [], ""
+    for piece in pieces(text):
+        if line and text_width((line + piece).rstrip(), size) > width + 0.01:
+            lines.append(line.rstrip())
+            line = ""
+        line += piece
+    return (*lines, line.rstrip())
+
+
+def _cost(layout: Layout, columns: Sequence[Column]) -> float:
+    """Return how hard a layout is to read: omitted intervals weigh most, then broken cells, then small text."""
+    place = {"beside": 0.0, "below": 1.0, "omitted": 3.0}[layout.intervals]
+    size = {"small": 0.0, "footnotesize": 0.3, "scriptsize": 0.8}[layout.size.name]
+    broken = sum(layout.lines) / len(layout.lines) - 1 if layout.lines else 0.0
+    torn = sum(
+        width is not None and any(not p.endswith(" ") for cell in column.cells for p in pieces(cell)[:-1])
+        for column, width in zip(columns, layout.widths, strict=True)
+    )
+    tall = max((len(lines) for lines in layout.headings), default=1) - 1
+    return place + size + 0.5 * broken + 0.2 * torn + 0.15 * tall + 0.6 * layout.rotated
