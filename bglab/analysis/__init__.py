@@ -31,6 +31,7 @@ from bglab.analysis.invariance import (
     tick_table,
     variant_accuracies,
 )
+from bglab.analysis.latex import latex_text, to_latex
 from bglab.analysis.localisation import (
     MEASURES,
     QUANTILE,
@@ -54,7 +55,6 @@ from bglab.analysis.metrics import (
     compare_models,
     scene_categories,
 )
-from bglab.analysis.latex import latex_text, to_latex
 from bglab.analysis.multiplicity import holm
 from bglab.analysis.pair_outcomes import PairOutcomes, pair_outcomes
 from bglab.analysis.power import detectable_difference

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from bglab.analysis.latex_layout import SCRIPT, Column, Layout, choose_layout, pieces
+from bglab.analysis.latex_layout import SCRIPT, Column, Layout, choose_layout, text_width
 from bglab.analysis.tables import PLAIN, Estimate, Markup, with_intervals, written
 
 #: Points of TeX in an inch.
@@ -31,7 +31,7 @@ _ESCAPES = {c: "\\" + c for c in "&%$#_{}"} | {
     "✗": r"$\times$", "\n": " ", "\t": " ",
 }  # fmt: skip
 #: Package → what needs it.
-_PACKAGES = {"booktabs": r"\toprule", "array": r">{", "graphicx": r"\rotatebox", "amssymb": r"\checkmark"}
+_PACKAGES = {"booktabs": r"\toprule", "graphicx": r"\rotatebox", "amssymb": r"\checkmark"}
 
 
 def latex_text(text: str) -> str:
@@ -73,7 +73,7 @@ def to_latex(
     width = _UNBOUNDED if inches is None else inches * _POINTS
     layout = choose_layout([column.plain for column in grid], width)
     text = caption + _explained(table, layout) if caption else ""
-    parts = _parts(layout)
+    parts = _parts(grid, layout)
     floats = [
         _float(grid, layout, rows, text, label, part, len(parts), spans_columns=spans_columns)
         for part, rows in enumerate(parts, start=1)
@@ -141,20 +141,28 @@ def _is_fraction(cells: pd.Series) -> bool:
     return any(isinstance(cell, Estimate | float) for cell in cells)
 
 
-def _parts(layout: Layout) -> list[range]:
-    """Divide the rows into floats that fit on a page."""
-    per_row = layout.size.points * 1.22 * (2 if layout.intervals == "below" else 1)
-    heading = 4 * layout.size.points * 1.22
-    room = _HIGHEST * _POINTS / len(layout.panels) - heading
-    heights = [per_row * lines for lines in layout.lines]
+def _parts(grid: list[_Columns], layout: Layout) -> list[range]:
+    """Divide the rows into floats that fit on a page, between rows of different names."""
+    per_line = 1.22 * layout.size.points
+    heading = 2 * per_line + max(_heading_height(column, layout, k) for k, column in enumerate(grid))
+    gaps = 1.0 if max(layout.heights, default=1) > 1 else 0.0
+    heights = [len(layout.panels) * (per_line * lines + gaps) for lines in layout.heights]
+    room = _HIGHEST * _POINTS - len(layout.panels) * heading
     count = max(1, math.ceil(sum(heights) / room))
     parts, start, used = [], 0, 0.0
     for row, height in enumerate(heights):
-        if used and used + height > sum(heights) / count + height / 2:
+        is_full = used + height > min(room, sum(heights) / count + height)
+        if is_full and used and layout.starts[row]:
             parts.append(range(start, row))
             start, used = row, 0.0
         used += height
     return [*parts, range(start, len(heights))]
+
+
+def _heading_height(column: _Columns, layout: Layout, k: int) -> float:
+    if layout.rotated and not column.plain.wraps:
+        return text_width(column.plain.heading, layout.size)
+    return 1.22 * layout.size.points * len(layout.headings[k])
 
 
 def _float(
@@ -183,22 +191,21 @@ def _float(
 
 def _tabular(columns: list[_Columns], layout: Layout, panel: tuple[int, ...], rows: range) -> list[str]:
     """Write the columns of one panel."""
-    widths = [layout.widths[k] for k in panel]
-    kinds = "".join(_kind(column, width) for column, width in zip(columns, widths, strict=True))
+    kinds = "".join("l" if column.plain.wraps else "r" for column in columns)
     headings = [_heading(column, layout, k) for column, k in zip(columns, panel, strict=True)]
-    lines = [rf"\begin{{tabular}}{{@{{}}{kinds}@{{}}}}", r"\toprule", _row(headings), r"\midrule"]
-    small = "" if layout.size is SCRIPT else r"\scriptsize "
+    lines = [r"\begin{tabular}{@{}KINDS@{}}".replace("KINDS", kinds), r"\toprule", _row(headings), r"\midrule"]
+    spaced = max(layout.heights, default=1) > 1
+    pending: list[str] = []  # lines of a name that spans several rows
     for row in rows:
-        cells = [_cell(column, row, breaks=width is not None) for column, width in zip(columns, widths, strict=True)]
-        limits = [column.intervals[row] for column in columns]
-        smaller = [f"{{{small}{text}}}" if small and text else text for text in limits]
-        if layout.intervals == "beside":
-            cells = [f"{cell} {text}".rstrip() for cell, text in zip(cells, smaller, strict=True)]
-        lines.append(_row(cells))
-        if layout.intervals == "below" and any(limits):
-            lines.append(_row(smaller))
-            if row != rows[-1]:
-                lines.append(r"\addlinespace[1pt]")
+        cells = [_cell(column, layout, k, row) for column, k in zip(columns, panel, strict=True)]
+        if panel[0] == 0:
+            pending = cells[0] if layout.starts[row] or row == rows[0] else pending
+            cells[0], pending = pending[: layout.heights[row]], pending[layout.heights[row] :]
+        if spaced and row != rows[0] and layout.starts[row]:
+            lines.append(r"\addlinespace[1pt]")
+        lines += [
+            _row([cell[line] if line < len(cell) else "" for cell in cells]) for line in range(layout.heights[row])
+        ]
     return [*lines, r"\bottomrule", r"\end{tabular}"]
 
 
@@ -206,31 +213,25 @@ def _row(cells: list[str]) -> str:
     return " & ".join(cells) + r" \\"
 
 
-def _kind(column: _Columns, width: float | None) -> str:
-    if width is not None:
-        return rf">{{\raggedright\arraybackslash}}p{{{width:.1f}pt}}"
-    return "l" if column.plain.wraps else "r"
-
-
 def _heading(column: _Columns, layout: Layout, k: int) -> str:
     """Write a heading on its lines, or rotated."""
-    lines = [latex_text(line) for line in layout.headings[k]]
     if layout.rotated and not column.plain.wraps:
         return rf"\rotatebox{{90}}{{{column.heading}}}"
-    if len(lines) == 1:
-        return lines[0]
+    lines = [latex_text(line) for line in layout.headings[k]]
     side = "l" if column.plain.wraps else "r"
-    return rf"\shortstack[{side}]{{" + r"\\".join(lines) + "}"
+    return lines[0] if len(lines) == 1 else rf"\shortstack[{side}]{{" + r"\\".join(lines) + "}"
 
 
-def _cell(column: _Columns, row: int, *, breaks: bool) -> str:
-    """Write a cell, with places where a line may end if it is broken into lines."""
-    if not breaks:
-        return column.cells[row]
-    return "".join(
-        latex_text(piece) + ("" if piece.endswith((" ", "-")) else r"\allowbreak{}")
-        for piece in pieces(column.plain.cells[row])
-    ).removesuffix(r"\allowbreak{}")
+def _cell(column: _Columns, layout: Layout, k: int, row: int) -> list[str]:
+    """Write a cell as lines: a text as it is broken, a number with its interval beside or below it."""
+    if column.plain.wraps:
+        lines = [latex_text(line) for line in layout.lines[k][row]]
+        return [rf"\textbf{{{line}}}" for line in lines] if column.plain.bold[row] else lines
+    limits = column.intervals[row]
+    if not limits or layout.intervals == "omitted":
+        return [column.cells[row]]
+    smaller = limits if layout.size is SCRIPT else rf"{{\scriptsize {limits}}}"
+    return [column.cells[row], smaller] if layout.intervals == "below" else [f"{column.cells[row]} {smaller}"]
 
 
 def _letter(letter: str) -> str:

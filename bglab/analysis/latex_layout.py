@@ -23,9 +23,9 @@ _WIDTHS = dict(zip(map(chr, range(32, 127)), (
     278, 500, 500,
 ), strict=True))  # fmt: skip
 _OTHER, _BOLD = 800, 1.16
-#: Pieces that a line can end after; longer ones are broken at `_LONGEST` characters.
+#: Pieces that a line can end after; longer ones are broken at `_LONGEST` characters, shorter ones are not parted.
 _PIECE = re.compile(r"[^\s/_.:=,·-]*[/_.:=,·-]*\s*")
-_LONGEST = 10
+_LONGEST, _SHORTEST = 10, 4
 
 
 class Size(NamedTuple):
@@ -45,7 +45,7 @@ class Size(NamedTuple):
 
 
 SMALL, FOOTNOTE, SCRIPT = (
-    Size("small", 9, 1.03, 4), Size("footnotesize", 8, 1.07, 3), Size("scriptsize", 7, 1.14, 2.5)
+    Size("small", 9, 1.04, 4), Size("footnotesize", 8, 1.08, 3), Size("scriptsize", 7, 1.16, 2.5)
 )  # fmt: skip
 
 
@@ -75,18 +75,20 @@ class Layout(NamedTuple):
         intervals: Place of the intervals.
         rotated: Whether the headings of numbers are rotated.
         panels: Positions of the columns of each panel; a table has one unless it is too wide.
-        widths: Width of each column in points; None leaves it as wide as its cells.
         headings: Lines of each heading.
-        lines: Number of lines of each row.
+        lines: Lines of each cell, by column and row; a name that several rows share spans them.
+        heights: Number of lines of each row.
+        starts: Whether each row begins with another name than the one before it.
     """
 
     size: Size
     intervals: Intervals
     rotated: bool
     panels: tuple[tuple[int, ...], ...]
-    widths: tuple[float | None, ...]
     headings: tuple[tuple[str, ...], ...]
-    lines: tuple[int, ...]
+    lines: tuple[tuple[tuple[str, ...], ...], ...]
+    heights: tuple[int, ...]
+    starts: tuple[bool, ...]
 
 
 def pieces(text: str) -> list[str]:
@@ -94,11 +96,21 @@ def pieces(text: str) -> list[str]:
 
     Example:
         >>> pieces("timm:resnet50.tv_in1k")
-        ['timm:', 'resnet50.', 'tv_', 'in1k']
+        ['timm:', 'resnet50.', 'tv_in1k']
     """
-    found = [piece for piece in _PIECE.findall(text) if piece]
-    return [piece[at : at + _LONGEST] if len(piece) > _LONGEST + 3 else piece
-            for piece in found for at in range(0, len(piece) if len(piece) > _LONGEST + 3 else 1, _LONGEST)]  # fmt: skip
+    found: list[str] = []
+    for piece in filter(None, _PIECE.findall(text)):
+        if found and len(found[-1]) < _SHORTEST and not found[-1].endswith(" "):
+            found[-1] += piece
+        else:
+            found.append(piece)
+    return [part for piece in found for part in _parts(piece)]
+
+
+def _parts(word: str) -> list[str]:
+    if len(word) <= _LONGEST + 3:
+        return [word]
+    return [word[at : at + _LONGEST] for at in range(0, len(word), _LONGEST)]
 
 
 def choose_layout(columns: Sequence[Column], points: float) -> Layout:
@@ -136,9 +148,7 @@ def _panels(count: int, names: int, parts: int) -> tuple[tuple[int, ...], ...]:
     return tuple((*first, *rest[at : at + per_panel]) for at in range(0, len(rest), per_panel))
 
 
-def _candidates(
-    columns: Sequence[Column], panels: tuple[tuple[int, ...], ...], points: float
-) -> list[Layout | None]:
+def _candidates(columns: Sequence[Column], panels: tuple[tuple[int, ...], ...], points: float) -> list[Layout | None]:
     """Lay a table out in each text size, place of the intervals and direction of the headings."""
     places: tuple[Intervals, ...] = ("beside", "below", "omitted")
     if not any(any(column.intervals) for column in columns):
@@ -158,7 +168,9 @@ def _lay_out(
     """Lay a table out; None if it does not fit."""
     natural = [_natural(column, size, place) for column in columns]
     least = [
-        max((text_width(p, size) for cell in column.cells for p in pieces(cell)), default=0.0) if column.wraps else width
+        max((text_width(p, size) for cell in column.cells for p in pieces(cell)), default=0.0)
+        if column.wraps
+        else width
         for column, width in zip(columns, natural, strict=True)
     ]
     words = [_heading_width(column, size, rotated=rotated) for column in columns]
@@ -171,20 +183,42 @@ def _lay_out(
             return None
         for k, width in zip(panel, shared, strict=True):
             widths[k] = min(widths[k], width)
-    wrapped = [w + 0.01 < n for w, n in zip(widths, natural, strict=True)]
     headings = tuple(
         (column.heading,) if rotated and not column.wraps else _wrap(column.heading, width, size)
         for column, width in zip(columns, widths, strict=True)
     )
     lines = tuple(
-        max(
-            len(_wrap(column.cells[row], width, size)) if narrow else 1
-            for column, width, narrow in zip(columns, widths, wrapped, strict=True)
-        )
-        for row in range(len(columns[0].cells))
+        tuple(_wrap(cell, width, size) if column.wraps else (cell,) for cell in column.cells)
+        for column, width in zip(columns, widths, strict=True)
     )
-    fixed = tuple(w if narrow else None for w, narrow in zip(widths, wrapped, strict=True))
-    return Layout(size, place, rotated, panels, fixed, headings, lines)
+    starts = _starts(columns[0])
+    return Layout(size, place, rotated, panels, headings, lines, _heights(columns, lines, starts, place), starts)
+
+
+def _starts(names: Column) -> tuple[bool, ...]:
+    """Mark the rows whose name differs from that of the row before; all rows if the first column has numbers."""
+    before = (None, *names.cells[:-1])
+    return tuple(not names.wraps or name != last for name, last in zip(names.cells, before, strict=False))
+
+
+def _heights(
+    columns: Sequence[Column],
+    lines: tuple[tuple[tuple[str, ...], ...], ...],
+    starts: tuple[bool, ...],
+    place: Intervals,
+) -> tuple[int, ...]:
+    """Count the lines of each row; the last row that shares a name is as high as the name needs."""
+    heights = [1] * len(starts)
+    for column, wrapped in zip(columns[1:], lines[1:], strict=True):
+        for row, cell in enumerate(wrapped):
+            below = place == "below" and bool(column.intervals[row])
+            heights[row] = max(heights[row], 2 if below else len(cell))
+    first = 0
+    for row, height in enumerate(heights):
+        first = row if starts[row] else first
+        if row + 1 == len(heights) or starts[row + 1]:
+            heights[row] = max(height, len(lines[0][first]) - sum(heights[first:row]))
+    return tuple(heights)
 
 
 def _natural(column: Column, size: Size, place: Intervals) -> float:
@@ -235,10 +269,12 @@ def _cost(layout: Layout, columns: Sequence[Column]) -> float:
     """Return how hard a layout is to read: omitted intervals weigh most, then broken cells, then small text."""
     place = {"beside": 0.0, "below": 1.0, "omitted": 3.0}[layout.intervals]
     size = {"small": 0.0, "footnotesize": 0.3, "scriptsize": 0.8}[layout.size.name]
-    broken = sum(layout.lines) / len(layout.lines) - 1 if layout.lines else 0.0
+    least = 2 if layout.intervals == "below" else 1
+    broken = sum(layout.heights) / (least * len(layout.heights)) - 1 if layout.heights else 0.0
     torn = sum(
-        width is not None and any(not p.endswith(" ") for cell in column.cells for p in pieces(cell)[:-1])
-        for column, width in zip(columns, layout.widths, strict=True)
+        any(not line.endswith(" ") and len(cell) > 1 for cell in wrapped for line in cell[:-1] if " " not in line)
+        for column, wrapped in zip(columns, layout.lines, strict=True)
+        if column.wraps
     )
     tall = max((len(lines) for lines in layout.headings), default=1) - 1
-    return place + size + 0.5 * broken + 0.2 * torn + 0.15 * tall + 0.6 * layout.rotated
+    return place + size + 0.5 * broken + 0.1 * torn + 0.15 * tall + 0.6 * layout.rotated

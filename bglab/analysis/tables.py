@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 import math
+import re
 from collections.abc import Callable, Mapping
 from numbers import Integral
 from typing import Any, NamedTuple
@@ -88,8 +89,11 @@ _PRINTED = {
     "in9": "IN-9", "in9l": "IN-9L", "in9lb": "IN-9LB", "imagenet": "ImageNet", "voc": "VOC", "background_gap": "BG-Gap",
     "bg_irrelevant": "BG Irrelevant", "bg_required": "BG Required", "bg_fools": "BG Fools",
     "bg_fg_required": "BG+FG Required", "bg_fg_fools": "BG+FG Fools",
+    "in9lb-9": "IN-9LB, 9 classes", "in9lb-144": "IN-9LB, 144 classes",
+    "in9-l2": "IN-9, L2-robust", "in9-linf": "IN-9, L∞-robust",
     "bg_fools_strict": "BG Fools (same incorrect class)",
 }  # fmt: skip
+_IDENTIFIER = re.compile(r"[a-z][a-z0-9_]*(~\d+)?")
 _P_VALUES = frozenset({"p", "p_holm"})
 
 
@@ -311,7 +315,10 @@ def _number(value: float, digits: int, markup: Markup) -> str:
 def _name(entry: str, column: str, markup: Markup) -> str:
     """Translate an identifier to its printed name; return any other text unchanged."""
     if column in _IDENTIFIERS:
-        entry = _PRINTED.get(entry) or ", ".join(display_name(part) for part in entry.split(", "))
+        # what is no identifier is a title already
+        entry = _PRINTED.get(entry) or ", ".join(
+            display_name(part) if _IDENTIFIER.fullmatch(part) else part for part in entry.split(", ")
+        )
     return markup.escape(entry)
 
 

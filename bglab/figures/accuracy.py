@@ -24,6 +24,7 @@ from bglab.figures.axes import (
     draw_error_bars,
     group_width,
     height_of_lines,
+    in_lines,
     legend_above,
     model_name,
     name_groups,
@@ -209,18 +210,22 @@ def plot_images(
     size = matplotlib.rcParams["figure.figsize"][0] / columns  # cell size in inches
     line = 1.35 * points("small") / 72 / size  # line height in cells
     several = len(set(labels)) > 1
-    step = 0.94 + line * (1.4 + bool(predictions) + several)
+    titles = [in_lines(title, 0.98 * size) for title in titles]
+    above = max(title.count("\n") for title in titles)  # lines of titles beyond the first
+    step = 0.94 + line * (1.4 + above + bool(predictions) + several)
     ax = ax or new_axes(rows * step * size)
     for place, image in enumerate(images):
         x, y = place % columns, place // columns * step
         height, width = (side / max(image.shape[1:]) * 0.94 for side in image.shape[1:])
-        left, top = x + (1 - width) / 2, y + line + (0.94 - height) / 2
+        left, top = x + (1 - width) / 2, y + line * (1 + above) + (0.94 - height) / 2
         ax.imshow(image.transpose(1, 2, 0), extent=(left, left + width, top + height, top), interpolation="lanczos")
-        ax.text(x + 0.5, y + line * 0.9, titles[place], ha="center", va="bottom", fontsize="small")
+        ax.text(x + 0.5, y + line * (0.9 + above), titles[place], ha="center", va="bottom", fontsize="small")
         if predictions:
             is_correct = labels[place] == predictions[place] if labels else None
             truth = f"\ntrue: {labels[place]}" if several and not is_correct else ""
-            _write_prediction(ax, x + 0.5, y + line * 1.15 + 0.94, predictions[place] + truth, is_correct=is_correct)
+            _write_prediction(
+                ax, x + 0.5, y + line * (1.15 + above) + 0.94, predictions[place] + truth, is_correct=is_correct
+            )
     ax.set(xlim=(0, columns), ylim=(rows * step, 0), aspect="equal")
     ax.set_axis_off()
     return ax

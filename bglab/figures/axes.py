@@ -19,6 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
+from matplotlib.textpath import text_to_path
 from matplotlib.ticker import MaxNLocator
 
 from bglab.errors import BadInput
@@ -132,11 +133,37 @@ def legend_above(ax: Axes) -> None:
 
 
 def note(ax: Axes, text: str) -> None:
-    """Write a note below the axis label, right-aligned, so that it may extend below the names of the rows."""
+    """Write a note below the axis label, right-aligned, so that it may extend below the names of the rows.
+
+    It is broken into lines where it is wider than the figure, or than its share of it if plots stand side by side.
+    """
+    spec = ax.get_subplotspec()
+    room = 0.97 * figure_of(ax).get_size_inches()[0] / (spec.get_gridspec().ncols if spec else 1)
     ax.annotate(
-        text, (1, 0), (0, -2), xycoords=("axes fraction", ax.xaxis.label), textcoords="offset points", ha="right",
-        va="top", fontsize="small", color=GREY, annotation_clip=False,
+        in_lines(text, room), (1, 0), (0, -2), xycoords=("axes fraction", ax.xaxis.label),
+        textcoords="offset points", ha="right", va="top", fontsize="small", color=GREY, annotation_clip=False,
     )  # fmt: skip
+
+
+def in_lines(text: str, inches: float, size: str | float = "small") -> str:
+    """Break a text at spaces into lines of at most a width in inches, if its words allow it."""
+    lines = [""]
+    for word in text.split(" "):
+        longer = f"{lines[-1]} {word}" if lines[-1] else word
+        if lines[-1] and width_of(longer, size) > inches:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return "\n".join(lines)
+
+
+def width_of(text: str, size: str | float = "small") -> float:
+    """Measure the width of a text's longest line in the font of the theme, in inches."""
+    font = font_manager.FontProperties(family=matplotlib.rcParams["font.family"], size=points(size))
+    widths = [
+        text_to_path.get_text_width_height_descent(line, font, ismath=False)[0] for line in text.split("\n") if line
+    ]
+    return max(widths, default=0.0) / 72
 
 
 def count_text(table: pd.DataFrame) -> str:
@@ -178,10 +205,16 @@ def name_groups(ax: Axes, models: Sequence[str]) -> None:
     """Label groups of bars, slanted where horizontal labels would overlap."""
     names = [model_name(model) for model in models]
     widest = max(len(line) for name in names for line in name.split("\n"))
-    if widest * 0.56 * points(matplotlib.rcParams["xtick.labelsize"]) <= group_width(ax, models):
+    size = matplotlib.rcParams["xtick.labelsize"]
+    if widest * 0.56 * points(size) <= group_width(ax, models):
         ax.set_xticks(range(len(models)), names)
+        return
+    short = one_line_names(models)
+    # a slanted name extends to the left of its group, and takes the width from the plot where it is long
+    if max(width_of(name, size) for name in short) > 0.25 * figure_of(ax).get_size_inches()[0]:
+        ax.set_xticks(range(len(models)), short, rotation=90, ha="center", va="top")
     else:
-        ax.set_xticks(range(len(models)), one_line_names(models), rotation=30, ha="right", rotation_mode="anchor")
+        ax.set_xticks(range(len(models)), short, rotation=30, ha="right", rotation_mode="anchor")
 
 
 def correctness_mark(*, is_correct: bool | None) -> tuple[str, str]:

@@ -36,6 +36,7 @@ COLORS: Mapping[str, str] = MappingProxyType({
     "correct": "#007A5A", "incorrect": "#C0392B", "ours": "#0072B2", "published": "#D55E00", "chance": "#666666",
 })  # fmt: skip
 
+
 @contextlib.contextmanager
 def theme(venue: str = "notebook", width: Width = "column") -> Iterator[None]:
     """Set figure width, font sizes and fonts for a venue inside a ``with`` block.

@@ -1,4 +1,4 @@
-"""Page sizes and fonts of conferences and journals, from tueplots, and the fonts that stand in where theirs are missing.
+"""Page sizes and fonts of conferences and journals, from tueplots, and fonts that stand in where theirs are missing.
 
 A figure is drawn at its final size: as wide as a column or as the whole text, with no letter below `SMALLEST_PT`.
 """

@@ -11,6 +11,7 @@ from bglab.analysis import latex_text, to_csv, to_latex
 from bglab.errors import UnknownName
 from bglab.figures import Width, find_venue, one_line_names, save
 from bglab.files import write_text
+from bglab.names import display_name
 from bglab.papers.artefact import Artefact, Product
 
 #: Formats of a product's files, which are also their endings.
@@ -18,6 +19,8 @@ FORMATS = ("pdf", "svg", "png", "csv", "tex")
 _DRAWN = frozenset({"pdf", "svg", "png"})
 #: Short names of the papers, for captions.
 _PAPERS = {"nos": "Noise or Signal", "tbc": "Time for a Background Check!"}
+# columns that a caption can state instead, if their value is the same everywhere
+_FIXED = ("n", "variant", "draws", "runs")
 # models that are named one by one in a caption
 _MOST_NAMED = 3
 
@@ -79,9 +82,10 @@ def latex_table(artefact: Artefact, product: Product, *, venue: str = "", width:
     shown = _flat(product.table if product.shown is None else product.shown)
     # a notebook's page is that of the class article
     inches = placed.inches if venue else 6.5
+    varying, fixed = _without_constants(shown)
     return to_latex(
-        _with_short_names(shown, product.models),
-        caption=caption(artefact, product),
+        _with_short_names(varying, product.models),
+        caption=caption(artefact, product) + latex_text(fixed),
         label=f"tab:{artefact.id}",
         bold=None if product.bold is None else _with_short_names(product.bold, product.models),
         inches=inches,
@@ -117,6 +121,18 @@ def _with_short_names(table: pd.DataFrame, models: Sequence[str]) -> pd.DataFram
         if name == "model":
             named[name] = [short.get(cell, cell) for cell in table[name]]
     return named
+
+
+def _without_constants(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Move columns that say the same in every row into a sentence for the caption.
+
+    Returns:
+        The other columns, and the sentence with a space before it; "" if there is none or the caption has it anyway.
+    """
+    same = [c for c in _FIXED if c in table.columns and len(table) > 1 and table[c].nunique(dropna=False) == 1]
+    told = [name for name in same if name != "n"]
+    values = [f"{name.replace('_', ' ')} {display_name(str(table[name].iloc[0]))}" for name in told]
+    return table.drop(columns=same), f" In all rows: {', '.join(values)}." if values else ""
 
 
 def _flat(table: pd.DataFrame) -> pd.DataFrame:

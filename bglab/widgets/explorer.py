@@ -294,7 +294,8 @@ class Explorer(CaptureWidget):
         elif kind == "csv":
             content = export.table(self._session, state).to_csv(index=False).encode()
         else:
-            content = export.figure_bytes(self._session, state, fields.one_of(message, "venue", list(venue_names())), kind)
+            venue = fields.one_of(message, "venue", list(venue_names()))
+            content = export.figure_bytes(self._session, state, venue, kind)
         self._reply(message, {"type": "file", "name": f"{name}.{kind}", "mime": _MIME[kind]}, [content])
 
     def _on_code(self, message: Message, _buffers: list[bytes]) -> None:
