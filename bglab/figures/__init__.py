@@ -10,7 +10,7 @@ from bglab.figures.accuracy import (
     plot_images,
     plot_published,
 )
-from bglab.figures.axes import ShownAxes, ShownFigure, one_line_names
+from bglab.figures.axes import ShownAxes, ShownFigure, group_names_height, one_line_names
 from bglab.figures.card import CARD_COLORS, CardTexts, draw_card
 from bglab.figures.invariance import Measure, plot_influence, plot_invariance, plot_ticks
 from bglab.figures.ladder import plot_ladder
@@ -63,6 +63,7 @@ __all__ = [
     "figure_of",
     "find_venue",
     "font_note",
+    "group_names_height",
     "one_line_names",
     "plot_accuracy",
     "plot_background_gap",

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import UInt8
 from matplotlib.axes import Axes
+from matplotlib.patheffects import withStroke
 
 from bglab.errors import BadInput
 from bglab.figures.axes import (
@@ -22,6 +23,7 @@ from bglab.figures.axes import (
     correctness_mark,
     count_text,
     draw_error_bars,
+    group_names_height,
     group_width,
     height_of_lines,
     in_lines,
@@ -52,7 +54,7 @@ def plot_accuracy(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """
     require(table, ("model", "variant", "n", "top1", "top1_low", "top1_high"), once=["model", "variant"])
     models, variants = list(dict.fromkeys(table["model"])), list(dict.fromkeys(table["variant"]))
-    ax = ax or new_axes(1.2 * matplotlib.rcParams["figure.figsize"][1])
+    ax = ax or new_axes(1.2 * matplotlib.rcParams["figure.figsize"][1] + group_names_height(models))
     width = 0.84 / len(variants)
     for place, variant in enumerate(variants):
         bars = table.loc[table["variant"] == variant]
@@ -100,6 +102,7 @@ def plot_background_gap(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
                 ha="center",
                 va="bottom",
                 fontsize="small",
+                path_effects=[withStroke(linewidth=2, foreground="white")],
             )
     ax.axvline(0, color=COLORS["chance"], linewidth=0.8, zorder=1)
     ax.set_yticks(y, [model_name(m) for m in table["model"]])

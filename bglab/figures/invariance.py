@@ -245,7 +245,8 @@ def _finish(ax: Axes, models: pd.DataFrame, quantity: str, highest: float) -> No
     direction, label = _names_direction(ax, len(texts)), "Model · accuracy on unmodified images (%)"
     if direction == "rows":
         ax.set_yticks(range(len(texts)), texts, fontsize="small")
-        ax.set(xlim=(0, highest), ylim=(len(texts) - 0.4, -0.6), xlabel=quantity)
+        ax.set(xlim=(0, highest), ylim=(len(texts) - 0.4, -0.6))
+        ax.set_xlabel(quantity, loc="right")
         tidy(ax, "x")
         note(ax, f"{label}. Error bars: 95 % Wilson intervals{count_text(models)}")
     else:
