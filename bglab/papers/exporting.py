@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -13,6 +14,9 @@ from bglab.figures import Width, find_venue, one_line_names, save
 from bglab.files import write_text
 from bglab.names import display_name
 from bglab.papers.artefact import Artefact, Product
+
+if TYPE_CHECKING:
+    from bglab.papers.reproduction import Reproduction
 
 #: Formats of a product's files, which are also their endings.
 FORMATS = ("pdf", "svg", "png", "csv", "tex")
@@ -74,6 +78,19 @@ def export_product(
         elif kind in formats and product.figure is not None:
             names.append(save(product.figure, path).name)
     return tuple(names)
+
+
+def data_text(artefact: Artefact, reproduction: Reproduction) -> str:
+    """Say what a reproduction computes an artefact on and how, as a phrase for `Product.data`; "" without images."""
+    if not artefact.uses_data:
+        return ""
+    if artefact.paper == "tbc":
+        scenes = reproduction.scenes
+        return (
+            f"{scenes.name}, {len(scenes):,} scenes, backgrounds replaced at full resolution, images resized and "
+            "cropped as the weights were evaluated"
+        )
+    return f"{reproduction.data.partition(', prepared images')[0]}, protocol {reproduction.settings.protocol}"
 
 
 def latex_table(artefact: Artefact, product: Product, *, venue: str = "", width: Width = "column") -> str:

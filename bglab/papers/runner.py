@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from bglab.errors import EXPECTED_ERRORS
 from bglab.figures import theme
 from bglab.papers.artefact import Artefact, Outcome, Product, assess, first_missing
-from bglab.papers.exporting import FORMATS, export_product
+from bglab.papers.exporting import FORMATS, data_text, export_product
 from bglab.papers.missing import TimeLimitReached
 from bglab.scenes import Recognition
 
@@ -75,6 +75,5 @@ def run_one(artefact: Artefact, reproduction: Reproduction) -> Outcome:
 def _write_files(artefact: Artefact, product: Product, reproduction: Reproduction) -> tuple[str, ...]:
     """Write the figure and the table in all formats; return the file names."""
     settings = reproduction.settings
-    if artefact.uses_data:
-        product = replace(product, data=f"{reproduction.data}, protocol {settings.protocol}")
+    product = replace(product, data=data_text(artefact, reproduction))
     return export_product(artefact, product, settings.out, venue=settings.venue, width=settings.width)
