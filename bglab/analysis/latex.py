@@ -127,7 +127,8 @@ def _explained(table: pd.DataFrame, layout: Layout) -> str:
     """Say what the numbers and brackets are."""
     folded = with_intervals(table)
     cells = [cell for name in folded.columns for cell in folded[name] if isinstance(cell, Estimate)]
-    unit = " Values in percent." if folded.columns.name and any(_is_fraction(folded[c]) for c in folded) else ""
+    fractions = any(isinstance(cell, Estimate | float) for name in folded.columns for cell in folded[name])
+    unit = " Values in percent." if folded.columns.name and fractions else ""
     known = [cell for cell in cells if not math.isnan(cell.value)]
     if not known:
         return unit
@@ -135,10 +136,6 @@ def _explained(table: pd.DataFrame, layout: Layout) -> str:
         return f"{unit} Brackets: 95\\,\\% intervals."
     farthest = max(max(cell.high - cell.value, cell.value - cell.low) for cell in known)
     return f"{unit} The 95\\,\\% intervals reach at most {100 * farthest:.1f} points from the values."
-
-
-def _is_fraction(cells: pd.Series) -> bool:
-    return any(isinstance(cell, Estimate | float) for cell in cells)
 
 
 def _parts(grid: list[_Columns], layout: Layout) -> list[range]:

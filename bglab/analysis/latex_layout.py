@@ -25,7 +25,7 @@ _WIDTHS = dict(zip(map(chr, range(32, 127)), (
 _OTHER, _BOLD = 800, 1.16
 #: Pieces that a line can end after; longer ones are broken at `_LONGEST` characters, shorter ones are not parted.
 _PIECE = re.compile(r"[^\s/_.:=,·-]*[/_.:=,·-]*\s*")
-_LONGEST, _SHORTEST = 10, 4
+_LONGEST, _SHORTEST = 14, 4
 
 
 class Size(NamedTuple):

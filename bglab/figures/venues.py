@@ -136,7 +136,7 @@ def venue_names() -> tuple[str, ...]:
 def text_settings(placed: Placed) -> dict[str, Any]:
     """Return matplotlib's settings for a venue: width and height of a figure, sizes and fonts of its text."""
     venue, width = placed.venue, placed.inches
-    sizes = dict.fromkeys(("axes.labelsize", "axes.titlesize"), venue.text)
+    sizes: dict[str, Any] = dict.fromkeys(("axes.labelsize", "axes.titlesize"), venue.text)
     sizes |= dict.fromkeys(("legend.fontsize", "xtick.labelsize", "ytick.labelsize"), venue.small)
     # annotations are "small", five sixths of the font size
     sizes["font.size"] = max(venue.text, SMALLEST_PT / _SMALL)

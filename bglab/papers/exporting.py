@@ -146,7 +146,7 @@ def _without_constants(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     Returns:
         The other columns, and the sentence with a space before it; "" if there is none or the caption has it anyway.
     """
-    same = [c for c in _FIXED if c in table.columns and len(table) > 1 and table[c].nunique(dropna=False) == 1]
+    same = [c for c in _FIXED if c in table.columns and len(table) > 1 and len(set(table[c].tolist())) == 1]
     told = [name for name in same if name != "n"]
     values = [f"{name.replace('_', ' ')} {display_name(str(table[name].iloc[0]))}" for name in told]
     return table.drop(columns=same), f" In all rows: {', '.join(values)}." if values else ""
