@@ -277,4 +277,4 @@ def _cost(layout: Layout, columns: Sequence[Column]) -> float:
         if column.wraps
     )
     tall = max((len(lines) for lines in layout.headings), default=1) - 1
-    return place + size + 0.5 * broken + 0.1 * torn + 0.15 * tall + 0.6 * layout.rotated
+    return place + size + 0.8 * broken + 0.3 * torn + 0.15 * tall + 0.6 * layout.rotated
