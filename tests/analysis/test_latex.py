@@ -70,7 +70,9 @@ def test_the_matrix_of_nine_networks_and_sets_fits_a_column_in_the_order_of_the_
 def test_intervals_move_below_where_they_do_not_fit_beside():
     table = spread(long_table(list("abcd"), ["original", "mixed_same"]), rows="variant", columns="model", value="top1")
     (rows,) = tabulars(to_latex(table, caption="C.", inches=COLUMN))
-    assert [row[0] for row in rows] == ["Variant", "Original", "", "Mixed-Same", ""]
+    assert len(rows) == 5
+    # a name may take the two lines of its row
+    assert ["".join(row[0] for row in rows[at : at + 2]) for at in (1, 3)] == ["Original", "Mixed-Same"]
     cell = table.iloc[1, 3]
     low, high = 100 * cell.low, 100 * cell.high
     assert f"[{low:.1f}, {high:.1f}]" in rows[4][4]
