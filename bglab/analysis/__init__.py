@@ -31,6 +31,7 @@ from bglab.analysis.invariance import (
     tick_table,
     variant_accuracies,
 )
+from bglab.analysis.latex import latex_text, to_latex
 from bglab.analysis.localisation import (
     MEASURES,
     QUANTILE,
@@ -80,7 +81,6 @@ from bglab.analysis.tables import (
     styled,
     to_csv,
     to_html,
-    to_latex,
     to_markdown,
     to_records,
     with_intervals,
@@ -139,6 +139,7 @@ __all__ = [
     "hardest_foregrounds",
     "intersection_over_union",
     "json_value",
+    "latex_text",
     "localisation_summary",
     "localise",
     "map_drift",

@@ -1,13 +1,14 @@
-"""Format small tables for people, as percent with intervals, in LaTeX, Markdown or HTML; CSV for machines.
+"""Format small tables for people, as percent with intervals, in Markdown or HTML; CSV for machines.
 
-Tables hold fractions throughout; only the writers in this module convert them to percent (`to_csv` does not). Columns
-``x``, ``x_low`` and ``x_high`` are merged into one: 78.9 [77.6, 80.1].
+Tables hold fractions throughout; only the writers here and in `bglab.analysis.latex` convert them to percent (`to_csv`
+does not). Columns ``x``, ``x_low`` and ``x_high`` are merged into one: 78.9 [77.6, 80.1].
 """
 
 from __future__ import annotations
 
 import html
 import math
+import re
 from collections.abc import Callable, Mapping
 from numbers import Integral
 from typing import Any, NamedTuple
@@ -35,7 +36,7 @@ class Estimate(NamedTuple):
     high: float
 
 
-class _Markup(NamedTuple):
+class Markup(NamedTuple):
     """How one format writes a cell.
 
     Attributes:
@@ -45,6 +46,8 @@ class _Markup(NamedTuple):
         missing: Text of an undefined cell.
         less: Less-than sign.
         escape: Function that escapes special characters.
+        yes: Text of True.
+        no: Text of False.
     """
 
     interval: str
@@ -53,31 +56,20 @@ class _Markup(NamedTuple):
     missing: str
     less: str
     escape: Callable[[str], str]
+    yes: str = "yes"
+    no: str = "no"
 
 
-class _Written(NamedTuple):
+class Written(NamedTuple):
     """A table as text, and which of its columns are right-aligned."""
 
     text: pd.DataFrame
     right: list[bool]
 
 
-_LATEX_ESCAPES = str.maketrans(
-    {c: "\\" + c for c in "&%$#_{}"}
-    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-)
-
-_PLAIN = _Markup("{value} [{low}, {high}]", "{}", "−", "–", "<", str)
-_MARKDOWN = _Markup("{value} [{low}, {high}]", "**{}**", "−", "–", "<", lambda text: text.replace("|", "\\|"))
-_HTML = _Markup("{value} <small>[{low}, {high}]</small>", "<b>{}</b>", "−", "–", "&lt;", html.escape)
-_LATEX = _Markup(
-    r"{value} {{\scriptsize [{low}, {high}]}}",
-    r"\textbf{{{}}}",
-    "$-$",
-    "--",
-    "$<$",
-    lambda text: text.translate(_LATEX_ESCAPES),
-)
+PLAIN = Markup("{value} [{low}, {high}]", "{}", "−", "–", "<", str)
+_MARKDOWN = Markup("{value} [{low}, {high}]", "**{}**", "−", "–", "<", lambda text: text.replace("|", "\\|"))
+_HTML = Markup("{value} <small>[{low}, {high}]</small>", "<b>{}</b>", "−", "–", "&lt;", html.escape)
 
 _HEADINGS = {
     "n": "n", "top1": "Top-1 (%)", "top5": "Top-5 (%)", "same": "Mixed-Same (%)", "rand": "Mixed-Rand (%)",
@@ -97,8 +89,11 @@ _PRINTED = {
     "in9": "IN-9", "in9l": "IN-9L", "in9lb": "IN-9LB", "imagenet": "ImageNet", "voc": "VOC", "background_gap": "BG-Gap",
     "bg_irrelevant": "BG Irrelevant", "bg_required": "BG Required", "bg_fools": "BG Fools",
     "bg_fg_required": "BG+FG Required", "bg_fg_fools": "BG+FG Fools",
+    "in9lb-9": "IN-9LB, 9 classes", "in9lb-144": "IN-9LB, 144 classes",
+    "in9-l2": "IN-9, L2-robust", "in9-linf": "IN-9, L∞-robust",
     "bg_fools_strict": "BG Fools (same incorrect class)",
 }  # fmt: skip
+_IDENTIFIER = re.compile(r"[a-z][a-z0-9_]*(~\d+)?")
 _P_VALUES = frozenset({"p", "p_holm"})
 
 
@@ -215,7 +210,7 @@ def as_percent(table: pd.DataFrame, *, digits: int = 1) -> pd.DataFrame:
         >>> as_percent(pd.DataFrame({"variant": ["only_bg_t"], "top1": [0.4906], "n": [4050]})).values.tolist()
         [['Only-BG-T', '49.1', '4,050']]
     """
-    return _written(table, _PLAIN, digits, None).text
+    return written(table, PLAIN, digits, None).text
 
 
 def to_markdown(table: pd.DataFrame, *, digits: int = 1, bold: pd.DataFrame | None = None) -> str:
@@ -226,7 +221,7 @@ def to_markdown(table: pd.DataFrame, *, digits: int = 1, bold: pd.DataFrame | No
         digits: Decimal places of a percentage.
         bold: Table of bool of the same shape, e.g. from `significant_best`; None prints nothing in bold.
     """
-    text, right = _written(table, _MARKDOWN, digits, bold, index_as_column=True)
+    text, right = written(table, _MARKDOWN, digits, bold, index_as_column=True)
     lines = [text.columns.tolist(), ["--:" if number else ":--" for number in right], *text.to_numpy().tolist()]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
@@ -238,35 +233,9 @@ def to_html(table: pd.DataFrame, *, digits: int = 1, bold: pd.DataFrame | None =
 
 def styled(table: pd.DataFrame, *, digits: int = 1, bold: pd.DataFrame | None = None) -> Styler:
     """Format a table for display in a notebook, with intervals in small type; arguments as in `to_markdown`."""
-    text, _ = _written(table, _HTML, digits, bold, index_as_column=True)
+    text, _ = written(table, _HTML, digits, bold, index_as_column=True)
     # a fixed id makes the output reproducible
     return Styler(text, uuid="bglab", cell_ids=False).hide(axis="index")
-
-
-def to_latex(
-    table: pd.DataFrame, *, caption: str = "", label: str = "", digits: int = 1, bold: pd.DataFrame | None = None
-) -> str:
-    r"""Format a table as LaTeX for the booktabs package, with intervals in small type.
-
-    Args:
-        table: Table of fractions, long or from `spread`.
-        caption: Caption in LaTeX.
-        label: Key for ``\ref``.
-        digits: Decimal places of a percentage.
-        bold: Table of bool of the same shape, e.g. from `significant_best`; None prints nothing in bold.
-    """
-    text, right = _written(table, _LATEX, digits, bold, index_as_column=True)
-    return (
-        Styler(text)
-        .hide(axis="index")
-        .to_latex(
-            hrules=True,
-            column_format="".join("r" if number else "l" for number in right),
-            caption=caption or None,
-            label=label or None,
-            position_float="centering",
-        )
-    )
 
 
 def to_csv(table: pd.DataFrame) -> str:
@@ -294,9 +263,9 @@ def json_value(cell: Any) -> Any:
     return None if cell is pd.NA or (isinstance(cell, float) and not math.isfinite(cell)) else cell
 
 
-def _written(
-    table: pd.DataFrame, markup: _Markup, digits: int, bold: pd.DataFrame | None, *, index_as_column: bool = False
-) -> _Written:
+def written(
+    table: pd.DataFrame, markup: Markup, digits: int, bold: pd.DataFrame | None, *, index_as_column: bool = False
+) -> Written:
     """Format cells, headings and row names as text; an index without a name is a mere row number and left out."""
     folded = with_intervals(table)
     across, down = folded.columns.name, folded.index.name
@@ -313,10 +282,10 @@ def _written(
         right.append(not any(isinstance(cell, str) for cell in cells))
     index = None if index_as_column or down is None else pd.Index(names, name=down)
     rows = list(zip(*columns, strict=True))
-    return _Written(pd.DataFrame(rows, columns=headings, index=index, dtype=object), right)
+    return Written(pd.DataFrame(rows, columns=headings, index=index, dtype=object), right)
 
 
-def _cell(cell: Any, column: str, markup: _Markup, digits: int) -> str:
+def _cell(cell: Any, column: str, markup: Markup, digits: int) -> str:
     """Format one cell by its type; the scale of a float depends on the column."""
     if isinstance(cell, Estimate):
         if math.isnan(cell.value):
@@ -328,7 +297,7 @@ def _cell(cell: Any, column: str, markup: _Markup, digits: int) -> str:
     if cell is None or cell is pd.NA or (isinstance(cell, float) and math.isnan(cell)):
         return markup.missing
     if isinstance(cell, bool):
-        return "yes" if cell else "no"
+        return markup.yes if cell else markup.no
     if isinstance(cell, Integral):
         return f"{cell:,}".replace("-", markup.minus)
     if column in _P_VALUES:
@@ -336,17 +305,20 @@ def _cell(cell: Any, column: str, markup: _Markup, digits: int) -> str:
     return _number(100 * float(cell), digits, markup)
 
 
-def _number(value: float, digits: int, markup: _Markup) -> str:
+def _number(value: float, digits: int, markup: Markup) -> str:
     text = f"{value:.{digits}f}"
     if float(text) == 0:  # avoid "−0.0"
         text = text.removeprefix("-")
     return text.replace("-", markup.minus)
 
 
-def _name(entry: str, column: str, markup: _Markup) -> str:
+def _name(entry: str, column: str, markup: Markup) -> str:
     """Translate an identifier to its printed name; return any other text unchanged."""
     if column in _IDENTIFIERS:
-        entry = _PRINTED.get(entry) or ", ".join(display_name(part) for part in entry.split(", "))
+        # what is no identifier is a title already
+        entry = _PRINTED.get(entry) or ", ".join(
+            display_name(part) if _IDENTIFIER.fullmatch(part) else part for part in entry.split(", ")
+        )
     return markup.escape(entry)
 
 

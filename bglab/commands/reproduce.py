@@ -58,6 +58,14 @@ def add(verbs: argparse._SubParsersAction) -> None:
         help="assumed standard deviation of accuracies over training seeds, for the verdicts on retrained networks "
         "(default: %(default)s points)",
     )  # fmt: skip
+    reproduce.add_argument(
+        "--venue", default="", metavar="NAME",
+        help="make figures and tables for a venue's page and fonts: cvpr, eccv, iclr, icml, neurips, tmlr",
+    )  # fmt: skip
+    reproduce.add_argument(
+        "--width", default="column", choices=("column", "full"),
+        help="whether they are as wide as a column or as the text of two-column pages (default: %(default)s)",
+    )  # fmt: skip
     _add_training_options(reproduce.add_argument_group("trained networks"))
 
 
@@ -113,11 +121,13 @@ def _list(chosen: Sequence[Artefact], options: argparse.Namespace) -> int:
 
 def _reproduce(chosen: Sequence[Artefact], options: argparse.Namespace) -> int:
     """Make the artefacts; exit status 1 if some failed, 2 if all did."""
+    from bglab.figures import find_venue
     from bglab.files import writable_folder
     from bglab.papers import run, write_report
 
     if options.seed_sd < 0:
         raise BadInput(f"expected --seed-sd of at least 0 points, got {options.seed_sd:g}; leave it out for 0.5")
+    find_venue(options.venue)
     writable_folder(Path(options.out))
     if options.results is not None:
         writable_folder(options.results)
@@ -168,5 +178,7 @@ def _open_reproduction(options: argparse.Namespace) -> Reproduction:
             progress=watched(),
             seed_sd=options.seed_sd / 100,
             results=options.results,
+            venue=options.venue,
+            width=options.width,
         )
     )

@@ -10,7 +10,7 @@ from bglab.figures.accuracy import (
     plot_images,
     plot_published,
 )
-from bglab.figures.axes import ShownAxes, ShownFigure, one_line_names
+from bglab.figures.axes import ShownAxes, ShownFigure, group_names_height, one_line_names
 from bglab.figures.card import CARD_COLORS, CardTexts, draw_card
 from bglab.figures.invariance import Measure, plot_influence, plot_invariance, plot_ticks
 from bglab.figures.ladder import plot_ladder
@@ -39,8 +39,9 @@ from bglab.figures.search import (
     plot_transfer,
     plot_vulnerability_curve,
 )
-from bglab.figures.theme import COLORS, VENUES, color_of, figure_of, save, theme
+from bglab.figures.theme import COLORS, color_of, figure_of, save, theme
 from bglab.figures.training import LiveCurves, draw_curves, plot_learning, plot_loss
+from bglab.figures.venues import SMALLEST_PT, VENUES, Placed, Venue, Width, find_venue, font_note, venue_names
 
 __all__ = [
     "CARD_COLORS",
@@ -49,13 +50,20 @@ __all__ = [
     "LiveCurves",
     "Measure",
     "Normalisation",
+    "Placed",
+    "SMALLEST_PT",
     "ShownAxes",
     "ShownFigure",
     "VENUES",
+    "Venue",
+    "Width",
     "color_of",
     "draw_card",
     "draw_curves",
     "figure_of",
+    "find_venue",
+    "font_note",
+    "group_names_height",
     "one_line_names",
     "plot_accuracy",
     "plot_background_gap",
@@ -88,4 +96,5 @@ __all__ = [
     "save",
     "set_name",
     "theme",
+    "venue_names",
 ]

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import UInt8
 from matplotlib.axes import Axes
+from matplotlib.patheffects import withStroke
 
 from bglab.errors import BadInput
 from bglab.figures.axes import (
@@ -22,8 +23,10 @@ from bglab.figures.axes import (
     correctness_mark,
     count_text,
     draw_error_bars,
+    group_names_height,
     group_width,
     height_of_lines,
+    in_lines,
     legend_above,
     model_name,
     name_groups,
@@ -51,7 +54,7 @@ def plot_accuracy(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """
     require(table, ("model", "variant", "n", "top1", "top1_low", "top1_high"), once=["model", "variant"])
     models, variants = list(dict.fromkeys(table["model"])), list(dict.fromkeys(table["variant"]))
-    ax = ax or new_axes(1.2 * matplotlib.rcParams["figure.figsize"][1])
+    ax = ax or new_axes(1.2 * matplotlib.rcParams["figure.figsize"][1] + group_names_height(models))
     width = 0.84 / len(variants)
     for place, variant in enumerate(variants):
         bars = table.loc[table["variant"] == variant]
@@ -99,6 +102,7 @@ def plot_background_gap(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
                 ha="center",
                 va="bottom",
                 fontsize="small",
+                path_effects=[withStroke(linewidth=2, foreground="white")],
             )
     ax.axvline(0, color=COLORS["chance"], linewidth=0.8, zorder=1)
     ax.set_yticks(y, [model_name(m) for m in table["model"]])
@@ -209,18 +213,22 @@ def plot_images(
     size = matplotlib.rcParams["figure.figsize"][0] / columns  # cell size in inches
     line = 1.35 * points("small") / 72 / size  # line height in cells
     several = len(set(labels)) > 1
-    step = 0.94 + line * (1.4 + bool(predictions) + several)
+    titles = [in_lines(title, 0.98 * size) for title in titles]
+    above = max(title.count("\n") for title in titles)  # lines of titles beyond the first
+    step = 0.94 + line * (1.4 + above + bool(predictions) + several)
     ax = ax or new_axes(rows * step * size)
     for place, image in enumerate(images):
         x, y = place % columns, place // columns * step
         height, width = (side / max(image.shape[1:]) * 0.94 for side in image.shape[1:])
-        left, top = x + (1 - width) / 2, y + line + (0.94 - height) / 2
+        left, top = x + (1 - width) / 2, y + line * (1 + above) + (0.94 - height) / 2
         ax.imshow(image.transpose(1, 2, 0), extent=(left, left + width, top + height, top), interpolation="lanczos")
-        ax.text(x + 0.5, y + line * 0.9, titles[place], ha="center", va="bottom", fontsize="small")
+        ax.text(x + 0.5, y + line * (0.9 + above), titles[place], ha="center", va="bottom", fontsize="small")
         if predictions:
             is_correct = labels[place] == predictions[place] if labels else None
             truth = f"\ntrue: {labels[place]}" if several and not is_correct else ""
-            _write_prediction(ax, x + 0.5, y + line * 1.15 + 0.94, predictions[place] + truth, is_correct=is_correct)
+            _write_prediction(
+                ax, x + 0.5, y + line * (1.15 + above) + 0.94, predictions[place] + truth, is_correct=is_correct
+            )
     ax.set(xlim=(0, columns), ylim=(rows * step, 0), aspect="equal")
     ax.set_axis_off()
     return ax

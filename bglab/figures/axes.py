@@ -7,6 +7,7 @@ Figures are created without pyplot, so they can be drawn in any thread; sizes an
 from __future__ import annotations
 
 import io
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -19,6 +20,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
+from matplotlib.textpath import text_to_path
 from matplotlib.ticker import MaxNLocator
 
 from bglab.errors import BadInput
@@ -132,11 +134,49 @@ def legend_above(ax: Axes) -> None:
 
 
 def note(ax: Axes, text: str) -> None:
-    """Write a note below the axis label, right-aligned, so that it may extend below the names of the rows."""
+    """Write a note below the axis label, right-aligned, so that it may extend below the names of the rows.
+
+    It is broken into lines where it is wider than the figure, or than its share of it if plots stand side by side.
+    """
+    spec = ax.get_subplotspec()
+    room = 0.93 * figure_of(ax).get_size_inches()[0] / (spec.get_gridspec().ncols if spec else 1)
     ax.annotate(
-        text, (1, 0), (0, -2), xycoords=("axes fraction", ax.xaxis.label), textcoords="offset points", ha="right",
-        va="top", fontsize="small", color=GREY, annotation_clip=False,
+        in_lines(text, room), (1, 0), (0, -2), xycoords=("axes fraction", ax.xaxis.label),
+        textcoords="offset points", ha="right", va="top", fontsize="small", color=GREY, annotation_clip=False,
     )  # fmt: skip
+
+
+def in_lines(text: str, inches: float, size: str | float = "small") -> str:
+    """Break a text at spaces into lines of at most a width in inches, if its words allow it, and of similar widths."""
+    words = text.replace("n = ", "n\u00a0=\u00a0").split(" ")
+    widths = [width_of(word, size) for word in words]
+    space = width_of("a b", size) - width_of("ab", size)
+    lines = _filled(words, widths, space, inches)
+    narrower = inches
+    while len(lines) > 1 and len(better := _filled(words, widths, space, narrower := 0.95 * narrower)) == len(lines):
+        lines = better
+    return "\n".join(lines).replace("\u00a0", " ")
+
+
+def _filled(words: list[str], widths: list[float], space: float, inches: float) -> list[str]:
+    """Fill lines with words up to a width."""
+    lines, used = [words[0]], widths[0]
+    for word, width in zip(words[1:], widths[1:], strict=True):
+        if used + space + width > inches:
+            lines.append(word)
+            used = width
+        else:
+            lines[-1] += f" {word}"
+            used += space + width
+    return lines
+
+
+def width_of(text: str, size: str | float = "small") -> float:
+    """Measure the width of a text's longest line in the font of the theme, in inches."""
+    font = font_manager.FontProperties(family=matplotlib.rcParams["font.family"], size=points(size))
+    lines = filter(None, text.split("\n"))
+    widths = [text_to_path.get_text_width_height_descent(line, font, ismath=False)[0] for line in lines]
+    return max(widths, default=0.0) / 72
 
 
 def count_text(table: pd.DataFrame) -> str:
@@ -163,10 +203,11 @@ def model_name(model: str) -> str:
 
 
 def one_line_names(models: Sequence[str]) -> list[str]:
-    """Shorten the identifiers of models to one line, without the tag of the weights if the rest is unique."""
-    names = [model_name(model) for model in models]
-    short = [name.split("\n")[0] for name in names]
-    return short if len(set(short)) == len(set(models)) else [name.replace("\n", " ") for name in names]
+    """Shorten the identifiers of models to one line, without the tag of the weights where the rest is unique."""
+    names = {model: model_name(model) for model in models}
+    shared = Counter(name.split("\n")[0] for name in names.values())
+    short = {m: n.split("\n")[0] if shared[n.split("\n")[0]] == 1 else n.replace("\n", " ") for m, n in names.items()}
+    return [short[model] for model in models]
 
 
 def group_width(ax: Axes, models: Sequence[str]) -> float:
@@ -175,13 +216,32 @@ def group_width(ax: Axes, models: Sequence[str]) -> float:
 
 
 def name_groups(ax: Axes, models: Sequence[str]) -> None:
-    """Label groups of bars, slanted where horizontal labels would overlap."""
-    names = [model_name(model) for model in models]
-    widest = max(len(line) for name in names for line in name.split("\n"))
-    if widest * 0.56 * points(matplotlib.rcParams["xtick.labelsize"]) <= group_width(ax, models):
-        ax.set_xticks(range(len(models)), names)
+    """Label groups of bars, slanted or vertically where horizontal labels would overlap."""
+    width = figure_of(ax).get_size_inches()[0]
+    direction, at, short = _group_direction(width, models), range(len(models)), one_line_names(models)
+    if direction == "horizontal":
+        ax.set_xticks(at, [model_name(model) for model in models])
+    elif direction == "vertical":
+        ax.set_xticks(at, short, rotation=90, ha="center", va="top")
     else:
-        ax.set_xticks(range(len(models)), one_line_names(models), rotation=30, ha="right", rotation_mode="anchor")
+        ax.set_xticks(at, short, rotation=30, ha="right", rotation_mode="anchor")
+
+
+def group_names_height(models: Sequence[str]) -> float:
+    """Return the height that vertical labels of groups take beyond a line, in inches; 0 if they are not vertical."""
+    if _group_direction(matplotlib.rcParams["figure.figsize"][0], models) != "vertical":
+        return 0.0
+    return max(width_of(name, matplotlib.rcParams["xtick.labelsize"]) for name in one_line_names(models))
+
+
+def _group_direction(width: float, models: Sequence[str]) -> Literal["horizontal", "slanted", "vertical"]:
+    """Choose the direction of the labels of groups in a figure of a width in inches."""
+    size, room = matplotlib.rcParams["xtick.labelsize"], 0.85 * width / len(models)
+    if max(width_of(model_name(model), size) for model in models) <= 0.95 * room:
+        return "horizontal"
+    # a slanted name extends to the left of its group, and takes the width from the plot where it is long
+    longest = max(width_of(name, size) for name in one_line_names(models))
+    return "vertical" if longest > 0.25 * width or 72 * room < 2.2 * points(size) else "slanted"
 
 
 def correctness_mark(*, is_correct: bool | None) -> tuple[str, str]:

@@ -34,14 +34,18 @@ from bglab.figures.axes import (
     readable_on,
     require,
     tidy,
+    width_of,
 )
 from bglab.figures.theme import COLORS, color_of, figure_of
+from bglab.figures.venues import SMALLEST_PT
 from bglab.names import display_name
 
 #: Printed names of training and test sets that are not variants.
 _PRINTED: Mapping[str, str] = MappingProxyType({"in9l": "IN-9L", "imagenet": "ImageNet"})
 # cells that are right-aligned: numbers, with an interval or not, and dashes
 _NUMBER = re.compile(r"^(–|(< )?[−\d][\d,.]*( \[.*\])?)$")
+#: More models than this are not named in a plot of trends.
+_MOST_NAMED = 12
 # from white to the palette's blue, on which the number of a cell is always legible
 _BLUES = LinearSegmentedColormap.from_list("bglab-blues", ["#FFFFFF", "#9CC9E6", "#0072B2", "#003A5C"])
 
@@ -151,7 +155,7 @@ def plot_trends(
         BadInput: If a column is missing, or a model and variant have several rows.
     """
     require(table, ("model", "variant", "n", "reference", "top1", "top1_low", "top1_high"), once=["model", "variant"])
-    ax = ax or new_axes(1.35 * matplotlib.rcParams["figure.figsize"][1])
+    ax = ax or new_axes(1.35 * matplotlib.rcParams["figure.figsize"][1] + 0.5 * _names_height(table))
     for variant, rows in table.groupby("variant", sort=False):
         color = color_of(str(variant))
         draw_error_bars(ax, rows["reference"].to_numpy(float), rows, "top1", vertical=True, color=color)
@@ -308,25 +312,33 @@ def _wrap(cells: list[list[str]]) -> list[list[str]]:
             for row in cells]  # fmt: skip
 
 
+def _names_height(table: pd.DataFrame) -> float:
+    """Return the height of the names above the columns of points in inches; 0 if they are too many."""
+    names = one_line_names(list(dict.fromkeys(table["model"])))
+    return max(width_of(name, "x-small") for name in names) if len(names) <= _MOST_NAMED else 0.0
+
+
 def _name_columns(ax: Axes, table: pd.DataFrame) -> None:
     """Write the name of each model vertically above its column of points, for up to twelve models."""
     models = table.drop_duplicates("model")
-    if len(models) > 12:
+    if not 0 < len(models) <= _MOST_NAMED:
         return
+    size = max(points("x-small"), min(SMALLEST_PT, points("small")))
     models = models.sort_values("reference", kind="stable")
     at = models["reference"].to_numpy(float)
     width = 0.8 * figure_of(ax).get_size_inches()[0] * 72
     left, right = ax.get_xlim()
-    line, end = 1.3 * points("x-small"), -np.inf
-    height = 0.66 * figure_of(ax).get_size_inches()[1] * 72
-    longest = max(len(name) for name in one_line_names(models["model"].tolist()))
-    ax.set_ylim(0, 1 / (1 - min((0.55 * points("x-small") * longest + 6) / height, 0.6)))
+    line, end = 1.3 * size, -np.inf
+    height = 0.66 * figure_of(ax).get_size_inches()[1]
+    above = min((_names_height(table) + 6 / 72) / height, 0.6)
+    ax.set_ylim(0, 1 / (1 - above))
     ax.spines["left"].set_bounds(0, 1)
+    ax.yaxis.label.set_y((1 - above) / 2)
     for name, x in zip(one_line_names(models["model"].tolist()), at, strict=True):
         ax.vlines(x, 0, 1.02, color="#D0D0D0", linewidth=0.6, zorder=0.5)
         place = (x - left) / (right - left) * width
         end = max(end + line, place)  # keep the names of similar models apart
         ax.annotate(
             name, (x, 1.03), (end - place, 0), xycoords="data", textcoords="offset points", rotation=90,
-            ha="center", va="bottom", fontsize="x-small", color=GREY,
+            ha="center", va="bottom", fontsize=size, color=GREY,
         )  # fmt: skip

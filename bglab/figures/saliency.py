@@ -26,6 +26,7 @@ from bglab.figures.axes import (
     count_text,
     draw_error_bars,
     height_of_lines,
+    in_lines,
     legend_above,
     new_axes,
     note,
@@ -87,13 +88,15 @@ def plot_saliency(
     line = 1.3 * points("small") / 72 / size
     written = max(text.count("\n") + 1 for texts in ([""], names, *captions.values()) for text in texts)
     step = 0.96 + line * (0.3 + written * bool(names or captions))
-    height = len(images) * step + 1.4 * line
+    titles = {title: in_lines(title, 0.98 * size, "medium") for title in maps}
+    first = (1.4 + 1.2 * max(title.count("\n") for title in titles.values())) * line  # height of the titles
+    height = len(images) * step + first
     ax = ax or new_axes(height * size + height_of_lines(3))
     for column, (title, values) in enumerate(({"": None} | dict(maps)).items()):
-        ax.text(column + 0.5, 1.2 * line, title, ha="center", va="bottom", fontsize="medium")
+        ax.text(column + 0.5, first - 0.2 * line, titles.get(title, ""), ha="center", va="bottom", fontsize="medium")
         texts = captions.get(title, ()) if column else names
         for row, image in enumerate(images):
-            top = 1.4 * line + row * step
+            top = first + row * step
             extent = (column + 0.02, column + 0.98, top + 0.96, top)
             shown = image.transpose(1, 2, 0) if values is None else _overlay(image, values, row, normalisation)
             ax.imshow(shown, extent=extent, interpolation="lanczos")
@@ -284,7 +287,10 @@ def _outline(ax: Axes, mask: Bool[np.ndarray, "h w"], extent: tuple[float, float
 def _colour_bar(ax: Axes, normalisation: Normalisation) -> None:
     mappable = ScalarMappable(Normalize(0, 1), _COLOUR_MAP)
     bar = figure_of(ax).colorbar(mappable, ax=ax, location="bottom", shrink=0.5, aspect=34, pad=0.02, ticks=[0, 0.5, 1])
-    bar.set_label(f"{_DIVIDED_BY[normalisation]}; outline: the object", fontsize="small", color=GREY)
+    explained = in_lines(
+        f"{_DIVIDED_BY[normalisation]}; outline: the object", 0.97 * figure_of(ax).get_size_inches()[0]
+    )
+    bar.set_label(explained, fontsize="small", color=GREY)
     bar.ax.tick_params(labelsize=points("small"))
     bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue] - matplotlib types it as a callable
 

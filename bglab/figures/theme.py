@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import io
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,15 +10,13 @@ from types import MappingProxyType
 from typing import Any, cast
 
 import matplotlib
-from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.colors import hsv_to_rgb, to_hex
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from tueplots import bundles
 
-from bglab.catalogue import Catalogue
 from bglab.errors import BadInput
+from bglab.figures.venues import Width, find_venue, text_settings
 from bglab.files import whole_file
 from bglab.seeding import keyed_seed
 
@@ -39,48 +36,25 @@ COLORS: Mapping[str, str] = MappingProxyType({
     "correct": "#007A5A", "incorrect": "#C0392B", "ours": "#0072B2", "published": "#D55E00", "chance": "#666666",
 })  # fmt: skip
 
-#: Settings per venue: a notebook, or the column width and font sizes of a conference style.
-VENUES: Catalogue[Mapping[str, Any]] = Catalogue("venue", {
-    "notebook": {"figure.figsize": (7.2, 3.6), "font.size": 10, "axes.labelsize": 10, "legend.fontsize": 9,
-                 "xtick.labelsize": 9, "ytick.labelsize": 9, "axes.titlesize": 10},
-    "cvpr2024": bundles.cvpr2024(column="half", usetex=False),
-    "cvpr2024-full": bundles.cvpr2024(column="full", usetex=False),
-    "eccv2024": bundles.eccv2024(),
-    "iclr2024": bundles.iclr2024(usetex=False),
-    "icml2024": bundles.icml2024(column="half", usetex=False),
-    "icml2024-full": bundles.icml2024(column="full", usetex=False),
-    "neurips2024": bundles.neurips2024(usetex=False),
-    "tmlr2023": bundles.tmlr2023(),
-})  # fmt: skip
-
-_SIZES = ("figure.figsize", "font.size", "axes.labelsize", "legend.fontsize", "xtick.labelsize", "ytick.labelsize",
-          "axes.titlesize")  # fmt: skip
-# the styles ask for Times; STIX is similar and is part of matplotlib
-_SERIF = ("Times New Roman", "Times", "Nimbus Roman", "TeX Gyre Termes", "STIXGeneral")
-
 
 @contextlib.contextmanager
-def theme(venue: str = "notebook") -> Iterator[None]:
+def theme(venue: str = "notebook", width: Width = "column") -> Iterator[None]:
     """Set figure width, font sizes and fonts for a venue inside a ``with`` block.
 
     Changes matplotlib's rcParams, which all threads share; enter it from one thread at a time.
 
     Args:
-        venue: One of `VENUES`.
+        venue: One of `bglab.figures.VENUES`, with or without its year; "" is ``notebook``.
+        width: Whether figures are as wide as a column or as the text.
 
     Raises:
         UnknownName: If there is no such venue.
     """
-    sizes = {key: value for key, value in VENUES[venue].items() if key in _SIZES}
-    fonts: dict[str, Any] = {"font.family": ["DejaVu Sans"], "lines.linewidth": 1.2}
-    if venue != "notebook":
-        # the second family has the symbols that the first lacks
-        fonts = {
-            "font.family": [_first_installed(_SERIF), "DejaVu Sans"],
-            "mathtext.fontset": "stix",
-            "lines.linewidth": 0.8,
-        }
-    settings: dict[Any, Any] = sizes | fonts | {"axes.linewidth": 0.6}
+    placed = find_venue(venue, width)
+    settings: dict[Any, Any] = text_settings(placed) | {
+        "lines.linewidth": 0.8 if placed.venue.serif else 1.2,
+        "axes.linewidth": 0.6,
+    }
     with matplotlib.rc_context(settings):
         yield
 
@@ -122,7 +96,8 @@ def take_literally(figure: Figure) -> None:
 def save(figure: Figure | Axes, path: Path | str) -> Path:
     """Write a figure as PDF, SVG or PNG (300 dpi); equal figures give equal bytes.
 
-    Fonts are embedded as TrueType in PDF, as conferences require; text stays text in SVG.
+    Fonts are embedded as TrueType in PDF, as conferences require. In SVG, which cannot embed them in a way that all
+    programs read, text is drawn as outlines, so that it looks the same everywhere.
 
     Args:
         figure: Figure, or axes in it.
@@ -142,16 +117,10 @@ def save(figure: Figure | Axes, path: Path | str) -> Path:
         )
     whole = figure_of(figure) if isinstance(figure, Axes) else figure
     take_literally(whole)
-    with matplotlib.rc_context({"pdf.fonttype": 42, "svg.fonttype": "none", "svg.hashsalt": "bglab"}):
+    with matplotlib.rc_context({"pdf.fonttype": 42, "svg.fonttype": "path", "svg.hashsalt": "bglab"}):
         content = io.BytesIO()
         kind = path.suffix.lower()
         whole.savefig(content, format=kind.removeprefix("."), dpi=300, metadata=undated[kind])
     with whole_file(path, what="the figure", remedy="choose a place you can write to") as file:
         file.write(content.getvalue())
     return path
-
-
-@functools.cache
-def _first_installed(families: tuple[str, ...]) -> str:
-    installed = set(font_manager.get_font_names())
-    return next((name for name in families if name in installed), "DejaVu Serif")

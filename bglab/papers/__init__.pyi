@@ -5,6 +5,9 @@ from .comparisons import laid_out as laid_out
 from .comparisons import score_table as score_table
 from .contents import PAPERS as PAPERS
 from .contents import catalogue as catalogue
+from .exporting import FORMATS as FORMATS
+from .exporting import data_text as data_text
+from .exporting import export_product as export_product
 from .illustrations import plot_masks as plot_masks
 from .illustrations import plot_tiling as plot_tiling
 from .illustrations import plot_variants as plot_variants

@@ -91,6 +91,8 @@ class Product:
         tests: Significance tests shown with the product.
         notes: Substitutions and omissions, and the reason for each; one sentence each.
         models: Names of the evaluated models, as used in ``table``.
+        data: What it was computed on and how, as a phrase for captions (`bglab.papers.Reproduction.data`); "" leaves
+            it out.
     """
 
     table: pd.DataFrame
@@ -103,6 +105,7 @@ class Product:
     tests: tuple[Test, ...] = ()
     notes: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
+    data: str = ""
 
     @property
     def n(self) -> tuple[int, int] | None:

@@ -77,6 +77,21 @@ def plot_tiling(prepared: PreparedScenes, scene: str, *, ax: Axes | None = None)
     Raises:
         BadInput: If the scene's box leaves no background to tile.
     """
+    images, titles = tiling_steps(prepared, scene)
+    with _own_theme(ax):
+        return plot_images(images, titles, columns=4, ax=ax)
+
+
+def tiling_steps(prepared: PreparedScenes, scene: str) -> tuple[list[UInt8[np.ndarray, "3 h w"]], list[str]]:
+    """Make the images and titles of `plot_tiling`.
+
+    Args:
+        prepared: Prepared scenes.
+        scene: Id of the scene.
+
+    Raises:
+        BadInput: If the scene's box leaves no background to tile.
+    """
     whole = prepared.scenes[scene]
     image = torch.from_numpy(whole.image)
     height, width = image.shape[-2:]
@@ -89,8 +104,7 @@ def plot_tiling(prepared: PreparedScenes, scene: str, *, ax: Axes | None = None)
         _outlined(tile_box(image, whole.box), whole.box),
     ]
     titles = ["Bounding box", "Largest strip outside it", "Strip, tiled", "Tiles pasted into the box"]
-    with _own_theme(ax):
-        return plot_images([step.numpy() for step in steps], titles, columns=4, ax=ax)
+    return [step.numpy() for step in steps], titles
 
 
 def plot_masks(prepared: PreparedScenes, *, columns: int = 6, ax: Axes | None = None) -> Axes:

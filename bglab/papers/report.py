@@ -16,6 +16,7 @@ import pandas as pd
 from PIL import Image
 
 from bglab.analysis import detectable_difference, to_html, to_records
+from bglab.figures import find_venue, font_note
 from bglab.files import write_text
 from bglab.papers.artefact import STATUSES, Artefact, Outcome, Product
 from bglab.papers.recognition import PAPERS_DATA
@@ -96,6 +97,7 @@ def render(outcomes: Sequence[Outcome], reproduction: Reproduction) -> str:
         scenes=reproduction.settings.scenes if ":" not in reproduction.settings.scenes else reproduction.scenes.name,
         models=reproduction.settings.models,
         preset=reproduction.trained.preset,
+        drawn=font_note(find_venue(reproduction.settings.venue, reproduction.settings.width)),
         other_data=_other_data(outcomes, reproduction),
         kinds=KINDS.items(),
         seed_sd=f"{100 * reproduction.settings.seed_sd:g}",

@@ -5,25 +5,20 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
-from bglab.analysis import to_csv, to_latex
 from bglab.errors import EXPECTED_ERRORS
-from bglab.figures import save, theme
-from bglab.files import write_text
+from bglab.figures import theme
 from bglab.papers.artefact import Artefact, Outcome, Product, assess, first_missing
+from bglab.papers.exporting import FORMATS, data_text, export_product
 from bglab.papers.missing import TimeLimitReached
 from bglab.scenes import Recognition
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from bglab.papers.reproduction import Reproduction
 
 _LOG = logging.getLogger(__name__)
-_ENDINGS = (".pdf", ".png", ".csv", ".tex")
 _NO_DATA = Recognition("recognised", "no images are used")
 _AGAIN = "bglab reproduce with the same arguments"
 
@@ -52,15 +47,15 @@ def run(
 
 def run_one(artefact: Artefact, reproduction: Reproduction) -> Outcome:
     """Make one artefact and record errors in its outcome; files of an earlier run are removed first."""
-    for ending in _ENDINGS:
-        (reproduction.settings.out / f"{artefact.id}{ending}").unlink(missing_ok=True)
+    for kind in FORMATS:
+        (reproduction.settings.out / f"{artefact.id}.{kind}").unlink(missing_ok=True)
     try:
         missing = first_missing(artefact, reproduction)
         if missing is not None:
             return Outcome(artefact, "not run", missing.reason, missing.command)
-        with theme():
+        with theme(reproduction.settings.venue, reproduction.settings.width):
             product = artefact.make(reproduction)
-            files = _write_files(artefact, product, reproduction.settings.out)
+            files = _write_files(artefact, product, reproduction)
         recognised = reproduction.recognised(artefact.papers_data) if artefact.uses_data else _NO_DATA
         assessed = assess(artefact, product, recognised, reproduction.conditions(recognised))
     except TimeLimitReached as problem:
@@ -77,27 +72,8 @@ def run_one(artefact: Artefact, reproduction: Reproduction) -> Outcome:
     )  # fmt: skip
 
 
-def _write_files(artefact: Artefact, product: Product, folder: Path) -> tuple[str, ...]:
-    """Write the figure as PDF and PNG, and the table as CSV and LaTeX; return the file names."""
-    names = []
-    if product.figure is not None:
-        for ending in (".pdf", ".png"):
-            names.append(save(product.figure, folder / f"{artefact.id}{ending}").name)
-    texts = {".csv": to_csv(_flat(product.table)), ".tex": _latex(artefact, product)}
-    for ending, text in texts.items():
-        path = folder / f"{artefact.id}{ending}"
-        names.append(write_text(path, text, what=f"the table {artefact.id}", remedy="choose another --out").name)
-    return tuple(names)
-
-
-def _latex(artefact: Artefact, product: Product) -> str:
-    shown = product.table if product.shown is None else product.shown
-    count = product.n
-    behind = f" ($n = {count[0]}$)" if count and count[0] == count[1] else ""
-    caption = f"{artefact.title} (after {artefact.place}){behind}."
-    return to_latex(shown, caption=caption, label=f"tab:{artefact.id}", bold=product.bold)
-
-
-def _flat(table: pd.DataFrame) -> pd.DataFrame:
-    """Drop an unnamed index, which only numbers the rows."""
-    return table if table.index.name else table.reset_index(drop=True)
+def _write_files(artefact: Artefact, product: Product, reproduction: Reproduction) -> tuple[str, ...]:
+    """Write the figure and the table in all formats; return the file names."""
+    settings = reproduction.settings
+    product = replace(product, data=data_text(artefact, reproduction))
+    return export_product(artefact, product, settings.out, venue=settings.venue, width=settings.width)

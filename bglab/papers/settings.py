@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from bglab.figures import Width
 from bglab.models import EngineChoice, InputProtocol
 from bglab.papers.verdicts import ASSUMED_SEED_SD
 
@@ -43,6 +44,8 @@ class Settings:
             again by the paper's recipe may differ (`bglab.papers.verdicts`).
         results: Folder of predictions and pair matrices, or its URL; None stands for ``out/results``, where checkpoints
             are stored in either case.
+        venue: Venue whose page and fonts figures and tables are made for, see `bglab.figures.find_venue`; "" is none.
+        width: Whether they are as wide as a column or as the text of the venue's page.
     """
 
     scenes: str
@@ -63,3 +66,5 @@ class Settings:
     progress: bool = True
     seed_sd: float = ASSUMED_SEED_SD
     results: Path | str | None = None
+    venue: str = ""
+    width: Width = "column"

@@ -19,7 +19,7 @@ from PIL import Image
 
 from bglab.catalogue import unknown_name
 from bglab.errors import BadInput, UnknownName
-from bglab.figures import VENUES, ShownFigure
+from bglab.figures import ShownFigure, venue_names
 from bglab.images import Box, ImageSource
 from bglab.labels import OUTSIDE
 from bglab.models import ClassifierLike, as_classifiers
@@ -127,7 +127,7 @@ class Explorer(CaptureWidget):
         """Draw the current state in a venue's column width and fonts; save it with `bglab.figures.save`.
 
         Args:
-            venue: Name of one of `bglab.figures.VENUES`.
+            venue: Name of one of `bglab.figures.VENUES`; ``-full`` after it spans both columns.
 
         Raises:
             UnknownName: If there is no such venue.
@@ -294,7 +294,8 @@ class Explorer(CaptureWidget):
         elif kind == "csv":
             content = export.table(self._session, state).to_csv(index=False).encode()
         else:
-            content = export.figure_bytes(self._session, state, fields.one_of(message, "venue", list(VENUES)), kind)
+            venue = fields.one_of(message, "venue", list(venue_names()))
+            content = export.figure_bytes(self._session, state, venue, kind)
         self._reply(message, {"type": "file", "name": f"{name}.{kind}", "mime": _MIME[kind]}, [content])
 
     def _on_code(self, message: Message, _buffers: list[bytes]) -> None:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from bglab.catalogue import unknown_name
 from bglab.errors import UnknownName
-from bglab.figures import VENUES
+from bglab.figures import venue_names
 from bglab.images import FAMILIES, from_levels
 from bglab.labels import OUTSIDE
 from bglab.variants import VARIANTS, variant_table
@@ -57,7 +57,7 @@ def greeting(session: Session, state: dict[str, Any]) -> dict[str, Any]:
             for v in VARIANTS.values()
         ],
         "textures": list(FAMILIES),
-        "venues": list(VENUES),
+        "venues": list(venue_names()),
         "thumb": THUMB_PX,
         "per_sheet": PER_SHEET,
         "per_row": PER_ROW,

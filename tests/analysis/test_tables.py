@@ -112,25 +112,6 @@ def test_markdown_escapes_bars_and_aligns_words_left():
     assert tables.to_markdown(table) == "| Note | n |\n| :-- | --: |\n| a\\|b | 1 |\n"
 
 
-def test_latex_uses_booktabs_and_escapes(wide):
-    bold = tables.significant_best(wide)
-    assert tables.to_latex(wide, caption="Accuracy in \\%.", label="tab:accuracy", bold=bold) == (
-        "\\begin{table}\n\\centering\n\\caption{Accuracy in \\%.}\n\\label{tab:accuracy}\n"
-        "\\begin{tabular}{lrr}\n\\toprule\nVariant & a\\_1 & b \\\\\n\\midrule\n"
-        "Original & \\textbf{95.6 {\\scriptsize [94.9, 96.2]}} & 91.0 {\\scriptsize [90.0, 91.8]} \\\\\n"
-        "Only-BG-T & 17.8 {\\scriptsize [16.6, 19.0]} & 15.7 {\\scriptsize [14.6, 16.9]} \\\\\n"
-        "\\bottomrule\n\\end{tabular}\n\\end{table}\n"
-    )
-
-
-def test_latex_writes_signs_in_math_and_special_characters_escaped():
-    table = pd.DataFrame({"note": ["50 % of A&B_{x}"], "gap": [-0.05], "p": [0.0]})
-    latex = tables.to_latex(table)
-    assert "50 \\% of A\\&B\\_\\{x\\} & $-$5.0 & $<$ 0.001 \\\\" in latex
-    assert "Note & BG-Gap (points) & p \\\\" in latex
-    assert latex.isascii()
-
-
 def test_html_sets_intervals_small_and_escapes(wide):
     shown = tables.to_html(wide, bold=tables.significant_best(wide))
     assert "<b>95.6 <small>[94.9, 96.2]</small></b>" in shown

@@ -23,8 +23,8 @@ def accuracies(model):
 
 
 def words(path):
-    """Return all text of an SVG, without the spaces at which matplotlib breaks lines."""
-    return re.sub(r"\s", "", "".join(re.findall(r">([^<>]*)</text>", path.read_text())))
+    """Return the texts that the comments of an SVG name above their outlines, without spaces, which may be breaks."""
+    return re.sub(r"\s", "", "".join(re.findall(r"<!--(.*?)-->", path.read_text(), re.DOTALL)))
 
 
 @pytest.mark.parametrize("name", NAMES)

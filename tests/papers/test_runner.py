@@ -169,7 +169,7 @@ def test_one_that_fails_does_not_stop_the_others(reported):
 def test_every_made_artefact_has_its_files(reported, reproduction):
     outcomes, _, entries = reported
     for outcome in outcomes:
-        expected = {".pdf", ".png", ".csv", ".tex"} if outcome.product else set()
+        expected = {".pdf", ".svg", ".png", ".csv", ".tex"} if outcome.product else set()
         assert {f".{name.rpartition('.')[2]}" for name in outcome.files} == expected
         assert all((reproduction.settings.out / name).stat().st_size > 0 for name in outcome.files)
     table = pd.read_csv(reproduction.settings.out / "nos-table-5.csv")

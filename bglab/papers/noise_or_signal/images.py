@@ -25,7 +25,7 @@ from bglab.names import display_name
 from bglab.papers import requirements
 from bglab.papers.artefact import Artefact, Product, Test
 from bglab.papers.examples import class_name, predicted_classes, shuffled_scenes
-from bglab.papers.illustrations import plot_tiling
+from bglab.papers.illustrations import tiling_steps
 from bglab.papers.training_runs import TRAINING_RUNS
 from bglab.papers.work import Work, trained_on
 from bglab.saliency import saliency_maps, upsample
@@ -115,7 +115,8 @@ def make_figure_9(reproduction: Reproduction) -> Product:
     box = prepared.scenes[scene].box
     table = pd.DataFrame([(scene, *box)], columns=["scene", "x0", "y0", "x1", "y1"])
     note = f"Scene {scene}, chosen because its box covers closest to a quarter of the image."
-    return Product(table, plot_tiling(prepared, scene), notes=(note,))
+    images, titles = tiling_steps(prepared, scene)
+    return Product(table, plot_images(images, titles), notes=(note,))
 
 
 def make_figure_30(reproduction: Reproduction) -> Product:

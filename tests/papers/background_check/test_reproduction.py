@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bglab.analysis import published, relative_accuracies
+from bglab.analysis import published
 from bglab.errors import BadInput
 from bglab.figures import plot_influence, plot_invariance, plot_ticks, theme
 from bglab.models import TABLE_1, EngineChoice
@@ -20,45 +20,14 @@ from bglab.papers.background_check import catalogue as background_check
 from bglab.papers.background_check import evaluation, text_numbers
 from bglab.papers.runner import run_one
 from bglab.papers.verdicts import Conditions
-from bglab.scenes import AreaCensus, Recognition
+from bglab.scenes import Recognition
+from fixtures.evaluations import evaluated
 from fixtures.predictions import with_verdicts
 from fixtures.trained import small_settings
 
 TBC = catalogue(["tbc"])
 RESNET_18, MOBILENET = (TABLE_1[name].uri for name in ("ResNet-18", "MobileNet-v3"))
-NAMES = ["racket", "scoreboard"]
 HERE, ELSEWHERE = Recognition("recognised", "the paper's"), Recognition("other", "not the paper's")
-
-
-class FakeEvaluation(evaluation.Evaluation):
-    """An evaluation made by hand, whose images are grey."""
-
-    def __init__(self, **parts):
-        for name, part in parts.items():
-            object.__setattr__(self, name, part)
-
-    def images(self, scenes, variants):
-        return {name: [np.full((3, 8, 8), 40 * k, np.uint8) for k in range(len(scenes))] for name in variants}
-
-
-def evaluated(models, missing=()):
-    """Build an evaluation by hand: model → variant → whether the images s0, s1, … are correct."""
-    parts = [
-        with_verdicts(right, model=model, variant=variant, space="imagenet")
-        for model, variants in models.items()
-        for variant, right in variants.items()
-    ]
-    predictions = pd.concat(parts, ignore_index=True)
-    baseline = RESNET_18 if RESNET_18 in models else next(iter(models))
-    table = evaluation.with_top5_limits(relative_accuracies(predictions, baseline))
-    full = SimpleNamespace(
-        by_box=SimpleNamespace(space="imagenet", classes=NAMES),
-        census=AreaCensus(50_000, tuple(f"s{i}" for i in range(31_801)), 10_000, 8_199, ()),
-        settings=SimpleNamespace(draws=3, smallest=0.05, largest=0.7),
-        textures=SimpleNamespace(source="procedural"),
-    )
-    absent = pd.DataFrame(list(missing), columns=["model", "reason"])
-    return FakeEvaluation(full=full, predictions=predictions, table=table, baseline=baseline, missing=absent, seed=0)
 
 
 def variants(original, white_fg, on_white=(1, 0, 0, 0), on_texture=(0, 0, 0, 0)):
