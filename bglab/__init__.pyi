@@ -44,6 +44,7 @@ from .variants import given as given
 from .variants import open_published as open_published
 from .variants import render as render
 from .widgets import explore as explore
+from .widgets import papers as papers
 from .widgets import search_live as search_live
 
 __version__: str

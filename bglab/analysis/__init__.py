@@ -73,12 +73,14 @@ from bglab.analysis.search import (
 )
 from bglab.analysis.sensitivity import SENSITIVITY_MINIMUM, ablation_drop, foreground_sensitivity, relative_sensitivity
 from bglab.analysis.tables import (
+    Cells,
     Estimate,
     as_percent,
     json_value,
     significant_best,
     spread,
     styled,
+    to_cells,
     to_csv,
     to_html,
     to_markdown,
@@ -168,6 +170,8 @@ __all__ = [
     "styled",
     "summarise",
     "tick_table",
+    "Cells",
+    "to_cells",
     "to_csv",
     "to_html",
     "to_latex",

@@ -226,6 +226,38 @@ def to_markdown(table: pd.DataFrame, *, digits: int = 1, bold: pd.DataFrame | No
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
+class Cells(NamedTuple):
+    """A table as text.
+
+    Attributes:
+        columns: Headings.
+        rows: Cells of each row.
+        right: Whether each column holds numbers, which are right-aligned.
+        bold: Whether each cell is set in bold.
+    """
+
+    columns: list[str]
+    rows: list[list[str]]
+    right: list[bool]
+    bold: list[list[bool]]
+
+
+def to_cells(table: pd.DataFrame, *, digits: int = 1, bold: pd.DataFrame | None = None) -> Cells:
+    """Format a table as text in cells, for a page that draws it itself; arguments as in `to_markdown`.
+
+    Example:
+        >>> to_cells(pd.DataFrame({"variant": ["only_bg_t"], "top1": [0.4906]}))[:3]
+        (['Variant', 'Top-1 (%)'], [['Only-BG-T', '49.1']], [False, True])
+    """
+    text, right = written(table, PLAIN, digits, None, index_as_column=True)
+    names = with_intervals(table).columns
+    marks = np.zeros((len(table), len(text.columns)), dtype=bool)
+    for place, name in enumerate(names, start=len(text.columns) - len(names)):
+        if bold is not None and name in bold.columns:
+            marks[:, place] = bold[name]
+    return Cells([str(name) for name in text.columns], text.to_numpy().tolist(), right, marks.tolist())
+
+
 def to_html(table: pd.DataFrame, *, digits: int = 1, bold: pd.DataFrame | None = None) -> str:
     """Format a table as HTML, with intervals in small type; arguments as in `to_markdown`."""
     return styled(table, digits=digits, bold=bold).to_html()

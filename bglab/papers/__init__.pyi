@@ -5,12 +5,17 @@ from .comparisons import laid_out as laid_out
 from .comparisons import score_table as score_table
 from .contents import PAPERS as PAPERS
 from .contents import catalogue as catalogue
+from .desk_run import DeskRun as DeskRun
+from .desk_run import Step as Step
 from .exporting import FORMATS as FORMATS
 from .exporting import data_text as data_text
 from .exporting import export_product as export_product
 from .illustrations import plot_masks as plot_masks
 from .illustrations import plot_tiling as plot_tiling
 from .illustrations import plot_variants as plot_variants
+from .report import comparison_table as comparison_table
+from .report import paper_title as paper_title
+from .report import published_table as published_table
 from .report import write_report as write_report
 from .reproduction import Reproduction as Reproduction
 from .runner import run as run

@@ -38,6 +38,11 @@ _NOT_IDENTITY = frozenset(
 )  # fmt: skip
 
 
+def paper_title(name: str) -> str:
+    """Return the title of a paper by its short name, e.g. "nos"."""
+    return PAPERS.get(name, name)
+
+
 def write_report(outcomes: Sequence[Outcome], reproduction: Reproduction) -> tuple[Path, Path]:
     """Write ``report.html`` and ``report.json`` into the output folder.
 
@@ -89,7 +94,7 @@ def render(outcomes: Sequence[Outcome], reproduction: Reproduction) -> str:
     sections = [_section(outcome, reproduction.settings.out) for outcome in outcomes]
     counts = Counter(outcome.status for outcome in outcomes)
     return environment.get_template("report.html.j2").render(
-        papers=[PAPERS.get(name, name) for name in dict.fromkeys(o.artefact.paper for o in outcomes)],
+        papers=[paper_title(name) for name in dict.fromkeys(o.artefact.paper for o in outcomes)],
         sections=sections,
         statuses=[(name, counts[name], meaning) for name, meaning in STATUSES.items() if counts[name]],
         data=f"{reproduction.data}, fingerprint {reproduction.scenes.fingerprint}",
@@ -139,8 +144,8 @@ def _section(outcome: Outcome, folder: Path) -> dict[str, Any]:
         "needs": [need.text for need in artefact.needs],
         "image": _embedded(folder / f"{artefact.id}.png") if product and _is_drawn(product) else "",
         "table": _table(product.table if product.shown is None else product.shown, product.bold) if product else "",
-        "published": "" if artefact.printed and not artefact.uses_data and product else _published(artefact, outcome),
-        "compared": _table(_comparison(compared)) if compared is not None else "",
+        "published": _table(published_table(artefact, product)),
+        "compared": _table(comparison_table(compared)) if compared is not None else "",
         "kind": _only_kind(compared) if compared is not None else "",
         "tests": [(test.heading or test.title, _table(test.table)) for test in product.tests] if product else [],
         "notes": product.notes if product else (),
@@ -155,24 +160,38 @@ def _is_drawn(product: Product) -> bool:
     return product.figure is not None and not product.figure_is_table
 
 
-def _published(artefact: Artefact, outcome: Outcome) -> str:
-    """Write the published numbers as HTML: laid out like ours if the product or artefact says how, else as a list."""
-    if outcome.product is not None and outcome.product.published is not None:
-        return _table(outcome.product.published)
+def published_table(artefact: Artefact, product: Product | None) -> pd.DataFrame:
+    """Arrange the published numbers: like ours if the product or artefact says how, else as a list; empty if none.
+
+    Args:
+        artefact: The artefact.
+        product: What it made; None if it was not made.
+    """
     rows = artefact.printed_rows()
+    if artefact.printed and not artefact.uses_data and product is not None:
+        return rows.iloc[:0]  # ours are these very numbers
+    if product is not None and product.published is not None:
+        return product.published
     if rows.empty:
-        return ""
+        return rows
     if artefact.layout is not None:
-        return _table(artefact.layout(rows))
+        return artefact.layout(rows)
     rows = rows.assign(quantity=rows["quantity"].str.replace("_", " ").replace("pictures", "images"))
     fractions = rows["unit"] == "fraction"
     rows = rows.assign(value=[v if f else int(v) for v, f in zip(rows["value"], fractions, strict=True)])
     shown = [c for c in ("label", "model", "train", "test", "quantity", "value", "note") if set(rows[c]) != {""}]
-    return _table(rows.reindex(columns=shown).astype({"value": object}))
+    return rows.reindex(columns=shown).astype({"value": object})
 
 
-def _comparison(compared: pd.DataFrame) -> pd.DataFrame:
-    """Format a comparison as text, with as many decimals as the paper prints."""
+def comparison_table(compared: pd.DataFrame) -> pd.DataFrame:
+    """Format a comparison as text, with as many decimals as the paper prints.
+
+    Args:
+        compared: Comparisons of an `Outcome`'s product.
+
+    Returns:
+        What names each number, then ours, the published one, the difference, the tolerance and the verdict.
+    """
     known = compared.dropna(subset=["published"])
     rows = known.to_dict("records")
     names = [c for c in known.columns if c not in _NOT_IDENTITY]

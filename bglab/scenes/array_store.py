@@ -120,7 +120,7 @@ class ArrayStore:
         rejected: list[Rejection] = []
         hashed = hashlib.blake2b(digest_size=8)
         try:
-            bar = Bar(total=len(self.items), desc=title, disable=title is None, unit="scene")
+            bar = Bar(total=len(self.items), desc=title or "preparing scenes", disable=title is None, unit="scene")
             for item, outcome in zip(self.items, self._build_in_order(build), strict=True):
                 bar.update()
                 if isinstance(outcome, BadInput):

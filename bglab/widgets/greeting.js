@@ -6,6 +6,7 @@
 
 /** @typedef {[id: string, label: number, place: number, lends: boolean]} SceneRow A scene, and if it lends its background */
 /** @typedef {[id: string, place: number, label: number]} UploadRow An uploaded image */
+/** @typedef {[id: string, label: number, place: number, ...more: unknown[]]} Pictured A scene that has a thumbnail */
 
 /**
  * @typedef {object} Greeting
@@ -39,7 +40,7 @@ export const SWATCHES = ["#ffffff", "#000000", "#808080", "#008000", "#ffff00", 
  * A scene's thumbnail: where it is on the sheets, and the words by which it is found.
  *
  * @param {Pick<Greeting, "class_names" | "per_sheet">} config
- * @param {SceneRow} scene
+ * @param {Pictured} scene
  * @returns {StripItem}
  */
 export const thumbnailOf = ({ class_names: names, per_sheet: perSheet }, [id, label, place]) => ({

@@ -191,8 +191,10 @@ class LiveWidget(anywidget.AnyWidget):
             publish_display_data(self._snapshot(), transient={"display_id": self._snapshot_id}, update=True)
 
     def _snapshot(self) -> dict[str, str]:
-        jpeg = self.figure()._repr_jpeg_() or b""
-        return {"image/jpeg": base64.b64encode(jpeg).decode(), "text/plain": f"{_SNAPSHOT}: {self._caption()}"}
+        figure = self.figure()
+        jpeg = figure._repr_jpeg_()
+        kind, content = ("png", figure._repr_png_() or b"") if jpeg is None else ("jpeg", jpeg)
+        return {f"image/{kind}": base64.b64encode(content).decode(), "text/plain": f"{_SNAPSHOT}: {self._caption()}"}
 
     def _ipython_display_(self, **_options: Any) -> None:
         """Show the live widget, and a snapshot of its last state for readers without a kernel.

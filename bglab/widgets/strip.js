@@ -38,7 +38,7 @@ export const matching = (items, search) => {
 };
 
 /** @param {number} n */
-const counted = (n) => n.toLocaleString("en");
+export const counted = (n) => n.toLocaleString("en");
 
 // A row of thumbnails or chips to choose from, with the mouse or arrow keys. Where there are more than a few dozen, it has
 // a search field and opens into a grid that lies over what is below it, so that nothing in the page moves.
