@@ -1,0 +1,239 @@
+// The browser of predictions: a grid of all rows that a filter selects, and the number that it is about. The kernel filters
+// and computes; the page has the columns of all rows, and makes a tile of a row when it comes into view.
+
+import { colourMap } from "./composer.js";
+import { BrowseLayout } from "./browse_layout.js";
+import { codeBlock, copied, download, make, write } from "./controls.js";
+
+const SETTLED_MS = 1200;
+// Tiles that are kept ready beyond those in view.
+const ITEMS_KEPT = 4000;
+
+class BrowseView extends BrowseLayout {
+  constructor(model, root) {
+    super(model, root);
+    Object.assign(this, { inFlight: null, waiting: null, order: new Uint32Array(0), version: 0, place: null });
+    this.status = make("div", { class: "bglab-status", role: "status", "aria-live": "polite" });
+  }
+
+  on_hello(config, buffers) {
+    this.config = config;
+    this.table = Uint8Array.from(config.colour_map);
+    // buffers start anywhere, and typed arrays at whole numbers of theirs
+    this.columns = Object.fromEntries(config.names.map((name, i) =>
+      [name.slice(2), new (name[0] === "f" ? Float32Array : Int32Array)(buffers[i].slice().buffer)]));
+    const { row, ...state } = config.state;
+    this.state = state;
+    this.classNames = [...config.classes, config.outside];
+    this.places = new Map([...this.columns.row].map((position, place) => [position, place]));
+    this.build();
+    this.showState();
+    this.ask();
+    for (const name of Object.keys(state)) this.listen(`change:${name}`, () => this.followLater());
+    this.listen("change:row", () => this.followRow());
+    if (row >= 0) this.open(this.places.get(row));
+  }
+
+  // ---- filters
+
+  // What a control changes. Traits follow, so that code sees what is shown.
+  change(changes) {
+    const next = { ...this.state, ...changes };
+    if (!next.compared_with && this.config.flips.includes(next.outcome)) next.outcome = "";
+    this.take(next);
+    for (const [name, value] of Object.entries(next)) this.model.set(name, value);
+    this.model.save_changes();
+  }
+
+  take(next) {
+    this.state = next;
+    this.showState();
+    this.ask();
+  }
+
+  // Code sets several traits one after the other; what they are together is asked for once.
+  followLater() {
+    this.following ??= setTimeout(() => {
+      this.following = null;
+      const next = Object.fromEntries(Object.keys(this.state).map((name) => [name, this.model.get(name)]));
+      if (JSON.stringify(next) !== JSON.stringify(this.state)) this.take(next);
+    });
+  }
+
+  followRow() {
+    const place = this.places.get(this.model.get("row")) ?? null;
+    if (place !== this.place) this.open(place);
+  }
+
+  // One request at a time, and of those that wait the latest.
+  ask() {
+    this.waiting = this.state;
+    this.pump();
+  }
+
+  pump() {
+    if (this.inFlight || !this.waiting) return;
+    this.inFlight = ++this.seq;
+    this.send({ type: "filter", seq: this.inFlight, state: this.waiting });
+    this.waiting = null;
+  }
+
+  landed(seq) {
+    if (seq == null || seq !== this.inFlight) return;
+    this.inFlight = null;
+    this.pump();
+  }
+
+  on_rows(message, [order]) {
+    this.landed(message.seq);
+    if (this.waiting || this.inFlight) return; // a later one is on its way
+    this.showNumber(message);
+    this.matrix.show(message, message.state.true_class, message.state.predicted_class);
+    this.order = new Uint32Array(order.slice().buffer);
+    this.version = message.seq;
+    this.root.dataset.answered = JSON.stringify({ state: message.state, n: message.n, hits: message.hits, rows: this.order.length });
+    // the number is painted first
+    cancelAnimationFrame(this.filling);
+    this.filling = requestAnimationFrame(() => { this.filling = requestAnimationFrame(() => this.fill()); });
+    clearTimeout(this.idling);
+    this.idling = setTimeout(() => this.send({ type: "idle" }), SETTLED_MS);
+  }
+
+  // ---- tiles
+
+  fill() {
+    this.loader.clear();
+    this.made = new Map();
+    const { order } = this;
+    this.tiles.element.scrollTop = 0;
+    this.tiles.fill({ length: order.length, at: (at) => this.item(at), placeOf: (value) => this.placeOf(value) }, "No such rows. Reset the filters, or widen them.");
+    this.tiles.select(this.place === null ? null : String(this.place), false);
+    this.root.dataset.filled = String(this.version);
+  }
+
+  placeOf(value) {
+    const at = value === null ? -1 : this.order.indexOf(Number(value));
+    return at < 0 ? undefined : at;
+  }
+
+  item(at) {
+    let made = this.made.get(at);
+    if (!made) {
+      if (this.made.size > ITEMS_KEPT) this.made.clear();
+      this.made.set(at, made = this.makeItem(at));
+    }
+    return made;
+  }
+
+  makeItem(at) {
+    const { columns, config } = this, row = this.order[at];
+    const scene = config.values.scene[columns.scene[row]];
+    const predicted = this.classNames.at(columns.answer[row]);
+    const label = this.describe(row);
+    const mark = columns.correct[row] ? "correct" : "incorrect";
+    if (columns.missing[row] >= 0) return { value: String(row), label, mark, kind: "cell", text: `${scene}\n${predicted}` };
+    return { value: String(row), label, mark, sheet: `${this.version}/${Math.floor(at / config.per_sheet)}`, place: at % config.per_sheet };
+  }
+
+  describe(row) {
+    const { columns, config } = this;
+    const confidence = columns.confidence[row];
+    const model = config.values.model.length > 1 ? `${config.values.model[columns.model[row]]}, ` : "";
+    const sure = Number.isNaN(confidence) ? "" : `, confidence ${Math.round(100 * confidence)} %`;
+    return `${config.values.scene[columns.scene[row]]} · ${config.titles[columns.variant[row]]} · ${model}true ${config.classes[columns.truth[row]]}, predicted ${this.classNames.at(columns.answer[row])}${sure}`;
+  }
+
+  needSheet(sheet) {
+    const first = Number(sheet.split("/")[1]) * this.config.per_sheet;
+    this.send({ type: "thumbs", sheet, rows: [...this.order.slice(first, first + this.config.per_sheet)] });
+  }
+
+  on_thumbs({ sheet, failed, reasons }, [bytes]) {
+    if (reasons) this.config.reasons = reasons;
+    const isOld = sheet.split("/")[0] !== String(this.version);
+    const news = failed.filter(([row]) => this.columns.missing[row] < 0);
+    for (const [row, reason] of news) this.columns.missing[row] = reason;
+    if (isOld) return;
+    this.loader.take(sheet, bytes);
+    if (news.length) {
+      this.made.clear();
+      const top = this.tiles.element.scrollTop;
+      this.tiles.fill(this.tiles.items, "");
+      this.tiles.element.scrollTop = top;
+      write(this.failed, `${news.length} more could not be rendered: ${this.config.reasons.at(-1)}`);
+    }
+    this.tiles.repaint();
+  }
+
+  // ---- one row in detail
+
+  press(value, how) {
+    if (how === "move") return;
+    this.open(value === null ? null : Number(value));
+    this.model.set("row", this.place === null ? -1 : this.columns.row[this.place]);
+    this.model.save_changes();
+  }
+
+  open(place) {
+    this.place = place ?? null;
+    this.tiles.select(place === null ? null : String(place), false);
+    this.detail.element.hidden = place === null;
+    if (place === null) return;
+    this.detail.wait(this.describe(place));
+    this.send({ type: "show", place, compared_with: this.state.compared_with });
+  }
+
+  async on_shown(message, buffers) {
+    if (message.place !== this.place) return;
+    const map = buffers.at(-1);
+    const heat = message.map && map.byteLength
+      ? colourMap(new Float32Array(map.slice().buffer), ...message.map, this.config.size, this.table) : null;
+    await this.detail.show(message, buffers.slice(0, -1), heat);
+    this.root.dataset.shown = JSON.stringify({ place: message.place, scene: message.scene });
+  }
+
+  openInExplorer() {
+    this.status.textContent = "Opening…";
+    this.send({ type: "open", place: this.place });
+  }
+
+  on_opened({ note }) {
+    this.status.textContent = `Opened in the explorer below. ${note}`.trim();
+  }
+
+  // ---- exports
+
+  on_file({ name, mime }, [bytes]) {
+    this.status.textContent = `Saved ${name}`;
+    download(name, mime, bytes);
+  }
+
+  async on_code({ code }) {
+    this.code ??= codeBlock("Code that selects these rows");
+    this.code.textContent = code;
+    this.status.parentElement.after(this.code);
+    this.status.textContent = (await copied(code)) ? "Code copied; paste it into a cell" : "Copy the code below into a cell";
+  }
+
+  on_error(message) {
+    this.landed(message.seq);
+    this.status.textContent = "";
+    super.on_error(message);
+  }
+
+  close() {
+    super.close();
+    cancelAnimationFrame(this.filling);
+    clearTimeout(this.idling);
+    clearTimeout(this.following);
+    this.tiles?.close();
+    this.loader?.clear();
+  }
+}
+
+export default {
+  render({ model, el }) {
+    const view = new BrowseView(model, el);
+    return () => view.close();
+  },
+};
