@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 
 from bglab.analysis.clusters import Codes, clustered_share, row_clusters
 from bglab.analysis.correctness import integers, mark_correct
@@ -27,7 +26,7 @@ FLIPS = OUTCOMES[3:]
 
 #: Orders of the selected rows, in words.
 ORDERS = {
-    "margin": "margin, most confidently wrong first",
+    "margin": "margin, lowest first",
     "narrow": "margin, narrowest first",
     "confidence": "confidence, highest first",
     "doubt": "confidence, lowest first",

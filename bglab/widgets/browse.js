@@ -6,6 +6,8 @@ import { BrowseLayout } from "./browse_layout.js";
 import { codeBlock, copied, download, make, write } from "./controls.js";
 
 const SETTLED_MS = 1200;
+// Height of the grid; the matrix beside it needs the least.
+const HEIGHT_PX = { least: 310, most: 412 };
 // Tiles that are kept ready beyond those in view.
 const ITEMS_KEPT = 4000;
 
@@ -106,6 +108,8 @@ class BrowseView extends BrowseLayout {
     this.made = new Map();
     const { order } = this;
     this.tiles.element.scrollTop = 0;
+    const rows = Math.ceil(order.length / this.tiles.columns);
+    this.tiles.element.style.height = `${Math.min(HEIGHT_PX.most, Math.max(HEIGHT_PX.least, rows * this.tiles.pitch + 6))}px`;
     this.tiles.fill({ length: order.length, at: (at) => this.item(at), placeOf: (value) => this.placeOf(value) }, "No such rows. Reset the filters, or widen them.");
     this.tiles.select(this.place === null ? null : String(this.place), false);
     this.root.dataset.filled = String(this.version);

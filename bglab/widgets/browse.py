@@ -91,8 +91,8 @@ class PredictionBrowser(LiveWidget):
         row = settings.get("row", -1)
         if isinstance(row, bool) or not isinstance(row, int) or (row != -1 and row not in self._place):
             raise BadInput(
-                f"expected row as a position in the {len(self._table):,} rows of predictions whose true class is known, "
-                f"or -1, got {row!r:.60}"
+                f"expected row as the position of one of {len(self._table):,} predictions, with a known true class, or "
+                f"-1, got {row!r:.60}"
             )
         self._index.check(self._filter.but({name: settings[name] for name in settings if name in FILTER_FIELDS}))
 
@@ -309,7 +309,7 @@ def browse(
     seed: int = 0,
     **settings: Any,
 ) -> PredictionBrowser:
-    """Browse predictions as images: filter them, see the number that the filter is about, and look at what is behind it.
+    """Browse predictions as images: filter them, see the number that the filter is about, and what is behind it.
 
     Margins are known as far as the table tells, which keeps one probability and five classes per row: see
     `bglab.analysis.least_margin`, by whose bound rows are sorted. With a classifier, the margin of an image that is

@@ -57,7 +57,7 @@ export class BrowseLayout extends View {
     };
     this.ranges = {};
     const shown = Object.entries(this.picks).filter(([name]) =>
-      !(name === "dataset" && dataset.length < 2) && !(name === "compared_with" && !config.references.length));
+      !(name === "dataset" && dataset.length < 2) && !(name === "model" && model.length < 2) && !(name === "compared_with" && !config.references.length));
     const labels = { dataset: "Data set", variant: "Variant", model: "Model", compared_with: "Compared with", outcome: "Outcome",
       true_class: "True class", predicted_class: "Predicted", order: "Sorted by" };
     return [...shown.map(([name, control]) => named(labels[name], control)),

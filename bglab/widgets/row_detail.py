@@ -58,7 +58,7 @@ class RowDetail:
                 int((self._index.codes("dataset") == self._index.values["dataset"].index(key)).sum()) for key in foreign
             )
             notes.append(
-                f"{rows:,} rows are of {', '.join(foreign[:3])}, not of {scenes.name} as it is now; their images may differ."
+                f"{rows:,} rows are of {', '.join(foreign[:3])}, not of {scenes.name} as it is now; images may differ."
             )
         return notes
 

@@ -77,7 +77,7 @@ class RowImages:
         self.reasons: list[str] = []
         self.missing = np.full(len(index), -1, dtype=np.int16)
         self._index, self._session = index, session
-        self._own_variants = variants
+        self._variants = {**VARIANTS, **variants}
         self._thumbnails: OrderedDict[int, UInt8[np.ndarray, "3 t t"]] = OrderedDict()
         self._published: dict[str, tuple[Dataset, dict[str, int]]] = {}
         self._rendering = threading.RLock()
@@ -92,8 +92,7 @@ class RowImages:
 
     def variant(self, row: int) -> Variant:
         """Return the variant of a row."""
-        name = self._name(row, "variant")
-        return self._own_variants[name] if name in self._own_variants else VARIANTS[name]
+        return self._variants[self._name(row, "variant")]
 
     def without_image(self, rows: Int[np.ndarray, " k"]) -> list[Missing]:
         """Count the rows that have no image, by reason."""
@@ -175,7 +174,7 @@ class RowImages:
         self._miss(~known[self._index.codes("scene")], f"are of scenes that {scenes.name} does not have")
         for code, name in enumerate(self._index.values["variant"]):
             inside = self._index.codes("variant") == code
-            variant = self._own_variants.get(name) or VARIANTS.get(name)
+            variant = self._variants.get(name)
             if variant is None:
                 what = "is made at full resolution only" if split_draw(name)[0] in VARIANTS else "is none of bglab's"
                 self._miss(inside, f"are on {name}, which {what}; give it with variants=…")

@@ -21,6 +21,8 @@ _SIDE = 96
 _LINE, _TITLE = 118, 17
 #: Most classes of a confusion matrix that are drawn.
 _CLASSES = 20
+#: Height in inches of the texts above and below an image.
+_TEXT_INCHES = 0.56
 _GREY = "#444444"
 
 
@@ -38,12 +40,13 @@ def draw_selection(index: RowIndex, images: RowImages, wanted: RowFilter, count:
     thumbnails = images.thumbnails(shown, _SIDE)
     pairs = [(row, levels) for row, levels in zip(shown, thumbnails, strict=True) if levels is not None]
     said = say(index, wanted, found)
+    several = len({int(index.codes("variant")[row]) for row, _ in pairs}) > 1
     with DRAWING, theme():
         width = matplotlib.rcParams["figure.figsize"][0]
         lines = _notes(said, len(found.rows), len(pairs))
         head, foot = 0.34, 0.17 * len(lines) + 0.1
         rows = -(-len(pairs) // _COLUMNS)
-        middle = rows * (width / _COLUMNS * 1.32) if pairs else 0.42 * width
+        middle = rows * (0.94 * width / _COLUMNS + _TEXT_INCHES) if pairs else 0.42 * width
         figure = ShownFigure(figsize=(width, head + middle + foot))
         height = head + middle + foot
         figure.text(0.01, 1 - 0.06 / height, f"{said.head} {said.value}", va="top", weight="bold")
@@ -53,7 +56,7 @@ def draw_selection(index: RowIndex, images: RowImages, wanted: RowFilter, count:
             ax = figure.add_axes(box)
             plot_images(
                 [levels for _, levels in pairs],
-                [_title(index, row) for row, _ in pairs],
+                [_title(index, row, several=several) for row, _ in pairs],
                 labels=[index.classes[int(index.truth[row])] for row, _ in pairs],
                 predictions=[(*index.classes, OUTSIDE_NAME)[int(index.answer[row])] for row, _ in pairs],
                 columns=_COLUMNS,
@@ -67,12 +70,13 @@ def draw_selection(index: RowIndex, images: RowImages, wanted: RowFilter, count:
     return figure
 
 
-def _title(index: RowIndex, row: int) -> str:
-    """Shorten the scene's id from its start, since ids of one set begin alike."""
+def _title(index: RowIndex, row: int, *, several: bool) -> str:
+    """Return the variant if there are several, else the scene's id, shortened at its start, since ids begin alike."""
     table = index.table.iloc[row]
+    if several:
+        return variant_title(str(table["variant"]))
     scene = str(table["scene"])
-    scene = scene if len(scene) <= _TITLE else f"…{scene[1 - _TITLE :]}"
-    return f"{scene}\n{variant_title(str(table['variant']))}"
+    return scene if len(scene) <= _TITLE else f"…{scene[1 - _TITLE :]}"
 
 
 def _notes(said: Said, selected: int, drawn: int) -> list[str]:

@@ -16,9 +16,9 @@ OUTCOME_WORDS = {
     "": "all",
     "correct": "correct",
     "incorrect": "incorrect",
-    "flip": "flips, either way",
-    "negative_flip": "negative flips: correct there, incorrect here",
-    "positive_flip": "positive flips: incorrect there, correct here",
+    "flip": "all flips",
+    "negative_flip": "negative flips (✓ → ✗)",
+    "positive_flip": "positive flips (✗ → ✓)",
 }
 _HEADS = {
     "": "Accuracy",
