@@ -57,8 +57,8 @@ def least_margin(predictions: pd.DataFrame) -> Float[np.ndarray, " n"]:
 
 
 def _as_labels(
-    native: Int[np.ndarray, " *n"], own: Bool[np.ndarray, " *n"], mapped: Bool[np.ndarray, " *n"]
-) -> Int[np.ndarray, " *n"]:
+    native: Int[np.ndarray, "*n"], own: Bool[np.ndarray, "*#n"], mapped: Bool[np.ndarray, "*#n"]
+) -> Int[np.ndarray, "*n"]:
     """Turn a model's own classes into those of the labels; OUTSIDE where they do not map to them."""
     return np.where(own, native, to_in9(np.where(mapped, native, OUTSIDE)))
 

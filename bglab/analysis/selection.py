@@ -178,6 +178,7 @@ class RowIndex:
             codes, values = pd.factorize(self.table[column].to_numpy(object))
             self._codes[column], self.values[column] = codes.astype(np.int64), tuple(map(str, values))
         self._clusters = row_clusters(self.table["scene"], self.table["donor"])
+        self._has_donor = self.table["donor"].to_numpy(object) != ""
         self._check_once()
         self._orders = self._sorted()
         self._pairs: dict[str, _Pairs] = {}
@@ -354,11 +355,11 @@ class RowIndex:
             references = references[np.argsort(keys[references], kind="stable")]
             at = np.minimum(np.searchsorted(keys[references], keys), len(references) - 1)
             places = np.where(keys[references[at]] == keys, references[at], -1)
-            donors = [self.table["donor"]]
-            if kind == "variant":  # both models see the same image, so its donor is that of either
-                there = self.table["donor"].to_numpy(object)[places]
-                donors.append(pd.Series(np.where(places < 0, "", there)))
-            self._pairs[compared_with] = _Pairs(places, is_reference, row_clusters(self.table["scene"], *donors))
+            clusters = list(self._clusters)
+            # both models see the same image, so its donor is that of either
+            if kind == "variant" and len(clusters) > 1 and self._has_donor[references].any():
+                clusters.append(clusters[1][places])
+            self._pairs[compared_with] = _Pairs(places, is_reference, clusters)
         return self._pairs[compared_with]
 
 

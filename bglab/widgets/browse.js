@@ -8,6 +8,7 @@ import { codeBlock, copied, download, make, write } from "./controls.js";
 const SETTLED_MS = 1200;
 // Height of the grid; the matrix beside it needs the least.
 const HEIGHT_PX = { least: 310, most: 412 };
+const STOPPED_MS = 80;
 // Tiles that are kept ready beyond those in view.
 const ITEMS_KEPT = 4000;
 
@@ -147,6 +148,16 @@ class BrowseView extends BrowseLayout {
     return `${config.values.scene[columns.scene[row]]} · ${config.titles[columns.variant[row]]} · ${model}true ${config.classes[columns.truth[row]]}, predicted ${this.classNames.at(columns.answer[row])}${sure}`;
   }
 
+  // Requests the sheets in view; while they rush past, the processor's time is the scrolling's.
+  see(sheets) {
+    const { tiles } = this, top = tiles.element.scrollTop;
+    const isFast = Math.abs(top - (this.scrolled ?? top)) > tiles.pitch / 2;
+    this.scrolled = top;
+    clearTimeout(this.seeing);
+    if (isFast) this.seeing = setTimeout(() => this.see(sheets), STOPPED_MS);
+    else this.loader.want(sheets);
+  }
+
   needSheet(sheet) {
     const first = Number(sheet.split("/")[1]) * this.config.per_sheet;
     this.send({ type: "thumbs", sheet, rows: [...this.order.slice(first, first + this.config.per_sheet)] });
@@ -230,6 +241,7 @@ class BrowseView extends BrowseLayout {
     cancelAnimationFrame(this.filling);
     clearTimeout(this.idling);
     clearTimeout(this.following);
+    clearTimeout(this.seeing);
     this.tiles?.close();
     this.loader?.clear();
   }

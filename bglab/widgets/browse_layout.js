@@ -15,7 +15,7 @@ export class BrowseLayout extends View {
     this.loader = new SheetLoader((sheet) => this.needSheet(sheet));
     this.tiles = new Tiles({
       label: "Selected rows", isGrid: true, side: config.thumb, perRow: config.per_row, sheets: this.loader,
-      seen: (_tiles, sheets) => this.loader.want(sheets), press: (value, how) => this.press(value, how),
+      seen: (_tiles, sheets) => this.see(sheets), press: (value, how) => this.press(value, how),
     });
     this.matrix = new ConfusionMatrix(this.classNames, (truth, predicted) => this.change({ true_class: truth, predicted_class: predicted }));
     this.detail = new DetailPanel(config, () => this.openInExplorer(), () => this.press(null, "escape"));

@@ -21,6 +21,7 @@ from bglab.names import split_draw
 from bglab.variants import VARIANTS, Dataset, SceneBatch, Variant, object_region, open_published, render
 from bglab.widgets.rendering import Rendered
 from bglab.widgets.session import Session
+from bglab.widgets.stages import one_thread
 from bglab.widgets.state import State
 
 #: Thumbnails that are kept: 110 MB of 96 pixels.
@@ -110,7 +111,7 @@ class RowImages:
             rows: Positions of the rows.
             side: Side of the thumbnails in pixels.
         """
-        with self._rendering:
+        with self._rendering, one_thread():
             wanted = [row for row in rows if self.missing[row] < 0 and row not in self._thumbnails]
             groups: dict[tuple[str, str], list[int]] = {}
             for row in wanted:
