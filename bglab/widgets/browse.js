@@ -5,7 +5,8 @@ import { colourMap } from "./composer.js";
 import { BrowseLayout } from "./browse_layout.js";
 import { codeBlock, copied, download, make, write } from "./controls.js";
 
-const SETTLED_MS = 1200;
+// The snapshot for the saved notebook is drawn when nobody seems to be filtering.
+const SETTLED_MS = 2500;
 // Height of the grid; the matrix beside it needs the least.
 const HEIGHT_PX = { least: 310, most: 412 };
 const STOPPED_MS = 80;

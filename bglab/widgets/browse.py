@@ -6,6 +6,7 @@ positions of those that a filter selects.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, cast
@@ -34,6 +35,8 @@ from bglab.widgets.session import Session
 
 #: Side of a thumbnail in pixels.
 _SIDE = 96
+#: Longest time in seconds for which thumbnails pause at a time.
+_LONGEST_PAUSE_S = 0.25
 #: Classes that the confusion matrix on the page has room for.
 _MOST_CLASSES = 9
 
@@ -71,6 +74,8 @@ class PredictionBrowser(LiveWidget):
     def __init__(self, table: pd.DataFrame, index: RowIndex, images: RowImages, detail: RowDetail) -> None:
         self._table, self._index, self._images, self._detail = table, index, images, detail
         self._several = False
+        self._undisturbed = threading.Event()
+        self._undisturbed.set()
         self._placeholder = ""
         self._place = {int(row): place for place, row in enumerate(index.table["row"])}
         super().__init__()
@@ -213,7 +218,19 @@ class PredictionBrowser(LiveWidget):
             (f"f {name}", values.astype(np.float32)) for name, values in floats.items()
         ]
 
+    def _receive(self, _widget: Any, message: Message, buffers: Sequence[Any]) -> None:
+        """Queue a message; thumbnails pause for a filter, whose short steps would each wait for the other thread."""
+        if isinstance(message, Mapping) and message.get("type") == "filter":
+            self._undisturbed.clear()
+        super()._receive(_widget, message, buffers)
+
     def _on_filter(self, message: Message, _buffers: list[bytes]) -> None:
+        try:
+            self._answer(message)
+        finally:
+            self._undisturbed.set()
+
+    def _answer(self, message: Message) -> None:
         """Select rows and compute their number; the page has the columns."""
         wanted = RowFilter().but(fields.settings(message))
         self._check_settings(fields.settings(message))
@@ -229,7 +246,7 @@ class PredictionBrowser(LiveWidget):
     def _on_thumbs(self, message: Message, _buffers: list[bytes]) -> None:
         rows = self._rows(message, PER_SHEET)
         before = len(self._images.reasons)
-        thumbnails = self._images.thumbnails(rows, _SIDE)
+        thumbnails = self._images.thumbnails(rows, _SIDE, lambda: self._undisturbed.wait(_LONGEST_PAUSE_S))
         blank = np.full((3, _SIDE, _SIDE), 128, dtype=np.uint8)
         jpeg = sheet_of([blank if levels is None else levels for levels in thumbnails], _SIDE)
         failed = {row: int(self._images.missing[row]) for row in rows if self._images.missing[row] >= 0}

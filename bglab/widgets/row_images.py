@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -104,12 +104,15 @@ class RowImages:
             for found in [np.flatnonzero(missing == code)]
         ]
 
-    def thumbnails(self, rows: Sequence[int], side: int) -> list[UInt8[np.ndarray, "3 t t"] | None]:
+    def thumbnails(
+        self, rows: Sequence[int], side: int, pause: Callable[[], object] = lambda: None
+    ) -> list[UInt8[np.ndarray, "3 t t"] | None]:
         """Return small images of rows; None for those without one, among which are those that fail now.
 
         Args:
             rows: Positions of the rows.
             side: Side of the thumbnails in pixels.
+            pause: Called between images; it returns when the next may be made.
         """
         with self._rendering, one_thread():
             wanted = [row for row in rows if self.missing[row] < 0 and row not in self._thumbnails]
@@ -117,7 +120,9 @@ class RowImages:
             for row in wanted:
                 groups.setdefault((self._name(row, "dataset"), self._name(row, "variant")), []).append(row)
             for group in groups.values():
+                pause()
                 for row, levels in zip(group, self._render_or_miss(group), strict=True):
+                    pause()
                     if levels is not None:
                         self._keep(row, _small(levels, side))
             return [self._thumbnails.get(row) for row in rows]
