@@ -6,19 +6,38 @@ import { make, QUIET } from "./controls.js";
  * @typedef {{shown: number[], counts: number[][], is_part: boolean}} Confusion Classes with their counts; the last column is outside.
  */
 
+/** @typedef {HTMLTableCellElement & { truth: string, predicted: string, at: [row: number, column: number] }} Cell */
+
 export class ConfusionMatrix {
+  /** @type {Cell[][]} */
+  cells = [];
+  /** Row and column of the cell that the tabulator key reaches. @type {[row: number, column: number]} */
+  at = [0, 0];
+  /** Classes that are shown, to tell whether they change. */
+  key = "";
+
   /**
    * @param {string[]} names Names of all classes, and last that of predictions outside them.
    * @param {(truth: string, predicted: string) => void} choose Called with the classes of a cell, or "" for all.
    */
   constructor(names, choose) {
-    Object.assign(this, { names, choose, at: [0, 0], key: "" });
-    this.table = make("table", { class: "bglab-confusion", role: "grid", "aria-label": "Confusion matrix: true class by predicted class" });
+    this.names = names;
+    this.choose = choose;
+    this.table = make("table", {
+      class: "bglab-confusion",
+      role: "grid",
+      "aria-label": "Confusion matrix: true class by predicted class",
+    });
     this.part = make("div", { class: "bglab-note" });
-    this.element = make("section", { class: "bglab-matrix", "aria-label": "Confusion" },
-      make("h3", {}, "True class × predicted class"), this.table, this.part);
+    this.element = make(
+      "section",
+      { class: "bglab-matrix", "aria-label": "Confusion" },
+      make("h3", {}, "True class × predicted class"),
+      this.table,
+      this.part,
+    );
     this.table.addEventListener("keydown", (event) => this.onKey(event));
-    this.table.addEventListener("click", (event) => this.press(event.target.closest("[role=gridcell]")));
+    this.table.addEventListener("click", (event) => this.press(event.target));
   }
 
   /**
@@ -31,7 +50,9 @@ export class ConfusionMatrix {
     const key = JSON.stringify(shown);
     if (key !== this.key) this.build(shown, columns);
     this.key = key;
-    this.part.textContent = isPart ? `The ${shown.length} of ${(this.names.length - 1).toLocaleString("en")} classes with most errors` : "Choose a cell to see its rows; again to see all.";
+    this.part.textContent = isPart
+      ? `The ${shown.length} of ${(this.names.length - 1).toLocaleString("en")} classes with most errors`
+      : "Choose a cell to see its rows; again to see all.";
     counts.forEach((row, r) => {
       const total = row.reduce((sum, count) => sum + count, 0);
       row.forEach((count, c) => {
@@ -43,46 +64,74 @@ export class ConfusionMatrix {
         cell.title = `true ${t}, predicted ${p}: ${words} rows`;
         cell.style.setProperty("--share", `${Math.round(total ? (100 * count) / total : 0)}%`);
         cell.dataset.kind = shown[r] === columns[c] ? "correct" : "incorrect";
-        cell.setAttribute("aria-selected", String(Boolean(truth || predicted) && (!truth || t === truth) && (!predicted || p === predicted)));
+        cell.setAttribute(
+          "aria-selected",
+          String(Boolean(truth || predicted) && (!truth || t === truth) && (!predicted || p === predicted)),
+        );
       });
     });
   }
 
+  /**
+   * @param {number[]} shown Labels of the rows
+   * @param {number[]} columns Labels of the columns
+   */
   build(shown, columns) {
     const head = columns.map((label) => make("th", { scope: "col" }, make("span", {}, this.names[label])));
-    this.cells = shown.map((truth, r) => columns.map((predicted, c) => {
-      const cell = make("td", { role: "gridcell", tabindex: r || c ? -1 : 0, ...QUIET });
-      Object.assign(cell, { truth: this.names[truth], predicted: this.names[predicted], at: [r, c] });
-      return cell;
-    }));
+    this.cells = shown.map((truth, r) =>
+      columns.map((predicted, c) => {
+        const cell = make("td", { role: "gridcell", tabindex: r || c ? -1 : 0, ...QUIET });
+        /** @type {[number, number]} */
+        const at = [r, c];
+        return Object.assign(cell, { truth: this.names[truth], predicted: this.names[predicted], at });
+      }),
+    );
     this.at = [0, 0];
     this.table.replaceChildren(
       make("thead", {}, make("tr", {}, make("td"), ...head)),
-      make("tbody", {}, ...this.cells.map((row, r) => make("tr", {}, make("th", { scope: "row" }, this.names[shown[r]]), ...row))));
+      make(
+        "tbody",
+        {},
+        ...this.cells.map((row, r) => make("tr", {}, make("th", { scope: "row" }, this.names[shown[r]]), ...row)),
+      ),
+    );
   }
 
-  press(cell) {
+  /** @param {EventTarget | null} target */
+  press(target) {
+    const cell = /** @type {Cell | null} */ (/** @type {Element} */ (target).closest("[role=gridcell]"));
     if (!cell) return;
     this.activate(...cell.at);
-    const isChosen = cell.getAttribute("aria-selected") === "true" && this.table.querySelectorAll("[aria-selected=true]").length === 1;
+    const isChosen =
+      cell.getAttribute("aria-selected") === "true" && this.table.querySelectorAll("[aria-selected=true]").length === 1;
     this.choose(isChosen ? "" : cell.truth, isChosen ? "" : cell.predicted);
   }
 
-  // The one cell that the tabulator key reaches.
+  /**
+   * @param {number} r
+   * @param {number} c
+   */
   activate(r, c) {
     this.cells[this.at[0]]?.[this.at[1]]?.setAttribute("tabindex", "-1");
     this.at = [r, c];
     this.cells[r][c].setAttribute("tabindex", "0");
   }
 
+  /** @param {KeyboardEvent} event */
   onKey(event) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const step = { ArrowRight: [0, 1], ArrowLeft: [0, -1], ArrowDown: [1, 0], ArrowUp: [-1, 0] }[event.key];
-    if (event.key === "Enter" || event.key === " ") this.press(event.target.closest("[role=gridcell]"));
+    /** @type {Record<string, number[]>} */
+    const steps = { ArrowRight: [0, 1], ArrowLeft: [0, -1], ArrowDown: [1, 0], ArrowUp: [-1, 0] };
+    const step = steps[event.key];
+    if (event.key === "Enter" || event.key === " ") this.press(event.target);
     else if (step) {
+      /** @type {[number, number]} */
       const to = [this.at[0] + step[0], this.at[1] + step[1]];
       const cell = this.cells[to[0]]?.[to[1]];
-      if (cell) { this.activate(...to); cell.focus({ preventScroll: true }); }
+      if (cell) {
+        this.activate(...to);
+        cell.focus({ preventScroll: true });
+      }
     } else return;
     event.preventDefault();
     event.stopPropagation();
