@@ -43,6 +43,7 @@ from .variants import compose as compose
 from .variants import given as given
 from .variants import open_published as open_published
 from .variants import render as render
+from .widgets import browse as browse
 from .widgets import explore as explore
 from .widgets import papers as papers
 from .widgets import search_live as search_live

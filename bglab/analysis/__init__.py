@@ -45,6 +45,7 @@ from bglab.analysis.localisation import (
     pointing_game,
     share_on_object,
 )
+from bglab.analysis.margins import least_margin
 from bglab.analysis.metrics import (
     CATEGORIES,
     STRICT_FOOLS,
@@ -70,6 +71,17 @@ from bglab.analysis.search import (
     summarise,
     top_backgrounds,
     vulnerability,
+)
+from bglab.analysis.selection import (
+    FILTER_FIELDS,
+    FLIPS,
+    ORDERS,
+    OUTCOMES,
+    OUTSIDE_NAME,
+    Metric,
+    RowFilter,
+    RowIndex,
+    Selection,
 )
 from bglab.analysis.sensitivity import SENSITIVITY_MINIMUM, ablation_drop, foreground_sensitivity, relative_sensitivity
 from bglab.analysis.tables import (
@@ -99,15 +111,24 @@ __all__ = [
     "Difference",
     "Drift",
     "Estimate",
+    "FILTER_FIELDS",
+    "FLIPS",
     "FieldDifference",
     "FileComparison",
     "Gaps",
     "MEASURES",
+    "Metric",
+    "ORDERS",
+    "OUTCOMES",
+    "OUTSIDE_NAME",
     "PairOutcomes",
     "Published",
     "QUANTILE",
+    "RowFilter",
+    "RowIndex",
     "SENSITIVITY_MINIMUM",
     "STRICT_FOOLS",
+    "Selection",
     "Space",
     "TOLERANCE_PX",
     "ablation_drop",
@@ -137,11 +158,12 @@ __all__ = [
     "fooling_rates",
     "foreground_sensitivity",
     "gap_by_mask",
-    "holm",
     "hardest_foregrounds",
+    "holm",
     "intersection_over_union",
     "json_value",
     "latex_text",
+    "least_margin",
     "localisation_summary",
     "localise",
     "map_drift",
@@ -183,7 +205,7 @@ __all__ = [
     "variant_accuracies",
     "vulnerability",
     "vulnerability_curve",
-    "with_intervals",
     "with_class_names",
+    "with_intervals",
     "with_published",
 ]

@@ -110,7 +110,7 @@ def background_gap(
         both = group.dropna(subset=[same, rand])
         first, second = both[same].to_numpy(bool), both[rand].to_numpy(bool)
         clusters = _pair_clusters(both, (same, rand))
-        gap = _difference(first, second, clusters)
+        gap = paired_accuracies(first, second, clusters)
         shares = (first.mean(), second.mean()) if len(both) else (math.nan, math.nan)
         p = _exact_test(first, second, clusters[0])[0]
         rows.append((*key, len(both), *shares, *gap, "newcombe", len(group) - len(both), p))
@@ -156,7 +156,7 @@ def compare_models(predictions: pd.DataFrame, *, variant: str, space: Space | No
         # both models see the same image, so its donor is that of either
         clusters = _pair_clusters(both, (model_a,))
         p, objects, discordant = _exact_test(first, second, clusters[0])
-        counts, difference = _cross(first, second)[1:3], _difference(first, second, clusters)
+        counts, difference = _cross(first, second)[1:3], paired_accuracies(first, second, clusters)
         rows.append((model_a, model_b, len(both), *counts, *difference, p, objects, discordant))
     difference = ["difference", "difference_low", "difference_high"]
     tested = ["p", "objects", "discordant"]
@@ -294,8 +294,19 @@ def _pair_clusters(pairs: pd.DataFrame, names: Sequence[str]) -> list[Codes]:
     return row_clusters(pairs["scene"], *(pairs[_donor_of(name)] for name in names))
 
 
-def _difference(first: Bool[np.ndarray, " n"], second: Bool[np.ndarray, " n"], clusters: Sequence[Codes]) -> Difference:
-    """Compute the paired difference of two accuracies with its interval for clustered scenes."""
+def paired_accuracies(
+    first: Bool[np.ndarray, " n"], second: Bool[np.ndarray, " n"], clusters: Sequence[Codes]
+) -> Difference:
+    """Compute the difference of two accuracies over the same pairs, with Newcombe's interval for clustered scenes.
+
+    Args:
+        first: Correctness of each pair in the first condition.
+        second: Correctness of each pair in the second condition.
+        clusters: Number of each pair's cluster, for each kind of cluster; see `bglab.analysis.row_clusters`.
+
+    Returns:
+        The first accuracy minus the second, and its limits; NaN throughout if there is no pair.
+    """
     apart = first.astype(float) - second
     effect = design_effect(apart - apart.mean(), *clusters) if len(apart) else 1.0
     return paired_difference(*_cross(first, second), design_effect=effect)

@@ -25,8 +25,8 @@ from bglab.widgets.messages import COLOUR_MAP
 from bglab.widgets.session import Session
 from bglab.widgets.state import State
 
-# matplotlib's settings are global to the process
-_DRAWING = threading.Lock()
+#: Held while a figure is drawn: matplotlib's settings are global to the process.
+DRAWING = threading.Lock()
 _OVERLAY = 0.55
 #: Longest line of code, in characters.
 _CODE_WIDTH = 100
@@ -91,7 +91,7 @@ def draw(session: Session, state: State, venue: str = "notebook") -> ShownFigure
     """
     inspections, originals = session.inspector.inspect(state), session.inspector.inspect_original(state.scene)
     photograph, image = (session.renderer.image(shown).numpy() for shown in (State(state.scene), state))
-    with _DRAWING, theme(venue):
+    with DRAWING, theme(venue):
         width = matplotlib.rcParams["figure.figsize"][0]
         narrow = width < 5  # one column of a two-column paper: the bars go below the images
         height = len(inspections) * (0.95 * width if narrow else 0.27 * width)
@@ -117,7 +117,7 @@ def draw(session: Session, state: State, venue: str = "notebook") -> ShownFigure
 def figure_bytes(session: Session, state: State, venue: str, kind: str) -> bytes:
     """Return the bytes of a PDF, SVG or PNG file that shows the state."""
     figure = draw(session, state, venue)
-    with tempfile.TemporaryDirectory() as folder, _DRAWING:
+    with tempfile.TemporaryDirectory() as folder, DRAWING:
         return save(figure, Path(folder) / f"figure.{kind}").read_bytes()
 
 

@@ -144,6 +144,17 @@ class Inspector:
         with self._lock:
             return tuple(self._inspect(i, rendered, state.target, truth) for i in range(len(self.classifiers)))
 
+    def inspect_image(self, rendered: Rendered, scene: str, position: int) -> Inspection:
+        """Classify and explain an image of a scene that was composed elsewhere, by the classifier at this position.
+
+        Args:
+            rendered: The image.
+            scene: Id of the scene of its foreground.
+            position: Position of the classifier.
+        """
+        with self._lock:
+            return self._inspect(position, rendered, "predicted", self._images.label(scene))
+
     def inspect_original(self, scene: str) -> tuple[Inspection, ...]:
         """Classify and explain a photograph as it was taken, cached per scene."""
         if scene not in self._originals:

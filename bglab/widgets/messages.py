@@ -37,14 +37,13 @@ _LONGEST_NUMBER = 10
 def greeting(session: Session, state: dict[str, Any]) -> dict[str, Any]:
     """Collect everything that a view needs once: names, colours, ranges, scenes, and the state."""
     images, scenes = session.images, session.images.scenes
-    colours = matplotlib.colormaps[COLOUR_MAP](np.arange(256), bytes=True)[:, :3]
     words = variant_table(list(VARIANTS)).set_index("Variant")
     return {
         "state": state,
         "size": images.size,
         "sliders": {name: slider._asdict() for name, slider in SLIDERS.items()},
         **_class_names(session.display),
-        "colour_map": colours.ravel().tolist(),
+        "colour_map": colour_levels(),
         "models": [classifier.spec.id for classifier in session.inspector.classifiers],
         # photographs can be told apart by whether the first classifier is right
         "has_labels": session.inspector.is_comparable(0) and bool((images.labels != OUTSIDE).any()),
@@ -62,6 +61,11 @@ def greeting(session: Session, state: dict[str, Any]) -> dict[str, Any]:
         "per_sheet": PER_SHEET,
         "per_row": PER_ROW,
     }
+
+
+def colour_levels() -> list[int]:
+    """Return the levels of the colour map of saliency: red, green and blue of 256 values, one after the other."""
+    return matplotlib.colormaps[COLOUR_MAP](np.arange(256), bytes=True)[:, :3].ravel().tolist()
 
 
 def uploads(images: ImageCollection) -> dict[str, Any]:
@@ -180,18 +184,19 @@ def texture_sheet(session: Session, scene: str) -> bytes:
     return sheet_of([plate[:, middle, middle].numpy() for plate in plates])
 
 
-def sheet_of(images: Sequence[np.ndarray]) -> bytes:
+def sheet_of(images: Sequence[np.ndarray], side: int = THUMB_PX) -> bytes:
     """Tile thumbnails of images in rows of eight and encode them as JPEG.
 
     Args:
         images: RGB levels of shape (3, h, w), at most 48.
+        side: Side of the thumbnails in pixels.
     """
     rows = -(-len(images) // PER_ROW)
-    canvas = Image.new("RGB", (PER_ROW * THUMB_PX, rows * THUMB_PX))
+    canvas = Image.new("RGB", (PER_ROW * side, rows * side))
     for i, levels in enumerate(images):
         small = from_levels(levels)
-        small = small.resize((THUMB_PX, THUMB_PX), Image.Resampling.BILINEAR, reducing_gap=2.0)
-        canvas.paste(small, (i % PER_ROW * THUMB_PX, i // PER_ROW * THUMB_PX))
+        small = small.resize((side, side), Image.Resampling.BILINEAR, reducing_gap=2.0)
+        canvas.paste(small, (i % PER_ROW * side, i // PER_ROW * side))
     with io.BytesIO() as buffer:
         canvas.save(buffer, format="JPEG", quality=_JPEG_QUALITY)
         return buffer.getvalue()
