@@ -182,8 +182,13 @@ def summary(session: Session, state: State) -> str:
     Example:
         ``white_ibis on the background of motorcycle, lite:efficientnet_lite0``
     """
-    kind, _, rest = state.background.partition(":")
-    background = {
+    return ", ".join([f"{state.scene} {in_words(state.background)}", *(c.spec.id for c in session.inspector.classifiers)])
+
+
+def in_words(background: str) -> str:
+    """Describe a background, such as ``scene:motorcycle``, in words that follow the name of what stands on it."""
+    kind, _, rest = background.partition(":")
+    return {
         "own": "as photographed",
         "scene": f"on the background of {rest}",
         "variant": f"as {VARIANTS[rest].title}" if kind == "variant" else "",
@@ -192,7 +197,6 @@ def summary(session: Session, state: State) -> str:
         "noise": f"on {rest} noise",
         "image": f"on the picture {rest}",
     }[kind]
-    return ", ".join([f"{state.scene} {background}", *(c.spec.id for c in session.inspector.classifiers)])
 
 
 def file_stem(session: Session, state: State) -> str:
