@@ -182,7 +182,8 @@ def summary(session: Session, state: State) -> str:
     Example:
         ``white_ibis on the background of motorcycle, lite:efficientnet_lite0``
     """
-    return ", ".join([f"{state.scene} {in_words(state.background)}", *(c.spec.id for c in session.inspector.classifiers)])
+    models = [classifier.spec.id for classifier in session.inspector.classifiers]
+    return ", ".join([f"{state.scene} {in_words(state.background)}", *models])
 
 
 def in_words(background: str) -> str:
