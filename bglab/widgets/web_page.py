@@ -11,7 +11,6 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import PurePath
 from typing import Any
 
 import jinja2
@@ -24,7 +23,7 @@ from tqdm.auto import tqdm
 from bglab.errors import BadInput, printable
 from bglab.files import writable_file, write_text
 from bglab.locations import Place
-from bglab.models import Classifier, ModelSpec
+from bglab.models import Classifier
 from bglab.results import versions
 from bglab.widgets import export
 from bglab.widgets.live_widget import module_of, style_of
@@ -153,7 +152,7 @@ def build_page(
             **shown_classes(session.display),
             "rest": session.display.rest,
             "colour_map": colour_table(),
-            "models": [_public_id(classifier.spec) for classifier in answers.classifiers],
+            "models": [export.public_id(classifier.spec) for classifier in answers.classifiers],
             **answers.shared,
             "scenes": scenes,
             "backgrounds": [{"key": key, "words": export.in_words(key)} for key in choice.backgrounds],
@@ -203,15 +202,10 @@ def _check_size(images: int, answers: int, choice: PageChoice, models: int, max_
         )
 
 
-def _public_id(spec: ModelSpec) -> str:
-    """Return a model's URI; that of a checkpoint with the name of its file alone, since readers have other folders."""
-    return f"file:{PurePath(spec.name).name}" if spec.source == "file" else spec.id
-
-
 def _classifier(classifier: Classifier) -> str:
     spec, engine = classifier.spec, classifier.engine
     weights = f"weights SHA-256 {spec.sha256}…" if spec.sha256 else "a function, without weights"
-    return f"{_public_id(spec)}: {weights}, input protocol {spec.protocol}, {engine.name} in {engine.precision}"
+    return f"{export.public_id(spec)}: {weights}, input protocol {spec.protocol}, {engine.name} in {engine.precision}"
 
 
 def _fixed(state: State) -> str:
@@ -259,7 +253,7 @@ def _render(session: Session, first: State, choice: PageChoice, data: dict[str, 
         title=printable(choice.title) or _TITLE,
         caption=printable(choice.caption),
         still=base64.b64encode(still).decode(),
-        still_words=printable(export.summary(session, first)),
+        still_words=printable(f"{first.scene} {export.in_words(first.background)}, mix {100 * first.mix:g} %"),
         made=_made(session, first, choice),
         style=Markup(style),  # files of the project, in which no name of an image can be
         script=Markup(script),
