@@ -34,11 +34,11 @@ from bglab.widgets.messages import Sheets, greeting, result_message, texture_she
 from bglab.widgets.session import Session
 from bglab.widgets.state import FIELDS, State
 from bglab.widgets.uploads import as_source
-from bglab.widgets.web_page import MAX_MB, MIXES, PageChoice, write_page
+from bglab.widgets.web_page import MAX_MB, MIXES, PageChoice, build_page, write_page
 
 #: Farthest corner of a box, as a multiple of the image's side: a pointer leaves the canvas.
 _FARTHEST = 100.0
-_MIME = {"pdf": "application/pdf", "svg": "image/svg+xml", "png": "image/png", "csv": "text/csv"}
+_MIME = {"pdf": "application/pdf", "svg": "image/svg+xml", "png": "image/png", "csv": "text/csv", "html": "text/html"}
 
 
 class Explorer(CaptureWidget):
@@ -339,6 +339,9 @@ class Explorer(CaptureWidget):
             content, kind, name = _png(self._session.images.cutout(state.scene)), "png", f"{name}-cutout"
         elif kind == "csv":
             content = export.table(self._session, state).to_csv(index=False).encode()
+        elif kind == "html":
+            choice = PageChoice([state.scene], [state.background])
+            content = build_page(self._session, state, choice, progress=False).encode()
         else:
             content = export.figure_bytes(self._session, state, fields.one_of(message, "venue", list(VENUES)), kind)
         self._reply(message, {"type": "file", "name": f"{name}.{kind}", "mime": _MIME[kind]}, [content])
