@@ -15,7 +15,7 @@ from bglab.saliency import upsample
 from bglab.scenes import prepare
 from bglab.variants import compose
 from bglab.widgets.state import State
-from fixtures.networks import ByHand, fresh, wrap
+from fixtures.networks import ByHand, wrap
 from fixtures.stand_ins import make_scenes
 
 pytestmark = pytest.mark.browser
@@ -52,7 +52,9 @@ def prepared(data_folder):
 
 @pytest.fixture(scope="module")
 def models():
-    return [fresh("test_resnet", size=SIZE), wrap(ByHand(averaging=True), SIZE)]
+    networks = [ByHand(averaging=True) for _ in range(2)]
+    networks[0].head.weight.data.neg_()
+    return [wrap(network, SIZE) for network in networks]
 
 
 @pytest.fixture(scope="module")
