@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
 
@@ -13,8 +14,11 @@ import bglab
 from bglab.evaluation import predict
 from bglab.saliency import upsample
 from bglab.scenes import prepare
+from bglab.seeding import digest
 from bglab.variants import compose
 from bglab.widgets.state import State
+from fixtures import five
+from fixtures.five import draw_folder, five_way
 from fixtures.networks import ByHand, wrap
 from fixtures.stand_ins import make_scenes
 
@@ -277,6 +281,53 @@ def test_a_frame_in_a_sandbox_works_too(browser, file, tmp_path):
     page.wait_for_timeout(500)
     assert problems == []
     page.close()
+
+
+def test_scenes_of_other_classes_have_bars_of_their_own(browser, tmp_path):
+    scenes = bglab.open_scenes(f"folder:{draw_folder(tmp_path / 'zoo')}")
+    widget = bglab.explore(scenes, five_way(), size=five.SIZE, scene="dog/dog0", background="scene:lorry/lorry1")
+    path = widget.export_html(tmp_path / "page.html", mixes=[0, 1], progress=False)
+    page = browser.new_page()
+    page.goto(path.as_uri())
+    assert shown(page, mix=1)["answer"][2] == five.NAMES.index("lorry")
+    expected = widget.inspections[0].prediction.by_class[:-1]
+    widget.close()
+    assert numbers(page) == [round(100 * p) for p in np.round(expected, 5).tolist()]
+    assert (
+        page.locator(".bglab-result .bglab-outcome")
+        .inner_text()
+        .startswith("✗ incorrect: the background's class · lorry")
+    )
+    drag_to(page, 0)
+    shown(page, mix=0)
+    assert page.locator(".bglab-result .bglab-outcome").inner_text().startswith("✓ correct · dog")
+    page.close()
+
+
+def test_names_are_texts_and_the_address_carries_them(browser, data_folder, tmp_path):
+    name = '</script><img src=x onerror=alert(1)> & "größe" #Ω 50%'
+    scenes = make_scenes()
+    records = (scenes.records[0], scenes.records[1]._replace(id=name), *scenes.records[2:])
+    renamed = dataclasses.replace(scenes, records=records, fingerprint=digest([name]))
+    chosen = {"scenes": [scenes.records[0].id, name], "mixes": [0, 1], "title": name, "caption": name}
+    widget = bglab.explore(prepare(renamed, SIZE, progress=False), wrap(ByHand(averaging=True), SIZE))
+    path = widget.export_html(tmp_path / "page.html", **chosen, progress=False)
+    widget.close()
+    page = browser.new_page()
+    dialogs = []
+    page.on("dialog", lambda dialog: dialogs.append(dialog.message))
+    page.goto(path.as_uri())
+    page.get_by_role("option").nth(1).click()
+    shown(page, scene=name)
+    page.wait_for_timeout(800)
+    linked = browser.new_page()
+    linked.goto(page.url)
+    shown(linked, scene=name)
+    assert name in linked.locator(".bglab-chosen").inner_text()
+    assert linked.locator("h1").inner_text() == linked.title() == name
+    assert dialogs == []
+    for each in (page, linked):
+        each.close()
 
 
 @pytest.mark.alone
