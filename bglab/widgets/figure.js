@@ -9,7 +9,7 @@ import { Stage } from "./stage.js";
 import { Strip } from "./strip.js";
 
 /** @import { Adjustment } from "./composer.js" */
-/** @import { SliderRange } from "./controls.js" */
+/** @import { Slider, SliderRange } from "./controls.js" */
 /** @import { ClassRow, Result } from "./results.js" */
 /** @import { Bytes } from "./view.js" */
 
@@ -155,6 +155,30 @@ const resultOf = (data, model, [shown, top, prediction, correct, captured, share
 };
 
 class Figure {
+  /** @type {Stage} */
+  stage;
+  /** @type {Strip} */
+  scenes;
+  /** @type {Strip} */
+  plates;
+  /** @type {Slider} */
+  mix;
+  /** @type {Slider} */
+  opacity;
+  /** @type {HTMLSelectElement} */
+  model;
+  /** @type {PhotographPanel} */
+  photograph;
+  /** @type {HTMLElement} */
+  chosen;
+  /** @type {HTMLElement} */
+  error;
+  /** @type {HTMLElement} */
+  status;
+  /** @type {HTMLElement} */
+  scale;
+  /** @type {ResultPanel[]} */
+  panels = [];
   frame = 0;
   idling = 0;
   addressing = 0;
