@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import time
 
 import numpy as np
@@ -125,6 +126,11 @@ def numbers(page):
     ]
 
 
+def percentages(shares):
+    """Round as JavaScript does, halves up."""
+    return [math.floor(100 * share + 0.5) for share in shares]
+
+
 def drag_to(page, step):
     page.locator("input[name=mix]").fill(str(step))
 
@@ -148,11 +154,12 @@ def test_canvas_and_numbers_are_those_of_the_kernel(page, explorer, prepared, mo
         predicted = (
             predict(models[0], compose(prepared, explorer.variant), progress=False).set_index("scene").loc[scene]
         )
-        _, top, prediction, *_ = state["answer"]
+        stored, top, prediction, *_ = state["answer"]
         assert (prediction, top[0][0]) == (predicted.prediction, predicted.native)
         assert top[0][1] == pytest.approx(predicted.confidence, abs=2e-5)
         (inspection, _) = explorer.inspections
-        assert numbers(page) == [round(100 * p) for p in np.round(inspection.prediction.by_class, 5).tolist()]
+        assert stored == pytest.approx(inspection.prediction.by_class, abs=2e-5)
+        assert numbers(page) == percentages(stored)
 
 
 def test_the_other_classifier_has_its_own_answers(page, explorer):
@@ -160,7 +167,9 @@ def test_the_other_classifier_has_its_own_answers(page, explorer):
     drag_to(page, 3)
     state = shown(page, model=1, mix=1)
     explorer.state = {name: state[name] for name in ("scene", "background", "mix")}
-    assert numbers(page) == [round(100 * p) for p in np.round(explorer.inspections[1].prediction.by_class, 5).tolist()]
+    stored = state["answer"][0]
+    assert stored == pytest.approx(explorer.inspections[1].prediction.by_class, abs=2e-5)
+    assert numbers(page) == percentages(stored)
 
 
 def test_nothing_is_requested(page, file):
@@ -289,10 +298,11 @@ def test_scenes_of_other_classes_have_bars_of_their_own(browser, tmp_path):
     path = widget.export_html(tmp_path / "page.html", mixes=[0, 1], progress=False)
     page = browser.new_page()
     page.goto(path.as_uri())
-    assert shown(page, mix=1)["answer"][2] == five.NAMES.index("lorry")
-    expected = widget.inspections[0].prediction.by_class[:-1]
+    stored, _, prediction, *_ = shown(page, mix=1)["answer"]
+    assert prediction == five.NAMES.index("lorry")
+    assert [now for _, now, _ in stored] == pytest.approx(widget.inspections[0].prediction.by_class[:-1], abs=2e-5)
     widget.close()
-    assert numbers(page) == [round(100 * p) for p in np.round(expected, 5).tolist()]
+    assert numbers(page) == percentages([now for _, now, _ in stored])
     assert (
         page.locator(".bglab-result .bglab-outcome")
         .inner_text()
