@@ -26,7 +26,7 @@ from bglab.variants import Variant
 from bglab.widgets import fields
 from bglab.widgets.explorer import Explorer
 from bglab.widgets.live_widget import LiveWidget, Message, made_by_cell, module_of, style_of
-from bglab.widgets.messages import PER_ROW, PER_SHEET, colour_levels, sheet_of
+from bglab.widgets.messages import PER_ROW, PER_SHEET, colour_table, sheet_of
 from bglab.widgets.row_detail import RowDetail
 from bglab.widgets.row_images import RowImages, prepared_size
 from bglab.widgets.selection_figure import draw_selection
@@ -198,7 +198,7 @@ class PredictionBrowser(LiveWidget):
             "reasons": self._images.reasons,
             "notes": self._detail.notes,
             "has_explorer": self.explorer is not None,
-            "colour_map": colour_levels(),
+            "colour_map": colour_table(),
             "size": self._detail.size,
             "thumb": _SIDE,
             "per_sheet": PER_SHEET,

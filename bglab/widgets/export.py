@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tempfile
 import threading
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import matplotlib
@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 
 from bglab.figures import ShownFigure, color_of, save, theme
 from bglab.labels import OUTSIDE
+from bglab.models import ModelSpec
 from bglab.names import python_literal
 from bglab.saliency import upsample
 from bglab.variants import VARIANTS
@@ -98,7 +99,8 @@ def draw(session: Session, state: State, venue: str = "notebook") -> ShownFigure
         figure = ShownFigure(figsize=(width, height), layout="constrained")
         layout = [["photograph", "image", "saliency"], ["bars"] * 3] if narrow else None
         parts = figure.subfigures(len(inspections), 1, squeeze=False)[:, 0]
-        for part, inspection, original in zip(parts, inspections, originals, strict=True):
+        classifiers = session.inspector.classifiers
+        for part, classifier, inspection, original in zip(parts, classifiers, inspections, originals, strict=True):
             axes = part.subplot_mosaic(
                 layout or [["photograph", "image", "saliency", "bars"]],
                 width_ratios=None if narrow else [1, 1, 1, 1.25],
@@ -110,7 +112,7 @@ def draw(session: Session, state: State, venue: str = "notebook") -> ShownFigure
             _show_saliency(axes["saliency"], image, inspection.saliency)
             _draw_bars(axes["bars"], session.display, now, before)
             if len(inspections) > 1:
-                part.suptitle(inspection.model, fontsize="small")
+                part.suptitle(public_id(classifier.spec), fontsize="small")
     return figure
 
 
@@ -182,8 +184,19 @@ def summary(session: Session, state: State) -> str:
     Example:
         ``white_ibis on the background of motorcycle, lite:efficientnet_lite0``
     """
-    kind, _, rest = state.background.partition(":")
-    background = {
+    models = [classifier.spec.id for classifier in session.inspector.classifiers]
+    return ", ".join([f"{state.scene} {in_words(state.background)}", *models])
+
+
+def public_id(spec: ModelSpec) -> str:
+    """Return a model's URI; that of a checkpoint with the name of its file alone, since readers have other folders."""
+    return f"file:{PurePath(spec.name).name}" if spec.source == "file" else spec.id
+
+
+def in_words(background: str) -> str:
+    """Describe a background, such as ``scene:motorcycle``, in words that follow the name of what stands on it."""
+    kind, _, rest = background.partition(":")
+    return {
         "own": "as photographed",
         "scene": f"on the background of {rest}",
         "variant": f"as {VARIANTS[rest].title}" if kind == "variant" else "",
@@ -192,7 +205,6 @@ def summary(session: Session, state: State) -> str:
         "noise": f"on {rest} noise",
         "image": f"on the picture {rest}",
     }[kind]
-    return ", ".join([f"{state.scene} {background}", *(c.spec.id for c in session.inspector.classifiers)])
 
 
 def file_stem(session: Session, state: State) -> str:

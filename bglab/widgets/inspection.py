@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, cast
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from bglab.analysis import share_on_object
 from bglab.errors import BadInput
 from bglab.labels import OUTSIDE, softmax
-from bglab.models import Classification, Classifier, classify, differentiable, from_logits
+from bglab.models import Batching, Classification, Classifier, classify, differentiable, from_logits
 from bglab.saliency import GradCam, resolve_targets, upsample
 from bglab.widgets.collection import ImageCollection
 from bglab.widgets.display_space import DisplaySpace
@@ -23,6 +24,8 @@ from bglab.widgets.stages import one_thread
 from bglab.widgets.state import State
 
 _TOP = 5
+#: Images per forward pass, where a device has the memory.
+_BATCH = 32
 #: Inspections of photographs that are cached; a long session must not grow without bound.
 _CACHED_ORIGINALS = 256
 #: Side in pixels of a map that is placed where the protocol's crop lies in the image.
@@ -135,14 +138,31 @@ class Inspector:
         Raises:
             BadInput: If the widget was replaced by another run of its cell.
         """
+        return self.inspect_mixes(state, [state.mix])[0]
+
+    def inspect_mixes(self, state: State, mixes: Sequence[float]) -> list[tuple[Inspection, ...]]:
+        """Classify and explain a state at several mixes, as `inspect` does at its own, in batches.
+
+        Args:
+            state: All settings but the mix.
+            mixes: Shares of the change that is shown, in [0, 1].
+
+        Returns:
+            For each mix, one inspection per classifier.
+
+        Raises:
+            BadInput: If the widget was replaced by another run of its cell.
+        """
         if not self.classifiers:
             raise BadInput(
                 "expected the widget that is shown below its cell, got one from an earlier run of the cell; "
                 "use what the cell returns now"
             )
-        rendered, truth = self._renderer.render(state), self._images.label(state.scene)
+        rendered = [self._renderer.render(state.but({"mix": mix})) for mix in mixes]
+        truth = self._images.label(state.scene)
         with self._lock:
-            return tuple(self._inspect(i, rendered, state.target, truth) for i in range(len(self.classifiers)))
+            found = [self._inspect(i, rendered, state.target, truth) for i in range(len(self.classifiers))]
+        return list(zip(*found, strict=True))
 
     def inspect_image(self, rendered: Rendered, scene: str, position: int) -> Inspection:
         """Classify and explain an image of a scene that was composed elsewhere, by the classifier at this position.
@@ -205,30 +225,48 @@ class Inspector:
             self._cams.clear()
             self._originals.clear()
 
-    def _inspect(self, position: int, rendered: Rendered, target: str, truth: int) -> Inspection:
-        """Classify one image with one classifier, and explain its target class."""
+    def _inspect(self, position: int, rendered: Sequence[Rendered], target: str, truth: int) -> list[Inspection]:
+        """Classify one scene on one background at several mixes with one classifier, and explain the target class."""
+        found: list[Inspection] = []
+        batching = Batching(_BATCH)
+        while len(found) < len(rendered):
+            part = rendered[len(found) : len(found) + batching.size]
+            try:
+                found += self._inspect_batch(position, part, target, truth)
+            except torch.cuda.OutOfMemoryError:
+                batching.halve(self.classifiers[position])
+        self.forwards += len(found)
+        return found
+
+    def _inspect_batch(self, position: int, rendered: Sequence[Rendered], target: str, truth: int) -> list[Inspection]:
         classifier, cam = self.classifiers[position], self._cam(position)
-        display, donor_label = self._images.display, rendered.donor_label
-        self.forwards += 1
-        image, transform = classifier.see(rendered.image), classifier.spec.prepared_transform
+        display, donor_label = self._images.display, rendered[0].donor_label
+        images, transform = torch.cat([each.image for each in rendered]), classifier.spec.prepared_transform
+        images = classifier.see(images)
         if isinstance(cam, GradCam):
-            maps, logits = _explain(classifier, cam, image, display, {"true": truth, "background": donor_label}, target)
+            labels = {"true": truth, "background": donor_label}
+            maps, logits = _explain(classifier, cam, images, display, labels, target)
             if transform is not None:  # the map belongs to the crop, the canvas shows the whole image
                 maps = transform.uncrop(maps.float(), _UNCROPPED)
-            saliency = Saliency(maps[0].float().cpu().numpy(), self._share(maps, rendered.region), "")
+            maps = maps.float().cpu()
+            shares = self._shares(maps, rendered[0].region)  # the object is at one place whatever the mix
+            saliency = [Saliency(*pair, "") for pair in zip(maps.numpy(), shares, strict=True)]
         else:
-            logits = classifier(image)
-            saliency = Saliency(None, float("nan"), cam)
-        scores = logits[0].double().cpu().numpy()
-        return Inspection(classifier.spec.id, _classify(classifier, scores, display, truth, donor_label), saliency)
+            logits = classifier(images)
+            saliency = [Saliency(None, float("nan"), cam)] * len(rendered)
+        scores = logits.double().cpu().numpy()
+        return [
+            Inspection(classifier.spec.id, _classify(classifier, row, display, truth, donor_label), explained)
+            for row, explained in zip(scores, saliency, strict=True)
+        ]
 
-    def _share(self, maps: Float[Tensor, "1 mh mw"], region: Bool[Tensor, "1 h w"]) -> float:
-        """Compute the share of the saliency on the object; NaN if the object is nowhere or everywhere."""
+    def _shares(self, maps: Float[Tensor, "n mh mw"], region: Bool[Tensor, "1 h w"]) -> list[float]:
+        """Compute the share of each map's sum on the object; NaN if the object is nowhere or everywhere."""
         if not bool(region.any()) or bool(region.all()):
-            return float("nan")
+            return [float("nan")] * len(maps)
         with one_thread():
-            large = upsample(maps.float().cpu(), self._images.size, self._images.size)
-        return float(share_on_object(large.numpy(), region.numpy())[0])
+            large = upsample(maps, self._images.size, self._images.size)
+        return share_on_object(large.numpy(), region.expand(len(maps), -1, -1).numpy()).tolist()
 
     def _cam(self, position: int) -> GradCam | str:
         """Return a classifier's Grad-CAM, or the sentence that says why it has none."""
@@ -244,18 +282,18 @@ class Inspector:
 def _explain(
     classifier: Classifier,
     cam: GradCam,
-    image: UInt8[Tensor, "1 3 h w"],
+    images: UInt8[Tensor, "n 3 h w"],
     display: DisplaySpace,
     labels: Mapping[str, int],
     target: str,
-) -> tuple[Float[Tensor, "1 mh mw"], Float[Tensor, "1 c"]]:
-    """Compute map and logits; a target class that is unknown is replaced by the predicted one."""
+) -> tuple[Float[Tensor, "n mh mw"], Float[Tensor, "n c"]]:
+    """Compute maps and logits; a target class that is unknown is replaced by the predicted one."""
     targets = None
     if labels.get(target, OUTSIDE) != OUTSIDE and display.is_predicted_by(classifier):
         rule = cast(Literal["true", "background"], target)
-        true, background = [labels["true"]], [labels["background"]]
+        true, background = ([labels[name]] * len(images) for name in ("true", "background"))
         targets = resolve_targets(classifier, rule, labels=true, donor_labels=background, space=display.space).targets
-    explained = cam.cam(image, targets)
+    explained = cam.cam(images, targets)
     return explained.maps, explained.logits
 
 

@@ -342,6 +342,9 @@ export class ExplorerLayout extends View {
         button(format.toUpperCase(), save(format), { "aria-label": `Figure as ${format.toUpperCase()}` }),
       ),
       button("CSV", save("csv"), { "aria-label": "Numbers as CSV", title: "Every number shown, as CSV" }),
+      button("Web page", save("html"), {
+        title: "What is shown, as a page in which readers drag the mix; for more images, see export_html",
+      }),
       button("Cut-out", save("cutout"), { title: "The object on a transparent background, as PNG" }),
       button("Code", () => this.work({ type: "code" }), { title: "Copy code that reproduces this view" }),
     ];
