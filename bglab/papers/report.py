@@ -159,16 +159,21 @@ def _published(artefact: Artefact, outcome: Outcome) -> str:
     """Write the published numbers as HTML: laid out like ours if the product or artefact says how, else as a list."""
     if outcome.product is not None and outcome.product.published is not None:
         return _table(outcome.product.published)
+    return _table(published_table(artefact))
+
+
+def published_table(artefact: Artefact) -> pd.DataFrame:
+    """Return the published numbers of an artefact in its own layout or, without one, as a list; empty if there are none."""
     rows = artefact.printed_rows()
     if rows.empty:
-        return ""
+        return rows
     if artefact.layout is not None:
-        return _table(artefact.layout(rows))
+        return artefact.layout(rows)
     rows = rows.assign(quantity=rows["quantity"].str.replace("_", " ").replace("pictures", "images"))
     fractions = rows["unit"] == "fraction"
     rows = rows.assign(value=[v if f else int(v) for v, f in zip(rows["value"], fractions, strict=True)])
     shown = [c for c in ("label", "model", "train", "test", "quantity", "value", "note") if set(rows[c]) != {""}]
-    return _table(rows.reindex(columns=shown).astype({"value": object}))
+    return rows.reindex(columns=shown).astype({"value": object})
 
 
 def _comparison(compared: pd.DataFrame) -> pd.DataFrame:
@@ -227,7 +232,20 @@ def _detectable_differences(n: int) -> list[tuple[str, str]]:
 
 
 def _embedded(path: Path) -> str:
-    """Encode a figure as a data URI: plots as PNG, figures with photographs as JPEG, both at screen resolution."""
+    """Encode a figure as a data URI."""
+    kind, content = screen_image(path)
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def screen_image(path: Path) -> tuple[str, bytes]:
+    """Encode a figure for the screen: plots as PNG, figures with photographs as JPEG, both at screen resolution.
+
+    Args:
+        path: A figure that `bglab.figures.save` wrote as PNG.
+
+    Returns:
+        ``"png"`` or ``"jpeg"``, and the file's content.
+    """
     with Image.open(path) as image:
         plain = image.convert("RGB")
     if plain.width > _WIDTH_PX:
@@ -235,12 +253,10 @@ def _embedded(path: Path) -> str:
     buffer = io.BytesIO()
     # plots have few colours, photographs many
     if plain.getcolors(maxcolors=40_000) is None:
-        kind = "jpeg"
         plain.save(buffer, "JPEG", quality=86)
-    else:
-        kind = "png"
-        plain.quantize(256, dither=Image.Dither.NONE).save(buffer, "PNG", optimize=True)
-    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+        return "jpeg", buffer.getvalue()
+    plain.quantize(256, dither=Image.Dither.NONE).save(buffer, "PNG", optimize=True)
+    return "png", buffer.getvalue()
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
