@@ -35,7 +35,7 @@ toc_object_entries_show_parents = "hide"
 # notebooks are executed already (`_generate.notebooks`); Markdown has the extensions that the pages use
 nb_execution_mode = "off"
 nb_merge_streams = True
-myst_enable_extensions = ["attrs_block", "colon_fence", "deflist"]
+myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist"]
 myst_heading_anchors = 3
 
 html_theme = "furo"
