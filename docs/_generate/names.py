@@ -12,6 +12,8 @@ from functools import cache
 from types import ModuleType
 from typing import Any, Literal
 
+from sphinx.pycode import ModuleAnalyzer
+
 import bglab
 
 #: The command line has pages of its own.
@@ -50,9 +52,16 @@ class Public:
 
 @cache
 def modules() -> tuple[str, ...]:
-    """List the modules that have a page: bglab first, then what lies directly in it, in alphabetical order."""
-    found = sorted(module.name for module in pkgutil.iter_modules(bglab.__path__))
-    return ("bglab", *(f"bglab.{name}" for name in found if name not in _NOT_LISTED and not name.startswith("_")))
+    """List the modules that have a page: bglab, the packages in it, then its single modules, each in alphabetical order."""
+    found = sorted(pkgutil.iter_modules(bglab.__path__), key=lambda module: (not module.ispkg, module.name))
+    names = [module.name for module in found if module.name not in _NOT_LISTED and not module.name.startswith("_")]
+    return ("bglab", *(f"bglab.{name}" for name in names))
+
+
+def commented(module: str) -> dict[str, list[str]]:
+    """Return the comments that begin with ``#:`` by the names that a module gives them to, as lines."""
+    found = ModuleAnalyzer.for_module(module).find_attr_docs()
+    return {name: lines for (owner, name), lines in found.items() if not owner}
 
 
 @cache
@@ -84,8 +93,10 @@ def _names(module: str) -> Iterator[tuple[str, Any]]:
             if not inspect.ismodule(thing) or callable(thing):
                 yield name, thing
         return
+    constants = commented(module)
     for name, thing in sorted(vars(loaded).items(), key=lambda entry: entry[0].lower()):
-        if not name.startswith("_") and getattr(thing, "__module__", None) == module and not _is_alias(thing):
+        own = getattr(thing, "__module__", None) == module and not _is_alias(thing)
+        if not name.startswith("_") and (own or name in constants):
             yield name, thing
 
 

@@ -127,7 +127,7 @@ def _ours(artefact: Artefact, report: Report | None, figures: Path) -> Iterator[
 def _origin(artefact: Artefact, entry: dict[str, Any]) -> str:
     """Say what a figure was made from."""
     if not artefact.uses_data:
-        return "needs no images."
+        return "made from no images: it follows from definitions."
     by = f" by {', '.join(entry['models'])}" if entry["models"] else ""
     known = entry["status"] in ("reproduced", "differs", "other models", "not compared")
     contrast = "" if known else ", not from the paper's data: compare no number of it with the paper's"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from _generate.names import Kind, Public, module_of, modules, public_names
+from _generate.names import Kind, Public, commented, module_of, modules, public_names
 from _generate.pages import write
-from sphinx.pycode import ModuleAnalyzer
 
 _HEADINGS: dict[Kind, str] = {"function": "Functions", "class": "Classes", "exception": "Errors", "data": "Data"}
 
@@ -53,11 +54,19 @@ def _directive(entry: Public) -> str:
     if inspect.ismodule(entry.thing):
         call = type(entry.thing).__call__
         signature = str(inspect.signature(call)).replace("(self, ", "(").replace("(self)", "()")
-        return _block(f".. py:function:: {entry.full}{signature}", inspect.getdoc(call) or inspect.getdoc(entry.thing))
+        head = f".. py:function:: {entry.name}{signature}\n   :module: {entry.module}"
+        return _block(head, inspect.getdoc(call) or inspect.getdoc(entry.thing))
     if entry.kind == "data":
-        return _block(f".. py:data:: {entry.full}", "\n".join(_comment(entry)))
-    options = "\n   :members:\n   :show-inheritance:" if entry.kind in ("class", "exception") else ""
+        return _block(f".. py:data:: {entry.name}\n   :module: {entry.module}", "\n".join(_comment(entry)))
+    options = "\n   :members:" if entry.kind in ("class", "exception") else ""
+    if options and any(_says_something(base) for base in entry.thing.__bases__):
+        options += "\n   :show-inheritance:"
     return f".. auto{entry.kind}:: {entry.full}{options}"
+
+
+def _says_something(base: type) -> bool:
+    """Check whether a reader learns from a base class."""
+    return base.__module__ not in ("builtins", "abc", "typing") and not base.__name__.startswith("_")
 
 
 def _block(head: str, text: str | None) -> str:
@@ -82,20 +91,16 @@ def _keys(thing: Any) -> str:
     return ", ".join(f"``{key}``" for key in keys) if keys and all(isinstance(key, str) for key in keys) else ""
 
 
+@cache
 def _comments() -> dict[tuple[str, int], list[str]]:
-    import sys
-
-    if not _COMMENTS:
-        for name, module in sorted(sys.modules.items()):
-            if name.startswith("bglab.") and getattr(module, "__file__", None):
-                found = ModuleAnalyzer.for_module(name).find_attr_docs()
-                for (owner, attribute), lines in found.items():
-                    if not owner and attribute in vars(module):
-                        _COMMENTS.setdefault((attribute, id(vars(module)[attribute])), lines)
-    return _COMMENTS
-
-
-_COMMENTS: dict[tuple[str, int], list[str]] = {}
+    """Map name and identity of every constant to the lines of its comment."""
+    found: dict[tuple[str, int], list[str]] = {}
+    for name, module in sorted(sys.modules.items()):
+        if name.startswith("bglab.") and getattr(module, "__file__", None):
+            for attribute, lines in commented(name).items():
+                if attribute in vars(module):
+                    found.setdefault((attribute, id(vars(module)[attribute])), lines)
+    return found
 
 
 def _first_line(module: str) -> str:

@@ -10,13 +10,16 @@ from _generate.names import public_names
 from docutils import nodes
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
-from sphinx.domains.python import PythonDomain
+from sphinx.domains.python import PyObject, PythonDomain
 from sphinx.environment import BuildEnvironment
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register what follows with Sphinx."""
     app.connect("missing-reference", _resolve)
+    for field in PyObject.doc_field_types:
+        if field.name == "variable":
+            field.label = "Attributes"
     app.connect("autodoc-skip-member", _skip)
     app.connect("autodoc-process-docstring", _mend, priority=100)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
@@ -44,14 +47,16 @@ def _candidates(target: str) -> list[str]:
     """List the documented names that may be meant, the most certain first."""
     exact, by_end = _index()
     parts = target.split(".")
-    found = []
+    found, owners = [], []
     for length in range(len(parts), 0, -1):
         head, rest = ".".join(parts[:length]), parts[length:]
-        if head in exact:
-            found.append(".".join([exact[head], *rest]))
-        elif len(by_end.get(head, ())) == 1:
-            found.append(".".join([next(iter(by_end[head])), *rest]))
-    return found
+        ends = by_end.get(head, set())
+        known = exact.get(head) or (next(iter(ends)) if len(ends) == 1 else None)
+        if known:
+            found.append(".".join([known, *rest]))
+            owners.append(known)
+    # a field has no place of its own: its class describes it
+    return found + owners
 
 
 @cache
