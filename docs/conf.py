@@ -8,9 +8,8 @@ from pathlib import Path
 # the pages are those of this checkout, wherever bglab is installed from
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
-from _generate.theme import DARK, LIGHT
-
 import bglab
+from _generate.theme import DARK, LIGHT
 
 project = "bglab"
 author = "the authors of bglab"

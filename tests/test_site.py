@@ -1,4 +1,4 @@
-"""The site: it names every notebook, table, command and public name, its links lead somewhere, and it loads nothing else."""
+"""The site: it has every notebook, table, command and public name, its links lead somewhere, and it loads no others."""
 
 from __future__ import annotations
 

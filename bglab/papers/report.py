@@ -163,7 +163,7 @@ def _published(artefact: Artefact, outcome: Outcome) -> str:
 
 
 def published_table(artefact: Artefact) -> pd.DataFrame:
-    """Return the published numbers of an artefact in its own layout or, without one, as a list; empty if there are none."""
+    """Return the published numbers of an artefact in its own layout or, without one, as a list; it may be empty."""
     rows = artefact.printed_rows()
     if rows.empty:
         return rows

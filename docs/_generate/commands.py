@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from _generate.pages import write
-
 from bglab.__main__ import _parser
 
 # argparse folds lines to the width of the terminal
@@ -30,8 +29,8 @@ def write_commands(folder: Path) -> None:
     listed = "\n".join(commands)
     write(
         folder / "commands" / "index.md",
-        "# Command reference\n\nEvery command prints the same with `--help`. A command ends with status 0 if all that was "
-        "asked for is there, 1 if a part is missing, and 2 if nothing could be done.\n\n"
+        "# Command reference\n\nEvery command prints the same with `--help`. A command ends with status 0 if all that "
+        "was asked for is there, 1 if a part is missing, and 2 if nothing could be done.\n\n"
         f"| | |\n|---|---|\n{table}\n\n```{{toctree}}\n:hidden:\n\n{listed}\n```\n",
     )
 
@@ -59,7 +58,8 @@ def _section(parser: argparse.ArgumentParser, level: int) -> Iterator[str]:
             and not isinstance(action, argparse._SubParsersAction | argparse._HelpAction)
         ]
         if actions:
-            yield f"{'#' * (level + 1)} {(group.title or 'options').capitalize()}"
+            title = (group.title or "options").removeprefix("positional ").capitalize()
+            yield f"{'#' * (level + 1)} {title}"
             yield from (_entry(parser, action) for action in actions)
     if parser.epilog:
         yield _text(parser.epilog)

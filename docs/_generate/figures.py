@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 from _generate.pages import ROOT
-
 from bglab.papers import catalogue
 
 #: Scenes that are drawn on the spot, so that the figures can be made on every machine.

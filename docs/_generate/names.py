@@ -52,7 +52,7 @@ class Public:
 
 @cache
 def modules() -> tuple[str, ...]:
-    """List the modules that have a page: bglab, the packages in it, then its single modules, each in alphabetical order."""
+    """List the modules that have a page: bglab, the packages in it, then its single modules, each by name."""
     found = sorted(pkgutil.iter_modules(bglab.__path__), key=lambda module: (not module.ispkg, module.name))
     names = [module.name for module in found if module.name not in _NOT_LISTED and not module.name.startswith("_")]
     return ("bglab", *(f"bglab.{name}" for name in names))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import html
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from _generate.pages import write
-
 from bglab.analysis import to_html
 from bglab.papers import PAPERS, Artefact, catalogue
 from bglab.papers.report import PAPERS as TITLES
@@ -58,7 +58,7 @@ def _page(paper: str, report: Report | None, figures: Path) -> Iterator[str]:
     """Yield the paragraphs of a paper's page."""
     artefacts = list(catalogue([paper]).values())
     title = TITLES[paper].partition(" (")[0]
-    yield f"# {title.partition(':')[0]}"
+    yield f"# {re.split(r'(?<=!) |: ', title)[0]}"
     yield (
         f"*{title}*, [arXiv {_ARXIV[paper]}](https://arxiv.org/abs/{_ARXIV[paper]}): its {len(artefacts)} tables, "
         "figures and numbers, and the command that makes each from your data and networks."
@@ -118,10 +118,8 @@ def _ours(artefact: Artefact, report: Report | None, figures: Path) -> Iterator[
     name = f"{artefact.id}.{kind}"
     (figures / name).write_bytes(content)
     alt = f"Our {artefact.place}: {artefact.title}".replace("\n", " ")
-    yield (
-        f":::{{figure}} figures/{name}\n:alt: {alt}\n:figclass: ours-figure\n\n[Ours]{{.ours}} {_md(_origin(artefact, entry))}"
-        "\n:::"
-    )
+    caption = f"[Ours]{{.ours}} {_md(_origin(artefact, entry))}"
+    yield f":::{{figure}} figures/{name}\n:alt: {alt}\n:figclass: ours-figure\n\n{caption}\n:::"
 
 
 def _origin(artefact: Artefact, entry: dict[str, Any]) -> str:

@@ -39,7 +39,11 @@ def _page(module: str) -> str:
     names = [entry for entry in public_names() if entry.module == module]
     here = [entry for entry in names if entry.listed_as == entry.full]
     elsewhere = [entry for entry in names if entry.listed_as != entry.full]
-    parts = [_heading(module, "="), f".. py:module:: {module}\n   :no-index-entry:", inspect.getdoc(module_of(module)) or ""]
+    parts = [
+        _heading(module, "="),
+        f".. py:module:: {module}\n   :no-index-entry:",
+        inspect.getdoc(module_of(module)) or "",
+    ]
     for kind, title in _HEADINGS.items():
         chosen = [entry for entry in here if entry.kind == kind]
         if chosen:
@@ -75,7 +79,7 @@ def _block(head: str, text: str | None) -> str:
 
 
 def _comment(entry: Public) -> Iterator[str]:
-    """Yield the lines of the comment that describes a constant, from the module that defines it, and a dictionary's keys."""
+    """Yield the lines of the comment that describes a constant, and the names that it consists of."""
     yield from _comments().get((entry.name, id(entry.thing)), ())
     keys = _keys(entry.thing)
     if keys:

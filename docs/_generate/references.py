@@ -6,12 +6,13 @@ from collections import defaultdict
 from functools import cache
 from typing import Any
 
-from _generate.names import public_names
 from docutils import nodes
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.domains.python import PyObject, PythonDomain
 from sphinx.environment import BuildEnvironment
+
+from _generate.names import public_names
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -38,8 +39,7 @@ def _resolve(app: Sphinx, env: BuildEnvironment, node: pending_xref, content: no
             target = builder.get_relative_uri(page, entry.docname) + "#" + entry.node_id
             if entry.docname == page:
                 target = "#" + entry.node_id
-            reference = nodes.reference("", "", content.deepcopy(), internal=True, refuri=target, reftitle=full)
-            return reference
+            return nodes.reference("", "", content.deepcopy(), internal=True, refuri=target, reftitle=full)
     return None
 
 
@@ -73,7 +73,7 @@ def _index() -> tuple[dict[str, str], dict[str, set[str]]]:
 
 
 def _skip(_app: Sphinx, _kind: str, _name: str, thing: Any, _skips: Any, _options: Any) -> bool | None:
-    """Leave out the fields of named tuples, which the class's docstring describes, and what matplotlib adds to classes."""
+    """Leave out the fields of named tuples, which their class describes, and what matplotlib adds to classes."""
     if (getattr(thing, "__doc__", None) or "").startswith("Alias for field number"):
         return True
     return True if str(getattr(thing, "__module__", None) or "bglab").partition(".")[0] != "bglab" else None
