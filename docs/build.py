@@ -18,7 +18,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 from _generate.commands import write_commands
 from _generate.figures import example_report
 from _generate.notebooks import copy_notebooks
-from _generate.pages import ROOT, copy_pages
+from _generate.pages import ROOT, copy_pages, remove_other_pages, remove_others
 from _generate.papers import write_papers
 from _generate.reference import write_reference
 
@@ -35,6 +35,7 @@ def assemble(folder: Path, report: Path | None) -> None:
     write_commands(folder)
     write_reference(folder)
     write_papers(folder, report)
+    remove_others(folder)
 
 
 def main() -> int:
@@ -58,6 +59,7 @@ def main() -> int:
     # sphinx reads the package of this checkout
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     status = subprocess.run(command, check=False, env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)}).returncode
+    remove_other_pages(options.out, options.work / "source")
     if status == 0:
         sys.stdout.write(f"{options.out / 'index.html'}  ({time.monotonic() - started:.0f} s)\n")
     return status

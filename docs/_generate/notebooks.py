@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +30,17 @@ def copy_notebooks(folder: Path, cache: Path) -> None:
         text = path.read_text(encoding="utf-8")
         if not _has_outputs(json.loads(text)):
             text = _executed(path, cache)
-        write(folder / "notebooks" / path.name, text)
-    for left in (folder / "notebooks").glob("*.ipynb"):
-        if left.name not in {path.name for path in chosen}:
-            left.unlink()
+        write(folder / "notebooks" / path.name, _linked(text, [other.stem for other in chosen]))
+
+
+def _linked(text: str, names: Sequence[str]) -> str:
+    """Turn the names of other notebooks in the text of one into links."""
+    notebook = json.loads(text)
+    named = re.compile(rf"(?<!\[)`({'|'.join(names)})`")
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "markdown":
+            cell["source"] = named.sub(r"[`\1`](\1.ipynb)", "".join(cell["source"]))
+    return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
 
 
 def _executed(path: Path, cache: Path) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import json
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -44,12 +43,10 @@ def write_papers(folder: Path, report: Path | None) -> None:
         report: Folder of a report whose figures are shown; None shows none.
     """
     pages = folder / "papers"
-    shutil.rmtree(pages / "figures", ignore_errors=True)
     read = None
     if report is not None:
         read = Report(report, json.loads((report / "report.json").read_text(encoding="utf-8")))
-        (pages / "figures").mkdir(parents=True)
-        shutil.copyfile(report / "report.html", pages / "figures" / "report.html")
+        write(pages / "figures" / "report.html", (report / "report.html").read_bytes())
     for paper in PAPERS:
         write(pages / f"{paper}.md", "\n\n".join(_page(paper, read, pages / "figures")) + "\n")
 
@@ -78,8 +75,9 @@ def _legend(report: Report | None) -> Iterator[str]:
         yield "This copy of the site was built without figures of ours."
     else:
         data = dict.fromkeys(e["data"] for e in report.entries.values() if e["files"] and e["n"])
+        drawn = " (scenes that bglab draws)" if any(text.startswith("synthetic9") for text in data) else ""
         yield (
-            f"Figures of ours on this page were made from {_md('; '.join(filter(None, data)))}; each says so. "
+            f"Figures of ours on this page were made from {_md('; '.join(filter(None, data)))}{drawn}; each says so. "
             "{download}`The report <figures/report.html>` has their tables."
         )
     yield ":::"
@@ -116,7 +114,7 @@ def _ours(artefact: Artefact, report: Report | None, figures: Path) -> Iterator[
         return
     kind, content = screen_image(report.folder / f"{artefact.id}.png")
     name = f"{artefact.id}.{kind}"
-    (figures / name).write_bytes(content)
+    write(figures / name, content)
     alt = f"Our {artefact.place}: {artefact.title}".replace("\n", " ")
     caption = f"[Ours]{{.ours}} {_md(_origin(artefact, entry))}"
     yield f":::{{figure}} figures/{name}\n:alt: {alt}\n:figclass: ours-figure\n\n{caption}\n:::"
