@@ -61,6 +61,8 @@ def main() -> int:
     status = subprocess.run(command, check=False, env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)}).returncode
     remove_other_pages(options.out, options.work / "source")
     if status == 0:
+        # Sphinx leaves what has not changed; the time of the home page is that of the site
+        (options.out / "index.html").touch()
         sys.stdout.write(f"{options.out / 'index.html'}  ({time.monotonic() - started:.0f} s)\n")
     return status
 

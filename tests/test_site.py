@@ -17,6 +17,7 @@ import bglab
 from bglab.__main__ import _COMMANDS, _parser
 from bglab.papers import catalogue
 from fixtures import ROOT
+from fixtures.checkpoints import SMALL, saved, small
 from fixtures.chromium import open_page
 
 NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
@@ -55,16 +56,20 @@ def test_the_commands_of_the_how_tos_are_commands(page):
         assert callable(_parser().parse_args(words).run), words
 
 
-def saved_network(folder):
-    import timm
-    import torch
+def smaller(text):
+    """Return code or a command for a network and scenes that take seconds."""
+    assert "resnet18" in text
+    assert "synthetic9?n=90" in text
+    return text.replace("resnet18", SMALL).replace("synthetic9?n=90", "synthetic9?n=18")
 
-    torch.manual_seed(0)
-    torch.save(timm.create_model("resnet18", pretrained=False).state_dict(), folder / "best.pt")
+
+def saved_network(folder):
+    (folder / "best.pt").write_bytes(saved(small(outputs=1000).state_dict()))
 
 
 def python(code, folder):
     # the reader's network is the one of the checkpoint
+    code = smaller(code)
     code = re.sub(
         r"^(network = .*)  # yours$",
         r"\1\nimport torch; network.load_state_dict(torch.load('best.pt', weights_only=True))",
@@ -81,7 +86,7 @@ def test_table_2_of_the_page_is_the_same_by_command_and_in_python(tmp_path):
     import pandas as pd
 
     saved_network(tmp_path)
-    words = commands(blocks("run_table_2", "sh")[0])[0]
+    words = commands(smaller(blocks("run_table_2", "sh")[0]))[0]
     ran = subprocess.run(
         [sys.executable, "-m", "bglab", *words], cwd=tmp_path, capture_output=True, text=True, check=False
     )
@@ -106,7 +111,7 @@ def test_table_2_of_the_page_is_the_same_by_command_and_in_python(tmp_path):
 def test_the_check_of_the_page_runs(tmp_path):
     saved_network(tmp_path)
     (block,) = blocks("your_own_model", "python")
-    assert "mine" in python(block.replace("n=90", "n=18"), tmp_path)
+    assert "mine" in python(block, tmp_path)
     assert "mine" in (tmp_path / "card.html").read_text()
 
 
