@@ -39,7 +39,7 @@ def subcommands(parser: argparse.ArgumentParser) -> Iterator[tuple[str, tuple[ar
     """Yield the name of each command with its parser and its line in the help."""
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
-            lines = {choice.dest: choice.help or "" for choice in action._choices_actions}
+            lines = {choice.dest: (choice.help or "").replace("%%", "%") for choice in action._choices_actions}
             for name, child in action.choices.items():
                 yield name, (child, lines.get(name, ""))
 
