@@ -173,7 +173,7 @@ class Inspector:
             position: Position of the classifier.
         """
         with self._lock:
-            return self._inspect(position, rendered, "predicted", self._images.label(scene))
+            return self._inspect(position, [rendered], "predicted", self._images.label(scene))[0]
 
     def inspect_original(self, scene: str) -> tuple[Inspection, ...]:
         """Classify and explain a photograph as it was taken, cached per scene."""
