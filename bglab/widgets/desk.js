@@ -13,7 +13,7 @@ import { widgetOf } from "./view.js";
 /** @import { Step } from "./desk_list.js" */
 /** @import { Artefact } from "./desk_tables.js" */
 /** @import { Greeting, Pictured } from "./greeting.js" */
-/** @import { Bytes } from "./view.js" */
+/** @import { Bytes, Reply } from "./view.js" */
 
 /** @typedef {Pick<Greeting, "class_names" | "thumb" | "per_sheet" | "per_row"> & { scenes: Pictured[] }} DeskImages */
 
@@ -72,6 +72,16 @@ class DeskView extends DeskChoices {
     make("div", { class: "bglab-row" }, this.making, make("span", { class: "bglab-space" }), this.stop),
     this.steps,
   );
+
+  /**
+   * What all views are told about a run may come before this one's greeting, which holds the same.
+   *
+   * @param {Reply} reply
+   * @param {(ArrayBufferView<ArrayBuffer> | ArrayBuffer)[]} buffers
+   */
+  receive(reply, buffers) {
+    if (this.config || ["hello", "pong", "error"].includes(reply.type)) super.receive(reply, buffers);
+  }
 
   // ---- building
 

@@ -106,7 +106,7 @@ class Desk(LiveWidget):
             UnknownName: If there is no such artefact.
             MissingData: If the data are not here.
         """
-        self._make([self._known[name] for name in ids or (self.artefact,)], {})
+        self._make([self._known[name] for name in ids or (self.artefact,)])
         return self
 
     def stop(self) -> None:
@@ -173,7 +173,7 @@ class Desk(LiveWidget):
         ids = message.get("ids")
         if not isinstance(ids, list) or not all(isinstance(name, str) for name in ids):
             raise BadInput(f"expected the ids of artefacts to run, got {ids!r:.60}; reload the page")
-        self._make([self._known[name] for name in ids], message)
+        self._make([self._known[name] for name in ids])
 
     def _on_stop(self, message: Message, _buffers: list[bytes]) -> None:
         self.stop()
@@ -264,28 +264,29 @@ class Desk(LiveWidget):
 
     # ---- a run
 
-    def _make(self, artefacts: Sequence[Artefact], message: Message) -> None:
+    def _make(self, artefacts: Sequence[Artefact]) -> None:
+        """Make artefacts, and tell all views, since the desk may be shown twice."""
         run = self._run
 
         def told(artefact: Artefact, steps: tuple[Step, ...]) -> None:
             self._making, self._steps = artefact.id, steps
-            self._send_progress(message)
+            self._send_progress({})
 
         def made(outcome: Outcome) -> None:
             self._steps = ()
-            self._send_statuses(message)
+            self._send_statuses({})
             if outcome.artefact.id == self.artefact:
-                self._show(message, outcome.artefact)
+                self._show({}, outcome.artefact)
 
         self._making = artefacts[0].id if artefacts else ""
         self._steps = ()
-        self._send_progress(message)
+        self._send_progress({})
         try:
             run.make(artefacts, told=told, made=made)
         finally:
             self._making, self._steps = "", ()
-            self._send_progress(message)
-            self._send_statuses(message)
+            self._send_progress({})
+            self._send_statuses({})
 
     def _show(self, message: Message, artefact: Artefact) -> None:
         content, buffers = artefact_message(artefact, self._run)

@@ -68,7 +68,7 @@ def test_an_artefact_shows_what_the_paper_prints_before_it_is_made(said):
 
 def test_a_run_shows_ours_beside_the_papers(desk, said):
     said.ask("artefact", type="select", id="nos-table-2")
-    said.ask("progress", type="run", ids=["nos-table-2"])
+    said.ask("progress", type="run", ids=["nos-table-2"], view="one of two")
     shown, pictures = said.latest("artefact")
     outcome = desk.outcomes["nos-table-2"]
     assert shown["tables"]["ours"] == to_cells(outcome.product.shown, bold=outcome.product.bold)._asdict()
@@ -76,6 +76,7 @@ def test_a_run_shows_ours_beside_the_papers(desk, said):
     assert shown["n"] == [18, 18]
     assert pictures[0] == (desk.settings.out / "nos-table-2.png").read_bytes()
     progress = said.latest("progress")[0]
+    # all views are told
     assert progress == {"type": "progress", "id": "", "running": False, "steps": [], "view": None, "seq": None}
     assert "1 of" in desk._caption()
 

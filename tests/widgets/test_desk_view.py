@@ -268,3 +268,13 @@ def test_a_table_shows_bold_numbers_and_intervals(view):
     assert table.locator(".bglab-number").all_inner_texts() == ["top-1", "96.3 [95.1, 97.2]", "73.3"]
     assert view.page.get_by_role("region", name="The paper prints").count() == 0
     assert "synthetic9 · n = 180 to 4,050 · lite" in view.page.locator(".bglab-desk-outcome").inner_text()
+
+
+def test_news_of_a_run_before_the_greeting_waits_for_it(page):
+    view = PlainPage(page, "desk.js", ("explorer.css", "strip.css", "desk.css"), artefact="nos-table-2")
+    for early in (RUNNING, statuses(nos_table_4="reproduced"), STATES, artefact("nos-table-2")):
+        view.hear(early)
+    assert page.locator(".bglab").inner_text() == "Loading…"
+    view.hear(HELLO)
+    view.hear(RUNNING)
+    assert page.locator(".bglab-desk-progress").inner_text().startswith("Making Table 4")
