@@ -19,6 +19,7 @@ class _Callable(ModuleType):
     """This package, which Python puts in the place of the function of its name as soon as anything imports it."""
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
+        """Open the desk; takes what `bglab.widgets.papers` takes, and returns it."""
         return importlib.import_module("bglab.widgets").papers(*arguments, **options)
 
 

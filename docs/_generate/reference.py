@@ -58,7 +58,8 @@ def _directive(entry: Public) -> str:
     if inspect.ismodule(entry.thing):
         call = type(entry.thing).__call__
         signature = str(inspect.signature(call)).replace("(self, ", "(").replace("(self)", "()")
-        head = f".. py:function:: {entry.name}{signature}\n   :module: {entry.module}"
+        # the page of the module has its name in the index
+        head = f".. py:function:: {entry.name}{signature}\n   :module: {entry.module}\n   :no-index:"
         return _block(head, inspect.getdoc(call) or inspect.getdoc(entry.thing))
     if entry.kind == "data":
         return _block(f".. py:data:: {entry.name}\n   :module: {entry.module}", "\n".join(_comment(entry)))
@@ -92,7 +93,11 @@ def _keys(thing: Any) -> str:
         keys = list(thing) if not isinstance(thing, str) else []
     except TypeError:
         return ""
-    return ", ".join(f"``{key}``" for key in keys) if keys and all(isinstance(key, str) for key in keys) else ""
+    return (
+        ", ".join(f"``{key or repr(key)}``" for key in keys)
+        if keys and all(isinstance(key, str) for key in keys)
+        else ""
+    )
 
 
 @cache
