@@ -11,12 +11,9 @@ import numpy as np
 import pytest
 
 import bglab
-from bglab.lab.jupyter import NO_DELAY
 from fixtures import ROOT
-from fixtures.chromium import open_page
-from fixtures.lab import PATIENCE_MS, jupyter_server, run_all
+from fixtures.lab import PATIENCE_MS, lab_page
 from fixtures.many_rows import many_rows
-from fixtures.notebooks import write_notebook
 from fixtures.stand_ins import make_scenes
 
 pytestmark = [pytest.mark.browser, pytest.mark.alone]
@@ -45,12 +42,7 @@ browser"""
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
     folder = tmp_path_factory.mktemp("browse")
-    write_notebook(folder / "browse.ipynb", CODE)
-    arguments = ["jupyterlab", str(folder), f"--ServerApp.kernel_websocket_connection_class={NO_DELAY}"]
-    with jupyter_server(folder / "home", *arguments, path="lab/tree/browse.ipynb") as address, open_page() as page:
-        page.goto(address, timeout=PATIENCE_MS)
-        run_all(page)
-        page.wait_for_selector(".bglab-browse .bglab-grid [role=option]", timeout=PATIENCE_MS)
+    with lab_page(folder, CODE, ".bglab-browse .bglab-grid [role=option]") as page:
         page.locator(".bglab-browse").scroll_into_view_if_needed()
         page.wait_for_timeout(3000)  # the snapshot for the saved notebook is drawn first
         yield page

@@ -9,10 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bglab.lab.jupyter import NO_DELAY
-from fixtures.chromium import open_page
-from fixtures.lab import PATIENCE_MS, jupyter_server, run_all
-from fixtures.notebooks import write_notebook
+from fixtures.lab import PATIENCE_MS, lab_page
 
 pytestmark = pytest.mark.browser
 
@@ -39,15 +36,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def page(folder):
-    write_notebook(folder / "desk.ipynb", CODE)
-    arguments = ["jupyterlab", str(folder), f"--ServerApp.kernel_websocket_connection_class={NO_DELAY}"]
-    with (
-        jupyter_server(folder / "home", *arguments, path="lab/tree/desk.ipynb") as address,
-        open_page(1500, 1100, accept_downloads=True) as page,
-    ):
-        page.goto(address, timeout=PATIENCE_MS)
-        run_all(page)
-        page.wait_for_selector(".bglab-desk", timeout=PATIENCE_MS)
+    with lab_page(folder, CODE, ".bglab-desk", width=1500, height=1100, accept_downloads=True) as page:
         yield page
 
 

@@ -8,10 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bglab.lab.jupyter import NO_DELAY
-from fixtures.chromium import open_page
-from fixtures.lab import PATIENCE_MS, jupyter_server, run_all
-from fixtures.notebooks import write_notebook
+from fixtures.lab import PATIENCE_MS, lab_page
 
 pytestmark = pytest.mark.browser
 
@@ -32,12 +29,7 @@ search"""
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
     folder = tmp_path_factory.mktemp("search")
-    write_notebook(folder / "search.ipynb", CODE)
-    arguments = ["jupyterlab", str(folder), f"--ServerApp.kernel_websocket_connection_class={NO_DELAY}"]
-    with jupyter_server(folder / "home", *arguments, path="lab/tree/search.ipynb") as address, open_page() as page:
-        page.goto(address, timeout=PATIENCE_MS)
-        run_all(page)
-        page.wait_for_selector(".bglab-search", timeout=PATIENCE_MS)
+    with lab_page(folder, CODE, ".bglab-search") as page:
         yield page
 
 

@@ -10,7 +10,7 @@ import pytest
 
 import bglab
 from bglab.scenes import prepare
-from fixtures.chromium import open_page
+from fixtures.chromium import open_page, scroll_grid
 from fixtures.many_rows import many_rows
 from fixtures.plain_page import PlainPage
 from fixtures.stand_ins import make_classifier, make_scenes
@@ -195,17 +195,6 @@ def test_nothing_is_wider_than_the_page(page, widget, width):
     page.set_viewport_size({"width": 1100, "height": 900})
 
 
-#: Scrolls by that many pixels per frame; returns the time of each frame.
-SCROLL = """async ([frames, step]) => {
-    const grid = document.querySelector(".bglab-grid"), times = [];
-    for (let i = 0; i < frames; i++) {
-        grid.scrollTop += step;
-        times.push(await new Promise(requestAnimationFrame));
-    }
-    return times;
-}"""
-
-
 @pytest.mark.alone
 def test_32400_rows_scroll_at_fifty_frames_per_second(page, tmp_path, monkeypatch):
     scenes = make_scenes(450)
@@ -217,7 +206,7 @@ def test_32400_rows_scroll_at_fifty_frames_per_second(page, tmp_path, monkeypatc
     assert view.tiles().first.get_attribute("aria-setsize") == "32400"
     rates = []
     for step in (40, 120, 400, -120):
-        times = page.evaluate(SCROLL, [150, step])
+        times = scroll_grid(page, 150, step)
         rates.append(1000 * (len(times) - 1) / (times[-1] - times[0]))
     print(json.dumps(rates))  # noqa: T201 - a figure quoted elsewhere
     assert view.tiles().count() < 250

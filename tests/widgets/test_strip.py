@@ -7,7 +7,7 @@ import statistics
 import pytest
 
 from bglab.widgets.live_widget import module_of, style_of
-from fixtures.chromium import open_page
+from fixtures.chromium import open_page, scroll_grid
 
 pytestmark = pytest.mark.slow
 
@@ -220,22 +220,11 @@ def test_a_thumbnail_shows_its_part_of_the_sheet(page):
     assert offset == "-64px -64px"
 
 
-#: Scrolls by wheel-sized steps for that many frames; returns the time of each frame.
-SCROLL = """async ([frames, step]) => {
-    const grid = document.querySelector(".bglab-grid"), times = [];
-    for (let i = 0; i < frames; i++) {
-        grid.scrollTop += step;
-        times.push(await new Promise(requestAnimationFrame));
-    }
-    return times;
-}"""
-
-
 @pytest.mark.alone
 def test_the_grid_scrolls_at_fifty_frames_per_second(page):
     open_grid(page)
     rates = []
     for step in (40, 120, -120):
-        times = page.evaluate(SCROLL, [150, step])
+        times = scroll_grid(page, 150, step)
         rates.append(1000 * (len(times) - 1) / (times[-1] - times[0]))
     assert statistics.median(rates) >= 50, rates
