@@ -124,7 +124,7 @@ def _parted(cells: pd.Series) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def _explained(table: pd.DataFrame, layout: Layout) -> str:
-    """Say what the numbers and brackets are."""
+    """Describe the numbers and brackets."""
     folded = with_intervals(table)
     cells = [cell for name in folded.columns for cell in folded[name] if isinstance(cell, Estimate)]
     fractions = any(isinstance(cell, Estimate | float) for name in folded.columns for cell in folded[name])

@@ -12,18 +12,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bglab.figures import Width, theme
-from bglab.files import write_text
 from bglab.papers.artefact import Artefact, Outcome
 from bglab.papers.exporting import FORMATS, data_text, export_product
-from bglab.papers.report import entry_of
+from bglab.papers.report import REPORT, entry_of, write_entries
 from bglab.papers.reproduction import Reproduction
 from bglab.papers.runner import run_one
 from bglab.papers.settings import Settings
-from bglab.progress import Progress, Stopped, watching
+from bglab.progress import Progress, Stopped, Watch, watching
 
 #: Shortest time between two reports of one step in seconds: faster ones only keep a browser busy.
 _PACE_S = 0.2
-_REPORT = "report.json"
 
 
 class Step(NamedTuple):
@@ -113,23 +111,10 @@ class DeskRun:
         self._stop.clear()
         self.open()
         for artefact in artefacts:
-            steps: dict[str, Step] = {}
-            reported = [0.0]
-
-            def watch(progress: Progress, artefact: Artefact = artefact, steps: dict[str, Step] = steps,
-                      reported: list[float] = reported) -> None:  # fmt: skip
-                if self._stop.is_set():
-                    raise Stopped
-                steps[progress.title] = Step.of(progress)
-                now = time.monotonic()
-                if now - reported[0] >= _PACE_S or progress.done == progress.total:
-                    reported[0] = now
-                    told(artefact, tuple(steps.values()))
-
             try:
                 if self._stop.is_set():
                     raise Stopped
-                with watching(watch):
+                with watching(self._watch(artefact, told)):
                     outcome = run_one(artefact, self.reproduction)
             except Stopped:
                 self.stopped.add(artefact.id)
@@ -139,6 +124,23 @@ class DeskRun:
             self._record(outcome)
             made(outcome)
         return True
+
+    def _watch(self, artefact: Artefact, told: Callable[[Artefact, tuple[Step, ...]], object]) -> Watch:
+        """Return a function that collects the steps of an artefact, tells of them now and then, and stops it."""
+        steps: dict[str, Step] = {}
+        reported = 0.0
+
+        def watch(progress: Progress) -> None:
+            nonlocal reported
+            if self._stop.is_set():
+                raise Stopped
+            steps[progress.title] = Step.of(progress)
+            now = time.monotonic()
+            if now - reported >= _PACE_S or progress.done == progress.total:
+                reported = now
+                told(artefact, tuple(steps.values()))
+
+        return watch
 
     def export(
         self, artefact: Artefact, venue: str, width: Width, formats: Sequence[str] = FORMATS
@@ -168,15 +170,13 @@ class DeskRun:
     def _record(self, outcome: Outcome) -> None:
         """Add an outcome to the report of the folder, beside those of other artefacts."""
         folder = self.reproduction.settings.out
-        entries = _read(folder) | {outcome.artefact.id: entry_of(outcome)}
-        text = json.dumps(entries, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-        write_text(folder / _REPORT, text, what="the report", remedy="choose another folder")
+        write_entries(_read(folder) | {outcome.artefact.id: entry_of(outcome)}, folder)
 
 
 def _read(folder: Path) -> dict[str, Any]:
     """Read the report of an earlier run; {} if there is none that can be read."""
     try:
-        found = json.loads((folder / _REPORT).read_text(encoding="utf-8"))
+        found = json.loads((folder / REPORT).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) and all(isinstance(each, dict) for each in found.values()) else {}

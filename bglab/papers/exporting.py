@@ -81,7 +81,7 @@ def export_product(
 
 
 def data_text(artefact: Artefact, reproduction: Reproduction) -> str:
-    """Say what a reproduction computes an artefact on and how, as a phrase for `Product.data`; "" without images."""
+    """Describe what an artefact is computed on and how, as a phrase for `Product.data`; "" without images."""
     if not artefact.uses_data:
         return ""
     if artefact.paper == "tbc":

@@ -7,7 +7,7 @@ import io
 import json
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,8 @@ PAPERS = {
     "nos": "Noise or Signal: The Role of Image Backgrounds in Object Recognition (arXiv 2006.09994)",
     "tbc": "Time for a Background Check! Uncovering the Impact of Background Features (arXiv 2006.14077)",
 }
+#: Name of the report for scripts.
+REPORT = "report.json"
 _WIDTH_PX = 1400
 # columns of a comparison that do not name a number
 _NOT_IDENTITY = frozenset(
@@ -54,11 +56,21 @@ def write_report(outcomes: Sequence[Outcome], reproduction: Reproduction) -> tup
         Paths of the two files.
     """
     folder = reproduction.settings.out
-    page, data = folder / "report.html", folder / "report.json"
+    page = folder / "report.html"
     _write(page, render(outcomes, reproduction))
-    entries = {outcome.artefact.id: entry_of(outcome) for outcome in outcomes}
+    return page, write_entries({outcome.artefact.id: entry_of(outcome) for outcome in outcomes}, folder)
+
+
+def write_entries(entries: Mapping[str, Any], folder: Path) -> Path:
+    """Write ``report.json`` into a folder.
+
+    Args:
+        entries: Entries from `entry_of`, or of an earlier report, by the artefact's id.
+        folder: The folder.
+    """
+    data = folder / REPORT
     _write(data, json.dumps(entries, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-    return page, data
+    return data
 
 
 def entry_of(outcome: Outcome) -> dict[str, Any]:

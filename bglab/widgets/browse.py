@@ -14,7 +14,6 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 import traitlets
-from IPython.display import publish_display_data
 
 from bglab.analysis import FILTER_FIELDS, FLIPS, ORDERS, OUTSIDE_NAME, RowFilter, RowIndex, with_class_names
 from bglab.catalogue import unknown_name
@@ -76,7 +75,6 @@ class PredictionBrowser(LiveWidget):
         self._several = False
         self._undisturbed = threading.Event()
         self._undisturbed.set()
-        self._placeholder = ""
         self._place = {int(row): place for place, row in enumerate(index.table["row"])}
         super().__init__()
         session = detail.session
@@ -274,11 +272,7 @@ class PredictionBrowser(LiveWidget):
         model = str(self._index.table["model"].iloc[row])
         position = self._detail.position(model)
         self.explorer.state = {"scene": state.scene, "background": state.background, "model": max(position, 0)}
-        if self._placeholder:
-            live = self.explorer._repr_mimebundle_()
-            bundle = live[0] if isinstance(live, tuple) else live
-            publish_display_data(cast(dict, bundle), transient={"display_id": self._placeholder}, update=True)
-            self._placeholder = ""
+        self._show_below(self.explorer)
         self._reply(message, {"type": "opened", "note": self._detail.differences(row)})
 
     def _on_code(self, message: Message, _buffers: list[bytes]) -> None:
@@ -312,8 +306,7 @@ class PredictionBrowser(LiveWidget):
         """Show the widget, and reserve a place below it for the explorer."""
         super()._ipython_display_(**options)
         if self.explorer is not None:
-            self._placeholder = f"bglab-explorer-{self.model_id}"
-            publish_display_data({"text/plain": ""}, transient={"display_id": self._placeholder})
+            self._reserve_place()
 
 
 def browse(

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import traitlets
-from IPython.display import publish_display_data
 
 from bglab.catalogue import unknown_name
 from bglab.errors import BadInput, MissingData, UnknownName
@@ -68,7 +67,6 @@ class Desk(LiveWidget):
         self._session: Session | None = None
         self._sheets: Sheets | None = None
         self._session_lock = threading.Lock()
-        self._placeholder = ""
         self.explorer: Explorer | None = None
         super().__init__(artefact=artefact)
 
@@ -143,7 +141,7 @@ class Desk(LiveWidget):
         return {"artefact": self.artefact, "venue": self.venue}
 
     def _on_states(self, message: Message, _buffers: list[bytes]) -> None:
-        """Say which artefacts can be made from these scenes and models."""
+        """Send which artefacts can be made from these scenes and models."""
         reproduction = self._run.open()
         states = {name: state_of(each, reproduction) for name, each in self._known.items()}
         count = len(reproduction.scenes)
@@ -244,12 +242,9 @@ class Desk(LiveWidget):
             if self.explorer is not None:
                 self.explorer.close()
             self.explorer = Explorer(session, state)
-            live = self.explorer._repr_mimebundle_()
-            bundle = live[0] if isinstance(live, tuple) else live
-            if self._placeholder:
-                publish_display_data(cast(dict, bundle), transient={"display_id": self._placeholder}, update=True)
         else:
             self.explorer.state = fields.settings(message)
+        self._show_below(self.explorer)
         self._reply(message, {"type": "opened"})
 
     def _opened(self) -> Session:
@@ -307,8 +302,7 @@ class Desk(LiveWidget):
     def _ipython_display_(self, **options: Any) -> None:
         """Show the desk, and reserve a place below it for the explorer."""
         super()._ipython_display_(**options)
-        self._placeholder = f"bglab-explorer-{self.model_id}"
-        publish_display_data({"text/plain": ""}, transient={"display_id": self._placeholder})
+        self._reserve_place()
 
 
 def papers(

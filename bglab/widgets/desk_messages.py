@@ -54,7 +54,7 @@ def greeting(known: Mapping[str, Artefact], settings: Settings, state: dict[str,
 
 
 def state_of(artefact: Artefact, reproduction: Reproduction) -> dict[str, str]:
-    """Say whether an artefact can be made, and otherwise what is missing and what provides it."""
+    """Return whether an artefact can be made, and otherwise what is missing and what provides it."""
     missing = first_missing(artefact, reproduction)
     if missing is None:
         return {"state": "ready", "reason": "", "command": ""}

@@ -67,7 +67,7 @@ class RowDetail:
         return self._models.index(model) if model in self._models else -1
 
     def differences(self, row: int) -> str:
-        """Say in what the explorer shows another image than was classified; "" if in nothing."""
+        """Return in what the explorer's image differs from the classified one; "" if in nothing."""
         if self._images.is_published(row):
             return "The explorer composes the image anew; the one that was classified was published with the release."
         variant = self._images.variant(row)
@@ -176,7 +176,7 @@ class RowDetail:
         return names if np.isnan(confidence) else [f"{names[0]} {100 * confidence:.0f} %", *names[1:]]
 
     def _compared(self, row: int, compared_with: str) -> str:
-        """Say what the row that this one is compared with predicts; "" without one."""
+        """Return the prediction of the row that this one is compared with, in words; "" without one."""
         other = self._index.counterpart(row, compared_with)
         if other < 0:
             return ""

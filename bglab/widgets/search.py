@@ -11,7 +11,6 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 import traitlets
-from IPython.display import publish_display_data
 
 from bglab.catalogue import unknown_name
 from bglab.errors import BadInput, UnknownName
@@ -64,7 +63,6 @@ class LiveSearch(LiveWidget):
         self._scenes, self._evaluator = session.images.scenes, tried.evaluator
         self._running, self._refining = threading.Event(), threading.Event()
         self._sheets = Sheets(session.images)
-        self._placeholder = ""
         self._start_with(tried)
         session.inspector.inspect_original(scene)  # prepares Grad-CAM now, when it does not slow down the search
         super().__init__(scene=scene, target=target)
@@ -274,11 +272,7 @@ class LiveSearch(LiveWidget):
     def _on_open(self, message: Message, _buffers: list[bytes]) -> None:
         """Open a state in the explorer, which appears below the search the first time."""
         self.explorer.state = fields.settings(message)
-        if self._placeholder:
-            live = self.explorer._repr_mimebundle_()
-            bundle = live[0] if isinstance(live, tuple) else live
-            publish_display_data(cast(dict, bundle), transient={"display_id": self._placeholder}, update=True)
-            self._placeholder = ""
+        self._show_below(self.explorer)
         self._reply(message, {"type": "opened"})
 
     def _refined_state(self, found: Refinement) -> State:
@@ -343,8 +337,7 @@ class LiveSearch(LiveWidget):
     def _ipython_display_(self, **options: Any) -> None:
         """Show the search, and reserve a place below it for the explorer."""
         super()._ipython_display_(**options)
-        self._placeholder = f"bglab-explorer-{self.model_id}"
-        publish_display_data({"text/plain": ""}, transient={"display_id": self._placeholder})
+        self._reserve_place()
 
 
 def search_live(

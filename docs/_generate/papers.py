@@ -121,7 +121,7 @@ def _ours(artefact: Artefact, report: Report | None, figures: Path) -> Iterator[
 
 
 def _origin(artefact: Artefact, entry: dict[str, Any]) -> str:
-    """Say what a figure was made from."""
+    """Return what a figure was made from, as a caption."""
     if not artefact.uses_data:
         return "made from no images: it follows from definitions."
     by = f" by {', '.join(entry['models'])}" if entry["models"] else ""
