@@ -1,3 +1,4 @@
+from . import papers as papers
 from .analysis import accuracy as accuracy
 from .analysis import background_capture as background_capture
 from .analysis import background_gap as background_gap
@@ -45,7 +46,6 @@ from .variants import open_published as open_published
 from .variants import render as render
 from .widgets import browse as browse
 from .widgets import explore as explore
-from .widgets import papers as papers
 from .widgets import search_live as search_live
 
 __version__: str
