@@ -84,8 +84,6 @@ class LiveWidget(anywidget.AnyWidget):
         self._parallel_worker = Worker(f"bglab-{name}-parallel", self._log)
         self._snapshot_id = ""
         self._is_drawn = False
-        self._place_id = ""
-        self._below: LiveWidget | None = None
         super().__init__(**traits)
         self.on_msg(self._receive)
         if hasattr(self.comm, "_reply_subshell_for"):
@@ -214,19 +212,6 @@ class LiveWidget(anywidget.AnyWidget):
             publish_display_data(shown, transient={"display_id": self._snapshot_id})
             if is_watched:
                 threading.Thread(target=self._look_ahead, name="bglab-look-ahead", daemon=True).start()
-
-    def _reserve_place(self) -> None:
-        """Reserve a place below the widget, in which `_show_below` shows another."""
-        self._place_id = f"bglab-explorer-{self.model_id}"
-        publish_display_data({"text/plain": ""}, transient={"display_id": self._place_id})
-
-    def _show_below(self, widget: LiveWidget) -> None:
-        """Show another widget in the reserved place, unless it is there already."""
-        if self._place_id and self._below is not widget:
-            live = widget._repr_mimebundle_()
-            bundle = live[0] if isinstance(live, tuple) else live
-            publish_display_data(cast(dict, bundle), transient={"display_id": self._place_id}, update=True)
-            self._below = widget
 
     def _look_ahead(self) -> None:
         """Compute what the first view will ask for while it is being built, and draw a snapshot if none asks."""

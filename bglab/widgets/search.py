@@ -25,6 +25,7 @@ from bglab.widgets.export import draw
 from bglab.widgets.live_results import TARGETS, LiveResults, criterion_of
 from bglab.widgets.live_widget import LiveWidget, Message, made_by_cell, module_of, style_of
 from bglab.widgets.messages import PER_SHEET, Sheets, greeting, map_bytes, png_of, result_message, sheet_of
+from bglab.widgets.place import Place
 from bglab.widgets.session import Session
 from bglab.widgets.state import State
 
@@ -65,6 +66,7 @@ class LiveSearch(LiveWidget):
         self._sheets = Sheets(session.images)
         self._start_with(tried)
         session.inspector.inspect_original(scene)  # prepares Grad-CAM now, when it does not slow down the search
+        self._place = Place()
         super().__init__(scene=scene, target=target)
         self.explorer = Explorer(session, State(scene))
 
@@ -272,7 +274,7 @@ class LiveSearch(LiveWidget):
     def _on_open(self, message: Message, _buffers: list[bytes]) -> None:
         """Open a state in the explorer, which appears below the search the first time."""
         self.explorer.state = fields.settings(message)
-        self._show_below(self.explorer)
+        self._place.show(self.explorer)
         self._reply(message, {"type": "opened"})
 
     def _refined_state(self, found: Refinement) -> State:
@@ -337,7 +339,7 @@ class LiveSearch(LiveWidget):
     def _ipython_display_(self, **options: Any) -> None:
         """Show the search, and reserve a place below it for the explorer."""
         super()._ipython_display_(**options)
-        self._reserve_place()
+        self._place.reserve()
 
 
 def search_live(
