@@ -17,6 +17,7 @@ from .report import comparison_table as comparison_table
 from .report import paper_title as paper_title
 from .report import published_table as published_table
 from .report import write_report as write_report
+from .reproduction import Predicted as Predicted
 from .reproduction import Reproduction as Reproduction
 from .runner import run as run
 from .settings import DEFAULT_MODELS as DEFAULT_MODELS

@@ -15,7 +15,7 @@ from bglab.figures import Width, theme
 from bglab.papers.artefact import Artefact, Outcome
 from bglab.papers.exporting import FORMATS, data_text, export_product
 from bglab.papers.report import REPORT, entry_of, write_entries
-from bglab.papers.reproduction import Reproduction
+from bglab.papers.reproduction import Predicted, Reproduction
 from bglab.papers.runner import run_one
 from bglab.papers.settings import Settings
 from bglab.progress import Progress, Stopped, Watch, watching
@@ -66,6 +66,7 @@ class DeskRun:
         self.reproduction = Reproduction(settings)
         self.outcomes: dict[str, Outcome] = {}
         self.stopped: set[str] = set()
+        self._predicted: dict[str, list[Predicted]] = {}
         self._earlier = _read(settings.out)
         self._stop = threading.Event()
         self._opening = threading.Lock()
@@ -91,6 +92,16 @@ class DeskRun:
         status = str(entry.get("status", ""))
         return ("", "") if status in {"", "not run", "failed"} else (status, f"{entry.get('chip', status)}, earlier")
 
+    def predicted(self, artefact: Artefact) -> list[Predicted]:
+        """Return the predictions that an artefact was made from in this session, all of one set of scenes.
+
+        Those of the test scenes come first; only an artefact that has none of them has another set's.
+        """
+        found = self._predicted.get(artefact.id, [])
+        test = self.reproduction.scenes.fingerprint
+        chosen = min((each.scenes.fingerprint for each in found), key=lambda name: name != test, default="")
+        return [each for each in found if each.scenes.fingerprint == chosen]
+
     def make(
         self,
         artefacts: Sequence[Artefact],
@@ -114,13 +125,14 @@ class DeskRun:
             try:
                 if self._stop.is_set():
                     raise Stopped
-                with watching(self._watch(artefact, told)):
+                with watching(self._watch(artefact, told)), self.reproduction.noting_predictions() as predicted:
                     outcome = run_one(artefact, self.reproduction)
             except Stopped:
                 self.stopped.add(artefact.id)
                 return False
             self.stopped.discard(artefact.id)
             self.outcomes[artefact.id] = outcome
+            self._predicted[artefact.id] = predicted if outcome.product else []
             self._record(outcome)
             made(outcome)
         return True

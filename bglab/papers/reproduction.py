@@ -6,10 +6,12 @@ interrupted run resumes from them, and both papers share them.
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -31,6 +33,20 @@ from bglab.variants import IN9_VARIANTS, Dataset, compose, find_variant, open_pu
 RELEASE_PX = 224
 
 
+class Predicted(NamedTuple):
+    """Predictions of one model on one variant of a set of scenes.
+
+    Attributes:
+        model: URI of the model.
+        scenes: The scenes.
+        table: Prediction table; its column ``model`` holds the display name.
+    """
+
+    model: str
+    scenes: SceneSet
+    table: pd.DataFrame
+
+
 class Reproduction:
     """Scenes, models and results of one reproduction, each opened or computed on first use.
 
@@ -40,7 +56,8 @@ class Reproduction:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._tables: dict[tuple[str, str, str], pd.DataFrame] = {}
+        self._tables: dict[tuple[str, str, str], Predicted] = {}
+        self._read: list[Predicted] = []
         self._pairs: dict[str, PairPredictions] = {}
         self.trained = TrainedNetworks(settings, self.networks)
 
@@ -181,6 +198,15 @@ class Reproduction:
         """
         return pd.concat([self._predicted(m, v, scenes) for m in models for v in variants], ignore_index=True)
 
+    @contextlib.contextmanager
+    def noting_predictions(self) -> Iterator[list[Predicted]]:
+        """Collect the prediction tables that are used meanwhile, each once, for example by an artefact."""
+        before, self._read = self._read, []
+        try:
+            yield self._read
+        finally:
+            self._read = before
+
     def _predicted(self, model: str, variant: str, scenes: SceneSet | None) -> pd.DataFrame:
         source = scenes or self.scenes
         key = (model, variant, source.fingerprint)
@@ -190,8 +216,11 @@ class Reproduction:
             table = predict(
                 self.classifier(model), dataset, results=self.results, batch_size=s.batch_size, progress=s.progress
             )
-            self._tables[key] = table.assign(model=self.label(model), dataset=source.name)
-        return self._tables[key]
+            self._tables[key] = Predicted(model, source, table.assign(model=self.label(model)))
+        found = self._tables[key]
+        if not any(found is each for each in self._read):
+            self._read.append(found)
+        return found.table.assign(dataset=source.name)
 
     def pairs(self, model: str) -> PairPredictions:
         """Classify all pairs of foreground and background, once; `Settings.pairs_per_class` limits the scenes."""

@@ -140,7 +140,7 @@ class DeskView extends DeskChoices {
    * @param {Bytes[]} buffers
    */
   on_artefact(artefact, [picture]) {
-    const { id, place, title, paper, about, status, n, tables, notes, contradictions } = artefact;
+    const { id, place, title, paper, about, status, n, predictions, tables, notes, contradictions } = artefact;
     if (id !== this.chosen) return;
     this.viewed = id;
     this.code.hidden = true;
@@ -148,8 +148,15 @@ class DeskView extends DeskChoices {
     const code = button("Copy code", () => this.send({ type: "code", id }), {
       title: "The cell, and the command, that make the same",
     });
-    const images = button("Images behind it", () => this.showImages(), {
+    const images = button("Test images", () => this.showImages(), {
       title: "The test images; each opens in the explorer",
+    });
+    const behind = button("Images behind it", () => this.browse(id), {
+      disabled: predictions === null,
+      hidden: predictions === 0,
+      title: predictions
+        ? `The ${predictions.toLocaleString("en")} predictions that it was made from, as images`
+        : "The predictions that it is made from, as images; run it first",
     });
     /** @type {(Node | null)[]} */
     const parts = [
@@ -157,7 +164,7 @@ class DeskView extends DeskChoices {
       make("div", { class: "bglab-note" }, `${paper} · ${id}`),
       make("p", {}, about),
       this.lacking,
-      make("div", { class: "bglab-row" }, this.go, code, images),
+      make("div", { class: "bglab-row" }, this.go, code, behind, images),
       this.code,
       outcomeLine(artefact),
       picture ? this.figureOf(picture, title) : null,
@@ -289,6 +296,16 @@ class DeskView extends DeskChoices {
     this.code.hidden = false;
     const isCopied = await copied(code);
     this.status.textContent = isCopied ? "Code copied; paste it into a cell" : "Copy the code above into a cell";
+  }
+
+  /** @param {string} id */
+  browse(id) {
+    this.status.textContent = "Opening the predictions…";
+    this.send({ type: "browse", id });
+  }
+
+  on_browsed() {
+    this.status.textContent = "The predictions are below";
   }
 
   showImages() {

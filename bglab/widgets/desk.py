@@ -27,10 +27,13 @@ from bglab.papers import (
 )
 from bglab.scenes import open_scenes
 from bglab.widgets import fields
+from bglab.widgets.browse import open_browser
 from bglab.widgets.desk_messages import artefact_message, code_of, greeting, overview, state_of
 from bglab.widgets.explorer import Explorer
 from bglab.widgets.live_widget import LiveWidget, Message, made_by_cell, module_of, style_of
 from bglab.widgets.messages import PER_ROW, PER_SHEET, THUMB_PX, Sheets
+from bglab.widgets.place import Place
+from bglab.widgets.prediction_browser import PredictionBrowser
 from bglab.widgets.session import Session
 
 _WIDTHS = ("column", "full")
@@ -44,6 +47,7 @@ class Desk(LiveWidget):
 
     Attributes:
         explorer: Explorer in which an image was opened; None before the first.
+        browser: Browser of the predictions that an artefact was made from; None before the first.
     """
 
     _esm = module_of("desk.js")
@@ -53,7 +57,7 @@ class Desk(LiveWidget):
     urgency = {"hello": 4, "select": 3, "states": 1}
     latest = frozenset({"select", "states", "idle"})
     # a run occupies the first thread, and meanwhile everything else is answered; figures are drawn by one thread only
-    parallel = frozenset({"hello", "select", "states", "thumbs", "images", "open", "code"})
+    parallel = frozenset({"hello", "select", "states", "thumbs", "images", "open", "browse", "code"})
     immediate = frozenset({"stop"})
 
     artefact = traitlets.Unicode().tag(sync=True)
@@ -68,6 +72,8 @@ class Desk(LiveWidget):
         self._sheets: Sheets | None = None
         self._session_lock = threading.Lock()
         self.explorer: Explorer | None = None
+        self.browser: PredictionBrowser | None = None
+        self._place, self._browser_place = Place(), Place()
         super().__init__(artefact=artefact)
 
     def _check_settings(self, settings: Mapping[str, Any]) -> None:
@@ -116,17 +122,20 @@ class Desk(LiveWidget):
         return overview(self._known, self._run)
 
     def close(self) -> None:
-        """Stop a run, and close the desk and its explorer."""
+        """Stop a run, and close the desk and what was opened from it."""
         self.stop()
         super().close()
-        if self.explorer is not None:
-            self.explorer.close()
+        for opened in (self.explorer, self.browser):
+            if opened is not None:
+                opened.close()
 
     def retire(self) -> None:
         """Close, and release classifiers and results."""
         self.close()
         if self._session is not None:
             self._session.inspector.release()
+        if self.browser is not None:
+            self.browser.retire()
         self._session = self._sheets = None
         self._run = DeskRun(self.settings)
 
@@ -244,8 +253,43 @@ class Desk(LiveWidget):
             self.explorer = Explorer(session, state)
         else:
             self.explorer.state = fields.settings(message)
-        self._show_below(self.explorer)
+        self._place.show(self.explorer)
         self._reply(message, {"type": "opened"})
+
+    def _on_browse(self, message: Message, _buffers: list[bytes]) -> None:
+        """Open the predictions that an artefact was made from in a browser, which appears below the desk."""
+        browser = self.browse(fields.text(message, "id"))
+        self._browser_place.show(browser)
+        self._reply(message, {"type": "browsed"})
+
+    def browse(self, artefact: str) -> PredictionBrowser:
+        """Open the predictions that an artefact was made from; its images open in the place of the explorer.
+
+        Args:
+            artefact: Id of an artefact that was made in this session.
+
+        Raises:
+            UnknownName: If there is no such artefact.
+            BadInput: If it was not made in this session, or from no predictions of single images.
+        """
+        chosen = self._known[artefact]
+        predicted = self._run.predicted(chosen)
+        if not predicted:
+            why = "does not use predictions of single images" if artefact in self.outcomes else "was not made yet"
+            raise BadInput(f"expected an artefact whose predictions are here, but {artefact} {why}; run another one")
+        reproduction = self._run.open()
+        models = dict.fromkeys(each.model for each in predicted)
+        shown = {reproduction.label(m): reproduction.classifier(m) for m in list(models)[:_MOST_EXPLORED]}
+        if self.browser is not None:
+            self.browser.close()
+        self.browser = open_browser(
+            [each.table for each in predicted],
+            scenes=reproduction.prepared(reproduction.size_of(next(iter(models))), predicted[0].scenes),
+            classifier=shown,
+            seed=reproduction.settings.seed,
+            place=self._place,
+        )
+        return self.browser
 
     def _opened(self) -> Session:
         """Open the images with the first models, once."""
@@ -300,9 +344,10 @@ class Desk(LiveWidget):
         return f"{made} of {len(self._known)} tables and figures made in {self.settings.out}"
 
     def _ipython_display_(self, **options: Any) -> None:
-        """Show the desk, and reserve a place below it for the explorer."""
+        """Show the desk, and reserve places below it for a browser of predictions and for the explorer."""
         super()._ipython_display_(**options)
-        self._reserve_place()
+        self._browser_place.reserve()
+        self._place.reserve()
 
 
 def papers(

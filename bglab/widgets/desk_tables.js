@@ -24,6 +24,7 @@ import { counted } from "./strip.js";
  * @property {string} data
  * @property {[least: number, most: number] | null} n Images that a number in it is of
  * @property {string[]} models
+ * @property {number | null} predictions Predictions of single images that it was made from; null before it is made
  * @property {string[]} notes
  * @property {string[]} contradictions
  * @property {Record<string, Cells | null>} tables By name; null where there is none to show

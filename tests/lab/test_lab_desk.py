@@ -1,4 +1,4 @@
-"""The desk as users see it, in JupyterLab: run a table, stop, resume, export, and open an image in the explorer."""
+"""The desk as users see it, in JupyterLab: run a table, stop, resume, export, open images and predictions."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ OpenVINOEngine.begin = lambda engine, images: (time.sleep(0.2), quick(engine, im
 parts._LEAST = 16
 bglab.papers("synthetic9?n=180", ["lite:efficientnet_lite0"], out="desk", train="none", size=96, batch_size=16)"""
 
+BROWSED = "document.querySelector('.bglab-browse').parentElement"
 WAIT = "document.querySelector('.bglab-desk').parentElement.dataset"
 
 
@@ -110,7 +111,7 @@ def test_an_export_is_downloaded_and_saved(page, folder):
 
 
 def test_an_image_opens_in_the_explorer(page):
-    page.get_by_role("button", name="Images behind it").click()
+    page.get_by_role("button", name="Test images").click()
     page.wait_for_selector(".bglab-desk-images [role=option]", timeout=PATIENCE_MS)
     third = page.locator(".bglab-desk-images [role=option]").nth(2)
     scene = third.get_attribute("data-value")
@@ -122,3 +123,23 @@ def test_an_image_opens_in_the_explorer(page):
         timeout=PATIENCE_MS,
     )
     screenshot(page, "desk-explorer")
+
+
+def test_the_predictions_behind_a_table_are_browsed_and_one_opens_in_the_explorer(page):
+    page.get_by_role("button", name="Images behind it").click()
+    browser = page.locator(".bglab-browse")
+    browser.wait_for(timeout=PATIENCE_MS)
+    page.wait_for_function(f"JSON.parse({BROWSED}.dataset.answered ?? '{{}}').rows === {180 * 4}", timeout=PATIENCE_MS)
+    page.wait_for_function(f"{BROWSED}.dataset.filled", timeout=PATIENCE_MS)
+    browser.locator(".bglab-grid [role=option]").nth(3).click()
+    page.wait_for_function(f"{BROWSED}.dataset.shown", timeout=PATIENCE_MS)
+    screenshot(page, "desk-browser")
+    scene = page.evaluate(f"JSON.parse({BROWSED}.dataset.shown).scene")
+    page.get_by_role("button", name="Open in the explorer").click()
+    page.wait_for_function(
+        """wanted => [...document.querySelectorAll(".bglab")].length === 3 &&
+            JSON.parse(document.querySelectorAll(".bglab")[2].dataset.answered ?? "{}").scene === wanted""",
+        arg=scene,
+        timeout=PATIENCE_MS,
+    )
+    assert page.locator(".bglab").count() == 3, "the browser's explorer takes the place of the desk's"

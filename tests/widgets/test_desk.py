@@ -114,6 +114,7 @@ def test_other_data_and_models_are_checked_before_they_are_taken(desk, said):
         ({"type": "export", "id": "nos-table-2", "venue": "cvpr2024", "width": "full", "formats": []}, "formats"),
         ({"type": "export", "id": "nos-table-2", "venue": "cvpr2024", "width": "full", "formats": ["exe"]}, "formats"),
         ({"type": "open", "state": {"scene": "none of them"}}, "none of them"),
+        ({"type": "browse", "id": "nos-table-2"}, "was not made yet"),
     ],
 )
 def test_messages_that_cannot_be_are_refused(said, message, error):
@@ -147,6 +148,31 @@ def test_an_image_opens_in_the_explorer(desk, said):
     assert desk.explorer.scene == scene
     said.ask("opened", type="open", state={"scene": listed["scenes"][5][0]})
     assert desk.explorer.scene == listed["scenes"][5][0]
+
+
+def test_the_predictions_behind_an_artefact_open_as_images(desk, said):
+    desk.run("nos-table-2", "nos-table-4")
+    shown = said.ask("artefact", type="select", id="nos-table-2")
+    said.ask("browsed", type="browse", id="nos-table-2")
+    browser = desk.browser
+    assert len(browser.selected) == shown["predictions"] == 18 * 4
+    assert set(browser.selected["variant"]) == {"original", "only_bg_t", "mixed_same", "mixed_rand"}
+    table = desk.outcomes["nos-table-2"].product.table.set_index("test")
+    for variant in ("mixed_same", "mixed_rand"):
+        browser.state = {"variant": variant}
+        assert browser.metric["value"] == pytest.approx(table.loc[variant, "top1"])
+    browser.state = {"variant": "mixed_rand", "compared_with": "variant:mixed_same"}
+    assert browser.metric["n"] == 18, "rows of one scene are paired"
+    assert said.ask("artefact", type="select", id="nos-table-4")["predictions"] == 0
+
+
+def test_predictions_that_are_not_here_are_not_browsed(desk):
+    desk.run("nos-table-4")
+    with pytest.raises(BadInput, match="nos-table-4 does not use predictions"):
+        desk.browse("nos-table-4")
+    with pytest.raises(BadInput, match="nos-table-2 was not made yet"):
+        desk.browse("nos-table-2")
+    assert desk.browser is None
 
 
 @pytest.mark.slow

@@ -46,7 +46,7 @@ def artefact(name, **changes):
     texts = dict.fromkeys(("about", "work", "status", "chip", "reason", "command", "data"), "")
     lists = {kind: [] for kind in ("needs", "models", "notes", "contradictions")}
     tables = {"published": None}
-    return {"type": "artefact", **listed, **texts, **lists, "n": None, "tables": tables} | changes
+    return {"type": "artefact", **listed, **texts, **lists, "n": None, "predictions": None, "tables": tables} | changes
 
 
 @pytest.fixture(scope="module")
@@ -223,7 +223,7 @@ def test_images_of_other_scenes_are_not_left_to_choose_from(view):
 
 
 def test_an_error_of_the_kernel_keeps_the_rest_usable(view):
-    named(view, "Images behind it").click()
+    named(view, "Test images").click()
     assert view.page.locator(".bglab-foot").inner_text() == "Opening images…"
     view.hear({"type": "error", "text": "expected an image, got a broken file"})
     alert = view.page.locator(".bglab-error")
@@ -235,6 +235,19 @@ def test_an_error_of_the_kernel_keeps_the_rest_usable(view):
     named(view, "Run").click()
     assert last_sent(view, "run") == {"ids": ["nos-table-4"]}
     assert alert.is_hidden(), "it was about what was tried before"
+
+
+def test_the_predictions_are_browsed_once_they_are_made(view):
+    assert named(view, "Images behind it").is_disabled()
+    made = {"status": "other data", "chip": "other data"}
+    view.hear(artefact("nos-table-2", predictions=1440, **made))
+    named(view, "Images behind it").click()
+    assert last_sent(view, "browse") == {"id": "nos-table-2"}
+    assert named(view, "Images behind it").get_attribute("title").startswith("The 1,440 predictions")
+    view.hear({"type": "browsed"})
+    assert view.page.locator(".bglab-foot").inner_text() == "The predictions are below"
+    view.hear(artefact("nos-table-2", predictions=0, **made))
+    assert named(view, "Images behind it").count() == 0, "it is made from none"
 
 
 def test_all_shown_that_can_be_made_are_run(view):
