@@ -41,7 +41,7 @@ from bglab.figures.search import (
 )
 from bglab.figures.theme import COLORS, color_of, figure_of, save, theme
 from bglab.figures.training import LiveCurves, draw_curves, plot_learning, plot_loss
-from bglab.figures.venues import SMALLEST_PT, VENUES, Placed, Venue, Width, find_venue, font_note, venue_names
+from bglab.figures.venues import SMALLEST_PT, VENUES, WIDTHS, Placed, Venue, Width, find_venue, font_note, venue_names
 
 __all__ = [
     "CARD_COLORS",
@@ -55,6 +55,7 @@ __all__ = [
     "ShownAxes",
     "ShownFigure",
     "VENUES",
+    "WIDTHS",
     "Venue",
     "Width",
     "color_of",

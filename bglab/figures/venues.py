@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from matplotlib import font_manager
 from tueplots import bundles
@@ -15,6 +15,7 @@ from tueplots import bundles
 from bglab.catalogue import Catalogue
 
 Width = Literal["column", "full"]
+WIDTHS: tuple[Width, ...] = get_args(Width)
 
 #: Size in points below which no text of a figure is drawn for a venue.
 SMALLEST_PT = 7.0

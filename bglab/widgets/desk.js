@@ -8,7 +8,6 @@ import { thumbnailOf } from "./greeting.js";
 import { Strip } from "./strip.js";
 import { widgetOf } from "./view.js";
 
-/** @import { Option } from "./controls.js" */
 /** @import { DeskGreeting, Readiness, Status } from "./desk_choices.js" */
 /** @import { Step } from "./desk_list.js" */
 /** @import { Artefact } from "./desk_tables.js" */
@@ -17,20 +16,6 @@ import { widgetOf } from "./view.js";
 
 /** @typedef {Pick<Greeting, "class_names" | "thumb" | "per_sheet" | "per_row"> & { scenes: Pictured[] }} DeskImages */
 
-/** @type {Option[]} */
-const WIDTHS = [
-  ["column", "column width"],
-  ["full", "full width"],
-];
-/** @type {Record<string, string>} */
-const MIMES = {
-  pdf: "application/pdf",
-  svg: "image/svg+xml",
-  png: "image/png",
-  csv: "text/csv",
-  tex: "text/x-tex",
-};
-const FORMATS = Object.keys(MIMES);
 /** Steps of a run that are shown, the latest ones. */
 const SHOWN_STEPS = 6;
 
@@ -50,8 +35,10 @@ class DeskView extends DeskChoices {
   /** Id of the one that is in view, which is the chosen one once the kernel has replied. */
   viewed = "";
   follows = false;
-  formats = new Set(FORMATS);
-  width = WIDTHS[0][0];
+  /** Formats that are not exported. @type {Set<string>} */
+  dropped = new Set();
+  /** Width of the next export. @type {string | undefined} */
+  width;
   /** Venue of the next export. @type {string | undefined} */
   venue;
   /** The test images. @type {Strip | null} */
@@ -191,7 +178,7 @@ class DeskView extends DeskChoices {
 
   /** @param {Pick<Artefact, "id" | "status">} artefact */
   exportRow({ id, status }) {
-    const { venues, state } = this.config;
+    const { venues, widths, formats, state } = this.config;
     const venue = select(
       "Venue",
       venues.map((name) => [name, name]),
@@ -200,20 +187,24 @@ class DeskView extends DeskChoices {
       },
     );
     venue.value = this.venue ??= state.venue;
-    const width = select("Width", WIDTHS, (chosen) => {
-      this.width = chosen;
-    });
-    width.value = this.width;
-    const boxes = FORMATS.map((name) => {
-      const change = () => (box.checked ? this.formats.add(name) : this.formats.delete(name));
+    const width = select(
+      "Width",
+      widths.map((name) => [name, `${name} width`]),
+      (chosen) => {
+        this.width = chosen;
+      },
+    );
+    width.value = this.width ??= widths[0];
+    const boxes = formats.map((name) => {
+      const change = () => (box.checked ? this.dropped.delete(name) : this.dropped.add(name));
       const box = make("input", { type: "checkbox", name, ...QUIET, onchange: change });
-      box.checked = this.formats.has(name);
+      box.checked = !this.dropped.has(name);
       return make("label", { class: "bglab-desk-format" }, box, name.toUpperCase());
     });
     const press = () => {
       this.status.textContent = "Exporting…";
-      const formats = FORMATS.filter((name) => this.formats.has(name));
-      this.send({ type: "export", id, venue: venue.value, width: width.value, formats });
+      const chosen = formats.filter((name) => !this.dropped.has(name));
+      this.send({ type: "export", id, venue: venue.value, width: width.value, formats: chosen });
     };
     const exporter = button("Export", press, {
       disabled: !status || status === "stopped",
@@ -279,14 +270,12 @@ class DeskView extends DeskChoices {
   // ---- files, code, images
 
   /**
-   * @param {{ folder: string, files: string[] }} message
+   * @param {{ folder: string, files: string[], mimes: string[] }} message
    * @param {Bytes[]} contents
    */
-  on_files({ folder, files }, contents) {
+  on_files({ folder, files, mimes }, contents) {
     write(this.status, `Saved ${files.join(", ")} in ${folder}`);
-    for (const [i, name] of files.entries()) {
-      download(name, MIMES[name.split(".").pop() ?? ""] ?? "application/octet-stream", contents[i]);
-    }
+    for (const [i, name] of files.entries()) download(name, mimes[i], contents[i]);
     this.root.dataset.files = JSON.stringify(files);
   }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mimetypes
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -12,7 +13,7 @@ import traitlets
 
 from bglab.catalogue import unknown_name
 from bglab.errors import BadInput, MissingData, UnknownName
-from bglab.figures import VENUES, ShownFigure, Width, find_venue
+from bglab.figures import VENUES, WIDTHS, ShownFigure, Width, find_venue
 from bglab.models import as_classifiers, expand
 from bglab.papers import (
     DEFAULT_MODELS,
@@ -36,7 +37,6 @@ from bglab.widgets.place import Place
 from bglab.widgets.prediction_browser import PredictionBrowser
 from bglab.widgets.session import Session
 
-_WIDTHS = ("column", "full")
 #: Most classifiers that the explorer of an artefact's images shows side by side.
 _MOST_EXPLORED = 3
 _MOST_SEED = 2**31 - 1
@@ -189,7 +189,7 @@ class Desk(LiveWidget):
     def _on_export(self, message: Message, _buffers: list[bytes]) -> None:
         """Make an artefact again at a venue's width, from stored results, and write its files."""
         artefact = self._known[fields.text(message, "id")]
-        venue, width = fields.one_of(message, "venue", VENUES), fields.one_of(message, "width", _WIDTHS)
+        venue, width = fields.one_of(message, "venue", VENUES), fields.one_of(message, "width", WIDTHS)
         formats = message.get("formats")
         if not isinstance(formats, list) or not formats or not set(formats) <= set(FORMATS):
             raise BadInput(f"expected formats out of {', '.join(FORMATS)}, got {formats!r:.60}; choose at least one")
@@ -197,7 +197,8 @@ class Desk(LiveWidget):
         files = self.export(artefact.id, venue=venue, width=cast(Width, width), formats=formats)
         names, folder = [file.name for file in files], str(self.settings.out / "exports")
         contents = [file.read_bytes() for file in files]
-        self._reply(message, {"type": "files", "folder": folder, "files": names}, contents)
+        mimes = [mimetypes.guess_type(name)[0] or "application/octet-stream" for name in names]
+        self._reply(message, {"type": "files", "folder": folder, "files": names, "mimes": mimes}, contents)
 
     def export(
         self, artefact: str, *, venue: str = "", width: Width = "column", formats: Sequence[str] = FORMATS

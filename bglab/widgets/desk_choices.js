@@ -15,6 +15,8 @@ import { View } from "./view.js";
  * @property {string[]} sources URIs of scenes to suggest
  * @property {{ scenes: string, models: string, seed: number, out: string }} settings
  * @property {string[]} venues
+ * @property {string[]} widths As wide as a column, or as the text
+ * @property {string[]} formats Of exported files
  * @property {{ artefact: string, venue: string }} state
  */
 

@@ -10,8 +10,9 @@ from typing import Any
 import pandas as pd
 
 from bglab.analysis import to_cells
-from bglab.figures import VENUES, ShownFigure, color_of
+from bglab.figures import VENUES, WIDTHS, ShownFigure, color_of
 from bglab.papers import (
+    FORMATS,
     Artefact,
     DeskRun,
     Reproduction,
@@ -49,6 +50,8 @@ def greeting(known: Mapping[str, Artefact], settings: Settings, state: dict[str,
             "out": str(settings.out),
         },
         "venues": [name for name in VENUES if name != "notebook"],
+        "widths": list(WIDTHS),
+        "formats": list(FORMATS),
         "state": state,
     }
 

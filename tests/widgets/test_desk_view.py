@@ -21,6 +21,8 @@ HELLO = {
     "sources": ["synthetic9"],
     "settings": {"scenes": "synthetic9", "models": "lite:efficientnet_lite0", "seed": 0, "out": "reproduction"},
     "venues": ["cvpr2024", "icml2024"],
+    "widths": ["column", "full"],
+    "formats": ["pdf", "svg", "png", "csv", "tex"],
     "state": {"artefact": "nos-table-2", "venue": "cvpr2024"},
 }
 READY = {"state": "ready", "reason": "", "command": ""}
