@@ -61,6 +61,8 @@ def tidy(notebook: nbformat.NotebookNode) -> None:
             cell.metadata = {}
             # progress bars and log lines on stderr are not results
             cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr" and not _is_progress_bar(o)]
+            # places reserved for widgets that are opened later
+            cell.outputs = [o for o in cell.outputs if o.get("data") != {"text/plain": ""}]
             if any(_has_image(output) for output in cell.outputs):
                 # without its state a live view shows nothing; the image of it does
                 cell.outputs = [o for o in cell.outputs if _has_image(o) or WIDGET_VIEW not in o.get("data", {})]
