@@ -1,6 +1,6 @@
 # make lab        everything from a fresh clone to JupyterLab; PORT=9000 chooses the port
 # make test       style, import rows, the fast tests; ARGS="-k name" chooses, JOBS=4 runs more at a time
-# make test-all   the slow tests, too, and those that measure time or memory; COVERAGE=1 counts the lines that they run
+# make test-all   the slow tests, too, and those that measure; COVERAGE=1 counts the lines that the fast tests run
 # make browser    the tests that drive Chromium
 # make javascript  types, lint and tests of the widgets' JavaScript; needs node 20 or newer, and npm
 # make notebooks  run every notebook headless, results kept in the notebooks
@@ -38,10 +38,13 @@ AT_ONCE := -n $(JOBS) --dist worksteal
 test: style
 	@$(call tests,not slow and not alone and not browser,$(AT_ONCE))
 
+# lines are counted in the fast tests alone: they run nearly all, and counting makes a test a third slower
 test-all: style
-	@$(call tests,not alone and not browser,$(AT_ONCE) $(if $(COVERAGE),--cov --cov-report=term:skip-covered))
-	@$(call tests,alone and not browser)
+	@$(call tests,not slow and not alone and not browser,$(AT_ONCE) \
+		$(if $(COVERAGE),--cov --cov-report=term:skip-covered))
 	@$(if $(COVERAGE),$(BIN)/python tests/coverage_of_readme.py)
+	@$(call tests,slow and not alone and not browser,$(AT_ONCE))
+	@$(call tests,alone and not browser)
 
 # the tests of a file share a server, and stay in one process
 browser: $(VENV)/.installed

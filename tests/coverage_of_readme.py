@@ -1,6 +1,6 @@
 """Compare the share of lines that the tests ran with the one that the README states; status 1 if it is less.
 
-``make test-all COVERAGE=1`` runs it after the tests.
+``make test-all COVERAGE=1`` runs it after the fast tests.
 """
 
 from __future__ import annotations
