@@ -112,9 +112,10 @@ def _ratios(turns: Sequence[Turn], workload: Workload) -> list[Ratio]:
     loops = {f"loop_{w}": median(_rates(turns, f"loop_{w}").values()) for w in workload.plan.workers}
     best = max(loops, key=lambda name: loops[name]).removeprefix("loop_")
     over_best = f"brute force / reference loop, all backgrounds, fastest worker count ({best})"
+    # no target for ratios to eager torch, whose speed is not ours
     found = [
-        _ratio(turns, "matrix", "as_written", "brute force / reference loop, release settings", 20),
-        _ratio(turns, "matrix", "best_loop", over_best, 5, among=list(loops)),
+        _ratio(turns, "matrix", "as_written", "brute force / reference loop, release settings"),
+        _ratio(turns, "matrix", "best_loop", over_best, among=list(loops)),
         _share(turns, "matrix", "bare", "brute force / best bare forward pass", 0.95),
         _share(turns, "predict", "bare", "predictions / best bare forward pass", 0.95),
         _ratio(turns, "bare", "single", "bare forward pass, best / compiled for single images", 1.15),
@@ -122,7 +123,7 @@ def _ratios(turns: Sequence[Turn], workload: Workload) -> list[Ratio]:
         *_forwards(workload),
         _time_per_foreground(turns, "matrix", "time per foreground, brute force / first hit", 2),
         _time_per_foreground(turns, "as_written", "time per foreground, reference loop, release settings / first hit"),
-        _ratio(turns, "grad_cam", "captum", "Grad-CAM, bglab / captum", 15),
+        _ratio(turns, "grad_cam", "captum", "Grad-CAM, bglab / captum"),
         _ratio(turns, "grad_cam", "pytorch_grad_cam", "Grad-CAM, bglab / pytorch-grad-cam"),
         _share(turns, "grad_cam", "bare", "Grad-CAM / best bare forward pass", 0.90),
         _share(turns, "grad_cam_below", "bare", "Grad-CAM below the head / best bare forward pass", 0.80),
