@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import math
+from unittest.mock import patch
 
 import jaxtyping
 import numpy as np
@@ -323,6 +325,8 @@ def test_models_are_compared_by_the_exact_mcnemar_test():
     assert result["p_holm"].loc[order.index].tolist() == pytest.approx(holm.tolist())
 
 
+# statsmodels collects garbage in every call, which takes up to a second of a large process
+@patch.object(gc, "collect", lambda: 0)
 @given(arrays(float, st.integers(1, 12), elements=st.floats(0, 1) | st.just(np.nan)))
 def test_adjusted_p_values_are_those_of_statsmodels(p):
     assert holm(p) == pytest.approx(multipletests(p, method="holm")[1], nan_ok=True)
