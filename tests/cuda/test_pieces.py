@@ -227,6 +227,7 @@ def test_the_layers_are_what_the_maps_are_tested_for(classifier, layer):
 @pytest.mark.parametrize("method", methods.METHODS)
 def test_saliency_methods(place, classifier, method, monkeypatch):
     monkeypatch.setattr(methods, "SMOOTH_SAMPLES", 4)
+    monkeypatch.setattr(methods, "OCCLUSION_PARTS", 2)
     images = random_images(2, SIZE)
     same(place, lambda at: methods.saliency_maps(at.bring(classifier), images.to(at.device), method=method), atol=1e-2)
 
