@@ -108,7 +108,7 @@ def test_table_2_and_figure_8_state_how_many_images_they_count(tree, reproductio
     assert set(figure_8.table["reference"]) == {np.mean(list(plain_correct(tree)[0].values()))}
     for product in (table_2, figure_8):
         assert "ImageNet and IN-9L count all images: Original needs neither a box nor a mask." in product.notes
-    assert any("ImageNet 12, IN-9L 12, Original 18" in note for note in table_2.notes)
+    assert any("ImageNet 12, Original 18, IN-9L 12, Only-BG-T 18" in note for note in table_2.notes)
     assert figure_8.notes[0].startswith("Images counted: ImageNet 12, Original 18")
 
 
