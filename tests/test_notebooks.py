@@ -67,6 +67,11 @@ def test_notebooks_are_small_and_hold_no_widget_state(path, notebook):
         assert str(path.parents[1]) not in words
 
 
+def test_outputs_have_no_ids_that_change_from_run_to_run(notebook):
+    """Tables of `bglab.analysis.styled` have a fixed one."""
+    assert not [words for words in texts_of(notebook) if re.search(r"\bT_[0-9a-f]{5}\b", words)]
+
+
 def test_the_data_shown_is_named(notebook):
     text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     assert notebook.cells[0].source.startswith("# ")
