@@ -93,14 +93,13 @@ class DeskRun:
         return ("", "") if status in {"", "not run", "failed"} else (status, f"{entry.get('chip', status)}, earlier")
 
     def predicted(self, artefact: Artefact) -> list[Predicted]:
-        """Return the predictions that an artefact was made from in this session, all of one set of scenes.
+        """Return the predictions that an artefact was made from in this session: of the test scenes, else of others.
 
-        Those of the test scenes come first; only an artefact that has none of them has another set's.
+        All are of one set of scenes.
         """
         found = self._predicted.get(artefact.id, [])
-        test = self.reproduction.scenes.fingerprint
-        chosen = min((each.scenes.fingerprint for each in found), key=lambda name: name != test, default="")
-        return [each for each in found if each.scenes.fingerprint == chosen]
+        of_test = [each for each in found if each.scenes is self.reproduction.scenes]
+        return of_test or [each for each in found if each.scenes is found[0].scenes]
 
     def make(
         self,
@@ -132,7 +131,7 @@ class DeskRun:
                 return False
             self.stopped.discard(artefact.id)
             self.outcomes[artefact.id] = outcome
-            self._predicted[artefact.id] = predicted if outcome.product else []
+            self._predicted[artefact.id] = list(predicted.values()) if outcome.product else []
             self._record(outcome)
             made(outcome)
         return True

@@ -57,7 +57,7 @@ class Reproduction:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._tables: dict[tuple[str, str, str], Predicted] = {}
-        self._read: list[Predicted] = []
+        self._used: dict[tuple[str, str, str], Predicted] = {}
         self._pairs: dict[str, PairPredictions] = {}
         self.trained = TrainedNetworks(settings, self.networks)
 
@@ -196,18 +196,19 @@ class Reproduction:
             variants: Names of the variants.
             scenes: Scenes to classify; None uses those of the settings.
         """
-        return pd.concat([self._predicted(m, v, scenes) for m in models for v in variants], ignore_index=True)
+        tables = [self._predicted(model, variant, scenes).table for model in models for variant in variants]
+        return pd.concat(tables, ignore_index=True).assign(dataset=(scenes or self.scenes).name)
 
     @contextlib.contextmanager
-    def noting_predictions(self) -> Iterator[list[Predicted]]:
-        """Collect the prediction tables that are used meanwhile, each once, for example by an artefact."""
-        before, self._read = self._read, []
+    def noting_predictions(self) -> Iterator[dict[tuple[str, str, str], Predicted]]:
+        """Collect the prediction tables that are used meanwhile, for example by an artefact."""
+        before, self._used = self._used, {}
         try:
-            yield self._read
+            yield self._used
         finally:
-            self._read = before
+            self._used = before
 
-    def _predicted(self, model: str, variant: str, scenes: SceneSet | None) -> pd.DataFrame:
+    def _predicted(self, model: str, variant: str, scenes: SceneSet | None) -> Predicted:
         source = scenes or self.scenes
         key = (model, variant, source.fingerprint)
         if key not in self._tables:
@@ -217,10 +218,8 @@ class Reproduction:
                 self.classifier(model), dataset, results=self.results, batch_size=s.batch_size, progress=s.progress
             )
             self._tables[key] = Predicted(model, source, table.assign(model=self.label(model)))
-        found = self._tables[key]
-        if not any(found is each for each in self._read):
-            self._read.append(found)
-        return found.table.assign(dataset=source.name)
+        self._used[key] = self._tables[key]
+        return self._tables[key]
 
     def pairs(self, model: str) -> PairPredictions:
         """Classify all pairs of foreground and background, once; `Settings.pairs_per_class` limits the scenes."""

@@ -342,7 +342,7 @@ class Desk(LiveWidget):
 
     def _caption(self) -> str:
         made = sum(bool(self._run.status(each)[0]) for each in self._known.values())
-        return f"{made} of {len(self._known)} tables and figures made in the folder {self.settings.out.name}"
+        return f"{made} of {len(self._known)} tables and figures made in the folder {self.settings.out.resolve().name}"
 
     def _ipython_display_(self, **options: Any) -> None:
         """Show the desk, and reserve places below it for a browser of predictions and for the explorer."""
